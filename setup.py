@@ -1,0 +1,37 @@
+"""Installs the two packages: mrcnn (the network) and sebre (the brains)."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="sebre",
+    version="0.1.0",
+    description="Brain region segmentation in tissue sections with Mask R-CNN on Keras 3",
+    license="MIT",
+    python_requires=">=3.11",
+    packages=find_packages(include=["mrcnn", "mrcnn.*", "sebre", "sebre.*"]),
+    package_data={"": ["*.csv"]},
+    install_requires=[
+        "tensorflow>=2.20",
+        "keras>=3.12",
+        "numpy>=2.0",
+        "scipy>=1.14",
+        "scikit-image>=0.25",
+        "h5py>=3.11",
+        "pycocotools>=2.0.8",
+        "matplotlib>=3.9",
+        "pillow>=11.0",
+        "tifffile>=2024.8",
+        "imageio>=2.35",
+        "tqdm>=4.66",
+        "tensorboard>=2.20",
+    ],
+    extras_require={
+        "notebooks": ["jupytext>=1.16", "nbclient>=0.10", "ipykernel>=6.29"],
+        "registration": ["itk-elastix>=0.23"],
+        "jax": ["jax>=0.6"],
+        "torch": ["torch>=2.6"],
+        "export": ["onnx>=1.17", "onnxruntime>=1.20", "tf2onnx>=1.16"],
+        "dev": ["pytest>=8.3", "pytest-xdist>=3.6", "ruff>=0.9"],
+    },
+    entry_points={"console_scripts": ["sebre = sebre.cli:main"]},
+)
