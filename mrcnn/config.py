@@ -1,0 +1,309 @@
+"""Every knob of the network, its data path and its training, once.
+
+Subclass `Config`, override what differs, and pass an instance around. Names and
+defaults of the first block follow Matterport's package, so that its sample
+configurations work unchanged; the options after it are off by default.
+"""
+
+import json
+import logging
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+logger = logging.getLogger(__name__)
+
+_CHOICES = {
+    "IMAGE_RESIZE_MODE": ("none", "square", "pad64", "crop"),
+    "ROI_ALIGN": ("legacy", "aligned"),
+    "PRECISION": ("float32", "bfloat16", "float16"),
+    "OPTIMIZER": ("sgd", "adamw"),
+    "LEARNING_SCHEDULE": ("constant", "cosine"),
+    "INITIALIZATION": ("reference", "he"),
+    "MASK_ROIS": ("all", "positive"),
+    "ACTIVE_CLASSES": ("first", "each"),
+    "ON_SIDE_FLIP": ("refuse", "swap"),
+    "TRAIN_BN": (None, True, False),
+}
+_LOSSES = (
+    "rpn_class_loss",
+    "rpn_bbox_loss",
+    "mrcnn_class_loss",
+    "mrcnn_bbox_loss",
+    "mrcnn_mask_loss",
+)
+
+
+class _Derived:
+    """A value computed from other settings, which an instance may still overwrite."""
+
+    def __init__(self, compute: Callable[["Config"], Any]):
+        self.compute = compute
+        self.__doc__ = compute.__doc__
+
+    def __get__(self, config: "Config | None", owner: type) -> Any:
+        return self if config is None else self.compute(config)
+
+
+class Config:
+    """Base configuration; do not use it directly, subclass it and set NAME.
+
+    Attributes are class attributes in capitals. Derived values (BATCH_SIZE,
+    IMAGE_SHAPE, IMAGE_META_SIZE) follow a change of what they are computed
+    from.
+    """
+
+    # --- Experiment -----------------------------------------------------------
+    NAME = None  # str, set by the subclass; part of log directories and checkpoints
+    GPU_COUNT = 1  # devices; above 1 the training is data parallel
+    IMAGES_PER_GPU = 2
+    STEPS_PER_EPOCH = 1000  # optimizer steps between two checkpoints
+    VALIDATION_STEPS = 50  # batches; None validates on the whole set
+    SEED = 0  # int, or None for a different run every time
+
+    # --- Backbone ---------------------------------------------------------------
+    # "resnet18", "resnet50", "resnet101", or a callable
+    # f(input_image, stage5=True, train_bn=...) -> [C1, C2, C3, C4, C5].
+    BACKBONE = "resnet101"
+    BACKBONE_WIDTH = 1.0  # multiplies the filters of a named backbone
+    COMPUTE_BACKBONE_SHAPE = None  # f(image_shape) -> [5, 2], with a callable backbone
+    BACKBONE_STRIDES = [4, 8, 16, 32, 64]  # px, P2..P6
+    TRAIN_BN = False  # None: as usual; False: statistics frozen; True: always batch's
+    BN_MOMENTUM = 0.99
+
+    # --- Pyramid, proposals, heads ----------------------------------------------
+    TOP_DOWN_PYRAMID_SIZE = 256  # filters of P2..P6
+    RPN_CONV_FILTERS = 512
+    FPN_CLASSIF_FC_LAYERS_SIZE = 1024
+    MASK_CONV_FILTERS = 256
+    NUM_CLASSES = 1  # with background
+    RPN_ANCHOR_SCALES = (32, 64, 128, 256, 512)  # px, one for each of P2..P6
+    RPN_ANCHOR_RATIOS = [0.5, 1, 2]  # width / height
+    RPN_ANCHOR_STRIDE = 1  # feature map cells between anchors
+    RPN_NMS_THRESHOLD = 0.7  # IoU
+    RPN_TRAIN_ANCHORS_PER_IMAGE = 256
+    PRE_NMS_LIMIT = 6000  # anchors kept by score before non-maximum suppression
+    POST_NMS_ROIS_TRAINING = 2000
+    POST_NMS_ROIS_INFERENCE = 1000
+    RPN_BBOX_STD_DEV = np.array([0.1, 0.1, 0.2, 0.2])
+    BBOX_STD_DEV = np.array([0.1, 0.1, 0.2, 0.2])
+    POOL_SIZE = 7
+    MASK_POOL_SIZE = 14
+    MASK_SHAPE = [28, 28]
+    ROI_ALIGN = "legacy"  # "legacy": crop-and-resize sampling; "aligned": half-pixel
+    USE_RPN_ROIS = True  # False: training takes its ROIs as an input
+
+    # --- Input ------------------------------------------------------------------
+    IMAGE_RESIZE_MODE = "square"  # none | square | pad64 | crop
+    IMAGE_MIN_DIM = 800
+    IMAGE_MAX_DIM = 1024
+    IMAGE_MIN_SCALE = 0
+    IMAGE_CHANNEL_COUNT = 3
+    MEAN_PIXEL = np.array([123.7, 116.8, 103.9])
+    USE_MINI_MASK = True
+    MINI_MASK_SHAPE = (56, 56)
+    MAX_GT_INSTANCES = 100
+
+    # --- Training targets -------------------------------------------------------
+    TRAIN_ROIS_PER_IMAGE = 200
+    ROI_POSITIVE_RATIO = 0.33
+    GT_AS_PROPOSALS = False  # append ground-truth boxes to the proposals in training
+    MIN_NEGATIVE_RATIO = 0.0  # share of TRAIN_ROIS_PER_IMAGE kept for negatives
+    PADDING_IS_BACKGROUND = True  # padded ROIs count as background in the class loss
+    # Classes annotated in an image's source: "first" applies the list of the first image of
+    # a batch to all of it, as the reference does; "each" takes each image's own.
+    ACTIVE_CLASSES = "first"
+    MASK_ROIS = "all"  # "positive" runs the mask head on the positive slots alone
+
+    # --- Optimisation -----------------------------------------------------------
+    LEARNING_RATE = 0.001
+    LEARNING_MOMENTUM = 0.9
+    WEIGHT_DECAY = 0.0001
+    GRADIENT_CLIP_NORM = 5.0  # global norm
+    LOSS_WEIGHTS = dict.fromkeys(_LOSSES, 1.0)
+    OPTIMIZER = "sgd"
+    LEARNING_SCHEDULE = "constant"  # "cosine" decays to 0 at the end of train()
+    WARMUP_STEPS = 0  # optimizer steps of linear warm-up
+    INITIALIZATION = "reference"  # "he": he-normal, small output layers
+    PRECISION = "float32"  # compute type of the convolutions
+
+    # --- Detection --------------------------------------------------------------
+    DETECTION_MAX_INSTANCES = 100
+    DETECTION_MIN_CONFIDENCE = 0.7  # 0 disables the filter
+    DETECTION_NMS_THRESHOLD = 0.3  # IoU
+    BEST_PER_CLASS = False  # keep the best detection of each class alone
+
+    # --- Data path --------------------------------------------------------------
+    WORKERS = 2  # threads that prepare batches
+    CACHE_MEMORY_MB = 1024  # decoded, resized images and masks held in memory
+    CACHE_DIR = None  # folder for what exceeds it; None: a temporary folder
+    SKIP_CORRUPT_IMAGES = False  # True: skip and count instead of stopping
+    # Pairs (left id, right id) of classes that trade places in a mirror image.
+    SIDE_PAIRS = ()
+    ON_SIDE_FLIP = "refuse"  # with SIDE_PAIRS: "refuse" a mirroring, or "swap" the ids
+
+    @_Derived
+    def BATCH_SIZE(self) -> int:
+        """Images a step: IMAGES_PER_GPU * GPU_COUNT."""
+        return self.IMAGES_PER_GPU * self.GPU_COUNT
+
+    @_Derived
+    def IMAGE_SHAPE(self) -> np.ndarray:
+        """Shape [h, w, channels] of a molded image, in px."""
+        side = self.IMAGE_MIN_DIM if self.IMAGE_RESIZE_MODE == "crop" else self.IMAGE_MAX_DIM
+        return np.array([side, side, self.IMAGE_CHANNEL_COUNT])
+
+    @_Derived
+    def IMAGE_META_SIZE(self) -> int:
+        """Length of the image meta vector, see `mrcnn.molding.compose_image_meta`."""
+        return 1 + 3 + 3 + 4 + 1 + self.NUM_CLASSES
+
+    def __init__(self, **overrides: Any):
+        """Overrides set attributes of this instance; an unknown name is an error."""
+        for name, value in overrides.items():
+            if not hasattr(type(self), name) or name.startswith("_"):
+                raise ValueError(
+                    f"{type(self).__name__}: unknown setting {name!r}. "
+                    "Use an attribute listed by display()."
+                )
+            setattr(self, name, value)
+        self.validate()
+
+    def validate(self) -> None:
+        """Raise ValueError naming the first setting that cannot work."""
+
+        def demand(ok: bool, name: str, wanted: str) -> None:
+            if not ok:
+                raise ValueError(
+                    f"{type(self).__name__}.{name} is {getattr(self, name)!r}; it must be {wanted}."
+                )
+
+        for name, allowed in _CHOICES.items():
+            demand(getattr(self, name) in allowed, name, "one of " + ", ".join(map(repr, allowed)))
+        for name in (
+            "GPU_COUNT",
+            "IMAGES_PER_GPU",
+            "STEPS_PER_EPOCH",
+            "NUM_CLASSES",
+            "TRAIN_ROIS_PER_IMAGE",
+            "MAX_GT_INSTANCES",
+            "DETECTION_MAX_INSTANCES",
+            "PRE_NMS_LIMIT",
+            "POST_NMS_ROIS_TRAINING",
+            "POST_NMS_ROIS_INFERENCE",
+            "IMAGE_CHANNEL_COUNT",
+        ):
+            value = getattr(self, name)
+            demand(int(value) == value and value >= 1, name, "a whole number of at least 1")
+        demand(
+            callable(self.BACKBONE) or self.BACKBONE in ("resnet18", "resnet50", "resnet101"),
+            "BACKBONE",
+            "'resnet18', 'resnet50', 'resnet101' or a callable",
+        )
+        demand(
+            len(self.RPN_ANCHOR_SCALES) == len(self.BACKBONE_STRIDES),
+            "RPN_ANCHOR_SCALES",
+            f"one scale for each of the {len(self.BACKBONE_STRIDES)} BACKBONE_STRIDES",
+        )
+        demand(
+            len(np.atleast_1d(self.MEAN_PIXEL)) in (1, self.IMAGE_CHANNEL_COUNT),
+            "MEAN_PIXEL",
+            f"one value, or one for each of the {self.IMAGE_CHANNEL_COUNT} channels",
+        )
+        demand(
+            list(self.MASK_SHAPE) == [2 * self.MASK_POOL_SIZE] * 2,
+            "MASK_SHAPE",
+            f"twice MASK_POOL_SIZE ({self.MASK_POOL_SIZE}) on both sides",
+        )
+        demand(
+            set(self.LOSS_WEIGHTS) == set(_LOSSES), "LOSS_WEIGHTS", f"a dict over {list(_LOSSES)}"
+        )
+        for left, right in self.SIDE_PAIRS:
+            demand(
+                0 < left < self.NUM_CLASSES and 0 < right < self.NUM_CLASSES and left != right,
+                "SIDE_PAIRS",
+                f"pairs of different class ids between 1 and {self.NUM_CLASSES - 1}",
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """All settings and derived values by name, as plain JSON types.
+
+        A callable (BACKBONE, COMPUTE_BACKBONE_SHAPE) is given by its name.
+        """
+        return {
+            name: _plain(getattr(self, name))
+            for name in sorted(dir(self))
+            if name.isupper() and not name.startswith("_")
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Write `to_dict()` as JSON, atomically."""
+        path = Path(path)
+        part = path.with_name(path.name + ".part")
+        part.write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
+        part.replace(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Config":
+        """An instance of this class with the settings of a file that `save` wrote."""
+        try:
+            values = json.loads(Path(path).read_text(encoding="utf-8"))
+            values = {k: v for k, v in values.items() if not _is_derived(k)}
+        except (OSError, ValueError, AttributeError) as error:
+            raise ValueError(f"{path}: not a saved configuration ({error}).") from error
+        for name, value in values.items():
+            if isinstance(getattr(cls, name, None), np.ndarray):
+                values[name] = np.array(value)
+        return cls(**values)
+
+    def display(self) -> None:
+        """Print every setting, as Matterport's package does."""
+        print("\nConfigurations:")
+        for name in sorted(dir(self)):
+            value = getattr(self, name)
+            if not name.startswith("_") and not callable(value):
+                print(f"{name:30} {value}")
+        print("\n")
+
+
+def _is_derived(name: str) -> bool:
+    return isinstance(getattr(Config, name, None), _Derived)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, Callable):
+        return getattr(value, "__name__", repr(value))
+    return value
+
+
+def compute_backbone_shapes(config: Config, image_shape: Any) -> np.ndarray:
+    """Height and width of each pyramid level, int [5, 2], rows P2..P6.
+
+    Args:
+        config: Config.
+        image_shape: [h, w, ...] of the molded image, px.
+    """
+    if callable(config.BACKBONE):
+        if config.COMPUTE_BACKBONE_SHAPE is None:
+            raise ValueError(
+                "BACKBONE is a callable, so COMPUTE_BACKBONE_SHAPE must be a function "
+                "image_shape -> [5, 2]; it is None."
+            )
+        return np.asarray(config.COMPUTE_BACKBONE_SHAPE(image_shape))
+    return np.array(
+        [
+            [math.ceil(image_shape[0] / stride), math.ceil(image_shape[1] / stride)]
+            for stride in config.BACKBONE_STRIDES
+        ]
+    )
