@@ -1,0 +1,174 @@
+"""Scaling, padding and cropping of pictures and their masks. Plain NumPy, sizes in px."""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import skimage.transform
+
+Padding = list[tuple[int, int]]
+Crop = tuple[int, int, int, int]
+
+
+def resize(
+    image: np.ndarray,
+    output_shape: Sequence[int],
+    order: int = 1,
+    mode: str = "constant",
+    cval: float = 0,
+    clip: bool = True,
+    preserve_range: bool = False,
+    anti_aliasing: bool = False,
+    anti_aliasing_sigma: Any = None,
+) -> np.ndarray:
+    """`skimage.transform.resize` with the defaults of the reference.
+
+    Pixel centres are aligned, everything outside the picture counts as `cval`, nothing is
+    smoothed. Bool arrays are taken as 0.0 and 1.0 unless `order` is 0.
+
+    Source: Matterport `utils.resize`.
+    """
+    image = np.asarray(image)
+    if image.dtype == bool and order != 0:
+        image = image.astype(np.float64)
+    return skimage.transform.resize(
+        image,
+        output_shape,
+        order=order,
+        mode=mode,
+        cval=cval,
+        clip=clip,
+        preserve_range=preserve_range,
+        anti_aliasing=anti_aliasing,
+        anti_aliasing_sigma=anti_aliasing_sigma,
+    )
+
+
+def resize_image(
+    image: np.ndarray,
+    min_dim: int | None = None,
+    max_dim: int | None = None,
+    min_scale: float | None = None,
+    mode: str = "square",
+) -> tuple[np.ndarray, tuple[int, int, int, int], float, Padding, Crop | None]:
+    """Scale a picture and pad or crop it to a size the network takes.
+
+    Except in mode "none" the picture is enlarged until its shorter side is `min_dim` and
+    its scale at least `min_scale`; it is made smaller only by mode "square", to fit
+    `max_dim`. Bilinear; integer pictures are truncated to their dtype, not rounded.
+
+    Args:
+        image: [H, W, C], any dtype.
+        min_dim: wanted length of the shorter side, px.
+        max_dim: side of the square in mode "square", px.
+        min_scale: lower bound of the scale.
+        mode: "none": untouched. "square": centred in max_dim x max_dim. "pad64": centred
+            in the next multiples of 64. "crop": a random min_dim x min_dim part, drawn
+            with Python's `random`.
+
+    Returns:
+        image [h, w, C] of the same dtype; window (y1, x1, y2, x2) of the picture in it,
+        px; scale; padding of the three axes; crop (y, x, h, w) px, or None.
+
+    Raises:
+        ValueError: unknown mode, a size the mode needs is missing or unfit, or the
+            picture is not [H, W, C].
+
+    Source: Matterport `utils.resize_image`.
+    """
+    image = np.asarray(image)
+    _check_resize(image, min_dim, max_dim, mode)
+    height, width = image.shape[:2]
+    no_padding: Padding = [(0, 0), (0, 0), (0, 0)]
+    if mode == "none":
+        return image, (0, 0, height, width), 1, no_padding, None
+
+    scale = _scale(height, width, min_dim, max_dim if mode == "square" else None, min_scale)
+    if scale != 1:
+        shape = (round(height * scale), round(width * scale))
+        if min(shape) < 1:
+            raise ValueError(
+                f"An image of {height} x {width} px becomes {shape[0]} x {shape[1]} px at "
+                f"scale {scale:.4g}: it is too narrow. Crop it, or use a larger IMAGE_MAX_DIM."
+            )
+        image = resize(image, shape, preserve_range=True).astype(image.dtype)
+        height, width = shape
+
+    if mode == "crop":
+        y, x = random.randint(0, height - min_dim), random.randint(0, width - min_dim)
+        image = image[y : y + min_dim, x : x + min_dim]
+        window, crop = (0, 0, min_dim, min_dim), (y, x, min_dim, min_dim)
+        return image, window, scale, no_padding, crop
+
+    if mode == "square":
+        target = (max_dim, max_dim)
+    else:
+        target = (-(-height // 64) * 64, -(-width // 64) * 64)
+    top, left = (target[0] - height) // 2, (target[1] - width) // 2
+    padding = [
+        (top, target[0] - height - top),
+        (left, target[1] - width - left),
+        (0, 0),
+    ]
+    window = (top, left, top + height, left + width)
+    return np.pad(image, padding), window, scale, padding, None
+
+
+def _check_resize(image: np.ndarray, min_dim: int | None, max_dim: int | None, mode: str) -> None:
+    if mode not in ("none", "square", "pad64", "crop"):
+        raise ValueError(f"Resize mode {mode!r}; it must be none, square, pad64 or crop.")
+    if image.ndim != 3 or 0 in image.shape:
+        raise ValueError(f"Image of shape {image.shape}; it must be [height, width, channels].")
+    if mode == "square" and not max_dim:
+        raise ValueError(f"Resize mode 'square' needs max_dim; it is {max_dim!r}.")
+    if mode == "crop" and not min_dim:
+        raise ValueError(f"Resize mode 'crop' needs min_dim; it is {min_dim!r}.")
+    if mode == "pad64" and (not min_dim or min_dim % 64):
+        raise ValueError(f"Resize mode 'pad64' needs min_dim a multiple of 64, not {min_dim!r}.")
+
+
+def _scale(
+    height: int,
+    width: int,
+    min_dim: int | None,
+    max_dim: int | None,
+    min_scale: float | None,
+) -> float:
+    scale = max(1, min_dim / min(height, width)) if min_dim else 1
+    if min_scale and scale < min_scale:
+        scale = min_scale
+    longest = max(height, width)
+    if max_dim and round(longest * scale) > max_dim:
+        scale = max_dim / longest
+    return scale
+
+
+def resize_mask(
+    mask: np.ndarray, scale: float, padding: Padding, crop: Crop | None = None
+) -> np.ndarray:
+    """Resize masks [H, W, N] by what `resize_image` returned for their picture.
+
+    Nearest neighbour with the corner pixels aligned, as `scipy.ndimage.zoom` of order 0
+    (which loses the last row or column to a rounding error at some sizes; this does not).
+
+    Returns:
+        [h, w, N], dtype kept.
+
+    Source: Matterport `utils.resize_mask`.
+    """
+    mask = np.asarray(mask)
+    if scale != 1:
+        rows, columns = (_nearest(length, scale) for length in mask.shape[:2])
+        mask = mask[rows[:, None], columns[None, :]]
+    if crop is not None:
+        y, x, height, width = crop
+        return mask[y : y + height, x : x + width]
+    return np.pad(mask, padding)
+
+
+def _nearest(length: int, scale: float) -> np.ndarray:
+    """Source index of every pixel along one axis, corners aligned."""
+    new = round(length * scale)
+    step = (length - 1) / (new - 1) if new > 1 else 0.0
+    return np.floor(np.arange(new) * step + 0.5).astype(int).clip(0, length - 1)
