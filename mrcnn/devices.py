@@ -1,0 +1,119 @@
+"""Devices for data parallelism; with `ops.py` the only file that knows the backend.
+
+TensorFlow mirrors the model with `tf.distribute.MirroredStrategy`: each device computes
+the losses of its own share of the batch, and the gradients are averaged, as with the towers
+of the original package. JAX shards the batch with `keras.distribution.DataParallel` and
+computes every loss over the whole batch. The two differ only in that a mean over ROIs is
+taken for each device first on TensorFlow.
+"""
+
+import contextlib
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+
+def available_devices() -> list[str]:
+    """Names of the devices that a model can be distributed over; CPUs only without others."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+        return [device.name for device in found]
+    if backend == "jax":
+        return keras.distribution.list_devices()
+    raise ValueError(
+        f"Training on several devices needs the TensorFlow or the JAX backend; this is "
+        f"{backend!r}. Set GPU_COUNT = 1, or another KERAS_BACKEND."
+    )
+
+
+@contextlib.contextmanager
+def distribution_scope(count: int) -> Iterator[None]:
+    """Inside, models are built, compiled and trained on `count` devices.
+
+    Args:
+        count: devices; 1 changes nothing.
+
+    Raises:
+        ValueError: there are fewer devices, or the backend cannot distribute.
+    """
+    if count == 1:
+        yield
+        return
+    found = available_devices()
+    if len(found) < count:
+        raise ValueError(
+            f"GPU_COUNT is {count}, but there are {len(found)} devices: {', '.join(found)}. "
+            "Set GPU_COUNT to what there is."
+        )
+    distribution = _distribution(tuple(found[:count]))
+    with distribution.scope():
+        yield
+
+
+@functools.cache
+def _distribution(names: tuple[str, ...]) -> Any:
+    # Cached, because a model must be trained under the very strategy it was built under.
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.distribute.MirroredStrategy(list(names))
+    return keras.distribution.DataParallel(devices=list(names), auto_shard_dataset=False)
+
+
+def replica_count() -> int:
+    """Replicas whose gradients are summed for one step: above 1 only in a TensorFlow scope."""
+    if keras.backend.backend() != "tensorflow":
+        return 1
+    import tensorflow as tf
+
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def scale_loss(loss: Any) -> Any:
+    """A replica's loss, divided so that the sum over replicas is the mean.
+
+    `Model.compute_loss` must give its total through this.
+
+    Args:
+        loss: scalar tensor.
+    """
+    count = replica_count()
+    return loss if count == 1 else loss / count
+
+
+def averaged(optimizer_class: type) -> type:
+    """The class, or one that clips the gradients after they were summed over the replicas.
+
+    Keras clips on each replica before the sum, which is another step than on one device.
+
+    Args:
+        optimizer_class: subclass of keras.optimizers.Optimizer.
+    """
+    if replica_count() == 1:
+        return optimizer_class
+    import tensorflow as tf
+
+    class Averaged(optimizer_class):
+        def apply(self, grads, trainable_variables=None):
+            context = tf.distribute.get_replica_context()
+            grads = list(grads)
+            known = [i for i, grad in enumerate(grads) if grad is not None]
+            total = context.all_reduce(tf.distribute.ReduceOp.SUM, [grads[i] for i in known])
+            if self.clip_norm:
+                total, _ = tf.clip_by_global_norm(total, self.clip_norm)
+            for i, grad in zip(known, total, strict=True):
+                # What follows sums over the replicas once more.
+                grads[i] = grad / context.num_replicas_in_sync
+            return super().apply(grads, trainable_variables)
+
+    def make(*args, global_clipnorm=None, **kwargs):
+        optimizer = Averaged(*args, **kwargs)
+        optimizer.clip_norm = global_clipnorm
+        return optimizer
+
+    return make

@@ -1,0 +1,409 @@
+"""`MaskRCNN`: build, train, detect, inspect. Assembly only; each stage has its own file.
+
+The names below the class are those that users of Matterport's package import from here.
+"""
+
+import datetime
+import logging
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from mrcnn import checkpoints, ops, optimizers, training, weights
+from mrcnn.anchors import config_anchors
+from mrcnn.backbone import resnet_graph
+from mrcnn.boxes import norm_boxes
+from mrcnn.config import Config, compute_backbone_shapes
+from mrcnn.data import data_generator, load_image_gt
+from mrcnn.debug_targets import build_detection_targets, generate_random_rois
+from mrcnn.detection import DetectionLayer
+from mrcnn.heads import build_fpn_mask_graph, fpn_classifier_graph
+from mrcnn.layers import BatchNorm
+from mrcnn.losses import (
+    mrcnn_bbox_loss_graph,
+    mrcnn_class_loss_graph,
+    mrcnn_mask_loss_graph,
+    rpn_bbox_loss_graph,
+    rpn_class_loss_graph,
+    smooth_l1_loss,
+)
+from mrcnn.molding import (
+    compose_image_meta,
+    mold_image,
+    mold_inputs,
+    parse_image_meta,
+    parse_image_meta_graph,
+    unmold_detections,
+    unmold_image,
+)
+from mrcnn.network import build_inference, build_training
+from mrcnn.parallel_model import distribution_scope
+from mrcnn.proposals import ProposalLayer
+from mrcnn.roi_align import PyramidROIAlign
+from mrcnn.rpn import build_rpn_model
+from mrcnn.rpn_targets import build_rpn_targets
+from mrcnn.stages import Stages
+from mrcnn.targets import DetectionTargetLayer
+from mrcnn.weights import WeightReport
+
+# fmt: off
+__all__ = [
+    "BatchNorm", "DetectionLayer", "DetectionTargetLayer", "MaskRCNN", "ProposalLayer",
+    "PyramidROIAlign", "build_detection_targets", "build_fpn_mask_graph", "build_rpn_model",
+    "build_rpn_targets", "compose_image_meta", "compute_backbone_shapes", "data_generator",
+    "fpn_classifier_graph", "generate_random_rois", "load_image_gt", "log", "mold_image",
+    "mrcnn_bbox_loss_graph", "mrcnn_class_loss_graph", "mrcnn_mask_loss_graph",
+    "parse_image_meta", "parse_image_meta_graph", "resnet_graph", "rpn_bbox_loss_graph",
+    "rpn_class_loss_graph", "smooth_l1_loss", "unmold_image",
+]
+# fmt: on
+
+logger = logging.getLogger(__name__)
+
+
+class MaskRCNN:
+    """Mask R-CNN (He et al. 2017) with Matterport's interface.
+
+    Args:
+        mode: "training" or "inference".
+        config: Config.
+        model_dir: folder for logs and checkpoints.
+
+    Attributes:
+        keras_model: the Keras model.
+        epoch: epochs trained so far.
+        log_dir, checkpoint_path: where this run writes.
+        tensors: symbolic tensors of the inference graph by name, for graphs of one's own.
+        proposal_layer: its `ProposalLayer`.
+    """
+
+    def __init__(self, mode: str, config: Config, model_dir: str | Path):
+        if mode not in ("training", "inference"):
+            raise ValueError(f"mode is {mode!r}; it must be 'training' or 'inference'.")
+        self.mode = mode
+        self.config = config
+        self.model_dir = str(model_dir)
+        self.anchors = None
+        self._anchor_cache: dict[tuple, np.ndarray] = {}
+        self.set_log_dir()
+        self.keras_model = self.build(mode, config)
+
+    def build(self, mode: str, config: Config) -> keras.Model:
+        """Build the network; see `mrcnn.network`."""
+        height, width = (int(v) for v in config.IMAGE_SHAPE[:2])
+        if height % 64 or width % 64:
+            raise ValueError(
+                f"The molded image is {height} x {width} px; the pyramid needs both sides to be "
+                "multiples of 64 (256, 320, 384, ...). Change IMAGE_MAX_DIM (IMAGE_MIN_DIM in "
+                "crop mode)."
+            )
+        if config.SEED is not None:
+            keras.utils.set_random_seed(config.SEED)
+        with distribution_scope(config):
+            if mode == "training":
+                return build_training(config)
+            model, self.tensors, self.proposal_layer = build_inference(config)
+        self._forward = ops.compile_forward(model)
+        self._inspect_forwards: dict[bool, Any] = {}
+        return model
+
+    # --- Weights and logs ---------------------------------------------------------
+
+    def find_last(self) -> str:
+        """Path of the newest checkpoint of this configuration's name in `model_dir`.
+
+        Raises FileNotFoundError when there is none.
+        """
+        return checkpoints.find_last(self.model_dir, self.config.NAME)
+
+    def load_weights(
+        self, filepath: str | Path, by_name: bool = False, exclude: Sequence[str] | None = None
+    ) -> WeightReport:
+        """Load an HDF5 weight file, old layout or Keras's own; see `mrcnn.weights`.
+
+        Args:
+            filepath: the file.
+            by_name: load the layers that the file has, instead of demanding all.
+            exclude: names of layers to leave as they are; implies by_name.
+
+        Returns:
+            What was loaded, excluded, missing and unused.
+        """
+        report = weights.load_weights(self.keras_model, filepath, by_name=by_name, exclude=exclude)
+        self.set_log_dir(str(filepath))
+        return report
+
+    def save_weights(self, filepath: str | Path, dtype: str = "float32") -> None:
+        """Write an HDF5 weight file in the old layout, which old code loads too.
+
+        Args:
+            filepath: the file.
+            dtype: storage, "float32" or "float16".
+        """
+        weights.save_weights(self.keras_model, filepath, dtype=dtype)
+
+    def get_imagenet_weights(self) -> str:
+        """Path of the ImageNet ResNet-50 weights, downloaded if need be."""
+        return weights.get_imagenet_weights()
+
+    def set_log_dir(self, model_path: str | Path | None = None) -> None:
+        """Choose the log directory: that of a checkpoint of this name, to continue in it,
+        or a new one named by the time."""
+        self.epoch = 0
+        name = str(self.config.NAME)
+        found = model_path and checkpoints.parse_checkpoint_path(str(model_path), name)
+        if found:
+            self.log_dir, self.epoch = found
+        else:
+            now = datetime.datetime.now()
+            self.log_dir = checkpoints.log_dir_for(self.model_dir, name, now)
+        self.log_dir = str(self.log_dir)
+        self.checkpoint_path = checkpoints.checkpoint_path_for(self.log_dir, name)
+
+    # --- Training -------------------------------------------------------------------
+
+    def train(
+        self,
+        train_dataset: Any,
+        val_dataset: Any,
+        learning_rate: float,
+        epochs: int,
+        layers: str,
+        augmentation: Any = None,
+        custom_callbacks: Sequence[Any] | None = None,
+        no_augmentation_sources: Sequence[str] | None = None,
+        resume: bool = False,
+        verbose: int = 1,
+    ) -> Any:
+        """Train the network; see `mrcnn.training.train`.
+
+        Args:
+            train_dataset: prepared `Dataset`.
+            val_dataset: the same, or None.
+            learning_rate: of the optimizer.
+            epochs: total number of epochs to reach, earlier calls included.
+            layers: "heads", "3+", "4+", "5+", "all", or a regular expression of names.
+            augmentation: an imgaug augmenter or a callable; see `mrcnn.augment`.
+            custom_callbacks: Keras callbacks.
+            no_augmentation_sources: sources of images that are not augmented.
+            resume: take optimizer and random states from the last checkpoint too.
+            verbose: 1 shows a progress bar, 2 one line an epoch, 0 nothing.
+
+        Returns:
+            The Keras history.
+        """
+        self._demand_mode("training")
+        return training.train(
+            self,
+            train_dataset,
+            val_dataset,
+            learning_rate,
+            epochs,
+            layers,
+            augmentation=augmentation,
+            custom_callbacks=custom_callbacks,
+            no_augmentation_sources=no_augmentation_sources,
+            resume=resume,
+            verbose=verbose,
+        )
+
+    def compile(self, learning_rate: float, momentum: float) -> None:
+        """Give the Keras model a fresh optimizer."""
+        optimizers.compile_model(
+            self.keras_model, self.config, learning_rate, momentum, self.config.STEPS_PER_EPOCH
+        )
+
+    def set_trainable(
+        self,
+        layer_regex: str,
+        keras_model: keras.Model | None = None,
+        indent: int = 0,
+        verbose: int = 1,
+    ) -> None:
+        """Make the layers trainable whose whole name matches, and freeze the others."""
+        optimizers.set_trainable(keras_model or self.keras_model, layer_regex, verbose)
+
+    def get_trainable_layers(self) -> list[keras.layers.Layer]:
+        """The layers that have weights, those of nested models included."""
+        return list(_weighted(self.keras_model))
+
+    def find_trainable_layer(self, layer: Any) -> Any:
+        """The layer itself: nothing is wrapped here. Kept for Matterport's interface."""
+        return layer
+
+    # --- Detection --------------------------------------------------------------------
+
+    def detect(self, images: Sequence[np.ndarray], verbose: int = 0) -> list[dict[str, Any]]:
+        """Detect regions in any number of images of any sizes.
+
+        Args:
+            images: [H, W, channels] each, 0..255, RGB order.
+            verbose: 1 logs the arrays.
+
+        Returns:
+            One dict an image: rois int32 [N, 4] px of the image, class_ids int32 [N],
+            scores float32 [N], masks bool [H, W, N].
+        """
+        self._demand_mode("inference")
+        results: list[dict[str, Any] | None] = [None] * len(images)
+        molded = [mold_inputs([image], self.config) for image in images]
+        by_shape: dict[tuple, list[int]] = OrderedDict()
+        for index, (image, _, _) in enumerate(molded):
+            by_shape.setdefault(image.shape[1:], []).append(index)
+        for members in by_shape.values():
+            inputs = [
+                np.concatenate(part) for part in zip(*(molded[i] for i in members), strict=True)
+            ]
+            detections, masks = self._run(inputs[0], inputs[1])
+            for row, index in enumerate(members):
+                results[index] = self._result(
+                    detections[row], masks[row], images[index].shape, inputs[0].shape[1:],
+                    inputs[2][row],
+                )  # fmt: skip
+        if verbose:
+            for name, values in zip(("images", "results"), (images, results), strict=True):
+                logger.info("%d %s", len(values), name)
+        return results
+
+    def detect_molded(
+        self, molded_images: np.ndarray, image_metas: np.ndarray, verbose: int = 0
+    ) -> list[dict[str, Any]]:
+        """`detect` on images that are molded already (see `load_image_gt`, `mold_image`);
+        results are in px of the molded images."""
+        self._demand_mode("inference")
+        detections, masks = self._run(molded_images, image_metas)
+        shape = molded_images.shape[1:]
+        window = np.array([0, 0, shape[0], shape[1]])
+        return [
+            self._result(row, mask, shape, shape, window)
+            for row, mask in zip(detections, masks, strict=True)
+        ]
+
+    def mold_inputs(self, images: Sequence[np.ndarray]) -> tuple:
+        """See `mrcnn.molding.mold_inputs`."""
+        return mold_inputs(images, self.config)
+
+    def unmold_detections(
+        self,
+        detections: np.ndarray,
+        mrcnn_mask: np.ndarray,
+        original_image_shape: Sequence[int],
+        image_shape: Sequence[int],
+        window: Sequence[int],
+    ) -> tuple:
+        """See `mrcnn.molding.unmold_detections`."""
+        return unmold_detections(detections, mrcnn_mask, original_image_shape, image_shape, window)
+
+    def get_anchors(self, image_shape: Sequence[int]) -> np.ndarray:
+        """Normalised anchors of a molded image shape, float32 [A, 4]; `self.anchors` holds
+        them in px afterwards."""
+        key = tuple(int(v) for v in image_shape)
+        if key not in self._anchor_cache:
+            anchors = config_anchors(self.config, image_shape)
+            self._anchor_cache[key] = (anchors, norm_boxes(anchors, image_shape[:2]))
+        self.anchors, normalized = self._anchor_cache[key]
+        return normalized
+
+    def inspect(self, image: np.ndarray, features: bool = False) -> Stages:
+        """Run one image and return every intermediate (paper, Fig. 2).
+
+        Args:
+            image: [H, W, channels], 0..255.
+            features: also return the feature maps C2..C5 and P2..P6.
+        """
+        self._demand_mode("inference")
+        molded, metas, windows = mold_inputs([image], self.config)
+        anchors = self.get_anchors(molded.shape[1:])
+        outputs = self._inspection(features)([molded, metas, anchors[None]])
+        proposals = self.proposal_layer.stages(
+            [keras.ops.convert_to_tensor(outputs[n]) for n in ("rpn_class", "rpn_bbox")]
+            + [keras.ops.convert_to_tensor(anchors[None])]
+        )
+        detection = self.keras_model.get_layer("mrcnn_detection")
+        heads = [outputs[n] for n in ("proposals", "mrcnn_class", "mrcnn_bbox")]
+        refined, _, _ = detection.refine(*(keras.ops.convert_to_tensor(a) for a in (*heads, metas)))
+        found = {n: keras.ops.convert_to_numpy(v)[0] for n, v in proposals.items()}
+        names = ("rpn_class", "rpn_bbox", "proposals", "mrcnn_class", "mrcnn_bbox")
+        return Stages(
+            image=image,
+            molded_image=molded[0],
+            window=windows[0],
+            anchors=anchors,
+            **{n: outputs[n][0] for n in (*names, "detections", "mrcnn_mask")},
+            pre_nms_scores=found["pre_nms_scores"],
+            pre_nms_anchors=found["pre_nms_anchors"],
+            refined_anchors=found["refined_anchors"],
+            refined_anchors_clipped=found["refined_anchors_clipped"],
+            post_nms_indices=found["post_nms_indices"][found["post_nms_kept"]],
+            refined_proposals=keras.ops.convert_to_numpy(refined)[0],
+            feature_maps={n: outputs[n][0] for n in outputs if n[0] in "CP"},
+        )
+
+    def run_graph(self, images: Any, outputs: Any, image_metas: Any = None) -> None:
+        """Not available: see `inspect`."""
+        raise NotImplementedError(
+            "run_graph() read tensors of a TensorFlow 1 session. Use inspect(image): it "
+            "returns every stage by name (anchors, rpn_class, proposals, detections, ...)."
+        )
+
+    def ancestor(self, tensor: Any, name: str, checked: Any = None) -> None:
+        """Not available: see `inspect`."""
+        raise NotImplementedError(
+            "ancestor() searched TensorFlow 1 node names. Use inspect(image): it returns "
+            "every stage by name (anchors, rpn_class, proposals, detections, ...)."
+        )
+
+    def _demand_mode(self, mode: str) -> None:
+        if self.mode != mode:
+            raise ValueError(
+                f"This needs a model in {mode} mode, and it was built in {self.mode} mode: "
+                f"MaskRCNN(mode={mode!r}, ...)."
+            )
+
+    def _run(self, images: np.ndarray, metas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Detections and masks of molded images, in batches of BATCH_SIZE; the last one is
+        filled up, so that one compiled shape serves all."""
+        size = self.config.BATCH_SIZE
+        anchors = np.repeat(self.get_anchors(images.shape[1:])[None], size, axis=0)
+        detections, masks = [], []
+        for start in range(0, len(images), size):
+            rows = np.minimum(np.arange(start, start + size), len(images) - 1)
+            outputs = self._forward([images[rows], metas[rows], anchors])
+            real = min(size, len(images) - start)
+            detections.append(outputs[0][:real])
+            masks.append(outputs[3][:real])
+        return np.concatenate(detections), np.concatenate(masks)
+
+    def _result(self, detections, masks, original_shape, molded_shape, window) -> dict[str, Any]:
+        rois, class_ids, scores, masks = unmold_detections(
+            detections, masks, original_shape, molded_shape, window
+        )
+        return {"rois": rois, "class_ids": class_ids, "scores": scores, "masks": masks}
+
+    def _inspection(self, features: bool) -> Any:
+        if features not in self._inspect_forwards:
+            names = [n for n in self.tensors if features or n[0] not in "CP"]
+            model = keras.Model(self.keras_model.inputs, {n: self.tensors[n] for n in names})
+            self._inspect_forwards[features] = ops.compile_forward(model)
+        return self._inspect_forwards[features]
+
+
+def _weighted(model: keras.Model) -> Iterator[keras.Layer]:
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _weighted(layer)
+        elif layer.weights:
+            yield layer
+
+
+def log(text: str, array: np.ndarray | None = None) -> None:
+    """Print a text and, if given, an array's shape, range and type (Matterport's format)."""
+    if array is not None:
+        span = (f"{v:10.5f}" for v in (array.min(), array.max())) if array.size else ("", "")
+        low, high = span
+        text = f"{text:25}shape: {array.shape!s:20}  min: {low:10}  max: {high:10}  {array.dtype}"
+    print(text)
