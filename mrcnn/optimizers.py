@@ -1,0 +1,182 @@
+"""Which layers train, and the optimizer and learning-rate schedule that train them."""
+
+import logging
+import math
+import re
+
+import keras
+from keras import ops
+
+from mrcnn import devices
+from mrcnn.config import Config
+
+logger = logging.getLogger(__name__)
+
+_HEADS = r"(mrcnn\_.*)|(rpn\_.*)|(fpn\_.*)"
+
+# Stage 1 (conv1, bn_conv1) and stage 2 train with "all" alone.
+LAYER_PRESETS = {
+    "heads": _HEADS,
+    "3+": r"(res3.*)|(bn3.*)|(res4.*)|(bn4.*)|(res5.*)|(bn5.*)|" + _HEADS,
+    "4+": r"(res4.*)|(bn4.*)|(res5.*)|(bn5.*)|" + _HEADS,
+    "5+": r"(res5.*)|(bn5.*)|" + _HEADS,
+    "all": ".*",
+}
+
+
+def set_trainable(keras_model: keras.Model, layer_regex: str, verbose: int = 1) -> list[str]:
+    """Make the layers whose whole name matches trainable, and freeze all others.
+
+    Nested models are walked through, so `rpn_.*` selects the layers inside `rpn_model`.
+    Compile the model afterwards.
+
+    Args:
+        keras_model: model to change.
+        layer_regex: regular expression, or a name of `LAYER_PRESETS`.
+        verbose: above 0 the selected layers are logged.
+
+    Returns:
+        Names of the selected layers, in the model's order.
+
+    Raises:
+        ValueError: no layer with weights matches.
+
+    Source: Matterport's `MaskRCNN.set_trainable`.
+    """
+    layer_regex = LAYER_PRESETS.get(layer_regex, layer_regex)
+    try:
+        pattern = re.compile(layer_regex)
+    except re.error as error:
+        raise ValueError(f"layers={layer_regex!r} is no regular expression: {error}.") from error
+    # A frozen parent hides its layers' weights; keras hands the flag down, so it comes first.
+    keras_model.trainable = True
+    selected = _select(keras_model, pattern)
+    if not selected:
+        raise ValueError(
+            f"layers={layer_regex!r} selects no layer with weights. Use one of "
+            f"{', '.join(map(repr, LAYER_PRESETS))} or a regular expression that matches "
+            "whole layer names, such as 'mrcnn_.*'."
+        )
+    if verbose > 0:
+        logger.info("Training %d layers: %s", len(selected), " ".join(selected))
+    return selected
+
+
+def _select(model: keras.Model, pattern: re.Pattern) -> list[str]:
+    selected = []
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            selected += _select(layer, pattern)
+        elif layer.weights:
+            layer.trainable = pattern.fullmatch(layer.name) is not None
+            if layer.trainable:
+                selected.append(layer.name)
+    return selected
+
+
+@keras.saving.register_keras_serializable(package="mrcnn")
+class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up, then a constant rate or half a cosine down to 0.
+
+    Args:
+        learning_rate: rate after the warm-up.
+        total_steps: optimizer steps at whose end the cosine reaches 0.
+        warmup_steps: steps of the linear rise; step 0 already learns.
+        cosine: True decays, False stays constant.
+
+    Source: Loshchilov and Hutter 2017 (SGDR), section 3; Goyal et al. 2017, section 2.2.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float,
+        total_steps: int,
+        warmup_steps: int = 0,
+        cosine: bool = False,
+    ):
+        super().__init__()
+        self.learning_rate = learning_rate
+        self.total_steps = total_steps
+        self.warmup_steps = warmup_steps
+        self.cosine = cosine
+
+    def __call__(self, step):
+        """Rate of optimizer step `step` (0-based), a float32 scalar tensor."""
+        step = ops.cast(step, "float32")
+        rate = ops.convert_to_tensor(self.learning_rate, "float32")
+        if self.cosine:
+            decay_steps = max(self.total_steps - self.warmup_steps, 1)
+            progress = ops.clip((step - self.warmup_steps) / decay_steps, 0.0, 1.0)
+            rate = rate * 0.5 * (1.0 + ops.cos(math.pi * progress))
+        if self.warmup_steps:
+            rate = rate * ops.minimum(1.0, (step + 1.0) / self.warmup_steps)
+        return rate
+
+    def get_config(self) -> dict:
+        """Arguments of `__init__`."""
+        return {
+            "learning_rate": self.learning_rate,
+            "total_steps": self.total_steps,
+            "warmup_steps": self.warmup_steps,
+            "cosine": self.cosine,
+        }
+
+
+def make_optimizer(
+    config: Config, learning_rate: float, momentum: float, total_steps: int
+) -> keras.optimizers.Optimizer:
+    """Optimizer for one call of `train`.
+
+    Gradients are clipped to GRADIENT_CLIP_NORM by the norm of all of them together
+    (None or 0 does not clip). SGD has no Nesterov momentum and no decay of its own: the L2
+    term is part of the loss. AdamW decays by WEIGHT_DECAY, without biases, gamma and beta.
+
+    Args:
+        config: Config with OPTIMIZER, LEARNING_SCHEDULE, WARMUP_STEPS, WEIGHT_DECAY,
+            GRADIENT_CLIP_NORM, PRECISION.
+        learning_rate: rate after the warm-up.
+        momentum: of SGD; AdamW has its own.
+        total_steps: optimizer steps of the whole call, for the cosine schedule.
+    """
+    rate = float(learning_rate)
+    cosine = config.LEARNING_SCHEDULE == "cosine"
+    # Without a schedule the rate stays a variable, which callbacks may set.
+    if cosine or config.WARMUP_STEPS:
+        rate = WarmupSchedule(rate, total_steps, config.WARMUP_STEPS, cosine)
+    # Fixed names keep the variables' paths the same in a resumed run.
+    if config.OPTIMIZER == "adamw":
+        optimizer = devices.averaged(keras.optimizers.AdamW)(
+            rate,
+            weight_decay=config.WEIGHT_DECAY,
+            global_clipnorm=config.GRADIENT_CLIP_NORM or None,
+            name="adamw",
+        )
+        optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    else:
+        optimizer = devices.averaged(keras.optimizers.SGD)(
+            rate,
+            momentum=momentum,
+            global_clipnorm=config.GRADIENT_CLIP_NORM or None,
+            name="sgd",
+        )
+    if config.PRECISION == "float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name="loss_scale")
+    return optimizer
+
+
+def compile_model(
+    keras_model: keras.Model,
+    config: Config,
+    learning_rate: float,
+    momentum: float,
+    total_steps: int,
+) -> None:
+    """Compile a training model, which brings its own losses, with a new optimizer.
+
+    Args: as `make_optimizer`; `keras_model` with its trainable layers already chosen.
+    """
+    keras_model.compile(
+        optimizer=make_optimizer(config, learning_rate, momentum, total_steps),
+        # TensorFlow's fast crop-and-resize does not compile under XLA.
+        jit_compile=keras.backend.backend() == "jax",
+    )
