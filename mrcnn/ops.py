@@ -254,14 +254,25 @@ def pyramid_table(feature_maps: Sequence[Any], levels: Any) -> tuple[Any, Any, A
 
 
 def legacy_samples(boxes: Any, heights: Any, widths: Any, size: Sequence[int]) -> tuple:
-    """Sample rows [n, size[0]] and columns [n, size[1]] of `crop_and_resize`, in cells."""
+    """Sample rows [n, size[0]] and columns [n, size[1]] of `crop_and_resize`, in cells.
+
+    Rounded step by step as TensorFlow's kernel does: whether the last sample of a box that
+    ends on the border counts as outside hangs on the last bit.
+    """
+
+    def rounded(product):
+        # XLA would fuse the product with the sum that takes it, but not this.
+        return ops.maximum(product, -3e38)
 
     def line(low, high, cells, number):
         last = ops.cast(cells - 1, "float32")
         if number == 1:
             return (0.5 * (low + high) * last)[:, None]
-        step = (high - low) * last / (number - 1)
-        return low[:, None] * last[:, None] + ops.arange(number, dtype="float32") * step[:, None]
+        # XLA divides by a constant through its reciprocal, so this must not look like one.
+        steps = ops.where(ops.isnan(low), 1.0, number - 1.0)
+        step = (high - low) * last / steps
+        offsets = ops.arange(number, dtype="float32") * step[:, None]
+        return rounded(low * last)[:, None] + rounded(offsets)
 
     return (
         line(boxes[:, 0], boxes[:, 2], heights, size[0]),
@@ -314,7 +325,10 @@ def compile_forward(model: keras.Model) -> Callable[[list[np.ndarray]], Any]:
     if backend() == "tensorflow":
         import tensorflow as tf
 
-        run = tf.function(lambda inputs: model(inputs, training=False))
+        @tf.function(autograph=False)
+        def run(inputs):
+            return model(inputs, training=False)
+
     elif backend() == "jax":
         import jax
 
