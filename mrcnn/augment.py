@@ -25,6 +25,7 @@ from mrcnn.config import Config
 from mrcnn.imgaug_compat import is_imgaug, prepare_imgaug
 
 _MASKS_A_PASS = 16  # imgaug works on int32 copies: bounds its memory
+_BEND_GRID = 5  # points a side that RandomRotateFlip's bending is drawn on
 _BITS = 5  # the position planes divide each axis into 2 ** _BITS cells
 
 
@@ -192,15 +193,17 @@ def _is_mirrored(planes: np.ndarray) -> bool:
 
 
 class RandomRotateFlip:
-    """Augmentation for sections that lie at any angle: turn, mirror, scale, shift, tone.
+    """Augmentation for sections that lie at any angle: turn, mirror, scale, shift, bend, tone.
 
-    One affine map a call, image bilinear, masks nearest. Seeded through `rng`.
+    One map a call, image bilinear, masks nearest. Seeded through `rng`.
 
     Args:
         max_angle: degrees; the angle is uniform in -max_angle .. max_angle.
         flip: mirror left-right with probability 0.5.
         scale: range of the magnification, drawn log-uniformly.
         shift: largest shift, as a fraction of each side.
+        bend: deviation of a smooth random displacement, as a fraction of the longer side; 0
+            keeps lines straight. Above about 0.05 parts may fold over each other.
         gamma: range of the exponent on the image scaled to 0 .. 1, drawn log-uniformly;
             below 1 is brighter. Black and white stay.
         brightness: range of the factor on the image after gamma, drawn log-uniformly.
@@ -216,6 +219,7 @@ class RandomRotateFlip:
         flip: bool = True,
         scale: tuple[float, float] = (0.9, 1.1),
         shift: float = 0.0,
+        bend: float = 0.0,
         gamma: tuple[float, float] = (0.7, 1.4),
         brightness: tuple[float, float] = (1.0, 1.0),
         fill: str = "zero",
@@ -230,6 +234,7 @@ class RandomRotateFlip:
         if fill not in ("zero", "edge"):
             raise ValueError(f"fill is {fill!r}; it must be 'zero' or 'edge'.")
         self.max_angle, self.flip, self.scale, self.shift = max_angle, flip, scale, shift
+        self.bend = bend
         self.gamma, self.brightness, self.fill = gamma, brightness, fill
 
     def __call__(
@@ -251,31 +256,38 @@ class RandomRotateFlip:
             matrix[1] *= -1
         center = (shape - 1) / 2
         offset = center - matrix @ (center + shift)
+        points = np.indices(shape, float)
+        points = np.tensordot(matrix, points, 1) + offset[:, None, None]
+        if self.bend:
+            points += _displacement(shape, self.bend * max(shape), rng)
         moved = np.empty_like(image)
         for channel in range(image.shape[-1]):
-            scipy.ndimage.affine_transform(
+            scipy.ndimage.map_coordinates(
                 image[..., channel],
-                matrix,
-                offset,
+                points,
                 output=moved[..., channel],
                 order=1,
                 mode="nearest" if self.fill == "edge" else "constant",
             )
-        return _tone(moved, gamma, brightness), _nearest(masks, matrix, offset)
+        return _tone(moved, gamma, brightness), _nearest(masks, points)
+
+
+def _displacement(shape: np.ndarray, deviation: float, rng: np.random.Generator) -> np.ndarray:
+    """Smooth random field [2, H, W] in px, from normal values on a coarse grid."""
+    grid = rng.normal(0, deviation, (2, _BEND_GRID, _BEND_GRID))
+    lines = [np.linspace(0, _BEND_GRID - 1, side) for side in shape]
+    at = np.stack(np.meshgrid(*lines, indexing="ij"))
+    return np.stack([scipy.ndimage.map_coordinates(g, at, order=3, mode="nearest") for g in grid])
 
 
 def _log_uniform(rng: np.random.Generator, limits: tuple[float, float]) -> float:
     return math.exp(rng.uniform(math.log(limits[0]), math.log(limits[1])))
 
 
-def _nearest(masks: np.ndarray, matrix: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """All masks [H, W, N] through one map from result to source; False from outside."""
+def _nearest(masks: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Masks [H, W, N] at the source points [2, H, W] in px; False from outside."""
     height, width, count = masks.shape
-    rows, columns = np.arange(height)[:, None], np.arange(width)[None, :]
-    y, x = (
-        np.rint(a * rows + b * columns + shift).astype(np.intp)
-        for (a, b), shift in zip(matrix, offset, strict=True)
-    )
+    y, x = np.rint(points).astype(np.intp)
     inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
     moved = np.zeros((height, width, count), masks.dtype)
     moved[inside] = masks.reshape(height * width, count)[(y * width + x)[inside]]
