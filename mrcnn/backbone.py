@@ -5,7 +5,6 @@ Layer names `res{stage}{block}_branch{2a,2b,2c,1}` and `bn...` are a public cont
 old weight files load by them.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from keras import layers
@@ -23,7 +22,7 @@ _EXPANSION = 4  # a bottleneck's last convolution has four times the filters
 
 def resnet_graph(
     input_image: Any,
-    architecture: str | Callable,
+    architecture: str,
     stage5: bool = False,
     train_bn: bool | None = True,
     width: float = 1.0,
@@ -45,8 +44,7 @@ def resnet_graph(
     """
     if architecture not in _ARCHITECTURES:
         raise ValueError(
-            f"Backbone {architecture!r} is unknown; use one of {', '.join(_ARCHITECTURES)}, "
-            "or a callable."
+            f"Backbone {architecture!r} is unknown; use one of {', '.join(_ARCHITECTURES)}."
         )
     blocks, bottleneck = _ARCHITECTURES[architecture]
     style = style or LayerStyle(train_bn=train_bn)

@@ -8,6 +8,7 @@ configurations work unchanged; the options after it are off by default.
 import json
 import logging
 import math
+import numbers
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -164,7 +165,7 @@ class Config:
     def __init__(self, **overrides: Any):
         """Overrides set attributes of this instance; an unknown name is an error."""
         for name, value in overrides.items():
-            if not hasattr(type(self), name) or name.startswith("_"):
+            if not (hasattr(type(self), name) and name.isupper()) or name.startswith("_"):
                 raise ValueError(
                     f"{type(self).__name__}: unknown setting {name!r}. "
                     "Use an attribute listed by display()."
@@ -197,7 +198,8 @@ class Config:
             "IMAGE_CHANNEL_COUNT",
         ):
             value = getattr(self, name)
-            demand(int(value) == value and value >= 1, name, "a whole number of at least 1")
+            whole = isinstance(value, numbers.Real) and value >= 1 and value % 1 == 0
+            demand(whole, name, "a whole number of at least 1")
         demand(
             callable(self.BACKBONE) or self.BACKBONE in ("resnet18", "resnet50", "resnet101"),
             "BACKBONE",
@@ -219,7 +221,9 @@ class Config:
             f"twice MASK_POOL_SIZE ({self.MASK_POOL_SIZE}) on both sides",
         )
         demand(
-            set(self.LOSS_WEIGHTS) == set(_LOSSES), "LOSS_WEIGHTS", f"a dict over {list(_LOSSES)}"
+            isinstance(self.LOSS_WEIGHTS, dict) and set(self.LOSS_WEIGHTS) <= set(_LOSSES),
+            "LOSS_WEIGHTS",
+            f"a dict over {list(_LOSSES)}; what it lacks weighs 1",
         )
         for left, right in self.SIDE_PAIRS:
             demand(

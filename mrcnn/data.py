@@ -188,7 +188,8 @@ class Batches(keras.utils.PyDataset):
         self.no_augmentation_sources = no_augmentation_sources
         seed = config.SEED if seed is None else seed
         self.seed = np.random.SeedSequence().entropy if seed is None else seed % 2**64
-        self.steps, self.training = steps, training
+        # A division may have made it a float; Config.validate sees to its being whole.
+        self.steps, self.training = steps and int(steps), training
         self.epoch = 0
         self.error: Exception | None = None
         self._epoch_begun = False

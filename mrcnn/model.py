@@ -4,7 +4,7 @@ The names below the class are those that users of Matterport's package import fr
 """
 
 import datetime
-import logging
+import re
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,7 +16,11 @@ import numpy as np
 from mrcnn import checkpoints, ops, optimizers, training, weights
 from mrcnn.anchors import config_anchors
 from mrcnn.backbone import resnet_graph
+from mrcnn.boxes import apply_box_deltas as apply_box_deltas_graph
+from mrcnn.boxes import clip_boxes as clip_boxes_graph
 from mrcnn.boxes import norm_boxes
+from mrcnn.boxes import norm_boxes as norm_boxes_graph
+from mrcnn.boxes import pairwise_iou as overlaps_graph
 from mrcnn.config import Config, compute_backbone_shapes
 from mrcnn.data import data_generator, load_image_gt
 from mrcnn.debug_targets import build_detection_targets, generate_random_rois
@@ -40,7 +44,7 @@ from mrcnn.molding import (
     unmold_detections,
     unmold_image,
 )
-from mrcnn.network import build_inference, build_training
+from mrcnn.network import build_inference, build_training, demand_whole_cells, seeded
 from mrcnn.parallel_model import distribution_scope
 from mrcnn.proposals import ProposalLayer
 from mrcnn.roi_align import PyramidROIAlign
@@ -53,16 +57,15 @@ from mrcnn.weights import WeightReport
 # fmt: off
 __all__ = [
     "BatchNorm", "DetectionLayer", "DetectionTargetLayer", "MaskRCNN", "ProposalLayer",
-    "PyramidROIAlign", "build_detection_targets", "build_fpn_mask_graph", "build_rpn_model",
-    "build_rpn_targets", "compose_image_meta", "compute_backbone_shapes", "data_generator",
-    "fpn_classifier_graph", "generate_random_rois", "load_image_gt", "log", "mold_image",
-    "mrcnn_bbox_loss_graph", "mrcnn_class_loss_graph", "mrcnn_mask_loss_graph",
+    "PyramidROIAlign", "apply_box_deltas_graph", "build_detection_targets",
+    "build_fpn_mask_graph", "build_rpn_model", "build_rpn_targets", "clip_boxes_graph",
+    "compose_image_meta", "compute_backbone_shapes", "data_generator", "fpn_classifier_graph",
+    "generate_random_rois", "load_image_gt", "log", "mold_image", "mrcnn_bbox_loss_graph",
+    "mrcnn_class_loss_graph", "mrcnn_mask_loss_graph", "norm_boxes_graph", "overlaps_graph",
     "parse_image_meta", "parse_image_meta_graph", "resnet_graph", "rpn_bbox_loss_graph",
     "rpn_class_loss_graph", "smooth_l1_loss", "unmold_image",
 ]
 # fmt: on
-
-logger = logging.getLogger(__name__)
 
 
 class MaskRCNN:
@@ -94,16 +97,8 @@ class MaskRCNN:
 
     def build(self, mode: str, config: Config) -> keras.Model:
         """Build the network; see `mrcnn.network`."""
-        height, width = (int(v) for v in config.IMAGE_SHAPE[:2])
-        if height % 64 or width % 64:
-            raise ValueError(
-                f"The molded image is {height} x {width} px; the pyramid needs both sides to be "
-                "multiples of 64 (256, 320, 384, ...). Change IMAGE_MAX_DIM (IMAGE_MIN_DIM in "
-                "crop mode)."
-            )
-        if config.SEED is not None:
-            keras.utils.set_random_seed(config.SEED)
-        with distribution_scope(config):
+        demand_whole_cells(config.IMAGE_SHAPE)
+        with distribution_scope(config), seeded(config.SEED):
             if mode == "training":
                 return build_training(config)
             model, self.tensors, self.proposal_layer = build_inference(config)
@@ -151,13 +146,16 @@ class MaskRCNN:
         return weights.get_imagenet_weights()
 
     def set_log_dir(self, model_path: str | Path | None = None) -> None:
-        """Choose the log directory: that of a checkpoint of this name, to continue in it,
-        or a new one named by the time."""
+        """Choose the log directory and set `epoch`: to continue where a checkpoint of this
+        name lies, in `model_dir` with the date of a checkpoint of another name, or a new
+        directory named by the time."""
         self.epoch = 0
         name = str(self.config.NAME)
         found = model_path and checkpoints.parse_checkpoint_path(str(model_path), name)
         if found:
             self.log_dir, self.epoch = found
+            if not str(model_path).startswith(self.log_dir):  # of another experiment
+                self.log_dir = Path(self.model_dir) / re.split(r"[/\\]", self.log_dir)[-1]
         else:
             now = datetime.datetime.now()
             self.log_dir = checkpoints.log_dir_for(self.model_dir, name, now)
@@ -242,13 +240,17 @@ class MaskRCNN:
 
         Args:
             images: [H, W, channels] each, 0..255, RGB order.
-            verbose: 1 logs the arrays.
+            verbose: 1 prints shape, range and type of the arrays.
 
         Returns:
             One dict an image: rois int32 [N, 4] px of the image, class_ids int32 [N],
             scores float32 [N], masks bool [H, W, N].
         """
         self._demand_mode("inference")
+        if verbose:
+            log(f"Processing {len(images)} images")
+            for image in images:
+                log("image", image)
         results: list[dict[str, Any] | None] = [None] * len(images)
         molded = [mold_inputs([image], self.config) for image in images]
         by_shape: dict[tuple, list[int]] = OrderedDict()
@@ -258,15 +260,12 @@ class MaskRCNN:
             inputs = [
                 np.concatenate(part) for part in zip(*(molded[i] for i in members), strict=True)
             ]
-            detections, masks = self._run(inputs[0], inputs[1])
+            detections, masks = self._run(inputs[0], inputs[1], verbose)
             for row, index in enumerate(members):
                 results[index] = self._result(
                     detections[row], masks[row], images[index].shape, inputs[0].shape[1:],
                     inputs[2][row],
                 )  # fmt: skip
-        if verbose:
-            for name, values in zip(("images", "results"), (images, results), strict=True):
-                logger.info("%d %s", len(values), name)
         return results
 
     def detect_molded(
@@ -275,7 +274,9 @@ class MaskRCNN:
         """`detect` on images that are molded already (see `load_image_gt`, `mold_image`);
         results are in px of the molded images."""
         self._demand_mode("inference")
-        detections, masks = self._run(molded_images, image_metas)
+        if verbose:
+            log(f"Processing {len(molded_images)} images")
+        detections, masks = self._run(molded_images, image_metas, verbose)
         shape = molded_images.shape[1:]
         window = np.array([0, 0, shape[0], shape[1]])
         return [
@@ -317,6 +318,7 @@ class MaskRCNN:
         """
         self._demand_mode("inference")
         molded, metas, windows = mold_inputs([image], self.config)
+        demand_whole_cells(molded.shape[1:])
         anchors = self.get_anchors(molded.shape[1:])
         outputs = self._inspection(features)([molded, metas, anchors[None]])
         proposals = self.proposal_layer.stages(
@@ -364,11 +366,18 @@ class MaskRCNN:
                 f"MaskRCNN(mode={mode!r}, ...)."
             )
 
-    def _run(self, images: np.ndarray, metas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _run(
+        self, images: np.ndarray, metas: np.ndarray, verbose: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Detections and masks of molded images, in batches of BATCH_SIZE; the last one is
         filled up, so that one compiled shape serves all."""
+        demand_whole_cells(images.shape[1:])
         size = self.config.BATCH_SIZE
         anchors = np.repeat(self.get_anchors(images.shape[1:])[None], size, axis=0)
+        if verbose:
+            log("molded_images", images)
+            log("image_metas", metas)
+            log("anchors", anchors)
         detections, masks = [], []
         for start in range(0, len(images), size):
             rows = np.minimum(np.arange(start, start + size), len(images) - 1)

@@ -1,10 +1,13 @@
 """The two graphs: training and inference, assembled from their stages."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+import random
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from mrcnn import losses, weights
@@ -28,6 +31,39 @@ LOSS_NAMES = (
     "mrcnn_bbox_loss",
     "mrcnn_mask_loss",
 )
+
+
+def demand_whole_cells(image_shape: Sequence[int]) -> None:
+    """Raise ValueError unless the pyramid can halve an image shape [h, w, ...] six times."""
+    height, width = (int(v) for v in image_shape[:2])
+    if height % 64 or width % 64:
+        raise ValueError(
+            f"The molded image is {height} x {width} px; the pyramid needs both sides to be "
+            "multiples of 64 (256, 320, 384, ...). Change IMAGE_MAX_DIM (IMAGE_MIN_DIM in "
+            "crop mode); for images of any shape set IMAGE_RESIZE_MODE to 'square' or 'pad64'."
+        )
+
+
+@contextlib.contextmanager
+def seeded(seed: int | None) -> Iterator[None]:
+    """Context in which a seed decides the initial weights.
+
+    The random numbers that the program draws afterwards with `random` and `numpy.random`
+    are as if no network had been built.
+
+    Args:
+        seed: None leaves everything to chance.
+    """
+    if seed is None:
+        yield
+        return
+    states = random.getstate(), np.random.get_state()
+    keras.utils.set_random_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
 
 
 @keras.saving.register_keras_serializable(package="mrcnn")
@@ -83,7 +119,7 @@ class TrainingModel(Network):
 
     def __init__(self, inputs: Any, outputs: Any, config: Config, **kwargs: Any):
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
-        self.loss_weights = {n: float(config.LOSS_WEIGHTS[n]) for n in LOSS_NAMES}
+        self.loss_weights = {n: float(config.LOSS_WEIGHTS.get(n, 1)) for n in LOSS_NAMES}
         self.weight_decay = float(config.WEIGHT_DECAY)
         self.loss_means = [keras.metrics.Mean(name=name) for name in LOSS_NAMES]
 

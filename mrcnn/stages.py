@@ -50,7 +50,8 @@ class Stages:
     def load(cls, path: str | Path) -> "Stages":
         """Read what `save` wrote. Raises ValueError for any other file."""
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            # NumPy would leave a damaged file that it opened itself to the garbage collector.
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
             maps = {
                 name.removeprefix(_FEATURE_PREFIX): arrays.pop(name)

@@ -65,7 +65,7 @@ def train(
         The history of this call; None when the model has reached `epochs` already.
 
     Raises:
-        ValueError: inference mode; no layer selected; a resume state that does not fit.
+        ValueError: inference mode; no NAME; no layer selected; a resume state that does not fit.
         FileNotFoundError: nothing to resume.
         FloatingPointError: the loss became NaN or infinite.
 
@@ -75,6 +75,11 @@ def train(
     if model.mode != "training":
         raise ValueError(
             f"The model was built with mode={model.mode!r}; only mode='training' can train."
+        )
+    if config.NAME is None:
+        raise ValueError(
+            f"{type(config).__name__}.NAME is None; set it to a short text, which names the log "
+            "directory and the checkpoints."
         )
     if model.epoch >= epochs:
         logger.info("Nothing to train: epoch %d of %d is reached.", model.epoch, epochs)
@@ -89,7 +94,8 @@ def train(
         if state["epoch"] < state["epochs"]:
             first_epoch = state["first_epoch"]
 
-    train_batches = _CheckedBatches(
+    batches_class = _ReplicaBatches if config.GPU_COUNT > 1 else Batches
+    train_batches = batches_class(
         train_dataset,
         config,
         shuffle=True,
@@ -101,7 +107,7 @@ def train(
     train_batches.epoch = model.epoch
     val_batches = None
     if val_dataset is not None:
-        val_batches = _CheckedBatches(
+        val_batches = batches_class(
             val_dataset,
             config,
             shuffle=config.VALIDATION_STEPS is not None,
@@ -247,21 +253,13 @@ class EpochLog:
         part.replace(self.path)
 
 
-class _CheckedBatches(Batches):
-    """Keeps an error in the data, which TensorFlow would bury in a message of its own."""
-
-    error: Exception | None = None
+class _ReplicaBatches(Batches):
+    """Masks as numbers: Keras averages the first batch over the devices, which booleans do
+    not allow."""
 
     def __getitem__(self, index):
-        try:
-            (inputs,) = super().__getitem__(index)
-        except Exception as error:
-            self.error = self.error or error
-            raise
-        if self.config.GPU_COUNT > 1:
-            # Keras averages the first batch over the devices, which booleans do not allow.
-            inputs = tuple(a.astype(np.uint8) if a.dtype == bool else a for a in inputs)
-        return (inputs,)
+        (inputs,) = super().__getitem__(index)
+        return (tuple(a.astype(np.uint8) if a.dtype == bool else a for a in inputs),)
 
 
 class _StopOnBadLoss(keras.callbacks.Callback):

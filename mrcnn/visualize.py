@@ -124,12 +124,12 @@ def display_instances(
         The axes.
 
     Raises:
-        ValueError: boxes, masks and class ids are of different number.
+        ValueError: there are boxes, and masks or class ids of another number.
 
     Source: Matterport `visualize.display_instances`.
     """
     count = len(boxes)
-    if not count == masks.shape[-1] == len(class_ids):
+    if count and not count == masks.shape[-1] == len(class_ids):
         raise ValueError(
             f"{count} boxes, {masks.shape[-1]} masks and {len(class_ids)} class ids; give "
             "as many of each (masks are [H, W, N])."

@@ -18,7 +18,7 @@ from mrcnn.devices import scale_loss  # noqa: E402
 from mrcnn.model import MaskRCNN  # noqa: E402
 from mrcnn.optimizers import compile_model  # noqa: E402
 from mrcnn.parallel_model import ParallelModel, distribution_scope  # noqa: E402
-from mrcnn.training import _CheckedBatches  # noqa: E402
+from mrcnn.training import _ReplicaBatches  # noqa: E402
 
 
 class PlainConfig(PhantomConfig):
@@ -103,7 +103,7 @@ def parallel_copy_predicts_the_same():
 def main(out: Path) -> None:
     single = PlainConfig(GRADIENT_CLIP_NORM=None)
     double = PlainConfig(GPU_COUNT=2, GRADIENT_CLIP_NORM=None, STEPS_PER_EPOCH=2)
-    (inputs,) = _CheckedBatches(Phantoms(2), double, shuffle=False, steps=1)[0]
+    (inputs,) = _ReplicaBatches(Phantoms(2), double, shuffle=False, steps=1)[0]
     one = MaskRCNN("training", single, out.parent)
     two = MaskRCNN("training", double, out.parent)
     for model in (one, two):
