@@ -1,0 +1,126 @@
+"""Writing the prepared layout: images, masks, sections.csv, dataset.json, SHA256SUMS."""
+
+import csv
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from sebre.regions import RegionSet
+
+SECTION_COLUMNS = (
+    "section",
+    "subset",
+    "subject",
+    "marker",
+    "age",
+    "plate",
+    "angle",
+    "flipped",
+    "source_row",
+    "regions",
+)
+
+
+def file_sha256(path: str | Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class LayoutWriter:
+    """Writes a prepared data set; it appears at its place when it is complete.
+
+    Use it as a context manager. On an error nothing is left behind.
+
+    Args:
+        out: folder to write; it must not exist, or be empty.
+        regions: the region set.
+
+    Raises:
+        ValueError: `out` has files already.
+    """
+
+    def __init__(self, out: str | Path, regions: RegionSet):
+        self.out = Path(out)
+        self.regions = regions
+        self.rows: list[dict[str, Any]] = []
+        if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
+            raise ValueError(
+                f"{self.out}: exists and is not an empty folder. Remove it, or choose another "
+                "--out."
+            )
+        self.part = self.out.with_name(self.out.name + ".part")
+
+    def __enter__(self) -> "LayoutWriter":
+        shutil.rmtree(self.part, ignore_errors=True)
+        self.part.mkdir(parents=True)
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if kind is not None:
+            shutil.rmtree(self.part, ignore_errors=True)
+            return
+        self._write_table()
+        self._write_checksums()
+        if self.out.exists():
+            self.out.rmdir()
+        self.part.replace(self.out)
+
+    def add(
+        self,
+        subset: str,
+        number: int,
+        image: np.ndarray,
+        masks: Mapping[int, np.ndarray],
+        **facts: Any,
+    ) -> None:
+        """Write one section.
+
+        Args:
+            subset: "train" or "val".
+            number: of the section in its subset.
+            image: uint8 [H, W] or [H, W, 3].
+            masks: bool [H, W] by class id.
+            facts: cells of its row in sections.csv.
+        """
+        images = self.part / f"mrcnn_{subset}_dataset_images"
+        folder = self.part / f"mrcnn_{subset}_dataset_masks" / f"section_masks_{number}"
+        images.mkdir(exist_ok=True)
+        folder.mkdir(parents=True)
+        Image.fromarray(image).save(images / f"section_img_{number}.png", optimize=True)
+        for class_id, mask in sorted(masks.items()):
+            name = f"section_masks_{number}_{self.regions[class_id].name}_m{class_id}.png"
+            Image.fromarray(mask.astype(np.uint8) * np.uint8(255)).save(
+                folder / name, optimize=True
+            )
+        names = " ".join(self.regions[class_id].name for class_id in sorted(masks))
+        self.rows.append({"section": number, "subset": subset, "regions": names, **facts})
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a text file at the top of the data set."""
+        (self.part / name).write_text(text, encoding="utf-8")
+
+    def write_facts(self, **facts: Any) -> None:
+        """Write dataset.json: the regions, and what is given."""
+        regions = [{"id": r.id, "name": r.name, "color": list(r.color)} for r in self.regions]
+        record = {**facts, "region_set": self.regions.name, "regions": regions}
+        self.write_text("dataset.json", json.dumps(record, indent=1) + "\n")
+
+    def _write_table(self) -> None:
+        extra = dict.fromkeys(key for row in self.rows for key in row)
+        columns = list(SECTION_COLUMNS) + [key for key in extra if key not in SECTION_COLUMNS]
+        with (self.part / "sections.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+    def _write_checksums(self) -> None:
+        files = sorted(path for path in self.part.rglob("*") if path.is_file())
+        lines = [f"{file_sha256(path)}  {path.relative_to(self.part).as_posix()}" for path in files]
+        self.write_text("SHA256SUMS", "\n".join(lines) + "\n")

@@ -1,0 +1,1 @@
+"""Public data sources: each module has `prepare(raw, out, seed)`."""

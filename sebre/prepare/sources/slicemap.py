@@ -1,0 +1,194 @@
+"""Sagittal mouse brain sections with six hand-drawn regions, from NumPy arrays.
+
+The raw folder holds `features.npy` [N, 84, 84] and one `labels_<xx>.npy` [N, 84, 84] a region,
+its `LICENSE`, and `rows.csv` if rows were selected (Barbier et al. 2018).
+"""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from sebre.prepare.layout import LayoutWriter, file_sha256
+from sebre.prepare.split import split_groups
+from sebre.regions import SLICEMAP
+
+SEED = 0
+HELD_OUT = 0.25
+MIN_MASK_PX = 20  # a region torn off is marked in the source by a blot of 1 to 7 px
+WHITE_PERCENTILE = 99.0
+
+_FILES = {1: "cx", 2: "hp", 3: "th", 4: "mb", 5: "bs", 6: "cb"}  # class id -> file of the source
+
+_CARD = """# slicemap: sagittal mouse brain sections
+
+{count} fluorescence sections of whole mouse brains, cut sagittally, {side} x {side} px, with up to
+six hand-drawn regions each. They lie at any angle, and some are mirrored.
+
+| id | region | train sections | test sections |
+|---|---|---|---|
+{table}
+
+- **Layout**: `mrcnn_train_dataset_*` is for training ({n_train} sections), `mrcnn_val_dataset_*` is
+  the test part ({n_val} sections). Neither weights nor settings may be chosen on the test part.
+- **Split**: by section, a fixed random permutation (NumPy `default_rng({seed})`). Which sections
+  come from the same animal is not known, so scores hold for pictures of this kind only.
+- **Images**: square root of the raw value, then 0 .. its {white:g}th percentile in the section
+  stretched to 0 .. 255. The resolution is that of the source; the pixel size is not known.
+- **Masks**: 0 or 255, as drawn; neighbours overlap by a few pixels. Masks under {min_px} px are
+  left out: they stand for a region that is torn off.
+- **Quality**: coarse polygons of one group; a pixel is a few percent of the hippocampus.
+- `sections.csv`: one row a section. `upstream_row` is its row in the source arrays.
+- `SHA256SUMS`: of every file here. `dataset.json`: regions, checksums of the raw files, processing.
+
+## Source, licence, citation
+
+Arrays `features` and `labels_*` of [mbarbie1/DeepSlice](https://github.com/mbarbie1/DeepSlice),
+commit `5368f02f55ecd709e4746155888528617fc34c09`; {count} rows were selected and converted as
+described above. Apache License 2.0, see `LICENSE`. Full-resolution outlines are in
+[mbarbie1/SliceMap](https://github.com/mbarbie1/SliceMap).
+
+Cite: Barbier M, Bottelbergs A, Nuydens R, Ebneth A, De Vos WH. SliceMap: an algorithm for
+automated brain region annotation. Bioinformatics 34(4), 718-720, 2018.
+
+## Made by
+
+    sebre prepare slicemap --raw DIR --out datasets/slicemap
+
+DIR holds `features.npy`, `labels_cx.npy`, `labels_hp.npy`, `labels_th.npy`, `labels_mb.npy`,
+`labels_bs.npy`, `labels_cb.npy` and `LICENSE` (and `rows.csv`, if rows were selected).
+"""
+
+
+def prepare(raw: str | Path, out: str | Path, seed: int = SEED) -> None:
+    """Write the prepared data set.
+
+    Args:
+        raw: folder with the arrays.
+        out: folder to write; must not exist, or be empty.
+        seed: of the split.
+
+    Raises:
+        FileNotFoundError: a raw file is missing.
+        ValueError: an array does not fit, or `out` is in use.
+    """
+    raw = Path(raw)
+    images, labels = _read_arrays(raw)
+    upstream = _upstream_rows(raw, len(images))
+    licence = _file(raw, "LICENSE").read_text(encoding="utf-8")
+    train, val = split_groups(range(len(images)), HELD_OUT, seed)
+
+    with LayoutWriter(out, SLICEMAP) as writer:
+        for subset, rows in (("train", train), ("val", val)):
+            for number, row in enumerate(rows):
+                masks = {i: array[row] for i, array in labels.items()}
+                masks = {i: mask for i, mask in masks.items() if mask.sum() >= MIN_MASK_PX}
+                writer.add(
+                    subset,
+                    number,
+                    to_8_bit(images[row]),
+                    masks,
+                    marker="fluorescence",
+                    source_row=row,
+                    upstream_row=upstream[row],
+                )
+        writer.write_text("LICENSE", licence)
+        writer.write_text("README.md", _card(writer, len(train), len(val), images.shape[1], seed))
+        names = ["features.npy", *(f"labels_{name}.npy" for name in _FILES.values())]
+        writer.write_facts(
+            name="slicemap",
+            plane="sagittal",
+            pixel_size_um=None,
+            licence="Apache-2.0",
+            split={"unit": "section", "held_out": HELD_OUT, "seed": seed},
+            processing={
+                "image": "square root, then 0 .. white_percentile to 0 .. 255",
+                "white_percentile": WHITE_PERCENTILE,
+                "min_mask_px": MIN_MASK_PX,
+            },
+            raw_sha256={name: file_sha256(raw / name) for name in names},
+        )
+
+
+def to_8_bit(image: np.ndarray) -> np.ndarray:
+    """Raw fluorescence, at least 0, as uint8 of the same shape.
+
+    The square root lifts the tissue, which is dark beside the cerebellar granule layer.
+    """
+    root = np.sqrt(image)
+    white = np.percentile(root, WHITE_PERCENTILE) or root.max() or 1.0
+    return np.rint(np.clip(root / white, 0, 1) * 255).astype(np.uint8)
+
+
+def _file(raw: Path, name: str) -> Path:
+    path = raw / name
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: no such file. The raw folder must hold features.npy, LICENSE and "
+            + ", ".join(f"labels_{name}.npy" for name in _FILES.values())
+            + "."
+        )
+    return path
+
+
+def _load(raw: Path, name: str) -> np.ndarray:
+    path = _file(raw, name)
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise ValueError(f"{path}: not a NumPy array ({error}). Fetch the file again.") from error
+
+
+def _read_arrays(raw: Path) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+    images = _load(raw, "features.npy")
+    if images.ndim != 3 or len(images) < 2 or images.dtype.kind != "f":
+        raise ValueError(
+            f"{raw / 'features.npy'}: {images.dtype} {images.shape}; wanted floats [N, H, W]."
+        )
+    if not np.isfinite(images).all() or images.min() < 0:
+        raise ValueError(f"{raw / 'features.npy'}: values must be finite and at least 0.")
+    labels = {}
+    for class_id, name in _FILES.items():
+        array = _load(raw, f"labels_{name}.npy")
+        if array.shape != images.shape or not np.isin(array, (0, 1)).all():
+            raise ValueError(
+                f"{raw / f'labels_{name}.npy'}: {array.dtype} {array.shape}; wanted 0 and 1 in "
+                f"the shape of features.npy, {images.shape}."
+            )
+        labels[class_id] = array.astype(bool)
+    return images, labels
+
+
+def _upstream_rows(raw: Path, count: int) -> list[int]:
+    """Rows in the source arrays, from rows.csv; without it nothing was selected."""
+    path = raw / "rows.csv"
+    if not path.is_file():
+        return list(range(count))
+    with path.open(newline="", encoding="utf-8") as file:
+        try:
+            rows = [int(row["upstream_row"]) for row in csv.DictReader(file)]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path}: wanted the columns row,upstream_row ({error!r}).") from error
+    if len(rows) != count:
+        raise ValueError(f"{path}: {len(rows)} rows for {count} sections in features.npy.")
+    return rows
+
+
+def _card(writer: LayoutWriter, n_train: int, n_val: int, side: int, seed: int) -> str:
+    def present(subset: str, name: str) -> int:
+        return sum(r["subset"] == subset and name in r["regions"].split() for r in writer.rows)
+
+    table = "\n".join(
+        f"| {r.id} | {r.name} | {present('train', r.name)} | {present('val', r.name)} |"
+        for r in SLICEMAP
+    )
+    return _CARD.format(
+        count=n_train + n_val,
+        side=side,
+        table=table,
+        n_train=n_train,
+        n_val=n_val,
+        seed=seed,
+        white=WHITE_PERCENTILE,
+        min_px=MIN_MASK_PX,
+    )
