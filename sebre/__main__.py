@@ -1,0 +1,8 @@
+"""`python -m sebre`."""
+
+import sys
+
+from sebre.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
