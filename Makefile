@@ -44,6 +44,7 @@ $(VENV)/.installed: requirements.txt requirements-imgaug.txt setup.py
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps -r requirements-imgaug.txt
 	$(BIN)/python -m pip install --quiet --no-deps -e .
+	$(BIN)/python -m mrcnn.imgaug_hook
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt

@@ -1,5 +1,7 @@
 """Augmentation of images with masks: geometry, seeds, sides, and imgaug on NumPy 2."""
 
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -13,6 +15,7 @@ from mrcnn.augment import (
 )
 from mrcnn.config import Config
 from mrcnn.imgaug_compat import prepare_imgaug
+from mrcnn.imgaug_hook import install
 
 iaa = prepare_imgaug().augmenters
 
@@ -332,3 +335,15 @@ def test_rotate_flip_is_fast_enough_for_training():
         RandomRotateFlip()(image, masks, rng=rng)
         spent.append(time.process_time() - start)
     assert min(spent) < 0.02
+
+
+def test_the_hook_lets_a_program_import_imgaug_first(tmp_path):
+    install(tmp_path)
+    code = (
+        "import site, sys; site.addsitedir(sys.argv[1]); import imgaug; "
+        "from imgaug import augmenters; assert 'mrcnn.imgaug_compat' in sys.modules; "
+        "print(imgaug.__version__)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "0.4.0", done.stderr
