@@ -19,7 +19,7 @@ def _namespace(*arrays: Any) -> Any:
     return np if all(isinstance(a, plain) for a in arrays) else ops
 
 
-def _split(xp: Any, boxes: Any) -> tuple:
+def _split(boxes: Any) -> tuple:
     return tuple(boxes[..., i] for i in range(4))
 
 
@@ -52,8 +52,8 @@ def apply_box_deltas(boxes: Any, deltas: Any) -> Any:
     xp = _namespace(boxes, deltas)
     if xp is np:
         boxes, deltas = _floating(boxes), np.asarray(deltas)
-    y1, x1, y2, x2 = _split(xp, boxes)
-    dy, dx, dh, dw = _split(xp, deltas)
+    y1, x1, y2, x2 = _split(boxes)
+    dy, dx, dh, dw = _split(deltas)
     height, width = y2 - y1, x2 - x1
     center_y = y1 + 0.5 * height + dy * height
     center_x = x1 + 0.5 * width + dx * width
@@ -72,8 +72,8 @@ def box_refinement(box: Any, gt_box: Any) -> Any:
     xp = _namespace(box, gt_box)
     if xp is np:
         box, gt_box = _floating(box), _floating(gt_box)
-    y1, x1, y2, x2 = _split(xp, box)
-    gy1, gx1, gy2, gx2 = _split(xp, gt_box)
+    y1, x1, y2, x2 = _split(box)
+    gy1, gx1, gy2, gx2 = _split(gt_box)
     height, width, gt_height, gt_width = y2 - y1, x2 - x1, gy2 - gy1, gx2 - gx1
     dy = (gy1 + 0.5 * gt_height - (y1 + 0.5 * height)) / height
     dx = (gx1 + 0.5 * gt_width - (x1 + 0.5 * width)) / width

@@ -6,7 +6,6 @@ configurations work unchanged; the options after it are off by default.
 """
 
 import json
-import logging
 import math
 import numbers
 from collections.abc import Callable
@@ -14,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-logger = logging.getLogger(__name__)
 
 _CHOICES = {
     "IMAGE_RESIZE_MODE": ("none", "square", "pad64", "crop"),

@@ -285,13 +285,14 @@ def build_training(config: Config) -> TrainingModel:
         inputs.append(input_rois)
         proposals = _normalize(input_rois, image, "ROI")
 
-    rois, target_ids, target_bbox, target_mask = DetectionTargetLayer(
-        config, name="proposal_targets"
-    )([proposals, gt_class_ids, _normalize(gt_boxes, image, "gt_boxes_normalized"), gt_masks])
+    target_layer = DetectionTargetLayer(config, name="proposal_targets")
+    rois, target_ids, target_bbox, target_mask = target_layer(
+        [proposals, gt_class_ids, _normalize(gt_boxes, image, "gt_boxes_normalized"), gt_masks]
+    )
     logits, probabilities, deltas = _heads(rois, features, meta, config, style)
     mask_rois, mask_ids = rois, target_ids
     if config.MASK_ROIS == "positive":
-        slots = max(1, int(config.TRAIN_ROIS_PER_IMAGE * config.ROI_POSITIVE_RATIO))
+        slots = target_layer.positives
 
         def first(array, shape, dtype="float32"):
             return Apply(lambda a: a[:, :slots], (None, slots, *shape), dtype)([array])
