@@ -1,28 +1,16 @@
-"""Prepared data sets: folders of section images and region masks.
+"""Prepared data sets (`sebre.section_files` has their layout) as data sets of the network."""
 
-    <root>/
-      mrcnn_<subset>_dataset_images/<anything>_<k>.png
-      mrcnn_<subset>_dataset_masks/<anything>_<k>/<anything>_m<id>.png
-
-The number k joins an image and its mask folder. The class id is the number at the end of the
-mask's name, of any length: `..._cortex_m1.png`, `..._m_12.png` and `..._3.png` are all read.
-Folders made for the released SeBRe code are of this form.
-"""
-
-import re
 from collections.abc import Collection
 from pathlib import Path
 
-import imageio.v3
 import numpy as np
 from PIL import Image
 
 from mrcnn.utils import Dataset
-from sebre.regions import MOUSE, RegionSet
+from sebre.regions import HIPPOCAMPUS, MOUSE, SUBCORTICAL, RegionSet
+from sebre.section_files import IMAGE_TYPES, numbered, part_folder, read_mask
 
 SOURCE = "brain"  # as in the released SeBRe code
-_IMAGE_TYPES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
-_NUMBER = re.compile(r"(?:^|.*\D)(\d+)")
 
 
 class SectionDataset(Dataset):
@@ -58,8 +46,8 @@ class SectionDataset(Dataset):
                 or a mask has a class id that the region set lacks.
         """
         root = Path(root)
-        images_dir = root / f"mrcnn_{subset}_dataset_images"
-        masks_dir = root / f"mrcnn_{subset}_dataset_masks"
+        images_dir = part_folder(root, subset, "images")
+        masks_dir = part_folder(root, subset, "masks")
         for folder in (images_dir, masks_dir):
             if not folder.is_dir():
                 raise ValueError(
@@ -67,10 +55,10 @@ class SectionDataset(Dataset):
                     f"mrcnn_{subset}_dataset_images and mrcnn_{subset}_dataset_masks; check the "
                     "path, or make it with `sebre prepare`."
                 )
-        images = _numbered(images_dir, "file")
-        folders = _numbered(masks_dir, "folder")
+        images = numbered(images_dir, "file")
+        folders = numbered(masks_dir, "folder")
         if not images:
-            raise ValueError(f"{images_dir}: no images ({', '.join(_IMAGE_TYPES)}) in it.")
+            raise ValueError(f"{images_dir}: no images ({', '.join(IMAGE_TYPES)}) in it.")
         alone = sorted(folders.keys() - images.keys())
         if alone:
             raise ValueError(
@@ -97,7 +85,7 @@ class SectionDataset(Dataset):
         return self
 
     def _mask_files(self, folder: Path) -> dict[int, Path]:
-        files = _numbered(folder, "file")
+        files = numbered(folder, "file")
         for class_id, path in files.items():
             if not 1 <= class_id <= len(self.regions):
                 raise ValueError(
@@ -126,11 +114,11 @@ class SectionDataset(Dataset):
         try:
             with Image.open(info["path"]) as image:
                 shape = image.size[::-1]
-        except OSError as error:
+        except (OSError, Image.DecompressionBombError) as error:
             raise ValueError(f"{info['path']}: cannot read this image ({error}).") from error
         masks, class_ids = [], []
         for class_id, path in info["masks"].items():
-            mask = _read_mask(path)
+            mask = read_mask(path)
             if mask.shape != shape:
                 raise ValueError(
                     f"{path}: the mask has {mask.shape[0]} x {mask.shape[1]} px, its image "
@@ -144,43 +132,29 @@ class SectionDataset(Dataset):
         return np.stack(masks, axis=-1), np.array(class_ids, np.int32)
 
 
-def _numbered(folder: Path, kind: str) -> dict[int, Path]:
-    """Files or folders in `folder` by the number at the end of their names."""
-    found: dict[int, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name in ("Thumbs.db", "desktop.ini"):
-            continue
-        fits = path.is_dir() if kind == "folder" else path.suffix.lower() in _IMAGE_TYPES
-        match = _NUMBER.fullmatch(path.name if kind == "folder" else path.stem)
-        if not fits or match is None:
-            wanted = (
-                "folders named <anything>_<number>"
-                if kind == "folder"
-                else f"images named <anything>_<number> ({', '.join(_IMAGE_TYPES)})"
-            )
-            raise ValueError(f"{path}: only {wanted} belong here. Rename it or move it away.")
-        number = int(match[1])
-        if number in found:
-            raise ValueError(
-                f"{path}: {found[number].name} has the number {number} too. Keep one of them."
-            )
-        found[number] = path
-    return found
+class P14MouseDataset(SectionDataset):
+    """Eight regions in sections of the P14 mouse brain."""
+
+    def __init__(self):
+        super().__init__(MOUSE)
 
 
-def _read_mask(path: Path) -> np.ndarray:
-    try:
-        # The file is opened here, so that it is closed when a decoder fails.
-        with path.open("rb") as file:
-            mask = imageio.v3.imread(file, index=0)
-    # Decoders raise whatever a damaged file leads them to.
-    except Exception as error:
-        raise ValueError(
-            f"{path}: cannot read this mask ({type(error).__name__}: {error}). Replace the file."
-        ) from error
-    if mask.ndim == 3:
-        mask = (mask[..., :-1] if mask.shape[-1] in (2, 4) else mask).max(axis=-1)
-    if mask.ndim != 2:
-        raise ValueError(f"{path}: an array of shape {mask.shape} is not a mask; save it as PNG.")
-    lossy = path.suffix.lower() in (".jpg", ".jpeg")
-    return mask > (127 if lossy else 0)
+class ExtendedMouseDataset(SectionDataset):
+    """Eight regions in sections of mouse brains of three markers and three ages."""
+
+    def __init__(self):
+        super().__init__(MOUSE)
+
+
+class HippocampusDataset(SectionDataset):
+    """Four subregions of the mouse hippocampus."""
+
+    def __init__(self):
+        super().__init__(HIPPOCAMPUS)
+
+
+class IBSRDataset(SectionDataset):
+    """Eight subcortical structures in sections of human MRI."""
+
+    def __init__(self):
+        super().__init__(SUBCORTICAL)

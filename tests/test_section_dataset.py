@@ -4,10 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
-from sebre.dataset import SectionDataset
-from sebre.regions import MOUSE, Region, RegionSet
+from sebre.dataset import (
+    ExtendedMouseDataset,
+    HippocampusDataset,
+    IBSRDataset,
+    P14MouseDataset,
+    SectionDataset,
+)
+from sebre.regions import HIPPOCAMPUS, MOUSE, SUBCORTICAL, Region, RegionSet
 
 SIDE = 12
 
@@ -174,8 +181,67 @@ def test_mask_of_another_size(root):
 
 def test_broken_files_are_named(root):
     (masks_dir(root, 0) / "x_m2.png").write_bytes(b"not a picture")
-    with pytest.raises(ValueError, match="x_m2.png: cannot read this mask"):
+    with pytest.raises(ValueError, match="x_m2.png: cannot read this picture"):
         load(root).load_mask(0)
     (root / "mrcnn_train_dataset_images" / "section_img_0.png").write_bytes(b"x")
     with pytest.raises(ValueError, match="section_img_0.png: cannot read"):
         load(root).load_mask(0)
+
+
+def test_a_folder_made_for_the_released_code(tmp_path):
+    """JPEG images; float masks saved with 16 bits; an absent region is an all-zero mask."""
+    images, masks = "mrcnn_val_dataset_images", "mrcnn_val_dataset_masks"
+    for k in (0, 1):
+        grey = np.full((SIDE, SIDE), 40 + k, np.uint8)
+        save(tmp_path / images / f"section_img_{k}.jpg", grey)
+    first, second = (tmp_path / masks / f"section_masks_{k}" for k in (0, 1))
+    save(first / "section_masks_0_cortex_m1.png", square(0, 4, 1).astype(np.uint16) * 65535)
+    save(first / "section_masks_0_hippocampus_m2.png", square(0, 0).astype(np.uint16))
+    save(first / "section_masks_0_m_7.png", square(5, 8).astype(np.uint16) * 256)
+    save(second / "section_masks_1_3.png", square(1, 2))
+    dataset = P14MouseDataset().load(tmp_path, "val")
+    dataset.prepare()
+    np.testing.assert_allclose(dataset.load_image(1), 41, atol=1)
+    assert dataset.load_image(0).shape == (SIDE, SIDE, 3)
+    found, class_ids = dataset.load_mask(0)
+    assert class_ids.tolist() == [1, 7]
+    assert found.sum(axis=(0, 1)).tolist() == [16, 9]
+    assert dataset.load_mask(1)[1].tolist() == [3]
+
+
+def test_sixteen_bit_grey_images(root):
+    path = root / "mrcnn_train_dataset_images" / "section_img_0.png"
+    save(path, square(0, 6).astype(np.uint16) * 257)
+    image = load(root).load_image(0)
+    assert image.dtype == np.uint8
+    np.testing.assert_array_equal(image, np.dstack([square(0, 6)] * 3))
+
+
+@pytest.mark.parametrize("planes_first", [False, True])
+def test_tiff_masks(root, planes_first):
+    colour = np.dstack([square(3, 6), square(0, 0), square(0, 0)])
+    if planes_first:
+        colour = np.ascontiguousarray(np.moveaxis(colour, -1, 0))
+    path = masks_dir(root, 0) / "x_m2.tif"
+    kind = "separate" if planes_first else "contig"
+    tifffile.imwrite(path, colour, photometric="rgb", planarconfig=kind)
+    assert load(root).load_mask(0)[0].sum(axis=(0, 1)).tolist() == [16, 9]
+    tifffile.imwrite(path, np.zeros((9, SIDE, SIDE), np.uint8))
+    with pytest.raises(ValueError, match=r"x_m2.tif: an array of shape \(9, 12, 12\)"):
+        load(root).load_mask(0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "regions"),
+    [
+        (P14MouseDataset, MOUSE),
+        (ExtendedMouseDataset, MOUSE),
+        (HippocampusDataset, HIPPOCAMPUS),
+        (IBSRDataset, SUBCORTICAL),
+    ],
+)
+def test_each_experiment_has_its_regions(kind, regions):
+    dataset = kind()
+    dataset.prepare()
+    assert dataset.class_names == ["BG", *regions.names]
+    assert dataset.map_source_class_id("brain.4") == 4
