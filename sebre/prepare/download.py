@@ -1,0 +1,152 @@
+"""Public files of the sources: which they are, and how a raw folder gets them.
+
+Addresses, sizes and checksums are in the tables `sources/files/<source>.csv` (columns
+file,url,sha256,bytes).
+"""
+
+import csv
+import importlib
+import inspect
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from sebre.prepare.fetch import (
+    RETRIES,
+    DownloadError,
+    byte_bar,
+    fetch,
+    what_is_wrong,
+    writing,
+)
+
+__all__ = [
+    "DownloadError",
+    "ListedFile",
+    "download_source",
+    "fetch",
+    "fetch_listed",
+    "listed",
+]
+
+LISTS = Path(__file__).parent / "sources" / "files"
+
+SELF_FETCHED = {"allen_ish"}  # sources with a function `download` of their own
+
+# Why a source has no list.
+NOT_LISTED = {
+    "allen_ish": "its sections are found by gene and age; use download_source.",
+    "ibsr": "it is given out only to registered users of NITRC.",
+    "sebre_figures": "of its files only the figures are public, not the sections cut from them.",
+    "slicemap": "its arrays are selected rows of those in github.com/mbarbie1/DeepSlice, so no "
+    "public file is equal to them.",
+}
+
+
+@dataclass(frozen=True)
+class ListedFile:
+    """A public file of a source.
+
+    Attributes:
+        file: its place in the raw folder, with / as separator.
+        url: public address.
+        sha256: checksum, in hex.
+        bytes: size.
+    """
+
+    file: str
+    url: str
+    sha256: str
+    bytes: int
+
+
+def listed(name: str) -> tuple[ListedFile, ...]:
+    """The public files of a source, such as "malc2012".
+
+    Raises:
+        ValueError: the source has no list; the message says why, and which have one.
+    """
+    name = name.replace("-", "_")
+    path = LISTS / f"{name}.csv"
+    if not path.is_file():
+        reason = NOT_LISTED.get(name, "its files are the user's own, or it is not known.")
+        known = ", ".join(sorted(p.stem for p in LISTS.glob("*.csv")))
+        raise ValueError(
+            f"{name}: there is no list of files to download: {reason} Put the files into the "
+            f"raw folder by hand. Sources with a list: {known}."
+        )
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [
+            ListedFile(r["file"], r["url"], r["sha256"], int(r["bytes"]))
+            for r in csv.DictReader(file)
+        ]
+    for row in rows:
+        place = PurePosixPath(row.file)
+        if place.is_absolute() or ".." in place.parts:
+            raise ValueError(f"{path}: {row.file!r} would lie outside the raw folder.")
+    return tuple(rows)
+
+
+def download_source(name: str, raw: str | Path, options: Mapping[str, Any]) -> None:
+    """Fetch what a raw folder lacks of a source: from its list, or as the source itself does.
+
+    Args:
+        name: of the source, such as "malc2012".
+        raw: raw folder; made if it is not there.
+        options: those given by the user; a source takes what it knows.
+
+    Raises:
+        ValueError: the source has no public files, or an option does not fit.
+        OSError: a file could not be fetched or written.
+    """
+    name = name.replace("-", "_")
+    if name not in SELF_FETCHED:
+        fetch_listed(name, raw)
+        return
+    own = importlib.import_module(f"sebre.prepare.sources.{name}").download
+    takes = inspect.signature(own).parameters
+    own(raw, **{key: value for key, value in options.items() if key in takes})
+
+
+def fetch_listed(
+    name: str,
+    folder: str | Path,
+    retries: int = RETRIES,
+    progress: bool = True,
+    *,
+    wait: Callable[[float], Any] = time.sleep,
+) -> list[Path]:
+    """Download what a raw folder lacks of a source's files, or has in a damaged form.
+
+    Args:
+        name: of the source.
+        folder: raw folder; made if it is not there.
+        retries: further tries for each file.
+        progress: draw a progress bar (on a terminal).
+        wait: called with the seconds to wait before another try.
+
+    Returns:
+        The files that were fetched.
+
+    Raises:
+        ValueError: the source has no list.
+        OSError: a file could not be fetched or written, or the disk is too full.
+    """
+    folder = Path(folder)
+    missing = [f for f in listed(name) if what_is_wrong(folder / f.file, f.sha256, f.bytes)]
+    total = sum(f.bytes for f in missing)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+    if free < total:
+        raise OSError(
+            f"{folder}: {total >> 20} MB are to be fetched, and {free >> 20} MB are free on the "
+            "disk. Make room, or choose another raw folder."
+        )
+    with byte_bar(name, total, progress and bool(missing)) as bar:
+        for f in missing:
+            fetch(f.url, folder / f.file, f.sha256, f.bytes, retries, bar, wait=wait)
+    return [folder / f.file for f in missing]
