@@ -1,176 +1,156 @@
-"""Scores of a network on prepared sections.
+"""Scores of a network on a prepared data set.
 
-All scores are taken at the resolution of the section as stored, not at the network's.
-
-- AP (the paper's mAP is its mean over sections): per section, all regions pooled, a
-  detection counts when its mask has IoU of at least 0.5 with the drawn mask of its region.
-- Dice and IoU: per region drawn in a section, against the best-scoring detection of that
-  region; a region that was missed has 0. Means are over the sections that show the region,
-  then over regions.
+All scores are taken at the resolution of the section as stored, not at the network's. What
+they mean is said where they are computed: of two masks in `sebre.metrics`, of a section in
+`sebre.scores`, of a data set in `sebre.summary` and `sebre.average_precision`.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mrcnn.augment import RandomRotateFlip
-from mrcnn.metrics import compute_ap
-from mrcnn.utils import extract_bboxes
 from sebre.dataset import SectionDataset
-from sebre.metrics import dice, iou
-from sebre.predict import Segmenter, best_per_region
+from sebre.environment import environment
+from sebre.experiments import EXPERIMENTS, Turn
+from sebre.facts import read_facts
+from sebre.predict import Segmenter
 from sebre.regions import RegionSet
+from sebre.scores import Section, score_section
+from sebre.summary import summarize
 
 TURN_DRAWS = 5  # orientations a section
 TURN_SEED = 0
+ANY_TURN = Turn(max_angle=180, flip=True)
 
 
-@dataclass
-class Section:
-    """A section, what is drawn on it and what was found.
-
-    Attributes:
-        name: such as "val/3".
-        image: uint8 [H, W, 3].
-        masks: drawn, bool [H, W, N].
-        class_ids: of the masks, int [N].
-        result: of `MaskRCNN.detect`.
-        ap: AP at mask IoU 0.5; None if nothing is drawn.
-        scores, ious, dices: by class id of every region drawn; 0 where it was missed.
-    """
-
-    name: str
-    image: np.ndarray
-    masks: np.ndarray
-    class_ids: np.ndarray
-    result: dict[str, Any]
-    ap: float | None = None
-    scores: dict[int, float] = field(default_factory=dict)
-    ious: dict[int, float] = field(default_factory=dict)
-    dices: dict[int, float] = field(default_factory=dict)
-
-    @property
-    def found(self) -> int:
-        """How many of the regions drawn were found, well or badly."""
-        return sum(score > 0 for score in self.scores.values())
-
-
-def score_section(
-    name: str,
-    image: np.ndarray,
-    masks: np.ndarray,
-    class_ids: np.ndarray,
-    result: dict[str, Any],
-) -> Section:
-    """Compare one result of `detect` with the drawn masks; see the head of this module."""
-    section = Section(name, image, masks, class_ids, result)
-    if len(class_ids):
-        section.ap = compute_ap(
-            extract_bboxes(masks),
-            class_ids,
-            masks,
-            result["rois"],
-            result["class_ids"],
-            result["scores"],
-            result["masks"],
-        )[0]
-    best = best_per_region(result)
-    for i, class_id in enumerate(int(c) for c in class_ids):
-        row = best.get(class_id)
-        found = row is not None
-        section.scores[class_id] = float(result["scores"][row]) if found else 0.0
-        for score, values in ((iou, section.ious), (dice, section.dices)):
-            values[class_id] = score(masks[..., i], result["masks"][..., row]) if found else 0.0
-    return section
-
-
-def evaluate_sections(
-    segmenter: Segmenter, dataset: SectionDataset, turned: bool = False, seed: int = TURN_SEED
-) -> list[Section]:
-    """Detect and score every section of a prepared data set.
+def iterate_sections(
+    segmenter: Segmenter,
+    dataset: SectionDataset,
+    turn: Turn | None = None,
+    seed: int = TURN_SEED,
+    pixel_mm: Sequence[float] | None = None,
+) -> Iterator[Section]:
+    """Detect and score the sections of a prepared data set, one at a time.
 
     Args:
         segmenter: the network.
         dataset: prepared.
-        turned: instead of the sections as they lie, take each at `TURN_DRAWS` random angles
-            (0-360 degrees), mirrored with probability 0.5.
+        turn: instead of the sections as they lie, take each at `TURN_DRAWS` random
+            orientations of this range. What comes from outside the picture has the median
+            colour of its border.
         seed: of the orientations.
+        pixel_mm: height and width of a pixel in mm; None if not known.
     """
-    turn = RandomRotateFlip(max_angle=180, flip=True, scale=(1, 1), gamma=(1, 1))
     rng = np.random.default_rng(seed)
-    drawn = []
     for image_id in dataset.image_ids:
         name = dataset.image_reference(image_id)
         image = dataset.load_image(image_id)
         masks, class_ids = dataset.load_mask(image_id)
-        if not turned:
-            drawn.append((name, image, masks, class_ids))
-            continue
-        for draw in range(TURN_DRAWS):
-            new_image, new_masks = turn(image, masks, rng=rng)
-            seen = new_masks.any(axis=(0, 1))
-            drawn.append((f"{name}#{draw}", new_image, new_masks[..., seen], class_ids[seen]))
-    results = segmenter.detect([image for _, image, _, _ in drawn])
-    return [score_section(*section, result) for section, result in zip(drawn, results, strict=True)]
+        versions = [(name, image, masks)]
+        if turn is not None:
+            versions = (
+                (f"{name}#{draw}", *_turned(image, masks, turn, rng)) for draw in range(TURN_DRAWS)
+            )
+        for version, picture, drawn in versions:
+            seen = drawn.any(axis=(0, 1))
+            result = segmenter.detect([picture])[0]
+            yield score_section(
+                version, picture, drawn[..., seen], class_ids[seen], result, pixel_mm
+            )
 
 
-def summarize(sections: Sequence[Section], regions: RegionSet) -> dict[str, Any]:
-    """Means over sections, by the names that result files use.
+def evaluate_sections(
+    segmenter: Segmenter,
+    dataset: SectionDataset,
+    turned: bool = False,
+    seed: int = TURN_SEED,
+    turn: Turn = ANY_TURN,
+) -> list[Section]:
+    """`iterate_sections` as a list, with all images and masks: for small data sets.
 
-    Returns:
-        n_sections; map_paper; dice_mean; dice_per_region and iou_per_region by region name,
-        None for a region that no section shows.
+    Args:
+        segmenter: the network.
+        dataset: prepared.
+        turned: at random orientations instead of as they lie.
+        seed: of the orientations.
+        turn: their range.
     """
-
-    def per_region(values: Sequence[dict[int, float]]) -> dict[str, float | None]:
-        found = {r.name: [v[r.id] for v in values if r.id in v] for r in regions}
-        return {name: float(np.mean(v)) if v else None for name, v in found.items()}
-
-    dices = per_region([s.dices for s in sections])
-    shown = [value for value in dices.values() if value is not None]
-    aps = [s.ap for s in sections if s.ap is not None]
-    return {
-        "n_sections": len(sections),
-        "map_paper": float(np.mean(aps)) if aps else None,
-        "dice_mean": float(np.mean(shown)) if shown else None,
-        "dice_per_region": dices,
-        "iou_per_region": per_region([s.ious for s in sections]),
-    }
+    return list(iterate_sections(segmenter, dataset, turn if turned else None, seed))
 
 
 def evaluate(
-    segmenter: Segmenter, dataset: SectionDataset, experiment: str, root: str | Path
+    segmenter: Segmenter,
+    dataset: SectionDataset,
+    experiment: str,
+    root: str | Path,
+    turn: Turn | None = None,
+    seed: int = TURN_SEED,
+    facts: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Everything `sebre evaluate` writes.
+
+    Two runs with the same seed on one machine differ in "seconds" only.
 
     Args:
         segmenter: the network.
         dataset: prepared.
         experiment: its name.
-        root: folder of the data set, for the record.
+        root: folder of the data set, for the record, its pixel size and its subjects.
+        turn: range of the random orientations; None takes that of the experiment.
+        seed: of the orientations.
+        facts: further entries of the record, such as the command.
 
     Returns:
-        The summary of the sections as they lie, under "turned" that at random orientations,
-        and one record a section.
+        Where the scores come from; `summarize` of the sections as they lie; under "turned"
+        that at random orientations; the environment; wall time in "seconds"; and under
+        "sections" the scores of each section as it lies.
+
+    Raises:
+        ValueError: no `turn` for an experiment that is not in the table, or the data set's
+            own facts cannot be read.
     """
-    lying = evaluate_sections(segmenter, dataset)
-    turned = evaluate_sections(segmenter, dataset, turned=True)
+    start = time.perf_counter()
+    if turn is None:
+        if experiment not in EXPERIMENTS:
+            raise ValueError(
+                f"{experiment!r} is not one of {', '.join(EXPERIMENTS)}; give the range of "
+                "orientations to evaluate at."
+            )
+        turn = EXPERIMENTS[experiment].turn
+    known = read_facts(root)
+    regions = dataset.regions
+    records: list[dict[str, Any]] = []
+    lying = iterate_sections(segmenter, dataset, pixel_mm=known.pixel_mm)
+    scores = summarize(_recorded(lying, regions, records), regions, known.subjects)
+    turned = summarize(iterate_sections(segmenter, dataset, turn, seed), regions)
+    subsets = {dataset.image_info[i]["subset"] for i in dataset.image_ids}
     return {
         "experiment": experiment,
-        "dataset": Path(root).name,
+        "dataset": Path(root).resolve().name,
+        "subset": " ".join(sorted(subsets)),
+        "split": known.record.get("split"),
+        "plane": known.record.get("plane"),
+        "pixel_size_um": known.record.get("pixel_size_um"),
         "weights": segmenter.weights.name or segmenter.weights.path.name,
         "weights_sha256": segmenter.weights.sha256,
-        **summarize(lying, dataset.regions),
+        "seed": seed,
+        **(facts or {}),
+        **scores,
         "turned": {
             "draws_per_section": TURN_DRAWS,
-            "seed": TURN_SEED,
-            **summarize(turned, dataset.regions),
+            "max_angle": turn.max_angle,
+            "flip": turn.flip,
+            "seed": seed,
+            **turned,
         },
-        "sections": [_record(section, dataset.regions) for section in lying],
+        "environment": environment(),
+        "seconds": round(time.perf_counter() - start, 1),
+        "sections": records,
     }
 
 
@@ -183,6 +163,27 @@ def save_json(record: dict[str, Any], path: str | Path) -> None:
     part.replace(path)
 
 
+def _turned(
+    image: np.ndarray, masks: np.ndarray, turn: Turn, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """A section in a random orientation, on its own background."""
+    move = RandomRotateFlip(turn.max_angle, turn.flip, scale=(1, 1), gamma=(1, 1))
+    border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+    background = np.median(border, axis=0).astype(np.int16)
+    # Outside the picture there are zeros, so zero is made the background.
+    moved, masks = move(image - background, masks, rng=rng)
+    return (moved + background).astype(np.uint8), masks
+
+
+def _recorded(
+    sections: Iterable[Section], regions: RegionSet, records: list[dict[str, Any]]
+) -> Iterator[Section]:
+    """Pass sections on, and keep the scores of each."""
+    for section in sections:
+        records.append(_record(section, regions))
+        yield section
+
+
 def _record(section: Section, regions: RegionSet) -> dict[str, Any]:
     return {
         "section": section.name,
@@ -192,6 +193,8 @@ def _record(section: Section, regions: RegionSet) -> dict[str, Any]:
                 "score": section.scores[i],
                 "iou": section.ious[i],
                 "dice": section.dices[i],
+                "hausdorff_px": section.hausdorffs.get(i),
+                "cmd_px": section.cmds.get(i),
             }
             for i in section.dices
         },
