@@ -47,6 +47,7 @@ def run(weights: str, root: Path, out: Path) -> None:
     from sebre.evaluate import evaluate_sections, save_json, summarize
     from sebre.experiments import EXPERIMENTS
     from sebre.predict import load_segmenter, region_rows, save_section, save_table
+    from sebre.scores import sheet_row
     from sebre.sheet import save_sheet
 
     start = time.perf_counter()
@@ -67,7 +68,8 @@ def run(weights: str, root: Path, out: Path) -> None:
     save_table(rows, out / "regions.csv")
     scores = {"as_they_lie": summarize(lying, regions), "turned": summarize(turned, regions)}
     save_json({"weights_sha256": segmenter.weights.sha256, **scores}, out / "scores.json")
-    save_sheet(lying, regions, out / "contact_sheet.png")
+    sheet = [sheet_row(section, regions) for section in lying]
+    save_sheet(sheet, ("drawn", "found"), regions, out / "contact_sheet.png")
 
     _print_table(lying, scores, regions)
     say()

@@ -8,18 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
-from scipy.ndimage import binary_erosion
 
 from mrcnn.config import Config
 from mrcnn.model import MaskRCNN
 from mrcnn.utils import Dataset
 from sebre.experiments import EXPERIMENTS, Experiment
+from sebre.pictures import label_map, overlay, save_png
 from sebre.regions import RegionSet
 from sebre.weights_store import WeightsFile, find_weights
 
 TABLE_COLUMNS = ("image", "region_id", "region", "score", "area_px", "y1", "x1", "y2", "x2")
-_MIN_DISPLAY_PX = 512
 _IMAGE_TYPES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 
@@ -69,7 +67,8 @@ def load_segmenter(
                 f" give one of {', '.join(EXPERIMENTS)}."
             )
         experiment = EXPERIMENTS[name]
-    config = experiment.config.load(found.config) if found.config else experiment.config()
+    variant = experiment.variants.get(found.entry.get("variant", ""), experiment.default)
+    config = variant.config.load(found.config) if found.config else variant.config()
     settings = {"IMAGES_PER_GPU": 1, "GPU_COUNT": 1, **overrides}
     model = MaskRCNN("inference", with_settings(config, **settings), model_dir=".")
     model.load_weights(found.path)
@@ -101,61 +100,6 @@ def best_per_region(result: dict[str, Any]) -> dict[int, int]:
     return dict(sorted(best.items()))
 
 
-def label_map(
-    class_ids: np.ndarray, scores: np.ndarray, masks: np.ndarray, shape: Sequence[int]
-) -> np.ndarray:
-    """One label a pixel from masks that may overlap.
-
-    Where masks overlap, the higher score wins; at equal scores (drawn masks have none) the
-    smaller mask, so that a small region is not swallowed by its neighbour.
-
-    Args:
-        class_ids: int [N].
-        scores: [N]; zeros for drawn masks.
-        masks: bool [H, W, N].
-        shape: (H, W).
-
-    Returns:
-        uint8 [H, W] (uint16 above class id 255), 0 where there is no mask.
-    """
-    highest = max((int(i) for i in class_ids), default=0)
-    labels = np.zeros(shape[:2], np.uint8 if highest <= 255 else np.uint16)
-    areas = [int(masks[..., i].sum()) for i in range(len(class_ids))]
-    for i in sorted(range(len(class_ids)), key=lambda i: (scores[i], -areas[i])):
-        labels[masks[..., i]] = class_ids[i]
-    return labels
-
-
-def overlay(
-    image: np.ndarray, labels: np.ndarray, regions: RegionSet, alpha: float = 0.45
-) -> np.ndarray:
-    """Section with its regions in colour and outlined; small sections are enlarged.
-
-    Args:
-        image: uint8 [H, W, 3].
-        labels: label map [H, W].
-        regions: gives the colours.
-        alpha: share of the colour inside a region, 0..1.
-
-    Returns:
-        uint8 [s * H, s * W, 3] with a whole s, both sides at least 512 px.
-    """
-    scale = max(1, -(-_MIN_DISPLAY_PX // min(labels.shape)))
-    size = (labels.shape[1] * scale, labels.shape[0] * scale)
-    picture = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
-    picture = picture.astype(np.float32)
-    large = labels.repeat(scale, axis=0).repeat(scale, axis=1)
-    width = max(1, min(size) // 200)
-    for region in regions:
-        inside = large == region.id
-        if inside.any():
-            color = np.array(region.color, np.float32)
-            edge = inside & ~binary_erosion(inside, iterations=width)
-            picture[inside] = (1 - alpha) * picture[inside] + alpha * color
-            picture[edge] = color
-    return np.rint(picture).astype(np.uint8)
-
-
 def region_rows(name: str, result: dict[str, Any], regions: RegionSet) -> list[dict[str, Any]]:
     """Table rows of one section, in the order of the class ids: see TABLE_COLUMNS.
 
@@ -183,13 +127,6 @@ def best_labels(result: dict[str, Any], shape: Sequence[int]) -> np.ndarray:
     return label_map(
         result["class_ids"][rows], result["scores"][rows], result["masks"][..., rows], shape
     )
-
-
-def save_png(array: np.ndarray, path: Path) -> None:
-    """Write an image file, atomically."""
-    part = path.with_name(path.name + ".part")
-    Image.fromarray(array).save(part, format="PNG")
-    part.replace(path)
 
 
 def save_section(

@@ -1,4 +1,4 @@
-"""The contact sheet: image, drawn regions and found regions of many sections on one page."""
+"""The contact sheet: pictures of many sections on one page."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,66 +8,64 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from sebre.evaluate import Section
-from sebre.predict import best_labels, label_map, overlay
 from sebre.regions import RegionSet
 
-_ACROSS = 3  # sections side by side
 _PANEL_IN = 1.75
+_MIN_WIDTH_IN = 6.0  # room for the legend
 _DPI = 130
 
 
-def save_sheet(sections: Sequence[Section], regions: RegionSet, path: str | Path) -> None:
-    """Draw all sections on one page and write it as PNG, atomically.
+def save_sheet(
+    rows: Sequence[tuple[str, Sequence[np.ndarray]]],
+    headings: Sequence[str],
+    regions: RegionSet,
+    path: str | Path,
+    across: int = 3,
+) -> None:
+    """Draw sections on one page, each as some pictures side by side, and write it as PNG.
 
     Args:
-        sections: scored.
+        rows: of every section its title and its pictures, uint8 [H, W, 3].
+        headings: over the second and later pictures of the first sections; empty for none.
         regions: colours and names of the legend.
-        path: file to write.
+        path: file to write; it appears when it is complete.
+        across: sections side by side.
     """
-    across = min(_ACROSS, len(sections))
-    down = -(-len(sections) // across)
-    width = across * (3 * _PANEL_IN + 0.3)
-    height = down * (_PANEL_IN + 0.34) + 0.72
+    across = min(across, len(rows))
+    down = -(-len(rows) // across)
+    panels = max(len(pictures) for _, pictures in rows)
+    step = panels * _PANEL_IN + 0.3
+    width = max(across * step, _MIN_WIDTH_IN)
+    legend_columns = min(len(regions), max(1, int(width / 1.9)))
+    legend_in = 0.3 + 0.32 * -(-len(regions) // legend_columns)
+    height = down * (_PANEL_IN + 0.34) + legend_in + 0.1
     figure = Figure(figsize=(width, height), dpi=_DPI, facecolor="white")
     FigureCanvasAgg(figure)
-    top, bottom = 0.1 / height, 0.62 / height
+    top, bottom = 0.1 / height, legend_in / height
     row_height = (1 - top - bottom) / down
-    for index, section in enumerate(sections):
+    for index, (title, pictures) in enumerate(rows):
         row, column = divmod(index, across)
         y = 1 - top - (row + 1) * row_height
-        for panel, picture in enumerate(_panels(section, regions)):
-            x = (column * (3 * _PANEL_IN + 0.3) + panel * _PANEL_IN + 0.15) / width
+        for panel, picture in enumerate(pictures):
+            x = (column * step + panel * _PANEL_IN + 0.15) / width
             size = (_PANEL_IN - 0.05) / width, (_PANEL_IN - 0.05) / height
             axes = figure.add_axes((x, y, *size))
             axes.imshow(picture, interpolation="antialiased", aspect="equal")
             axes.set_axis_off()
             if panel == 0:
-                dices = list(section.dices.values())
-                score = f"   Dice {np.mean(dices):.2f}" if dices else ""
-                axes.set_title(f"{section.name}{score}", fontsize=13, loc="left", pad=4)
-            if row == 0 and panel:
-                axes.set_title(("drawn", "found")[panel - 1], fontsize=13, pad=4)
+                axes.set_title(title, fontsize=13, loc="left", pad=4)
+            elif row == 0 and panel <= len(headings):
+                axes.set_title(headings[panel - 1], fontsize=13, pad=4)
     figure.legend(
-        handles=[Patch(color=np.array(r.color) / 255, label=_words(r.name)) for r in regions],
+        handles=[
+            Patch(color=np.array(r.color) / 255, label=r.name.replace("_", " ")) for r in regions
+        ],
         loc="lower center",
-        ncols=len(regions),
-        fontsize=15,
+        ncols=legend_columns,
+        fontsize=13,
         frameon=False,
     )
     path = Path(path)
     part = path.with_name(path.name + ".part")
     figure.savefig(part, format="png")
     part.replace(path)
-
-
-def _panels(section: Section, regions: RegionSet) -> list[np.ndarray]:
-    shape = section.image.shape[:2]
-    drawn = label_map(section.class_ids, np.zeros(len(section.class_ids)), section.masks, shape)
-    found = best_labels(section.result, shape)
-    empty = np.zeros(shape, np.uint8)
-    return [overlay(section.image, labels, regions) for labels in (empty, drawn, found)]
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")

@@ -21,6 +21,7 @@ from sebre.predict import (
     region_rows,
 )
 from sebre.regions import SLICEMAP
+from sebre.scores import sheet_row
 from sebre.sheet import save_sheet
 
 SIDE = 20
@@ -210,7 +211,8 @@ def test_sections_as_they_lie_and_turned(dataset):
 
 def test_contact_sheet(dataset, tmp_path):
     sections = evaluate_sections(Fixed(result_of((1, 0.9, (6, 6, 14, 14)))), dataset)
-    save_sheet(sections, SLICEMAP, tmp_path / "sheet.png")
+    rows = [sheet_row(section, SLICEMAP) for section in sections]
+    save_sheet(rows, ("drawn", "found"), SLICEMAP, tmp_path / "sheet.png")
     picture = np.asarray(Image.open(tmp_path / "sheet.png"))[..., :3].reshape(-1, 3)
     for color in ((255, 255, 255), SLICEMAP[1].color, SLICEMAP[6].color):
         assert (picture == color).all(axis=-1).sum() > 50
