@@ -1,13 +1,13 @@
 """The table of experiments: what each command needs to know about one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mrcnn.augment import RandomRotateFlip
 from mrcnn.config import Config
-from sebre.config import SlicemapConfig
-from sebre.regions import SLICEMAP, RegionSet
+from sebre import config as settings
+from sebre.regions import HIPPOCAMPUS, MOUSE, SLICEMAP, SUBCORTICAL, RegionSet
 
 
 @dataclass(frozen=True)
@@ -26,48 +26,209 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """Orientations in which an experiment's sections may lie.
+
+    Attributes:
+        max_angle: degrees to either side.
+        flip: mirrored as well.
+    """
+
+    max_angle: float
+    flip: bool
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to train an experiment.
+
+    Attributes:
+        config: its class of settings.
+        schedule: parts of its training.
+        augmentation: makes the augmentation of training images.
+    """
+
+    config: type[Config]
+    schedule: tuple[Stage, ...]
+    augmentation: Callable[[], Any]
+
+
+@dataclass(frozen=True)
 class Experiment:
     """An experiment.
 
     Attributes:
         name: on the command line.
         summary: one line for the help.
-        config: its class of settings.
         regions: what it looks for.
-        schedule: parts of its training.
-        augmentation: makes the augmentation of training images.
-        weights: name of its weights in the manifest.
+        turn: orientations of its sections.
+        variants: by name: "paper", "from_scratch", "small".
+        weights: names of its weights in the manifest; the first is the default.
+        sources: of stand-in data, for `prepare`; the first is the default.
     """
 
     name: str
     summary: str
-    config: type[Config]
     regions: RegionSet
-    schedule: tuple[Stage, ...]
-    augmentation: Callable[[], Any]
-    weights: str
+    turn: Turn
+    variants: Mapping[str, Variant]
+    weights: tuple[str, ...]
+    sources: tuple[str, ...]
+
+    @property
+    def default(self) -> Variant:
+        """The first variant: the paper's, where there is one."""
+        return next(iter(self.variants.values()))
+
+    def variant(self, name: str) -> Variant:
+        """A variant by name.
+
+        Raises:
+            ValueError: the experiment has no such variant.
+        """
+        if name not in self.variants:
+            raise ValueError(
+                f"The experiment {self.name} has no variant {name!r}; it has "
+                f"{', '.join(self.variants)}."
+            )
+        return self.variants[name]
+
+
+# Paper: 6,000 iterations of the heads at 1e-3, then 9,000 of all layers at 1e-4.
+PAPER_SCHEDULE = (Stage("heads", 6000), Stage("all", 9000, 0.1))
+# Without pretrained weights there is nothing to keep: all layers at once, 4 images a step.
+FROM_SCRATCH_SCHEDULE = (Stage("all", 15000),)
+
+
+def _variants(
+    prefix: str, small_steps: int, turn: Turn, flip_online: bool, **small_augmentation: Any
+) -> dict[str, Variant]:
+    """The three variants of an experiment, of the classes of settings called `prefix`..."""
+
+    def offline() -> RandomRotateFlip | None:
+        # The rotated versions are files (`sebre prepare --rotations`); the released code
+        # mirrors images at random while it trains.
+        return _mirror() if flip_online else None
+
+    def online() -> RandomRotateFlip:
+        return RandomRotateFlip(max_angle=turn.max_angle, flip=turn.flip, **small_augmentation)
+
+    return {
+        "paper": Variant(getattr(settings, f"{prefix}Config"), PAPER_SCHEDULE, offline),
+        "from_scratch": Variant(
+            getattr(settings, f"{prefix}FromScratch"), FROM_SCRATCH_SCHEDULE, online
+        ),
+        "small": Variant(getattr(settings, f"{prefix}Small"), (Stage("all", small_steps),), online),
+    }
+
+
+def _mirror() -> RandomRotateFlip:
+    return RandomRotateFlip(max_angle=0, flip=True, scale=(1, 1), gamma=(1, 1))
 
 
 EXPERIMENTS = {
     experiment.name: experiment
     for experiment in (
         Experiment(
-            name="slicemap",
-            summary="six regions in sagittal mouse sections, in any orientation",
-            config=SlicemapConfig,
-            regions=SLICEMAP,
-            schedule=(Stage("all", 2400),),
-            # Sections lie at any angle, mirrored or not; staining and exposure vary.
-            augmentation=lambda: RandomRotateFlip(
-                max_angle=180,
-                flip=True,
+            name="p14_mouse",
+            summary="eight regions in sagittal sections of the P14 mouse brain",
+            regions=MOUSE,
+            turn=Turn(20, flip=True),
+            variants=_variants(
+                "P14Mouse",
+                small_steps=1600,
+                turn=Turn(20, flip=True),
+                flip_online=True,
                 scale=(0.85, 1.15),
                 shift=0.05,
                 bend=0.02,
                 gamma=(0.65, 1.5),
+                brightness=(0.8, 1.1),
+                fill="edge",
+            ),
+            weights=(),
+            sources=("sebre_figures", "colour_code", "allen_ish"),
+        ),
+        Experiment(
+            name="extended_mouse",
+            summary="eight regions in the mouse brain from P4 to adult",
+            regions=MOUSE,
+            turn=Turn(20, flip=True),
+            variants=_variants(
+                "ExtendedMouse",
+                small_steps=2400,
+                turn=Turn(20, flip=True),
+                flip_online=True,
+                scale=(0.85, 1.15),
+                shift=0.05,
+                bend=0.01,
+                gamma=(0.65, 1.5),
                 brightness=(0.8, 1.25),
             ),
-            weights="slicemap",
+            weights=("extended_mouse_mri", "extended_mouse_demba"),
+            sources=("mouse_mri", "demba", "ccf", "colour_code", "allen_ish"),
+        ),
+        Experiment(
+            name="hippocampus",
+            summary="CA1, CA2, CA3 and dentate gyrus in coronal sections",
+            regions=HIPPOCAMPUS,
+            turn=Turn(20, flip=True),
+            variants=_variants(
+                "Hippocampus",
+                small_steps=1600,
+                turn=Turn(20, flip=True),
+                flip_online=True,
+                scale=(0.85, 1.15),
+                shift=0.05,
+                bend=0.015,
+                gamma=(0.65, 1.5),
+                brightness=(0.8, 1.25),
+            ),
+            weights=("hippocampus",),
+            sources=("ara_nissl", "colour_code"),
+        ),
+        Experiment(
+            name="ibsr",
+            summary="caudate, putamen, pallidum and thalamus, left and right, in human MRI",
+            regions=SUBCORTICAL,
+            turn=Turn(20, flip=False),
+            variants=_variants(
+                "IBSR",
+                small_steps=2000,
+                turn=Turn(20, flip=False),
+                flip_online=False,
+                scale=(0.85, 1.15),
+                shift=0.05,
+                bend=0.01,
+                gamma=(0.65, 1.5),
+                brightness=(0.8, 1.25),
+            ),
+            weights=("ibsr",),
+            sources=("malc2012", "ibsr"),
+        ),
+        Experiment(
+            name="slicemap",
+            summary="six regions in sagittal mouse sections, in any orientation",
+            regions=SLICEMAP,
+            turn=Turn(180, flip=True),
+            variants={
+                "small": Variant(
+                    settings.SlicemapConfig,
+                    (Stage("all", 2400),),
+                    # Sections lie at any angle, mirrored or not; staining and exposure vary.
+                    lambda: RandomRotateFlip(
+                        max_angle=180,
+                        flip=True,
+                        scale=(0.85, 1.15),
+                        shift=0.05,
+                        bend=0.02,
+                        gamma=(0.65, 1.5),
+                        brightness=(0.8, 1.25),
+                    ),
+                )
+            },
+            weights=("slicemap",),
+            sources=("slicemap",),
         ),
     )
 }

@@ -9,7 +9,7 @@ from mrcnn.model import MaskRCNN
 from mrcnn.utils import download_trained_weights
 from mrcnn.weight_match import CLASS_LAYERS
 from sebre.dataset import SectionDataset
-from sebre.experiments import Experiment
+from sebre.experiments import Experiment, Variant
 from sebre.prepare.split import split_groups
 from sebre.weights_store import find_weights, store_dir
 
@@ -21,6 +21,7 @@ def train(
     dataset: str | Path,
     weights: str,
     logs: str | Path,
+    variant: str | None = None,
     steps: Sequence[int] | None = None,
     seed: int = 0,
     inner_validation: float = 0.0,
@@ -38,6 +39,8 @@ def train(
         weights: what to start from: "none", "last", "coco", "imagenet", a name in the
             manifest or a path.
         logs: folder of all runs; this one makes a folder in it.
+        variant: of the experiment: "paper", "from_scratch" or "small"; None takes the first,
+            and "from_scratch" for weights "none" where there is one.
         steps: of each part of the schedule; None takes the experiment's.
         seed: of weights, order and augmentation, and of the inner split.
         inner_validation: share of the training sections to hold out, by section, and to
@@ -56,18 +59,20 @@ def train(
     """
     if resume and weights != "last":
         raise ValueError("--resume goes on with the last run: it needs --weights last.")
-    lengths = [stage.steps for stage in experiment.schedule] if steps is None else list(steps)
-    if len(lengths) != len(experiment.schedule) or min(lengths) < 1:
-        names = ", ".join(stage.layers for stage in experiment.schedule)
+    chosen = _variant(experiment, variant, weights)
+    schedule = chosen.schedule
+    lengths = [stage.steps for stage in schedule] if steps is None else list(steps)
+    if len(lengths) != len(schedule) or min(lengths) < 1:
+        names = ", ".join(stage.layers for stage in schedule)
         raise ValueError(
             f"steps are {lengths}; the schedule of {experiment.name} needs "
-            f"{len(experiment.schedule)} number(s) of at least 1 ({names})."
+            f"{len(schedule)} number(s) of at least 1 ({names})."
         )
     train_set, val_set = training_sets(experiment, dataset, inner_validation, seed)
 
-    config = experiment.config() if config is None else config
+    config = chosen.config() if config is None else config
     config.SEED = seed
-    usual = sum(stage.steps for stage in experiment.schedule)
+    usual = sum(stage.steps for stage in schedule)
     config.WARMUP_STEPS = round(config.WARMUP_STEPS * sum(lengths) / usual)
     config.STEPS_PER_EPOCH = _steps_per_epoch(lengths, config.STEPS_PER_EPOCH)
     config.validate()
@@ -77,7 +82,7 @@ def train(
     Path(model.log_dir).mkdir(parents=True, exist_ok=True)
     config.save(Path(model.log_dir) / "config.json")
     end = 0
-    for stage, length in zip(experiment.schedule, lengths, strict=True):
+    for stage, length in zip(schedule, lengths, strict=True):
         end += length // config.STEPS_PER_EPOCH
         if model.epoch >= end:
             continue
@@ -87,7 +92,7 @@ def train(
             learning_rate=config.LEARNING_RATE * stage.rate,
             epochs=end,
             layers=stage.layers,
-            augmentation=experiment.augmentation(),
+            augmentation=chosen.augmentation(),
             resume=resume,
             verbose=verbose,
         )
@@ -146,4 +151,16 @@ def _start_from(model: MaskRCNN, weights: str) -> None:
             download_trained_weights(path)
         model.load_weights(path, by_name=True, exclude=CLASS_LAYERS)
     else:
-        model.load_weights(find_weights(weights).path)
+        found = find_weights(weights)
+        # Of a network for other regions, everything but the layers that depend on them.
+        other = found.config is not None and (
+            Config.load(found.config).NUM_CLASSES != model.config.NUM_CLASSES
+            or found.entry.get("experiment", model.config.NAME) != model.config.NAME
+        )
+        model.load_weights(found.path, by_name=True, exclude=CLASS_LAYERS if other else None)
+
+
+def _variant(experiment: Experiment, name: str | None, weights: str) -> Variant:
+    if name is None and weights == "none" and "from_scratch" in experiment.variants:
+        name = "from_scratch"
+    return experiment.default if name is None else experiment.variant(name)

@@ -26,14 +26,64 @@ def test_settings_of_the_paper():
     assert config.DETECTION_MIN_CONFIDENCE == 0.9
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
-def test_experiments_agree_with_their_region_sets(name):
+VARIANTS = [(name, variant) for name, e in EXPERIMENTS.items() for variant in e.variants]
+
+
+@pytest.mark.parametrize(("name", "variant"), VARIANTS)
+def test_experiments_agree_with_their_region_sets(name, variant):
     experiment = EXPERIMENTS[name]
-    config = experiment.config()
+    chosen = experiment.variant(variant)
+    config = chosen.config()
     assert experiment.name == name == config.NAME
     assert config.NUM_CLASSES == experiment.regions.num_classes
     assert config.MAX_GT_INSTANCES >= len(experiment.regions)
-    assert config.WARMUP_STEPS < 0.1 * sum(stage.steps for stage in experiment.schedule)
+    assert config.DETECTION_MAX_INSTANCES >= len(experiment.regions)
+    assert config.WARMUP_STEPS < 0.1 * sum(stage.steps for stage in chosen.schedule)
+    config.validate()
+
+
+@pytest.mark.parametrize("name", [name for name, e in EXPERIMENTS.items() if "paper" in e.variants])
+def test_the_variant_of_the_paper(name):
+    experiment = EXPERIMENTS[name]
+    assert experiment.default is experiment.variant("paper")
+    assert [(s.layers, s.steps, s.rate) for s in experiment.default.schedule] == [
+        ("heads", 6000, 1.0),
+        ("all", 9000, 0.1),
+    ]
+    config = experiment.default.config()
+    differing = {key for key, value in vars(type(config)).items() if key.isupper()}
+    assert differing <= {"NAME", "NUM_CLASSES", "SIDE_PAIRS"}
+    paper = {
+        "IMAGE_MAX_DIM": 384,
+        "RPN_ANCHOR_SCALES": (8, 16, 32, 64, 128),
+        "DETECTION_MAX_INSTANCES": 8,
+        "DETECTION_MIN_CONFIDENCE": 0.9,
+        "BATCH_SIZE": 1,
+        "LEARNING_RATE": 0.001,
+        "LEARNING_MOMENTUM": 0.9,
+        "TRAIN_BN": False,
+        "BACKBONE": "resnet101",
+        "OPTIMIZER": "sgd",
+    }
+    assert {key: getattr(config, key) for key in paper} == paper
+
+
+def test_no_augmentation_mirrors_where_sides_have_names():
+    experiment = EXPERIMENTS["ibsr"]
+    assert not experiment.turn.flip
+    left, right = zip(*experiment.default.config().SIDE_PAIRS, strict=True)
+    names = experiment.regions
+    assert [names[i].name.replace("left", "right") for i in left] == [names[i].name for i in right]
+    for variant in experiment.variants.values():
+        augmentation = variant.augmentation()
+        assert augmentation is None or not augmentation.flip
+    mirrored = EXPERIMENTS["hippocampus"].default.augmentation()
+    assert (mirrored.flip, mirrored.max_angle) == (True, 0)
+
+
+def test_unknown_variant_is_named():
+    with pytest.raises(ValueError, match="no variant 'paper'; it has small"):
+        EXPERIMENTS["slicemap"].variant("paper")
 
 
 def test_mean_pixel_is_that_of_the_training_images():
