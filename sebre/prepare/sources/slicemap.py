@@ -5,41 +5,30 @@ its `LICENSE`, and `rows.csv` if rows were selected (Barbier et al. 2018).
 """
 
 import csv
+import functools
 from pathlib import Path
 
 import numpy as np
 
-from sebre.prepare.layout import LayoutWriter, file_sha256
-from sebre.prepare.split import split_groups
+from sebre.prepare.raw import RawSection, RawSet
 from sebre.regions import SLICEMAP
 
-SEED = 0
-HELD_OUT = 0.25
 MIN_MASK_PX = 20  # a region torn off is marked in the source by a blot of 1 to 7 px
 WHITE_PERCENTILE = 99.0
 
 _FILES = {1: "cx", 2: "hp", 3: "th", 4: "mb", 5: "bs", 6: "cb"}  # class id -> file of the source
 
-_CARD = """# slicemap: sagittal mouse brain sections
+_CARD = """{count} fluorescence sections of whole mouse brains, cut sagittally, {side} x {side}
+px, with up to six hand-drawn regions each. They lie at any angle, and some are mirrored.
 
-{count} fluorescence sections of whole mouse brains, cut sagittally, {side} x {side} px, with up to
-six hand-drawn regions each. They lie at any angle, and some are mirrored.
-
-| id | region | train sections | test sections |
-|---|---|---|---|
-{table}
-
-- **Layout**: `mrcnn_train_dataset_*` is for training ({n_train} sections), `mrcnn_val_dataset_*` is
-  the test part ({n_val} sections). Neither weights nor settings may be chosen on the test part.
-- **Split**: by section, a fixed random permutation (NumPy `default_rng({seed})`). Which sections
-  come from the same animal is not known, so scores hold for pictures of this kind only.
+- **Split**: by section, at random. Which sections come from the same animal is not known, so scores
+  hold for pictures of this kind only.
 - **Images**: square root of the raw value, then 0 .. its {white:g}th percentile in the section
-  stretched to 0 .. 255. The resolution is that of the source; the pixel size is not known.
+  stretched to 0 .. 255. The resolution is that of the source.
 - **Masks**: 0 or 255, as drawn; neighbours overlap by a few pixels. Masks under {min_px} px are
   left out: they stand for a region that is torn off.
 - **Quality**: coarse polygons of one group; a pixel is a few percent of the hippocampus.
-- `sections.csv`: one row a section. `upstream_row` is its row in the source arrays.
-- `SHA256SUMS`: of every file here. `dataset.json`: regions, checksums of the raw files, processing.
+- `upstream_row` in `sections.csv` is the row in the source arrays.
 
 ## Source, licence, citation
 
@@ -50,64 +39,54 @@ described above. Apache License 2.0, see `LICENSE`. Full-resolution outlines are
 
 Cite: Barbier M, Bottelbergs A, Nuydens R, Ebneth A, De Vos WH. SliceMap: an algorithm for
 automated brain region annotation. Bioinformatics 34(4), 718-720, 2018.
-
-## Made by
-
-    sebre prepare slicemap --raw DIR --out datasets/slicemap
-
-DIR holds `features.npy`, `labels_cx.npy`, `labels_hp.npy`, `labels_th.npy`, `labels_mb.npy`,
-`labels_bs.npy`, `labels_cb.npy` and `LICENSE` (and `rows.csv`, if rows were selected).
 """
 
 
-def prepare(raw: str | Path, out: str | Path, seed: int = SEED) -> None:
-    """Write the prepared data set.
-
-    Args:
-        raw: folder with the arrays.
-        out: folder to write; must not exist, or be empty.
-        seed: of the split.
+def read_source(raw: Path) -> RawSet:
+    """Sections of the arrays in a raw folder.
 
     Raises:
         FileNotFoundError: a raw file is missing.
-        ValueError: an array does not fit, or `out` is in use.
+        ValueError: an array does not fit.
     """
-    raw = Path(raw)
     images, labels = _read_arrays(raw)
     upstream = _upstream_rows(raw, len(images))
-    licence = _file(raw, "LICENSE").read_text(encoding="utf-8")
-    train, val = split_groups(range(len(images)), HELD_OUT, seed)
 
-    with LayoutWriter(out, SLICEMAP) as writer:
-        for subset, rows in (("train", train), ("val", val)):
-            for number, row in enumerate(rows):
-                masks = {i: array[row] for i, array in labels.items()}
-                masks = {i: mask for i, mask in masks.items() if mask.sum() >= MIN_MASK_PX}
-                writer.add(
-                    subset,
-                    number,
-                    to_8_bit(images[row]),
-                    masks,
-                    marker="fluorescence",
-                    source_row=row,
-                    upstream_row=upstream[row],
-                )
-        writer.write_text("LICENSE", licence)
-        writer.write_text("README.md", _card(writer, len(train), len(val), images.shape[1], seed))
-        names = ["features.npy", *(f"labels_{name}.npy" for name in _FILES.values())]
-        writer.write_facts(
-            name="slicemap",
-            plane="sagittal",
-            pixel_size_um=None,
-            licence="Apache-2.0",
-            split={"unit": "section", "held_out": HELD_OUT, "seed": seed},
-            processing={
-                "image": "square root, then 0 .. white_percentile to 0 .. 255",
-                "white_percentile": WHITE_PERCENTILE,
-                "min_mask_px": MIN_MASK_PX,
-            },
-            raw_sha256={name: file_sha256(raw / name) for name in names},
-        )
+    def read(row: int) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+        masks = {i: array[row] for i, array in labels.items()}
+        masks = {i: mask for i, mask in masks.items() if mask.sum() >= MIN_MASK_PX}
+        return to_8_bit(images[row]), masks
+
+    names = ["features.npy", *(f"labels_{name}.npy" for name in _FILES.values())]
+    return RawSet(
+        name="slicemap",
+        regions=SLICEMAP,
+        sections=[
+            RawSection(
+                functools.partial(read, row),
+                {"marker": "fluorescence", "source_row": row, "upstream_row": upstream[row]},
+            )
+            for row in range(len(images))
+        ],
+        plane="sagittal",
+        pixel_size_um=None,
+        background=0,
+        licence="Apache-2.0",
+        card=_CARD.format(
+            count=len(images),
+            side=images.shape[1],
+            white=WHITE_PERCENTILE,
+            min_px=MIN_MASK_PX,
+        ),
+        files=[raw / name for name in names],
+        split="section:1/4",
+        processing={
+            "image": "square root, then 0 .. white_percentile to 0 .. 255",
+            "white_percentile": WHITE_PERCENTILE,
+            "min_mask_px": MIN_MASK_PX,
+        },
+        texts={"LICENSE": _file(raw, "LICENSE").read_text(encoding="utf-8")},
+    )
 
 
 def to_8_bit(image: np.ndarray) -> np.ndarray:
@@ -172,23 +151,3 @@ def _upstream_rows(raw: Path, count: int) -> list[int]:
     if len(rows) != count:
         raise ValueError(f"{path}: {len(rows)} rows for {count} sections in features.npy.")
     return rows
-
-
-def _card(writer: LayoutWriter, n_train: int, n_val: int, side: int, seed: int) -> str:
-    def present(subset: str, name: str) -> int:
-        return sum(r["subset"] == subset and name in r["regions"].split() for r in writer.rows)
-
-    table = "\n".join(
-        f"| {r.id} | {r.name} | {present('train', r.name)} | {present('val', r.name)} |"
-        for r in SLICEMAP
-    )
-    return _CARD.format(
-        count=n_train + n_val,
-        side=side,
-        table=table,
-        n_train=n_train,
-        n_val=n_val,
-        seed=seed,
-        white=WHITE_PERCENTILE,
-        min_px=MIN_MASK_PX,
-    )

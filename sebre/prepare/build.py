@@ -1,0 +1,200 @@
+"""From the sections of a source to a prepared data set."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from sebre.pictures import label_map, overlay
+from sebre.prepare.audit import audit
+from sebre.prepare.layout import LayoutWriter, file_sha256
+from sebre.prepare.raw import RawSection, RawSet
+from sebre.prepare.rotation import ANGLES, rotated_versions
+from sebre.prepare.split import SplitRule, assign
+from sebre.regions import RegionSet
+from sebre.sheet import save_sheet
+
+SHEET_SECTIONS = 24  # at most this many on the contact sheet
+_SHEET_PX = 512  # longer side of a picture on the sheet
+
+_CARD = """# {name}
+
+{card}
+## Contents
+
+{count} images{versions}: {n_train} for training, {n_val} held out (`val`). Neither weights nor
+settings may be chosen on the held-out part.
+
+| id | region | train | val |
+|---|---|---|---|
+{table}
+
+- **Plane**: {plane}. **Pixel size**: {pixel_size}. **Licence**: {licence}
+- **Split**: rule `{split}`, seed {seed}. {leaks}
+- `sections.csv`: one row an image. `dataset.json`: regions, processing, checksums of the raw files.
+  `SHA256SUMS`: of every file here. `contact_sheet.png`: sections with their masks.
+
+## Made by
+
+    {command}
+"""
+
+_log = logging.getLogger(__name__)
+
+
+def build(
+    raw_set: RawSet,
+    out: str | Path,
+    split: str | None = None,
+    seed: int = 0,
+    rotations: bool = False,
+    command: str = "",
+) -> None:
+    """Write a prepared data set: images, masks, tables, card and contact sheet.
+
+    Args:
+        raw_set: what to write.
+        out: folder to write; it must not exist, or be empty.
+        split: rule (`sebre.prepare.split`); None takes that of the source.
+        seed: of the split.
+        rotations: write the 20 rotated versions of each section (paper, Methods), of its
+            mirror image too where the source says so.
+        command: recorded in the card.
+
+    Raises:
+        ValueError: a section cannot be read, a rule does not fit, or `out` is in use.
+    """
+    rule = SplitRule.parse(split or raw_set.split)
+    versions = len(ANGLES) * (1 + raw_set.flips) if rotations else 1
+    by_image = rule.unit == "image"
+    rows = [
+        {"section": i, **section.facts, "part": section.part}
+        for i, section in enumerate(raw_set.sections)
+        for _ in range(versions if by_image else 1)
+    ]
+    # By section, all versions of it go to one part; by image, each is drawn on its own.
+    subsets = assign(rows, rule, seed)
+    if not by_image:
+        subsets = [subset for subset in subsets for _ in range(versions)]
+
+    chosen = _spread(len(raw_set.sections), SHEET_SECTIONS)
+    sheet: list[tuple[str, list[np.ndarray]]] = []
+    with LayoutWriter(out, raw_set.regions) as writer:
+        numbers = {"train": 0, "val": 0}
+        remaining = iter(subsets)
+        for index, section in enumerate(raw_set.sections):
+            image, masks = section.read()
+            if index in chosen:
+                sheet.append((_title(index, section), _panels(image, masks, raw_set.regions)))
+            for angle, flipped, image_version, masks_version in _versions(
+                raw_set, image, masks, rotations
+            ):
+                subset = next(remaining)
+                writer.add(
+                    subset,
+                    numbers[subset],
+                    image_version,
+                    masks_version,
+                    **{"source_row": index, **section.facts, "angle": angle, "flipped": flipped},
+                )
+                numbers[subset] += 1
+            if (index + 1) % 50 == 0:
+                _log.info("%d of %d sections written", index + 1, len(raw_set.sections))
+        save_sheet(sheet, ("masks",), raw_set.regions, writer.part / "contact_sheet.png", across=4)
+        for name, text in raw_set.texts.items():
+            writer.write_text(name, text)
+        leaks = str(audit(writer.rows))
+        writer.write_text("README.md", _card(raw_set, writer.rows, str(rule), seed, leaks, command))
+        writer.write_facts(
+            name=raw_set.name,
+            plane=raw_set.plane,
+            pixel_size_um=raw_set.pixel_size_um,
+            volumetric=raw_set.volumetric,
+            licence=raw_set.licence,
+            split={"rule": str(rule), "seed": seed, "leaks": leaks},
+            rotations=list(ANGLES) if rotations else None,
+            processing=dict(raw_set.processing),
+            raw_sha256={path.name: file_sha256(path) for path in raw_set.files},
+        )
+
+
+def _versions(
+    raw_set: RawSet, image: np.ndarray, masks: Mapping[int, np.ndarray], rotations: bool
+) -> Iterator[tuple[int, int, np.ndarray, dict[int, np.ndarray]]]:
+    if not rotations:
+        yield 0, 0, image, dict(masks)
+        return
+    for angle, flipped, new_image, new_masks in rotated_versions(
+        image, masks, flips=raw_set.flips, background=raw_set.background
+    ):
+        yield angle, int(flipped), new_image, new_masks
+
+
+def _spread(count: int, wanted: int) -> set[int]:
+    """Up to `wanted` indices, evenly over `count`."""
+    return set(np.linspace(0, count - 1, min(count, wanted)).round().astype(int).tolist())
+
+
+def _title(index: int, section: RawSection) -> str:
+    keys = ("subject", "plate", "slice")
+    parts = [str(section.facts[key]) for key in keys if key in section.facts]
+    return " ".join(parts)[:28] or str(index)
+
+
+def _panels(
+    image: np.ndarray, masks: Mapping[int, np.ndarray], regions: RegionSet
+) -> list[np.ndarray]:
+    labels = label_map(
+        np.array(list(masks), int),
+        np.zeros(len(masks)),
+        np.stack(list(masks.values()), axis=-1) if masks else np.zeros((*image.shape[:2], 0), bool),
+        image.shape,
+    )
+    if image.ndim == 2:
+        image = np.repeat(image[..., None], 3, axis=-1)
+    scale = max(1, max(labels.shape) / _SHEET_PX)
+    size = (round(labels.shape[1] / scale), round(labels.shape[0] / scale))
+    image = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
+    labels = np.asarray(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))
+    return [overlay(image, shown, regions) for shown in (np.zeros_like(labels), labels)]
+
+
+def _card(
+    raw_set: RawSet,
+    rows: Sequence[Mapping[str, Any]],
+    split: str,
+    seed: int,
+    leaks: str,
+    command: str,
+) -> str:
+    def present(subset: str, name: str) -> int:
+        return sum(r["subset"] == subset and name in r["regions"].split() for r in rows)
+
+    table = "\n".join(
+        f"| {r.id} | {r.name} | {present('train', r.name)} | {present('val', r.name)} |"
+        for r in raw_set.regions
+    )
+    n_train = sum(row["subset"] == "train" for row in rows)
+    size = raw_set.pixel_size_um
+    versions = len(rows) // max(1, len(raw_set.sections))
+    return _CARD.format(
+        name=raw_set.name,
+        card=raw_set.card.strip() + "\n",
+        count=len(rows),
+        versions=f" ({len(raw_set.sections)} sections, {versions} versions each)"
+        if versions > 1
+        else "",
+        n_train=n_train,
+        n_val=len(rows) - n_train,
+        table=table,
+        plane=raw_set.plane,
+        pixel_size="not known" if size is None else f"{size} um",
+        licence=raw_set.licence,
+        split=split,
+        seed=seed,
+        leaks=leaks,
+        command=command,
+    )
