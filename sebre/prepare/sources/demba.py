@@ -1,0 +1,116 @@
+"""Templates of the mouse brain from P4 to adult, 0.2 mm, with Allen labels.
+
+The raw folder holds `<name>_mouse_200um.npz` with the arrays `reference` and `annotation`
+(templates without annotation are passed over), and the structure table of the Allen atlas.
+"""
+
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from sebre.prepare.raw import RawSet
+from sebre.prepare.structure_table import mouse_classes
+from sebre.prepare.volume import Volume, canonical
+from sebre.prepare.volume_source import Scan, volume_set
+from sebre.regions import MOUSE
+
+# Index 0 grows from front to back, 1 from top to bottom, 2 across; which side comes first is
+# not stated, and does not matter to regions of both sides.
+ORIENTATION = "PIR"
+VOXEL_MM = (0.2, 0.2, 0.2)
+MIN_MASK_PX = 10
+# One age between those of the series, and one template of another laboratory and method.
+HELD_OUT = ("demba_P28", "princeton")
+
+_CARD = """Population-average templates of the mouse brain, 0.2 mm, each with one atlas warped onto
+it, in sagittal sections (front left, top up): the developmental series DeMBA (P4, P5, P7, P8, P14,
+P28, P56; serial two-photon), the Allen CCFv3 template, and the Princeton light-sheet template.
+
+- **Regions**: from the Allen structure tree. The prethalamus is reticular nucleus, ventral lateral
+  geniculate group and zona incerta; the hindbrain includes the cerebellum; hypothalamus, fibre
+  tracts and ventricles belong to none.
+- Masks under {min_px} px are left out.
+- **Split**: by template; held out are P28 and Princeton. Templates of the series share one atlas
+  and, between key ages, are interpolated: P28 is easier than another laboratory's brain.
+- **Quality**: clean averages, one "brain" an age; labels are good for large regions and
+  approximate for small nuclei. A score is agreement with the warped atlas.
+
+## Source, licence, citation
+
+[brainglobe/brainglobe-ccf-translator](https://github.com/brainglobe/brainglobe-ccf-translator)
+(MIT); the atlases have their own terms: DeMBA (Carey et al., Nat Commun 2025), Allen CCFv3 (Wang et
+al., Cell 181:936, 2020; non-commercial), Princeton (Pisano et al., Cell Rep 2021).
+"""
+
+
+def read_source(raw: Path, *, plane: str = "sagittal", structures: Path | None = None) -> RawSet:
+    """Templates of a raw folder as sections.
+
+    Args:
+        raw: folder with the templates.
+        plane: to cut.
+        structures: structure table; None looks for it in `raw` and in `ccf` beside it.
+
+    Raises:
+        FileNotFoundError: no template, or no structure table.
+        ValueError: a file does not fit.
+    """
+    scans = []
+    for path in sorted(raw.glob("*_200um.npz"), key=_age):
+        if "annotation" not in _names(path):
+            continue
+        name = path.name.removesuffix("_mouse_200um.npz")
+        age = re.search(r"P(\d+)", name)
+        facts = {
+            "subject": name,
+            "marker": "two-photon" if name.startswith(("demba", "allen")) else "light sheet",
+            "age": age[0] if age else "adult",
+        }
+        scans.append(Scan(path, path, facts, "val" if name in HELD_OUT else "train"))
+    if not scans:
+        raise FileNotFoundError(
+            f"{raw}: no <name>_200um.npz with an annotation in it. The raw folder must hold the "
+            "templates of brainglobe-ccf-translator."
+        )
+    return volume_set(
+        name="demba",
+        regions=MOUSE,
+        scans=scans,
+        classes=mouse_classes(raw, structures),
+        plane=plane,
+        orientation=None,
+        licence="MIT (repository); terms of the atlases, non-commercial",
+        card=_CARD.format(min_px=MIN_MASK_PX),
+        split="source",
+        min_px=MIN_MASK_PX,
+        read=lambda path, _: _array(path, "reference"),
+        read_labels=lambda path, _: _array(path, "annotation"),
+    )
+
+
+def _names(path: Path) -> list[str]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return list(arrays)
+    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+        raise ValueError(f"{path}: not a npz file ({error}). Fetch it again.") from error
+
+
+def _array(path: Path, name: str) -> Volume:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            data = arrays[name]
+    except (KeyError, ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+        raise ValueError(
+            f"{path}: cannot read the array {name!r} ({error}). Fetch the file again."
+        ) from error
+    if data.ndim != 3:
+        raise ValueError(f"{path}: {name} has the shape {data.shape}; wanted [AP, DV, ML].")
+    return canonical(data, VOXEL_MM, ORIENTATION)
+
+
+def _age(path: Path) -> tuple[int, str]:
+    age = re.search(r"P(\d+)", path.name)
+    return (int(age[1]) if age else 1000, path.name)

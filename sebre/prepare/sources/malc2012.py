@@ -1,0 +1,95 @@
+"""Human T1 scans with caudate, putamen, pallidum and thalamus (MICCAI 2012 challenge).
+
+The raw folder holds `<scan>_SS.nii.gz` (skull-stripped) and `<scan>_glm.nii.gz` (labels), and
+`subjects.csv` (scan_id, subject_id, split), which says whose scan it is.
+"""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from sebre.prepare.raw import RawSet
+from sebre.prepare.volume_source import Scan, volume_set
+from sebre.regions import SUBCORTICAL
+
+MIN_MASK_PX = 10  # the first and last voxels of a structure; 7 % of the masks
+
+# Number in the label volume -> class id of SUBCORTICAL.
+LABELS = {37: 1, 36: 2, 58: 3, 57: 4, 56: 5, 55: 6, 60: 7, 59: 8}
+
+# Second scans of a person: they must stay with the first. (Also in subjects.csv.)
+_RESCANS = {1023: 1003, 1025: 1005, 1038: 1018}
+
+_CARD = """Skull-stripped T1 scans of the OASIS study, 1 mm, with labels drawn by experts of
+Neuromorphometrics; part of the MICCAI 2012 multi-atlas labelling challenge. Horizontal sections
+that show at least one of the eight structures, front on top, the subject's right on the left of
+the picture. Intensities: one window a scan. Scans are registered to nothing: head tilt varies.
+
+- **Split**: by subject. Rule `source` is that of the challenge, whose test subjects are older
+  (18-90 years) than its training subjects (19-34).
+- **Masks** under {min_px} px, where a structure begins or ends, are left out.
+- **Quality**: manual labels.
+
+## Source, licence, citation
+
+[muschellij2/malf.templates](https://github.com/muschellij2/malf.templates). CC BY-NC 3.0: not for
+commercial use. Scans: OASIS (Marcus et al., J Cogn Neurosci 19(9), 2007). Labels: provided by
+Neuromorphometrics, Inc. (http://Neuromorphometrics.com/) under academic subscription. Cite Landman
+and Warfield (eds.), MICCAI 2012 Workshop on Multi-Atlas Labeling.
+"""
+
+
+def read_source(raw: Path, *, plane: str = "horizontal", orientation: str | None = None) -> RawSet:
+    """Scans of a raw folder as sections.
+
+    Args:
+        raw: folder with the scans.
+        plane: to cut.
+        orientation: of the arrays, instead of their headers'.
+
+    Raises:
+        FileNotFoundError: no scan in the folder, or a file of a pair is missing.
+        ValueError: a file or table does not fit.
+    """
+    facts = _subjects(raw / "subjects.csv")
+    scans = []
+    for image in sorted(raw.glob("*_SS.nii.gz")):
+        name = image.name.removesuffix("_SS.nii.gz")
+        known = facts.get(name, {})
+        subject = known.get("subject_id") or str(
+            _RESCANS.get(int(name), name) if name.isdigit() else name
+        )
+        part = {"train": "train", "test": "val"}.get(known.get("split", ""), "")
+        cells = {"subject": subject, "scan": name, "marker": "T1", "age": known.get("age", "")}
+        scans.append(Scan(image, image.with_name(f"{name}_glm.nii.gz"), cells, part))
+    if not scans:
+        raise FileNotFoundError(
+            f"{raw}: no <scan>_SS.nii.gz in it. The raw folder must hold the scans "
+            "(<scan>_SS.nii.gz), their labels (<scan>_glm.nii.gz) and subjects.csv."
+        )
+    return volume_set(
+        name="malc2012",
+        regions=SUBCORTICAL,
+        scans=scans,
+        classes=LABELS,
+        plane=plane,
+        orientation=orientation,
+        licence="CC BY-NC 3.0",
+        card=_CARD.format(min_px=MIN_MASK_PX),
+        min_px=MIN_MASK_PX,
+        split="source" if all(scan.part for scan in scans) else "subject:1/3",
+    )
+
+
+def _subjects(path: Path) -> dict[str, dict[str, Any]]:
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    missing = {"scan_id", "subject_id", "split"} - set(rows[0] if rows else ())
+    if missing:
+        raise ValueError(
+            f"{path}: column {', '.join(sorted(missing))} is missing. Wanted scan_id, "
+            "subject_id, split (train or test)."
+        )
+    return {row["scan_id"]: row for row in rows}

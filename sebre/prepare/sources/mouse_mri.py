@@ -1,0 +1,133 @@
+"""In-vivo T2 MRI of adult mice with 37 labels (rTg4510 study).
+
+The raw folder holds `template/<scan>.nii.gz` (brain-extracted), `label/<scan>.nii.gz`, and
+`scans.csv` (scan, animal, group).
+"""
+
+import csv
+from pathlib import Path
+
+from sebre.prepare.raw import RawSet
+from sebre.prepare.volume_source import Scan, volume_set
+from sebre.regions import MOUSE
+
+MIN_MASK_PX = 10  # smaller pieces are the rims of a region, left over by the label fusion
+
+# Class id of MOUSE by name in the label table, without the side; the other names (white matter,
+# ventricles, hypothalamus) belong to no region. The prethalamus has no label here.
+_REGIONS = {
+    "Neocortex": 1,
+    "Hippocampus": 2,
+    "Caudate Putamen": 3,
+    "Globus Pallidus": 3,
+    "Thalamus": 4,
+    "Superior Colliculi": 6,
+    "Inferior Colliculi": 6,
+    "Central Gray": 6,
+    "Rest of Midbrain": 6,
+    "Cerebellum": 7,
+    "Brain Stem": 7,
+    "Amygdala": 8,
+    "Olfactory bulb": 8,
+    "Basal Forebrain Septum": 8,
+}
+# Names by number; the other side is 20 higher. Three structures use one number for both sides.
+_NAMES = {
+    1: "Hippocampus",
+    3: "Caudate Putamen",
+    5: "Globus Pallidus",
+    7: "Thalamus",
+    8: "Cerebellum",
+    9: "Superior Colliculi",
+    12: "Inferior Colliculi",
+    13: "Central Gray",
+    14: "Neocortex",
+    15: "Amygdala",
+    16: "Olfactory bulb",
+    17: "Brain Stem",
+    18: "Rest of Midbrain",
+    19: "Basal Forebrain Septum",
+}
+LABELS = {number + side: _REGIONS[name] for number, name in _NAMES.items() for side in (0, 20)}
+
+_CARD = """T2-weighted in-vivo MRI of adult mice (rTg4510 study, FVB background), 0.15 mm, brain
+extracted, with labels of 37 structures merged to the regions named below; both sides together, as
+the names of the sides contradict the header. Sections front left, top up. Intensities: one
+window a scan. The prethalamus is not labelled here.
+
+- **Hindbrain** is cerebellum and brain stem; **telencephalic vesicle** is olfactory bulb, amygdala,
+  basal forebrain and septum; **basal ganglia** is caudate putamen and globus pallidus.
+- Masks under {min_px} px are left out, and labelled voxels where the image is 0.
+- **Split**: by animal. Rule `source` holds out every fourth animal of each group (WT wild type; UT
+  and TT transgenic, untreated and treated: visibly atrophied), in the order of their numbers.
+- **Quality**: labels come from multi-atlas label fusion, not from drawing: a score is agreement
+  with that method.
+
+## Source, licence, citation
+
+[dama-lab/mouse-brain-atlas](https://github.com/dama-lab/mouse-brain-atlas), GPL-3. Cite Ma et al.,
+PLoS ONE 9(1):e86576, 2014; Ma et al., Front Neurosci 13:11, 2019; images: Wells et al., NeuroImage
+111:369, 2015; Holmes et al., Neurobiol Aging 39:184, 2016.
+"""
+
+
+def read_source(raw: Path, *, plane: str = "sagittal", orientation: str | None = None) -> RawSet:
+    """Scans of a raw folder as sections.
+
+    Args:
+        raw: folder with the scans.
+        plane: to cut.
+        orientation: of the arrays, instead of their headers'.
+
+    Raises:
+        FileNotFoundError: no scan in the folder, or a file of a pair is missing.
+        ValueError: a file or table does not fit.
+    """
+    known = _animals(raw / "scans.csv")
+    scans = []
+    seen: dict[str, int] = {}
+    for image in sorted((raw / "template").glob("*.nii.gz"), key=_number):
+        name = image.name.removesuffix(".nii.gz")
+        # Scan names end in the group: tg4510_tp3_10_20130523_UT.
+        animal, group = known.get(name, ("_".join(name.split("_")[:3]), name.rsplit("_")[-1]))
+        cells = {"subject": animal, "scan": name, "marker": group, "age": "adult"}
+        # Every fourth animal of a group is held out, so that both parts have all groups.
+        part = "val" if seen.get(group, 0) % 4 == 1 else "train"
+        seen[group] = seen.get(group, 0) + 1
+        scans.append(Scan(image, raw / "label" / image.name, cells, part))
+    if not scans:
+        raise FileNotFoundError(
+            f"{raw / 'template'}: no <scan>.nii.gz in it. The raw folder must hold "
+            "template/<scan>.nii.gz, label/<scan>.nii.gz and scans.csv."
+        )
+    return volume_set(
+        name="mouse_mri",
+        regions=MOUSE,
+        scans=scans,
+        classes=LABELS,
+        plane=plane,
+        orientation=orientation,
+        licence="GPL-3",
+        card=_CARD.format(min_px=MIN_MASK_PX),
+        split="source",
+        min_px=MIN_MASK_PX,
+        inside_image=True,
+    )
+
+
+def _number(path: Path) -> tuple[int, str]:
+    parts = path.name.split("_")
+    return (int(parts[2]) if len(parts) > 2 and parts[2].isdigit() else 0, path.name)
+
+
+def _animals(path: Path) -> dict[str, tuple[str, str]]:
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    missing = {"scan", "animal", "group"} - set(rows[0] if rows else ())
+    if missing:
+        raise ValueError(
+            f"{path}: column {', '.join(sorted(missing))} is missing. Wanted scan, animal, group."
+        )
+    return {row["scan"]: (row["animal"], row["group"]) for row in rows}
