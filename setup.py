@@ -9,7 +9,7 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     packages=find_packages(include=["mrcnn", "mrcnn.*", "sebre", "sebre.*"]),
-    package_data={"": ["*.csv"]},
+    package_data={"": ["*.csv", "files/*.csv"]},
     install_requires=[
         "tensorflow>=2.20",
         "keras>=3.12",
@@ -24,6 +24,10 @@ setup(
         "imageio>=2.35",
         "tqdm>=4.66",
         "tensorboard>=2.20",
+        "nibabel>=5.3",
+        "pynrrd>=1.1",
+        "svgelements>=1.9.6",
+        "opencv-python-headless>=4.10",
     ],
     extras_require={
         "notebooks": ["jupytext>=1.16", "nbclient>=0.10", "ipykernel>=6.29"],

@@ -4,7 +4,6 @@ Exit codes: 0 done, 2 the user's error, 3 done but some inputs failed.
 """
 
 import argparse
-import importlib
 import logging
 import os
 import sys
@@ -15,10 +14,23 @@ from pathlib import Path
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from sebre.experiments import EXPERIMENTS  # noqa: E402
+from sebre.prepare.sources import SOURCES  # noqa: E402
+
 DONE, USER_ERROR, SOME_FAILED = 0, 2, 3
 
-SOURCES = {"slicemap": "sagittal mouse sections of Barbier et al. 2018 (NumPy arrays)"}
-EXPERIMENT_NAMES = ("slicemap",)
+# Options of `prepare` that are handed to the source as they are.
+_SOURCE_OPTIONS = {
+    "plane": {"metavar": "PLANE", "help": "of volumes: sagittal, coronal or horizontal"},
+    "orientation": {"metavar": "XYZ", "help": "of volumes whose header does not tell: as LAS"},
+    "regions": {"metavar": "CSV", "type": Path, "help": "table of regions: name,r,g,b"},
+    "downsample": {"metavar": "N", "type": int, "help": "reduce images and masks by this factor"},
+    "tolerance": {"metavar": "N", "type": int, "help": "largest difference of a colour, 0-255"},
+    "exact": {"action": "store_true", "help": "match colours as the released notebook does"},
+    "structures": {"metavar": "CSV", "type": Path, "help": "structure tree of the Allen atlas"},
+    "gene": {"metavar": "NAME[,NAME]", "help": "allen-ish: markers, such as Gad1"},
+    "age": {"metavar": "AGE[,AGE]", "help": "allen-ish: such as P14"},
+}
 
 
 def say(text: str = "") -> None:
@@ -36,7 +48,9 @@ def main(argv: Sequence[str] | None = None, experiment: str | None = None) -> in
     Returns:
         The exit code.
     """
+    argv = sys.argv[1:] if argv is None else [str(argument) for argument in argv]
     args = _parser(experiment).parse_args(argv)
+    args.line = " ".join(["sebre" if experiment is None else f"samples/{experiment}.py", *argv])
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         return args.run(args)
@@ -57,7 +71,9 @@ def _message(error: BaseException) -> str:
 def _parser(experiment: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sebre" if experiment is None else f"samples/{experiment}.py",
-        description="Segmentation of brain regions in tissue sections.",
+        description="Segmentation of brain regions in tissue sections."
+        if experiment is None
+        else f"Segmentation of {EXPERIMENTS[experiment].summary}.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -65,25 +81,67 @@ def _parser(experiment: str | None) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(run=run)
         if takes_experiment and experiment is None:
-            sub.add_argument("experiment", choices=EXPERIMENT_NAMES)
+            sub.add_argument("experiment", choices=EXPERIMENTS)
         else:
             sub.set_defaults(experiment=experiment)
         return sub
 
-    def weights(group, default: str, text: str) -> None:
-        group.add_argument("--weights", default=default, metavar="NAME|PATH", help=text)
-
+    _add_prepare(
+        command("prepare", _prepare, "make a prepared data set from raw data", False), experiment
+    )
     if experiment is None:
-        sub = command("prepare", _prepare, "make a prepared data set from raw data", False)
-        sub.add_argument("source", choices=sorted(SOURCES), help="kind of raw data")
-    elif experiment in SOURCES:
-        sub = command("prepare", _prepare, "make the prepared data set from raw data")
-        sub.set_defaults(source=experiment)
+        sub = command("check", _check, "find faults of a prepared data set", False)
+        sub.add_argument("dataset", type=Path, metavar="DATASET", help="prepared folder")
+        sub.add_argument(
+            "--regions", type=Path, metavar="CSV", help="table of regions, without dataset.json"
+        )
+    _add_train(command("train", _train, "train a network"))
+    _add_evaluate(command("evaluate", _evaluate, "score a network on a prepared data set"))
+    sub = command("detect", _detect, "find regions in images")
+    sub.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="images or folders")
+    _add_weights(sub)
+    sub.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to write")
+    return parser
+
+
+def _add_weights(sub, default: str | None = None, text: str = "") -> None:
+    sub.add_argument(
+        "--weights",
+        default=default,
+        metavar="NAME|PATH",
+        help=text or "a name or a file (default: those shipped for the experiment)",
+    )
+
+
+def _add_prepare(sub: argparse.ArgumentParser, experiment: str | None) -> None:
+    if experiment is None:
+        sub.add_argument("source", choices=SOURCES, metavar="SOURCE", help=", ".join(SOURCES))
+    else:
+        fitting = [name.replace("_", "-") for name in EXPERIMENTS[experiment].sources]
+        sub.add_argument(
+            "--source", choices=fitting, default=fitting[0], help="default: %(default)s"
+        )
     sub.add_argument("--raw", required=True, type=Path, metavar="DIR", help="folder of raw data")
     sub.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to write")
+    sub.add_argument(
+        "--split",
+        metavar="RULE",
+        help="section, subject, block or image, each with :N or :1/3 held out; marker=NAME, "
+        "age=NAME; source, train or test (default: the source's)",
+    )
     sub.add_argument("--seed", type=int, default=0, help="of the split (default: %(default)s)")
+    sub.add_argument(
+        "--rotations", action="store_true", help="write the 20 rotated versions of each section"
+    )
+    sub.add_argument(
+        "--download", action="store_true", help="fetch missing raw files from their public address"
+    )
+    options = sub.add_argument_group("options of some sources")
+    for name, how in _SOURCE_OPTIONS.items():
+        options.add_argument(f"--{name}", default=None, **how)
 
-    sub = command("train", _train, "train a network")
+
+def _add_train(sub: argparse.ArgumentParser) -> None:
     data = sub.add_argument_group("data")
     data.add_argument("--dataset", required=True, type=Path, metavar="DIR", help="prepared folder")
     data.add_argument("--logs", required=True, type=Path, metavar="DIR", help="folder of all runs")
@@ -95,7 +153,15 @@ def _parser(experiment: str | None) -> argparse.ArgumentParser:
         help="hold out this share of the training sections, for choosing settings (default: 0)",
     )
     how = sub.add_argument_group("training")
-    weights(how, "none", "start from: none, last, coco, imagenet, a name or a file")
+    _add_weights(how, "none", "start from: none, last, coco, imagenet, a name or a file")
+    how.add_argument(
+        "--small",
+        action="store_const",
+        const="small",
+        dest="variant",
+        help="the small network, for a CPU (without it: the paper's, or with --weights none the "
+        "variant for random weights)",
+    )
     how.add_argument(
         "--steps",
         type=_numbers,
@@ -105,9 +171,10 @@ def _parser(experiment: str | None) -> argparse.ArgumentParser:
     how.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     how.add_argument("--resume", action="store_true", help="go on with --weights last")
 
-    sub = command("evaluate", _evaluate, "score a network on a prepared data set")
+
+def _add_evaluate(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--dataset", required=True, type=Path, metavar="DIR", help="prepared folder")
-    weights(sub, experiment or "slicemap", "a name or a file (default: %(default)s)")
+    _add_weights(sub)
     sub.add_argument("--out", required=True, type=Path, metavar="FILE.json", help="file to write")
     sub.add_argument("--subset", default="val", help="part of the data set (default: %(default)s)")
     sub.add_argument(
@@ -119,12 +186,6 @@ def _parser(experiment: str | None) -> argparse.ArgumentParser:
     )
     sub.add_argument("--seed", type=int, default=0, help="of the inner split (default: 0)")
 
-    sub = command("detect", _detect, "find regions in images")
-    sub.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="images or folders")
-    weights(sub, experiment or "slicemap", "a name or a file (default: %(default)s)")
-    sub.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to write")
-    return parser
-
 
 def _numbers(text: str) -> list[int]:
     try:
@@ -135,27 +196,45 @@ def _numbers(text: str) -> list[int]:
         ) from error
 
 
-def _experiment(args: argparse.Namespace):
-    from sebre.experiments import EXPERIMENTS
-
-    return EXPERIMENTS[args.experiment]
-
-
 def _prepare(args: argparse.Namespace) -> int:
-    source = importlib.import_module(f"sebre.prepare.sources.{args.source}")
-    source.prepare(args.raw, args.out, seed=args.seed)
+    from sebre.prepare.build import build
+    from sebre.prepare.download import download_source
+    from sebre.prepare.sources import read_source
+
+    given = {name: getattr(args, name) for name in _SOURCE_OPTIONS}
+    options = {name: value for name, value in given.items() if value is not None}
+    if args.download:
+        download_source(args.source, args.raw, options)
+    raw_set = read_source(args.source, args.raw, options)
+    given = [f"--{name} {value}" for name, value in options.items() if name != "exact"]
+    given += ["--exact"] if "exact" in options else []
+    given += [f"--split {args.split}"] if args.split else []
+    given += [f"--seed {args.seed}"] if args.seed else []
+    given += ["--rotations"] if args.rotations else []
+    command = ["sebre prepare", args.source, f"--raw DIR --out datasets/{raw_set.name}", *given]
+    build(raw_set, args.out, args.split, args.seed, args.rotations, command=" ".join(command))
     say(f"Prepared data set: {args.out}")
     return DONE
+
+
+def _check(args: argparse.Namespace) -> int:
+    from sebre.check import check, render
+    from sebre.regions import read_regions
+
+    findings = check(args.dataset, read_regions(args.regions) if args.regions else None)
+    say(render(findings, args.dataset))
+    return USER_ERROR if any(finding.severity == "error" for finding in findings) else DONE
 
 
 def _train(args: argparse.Namespace) -> int:
     from sebre.train import train
 
     model = train(
-        _experiment(args),
+        EXPERIMENTS[args.experiment],
         args.dataset,
         args.weights,
         args.logs,
+        variant=args.variant,
         steps=args.steps,
         seed=args.seed,
         inner_validation=args.inner_validation,
@@ -165,25 +244,41 @@ def _train(args: argparse.Namespace) -> int:
     return DONE
 
 
+def _weights(args: argparse.Namespace) -> str:
+    """The weights given, or those that the experiment ships."""
+    if args.weights is not None:
+        return args.weights
+    shipped = EXPERIMENTS[args.experiment].weights
+    if not shipped:
+        raise ValueError(
+            f"No weights are shipped for {args.experiment}. Give --weights, the path of weights "
+            "that you trained."
+        )
+    return shipped[0]
+
+
 def _evaluate(args: argparse.Namespace) -> int:
     from sebre.dataset import SectionDataset
     from sebre.evaluate import evaluate, save_json
     from sebre.predict import load_segmenter
     from sebre.train import training_sets
 
-    experiment = _experiment(args)
+    experiment = EXPERIMENTS[args.experiment]
     if args.inner_validation:
         _, dataset = training_sets(experiment, args.dataset, args.inner_validation, args.seed)
     else:
         dataset = SectionDataset(experiment.regions).load(args.dataset, args.subset)
         dataset.prepare()
-    segmenter = load_segmenter(args.weights, experiment)
-    record = evaluate(segmenter, dataset, experiment.name, args.dataset)
+    segmenter = load_segmenter(_weights(args), experiment)
+    facts = {"command": args.line}
+    if args.inner_validation:
+        facts["subset"] = f"inner validation: {args.inner_validation:g} of train, seed {args.seed}"
+    record = evaluate(segmenter, dataset, experiment.name, args.dataset, facts=facts)
     save_json(record, args.out)
-    for title, scores in (("as they lie", record), ("turned, mirrored", record["turned"])):
+    for title, scores in (("as they lie", record), ("turned", record["turned"])):
         say(
-            f"{title:17} {scores['n_sections']:4d} sections  mAP {scores['map_paper']:.3f}  "
-            f"Dice {scores['dice_mean']:.3f}  "
+            f"{title:11} {scores['n_sections']:4d} sections  mAP {_score(scores['map_paper'])}  "
+            f"Dice {_score(scores['dice_mean'])}  "
             + "  ".join(
                 f"{name} {value:.3f}"
                 for name, value in scores["dice_per_region"].items()
@@ -194,11 +289,15 @@ def _evaluate(args: argparse.Namespace) -> int:
     return DONE
 
 
+def _score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
 def _detect(args: argparse.Namespace) -> int:
     from sebre.predict import detect_files, image_files, load_segmenter
 
     files = image_files(args.inputs)
-    segmenter = load_segmenter(args.weights, _experiment(args))
+    segmenter = load_segmenter(_weights(args), EXPERIMENTS[args.experiment])
     rows, failed = detect_files(segmenter, files, args.out)
     for row in rows:
         say(f"{row['image']:24} {row['region']:24} {row['score']:6.3f} {row['area_px']:8d} px")

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from sebre.cli import DONE, EXPERIMENT_NAMES, USER_ERROR, say
+from sebre.cli import DONE, USER_ERROR, say
+from sebre.experiments import EXPERIMENTS
 
 _CONV_BEFORE_NORM = (
     ("conv1", "bn_conv1"),
@@ -77,7 +78,6 @@ def publish(
     """
     from sebre.dataset import SectionDataset
     from sebre.evaluate import evaluate
-    from sebre.experiments import EXPERIMENTS
     from sebre.predict import load_segmenter
     from sebre.weights_store import write_entry
 
@@ -162,7 +162,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     parser = argparse.ArgumentParser(prog="python -m sebre.publish", description=__doc__)
     parser.add_argument("--weights", required=True, type=Path, help="trained weights")
-    parser.add_argument("--experiment", required=True, choices=EXPERIMENT_NAMES)
+    parser.add_argument("--experiment", required=True, choices=EXPERIMENTS)
     parser.add_argument("--dataset", required=True, type=Path, help="prepared data set")
     parser.add_argument("--command", required=True, help="that trained it")
     parser.add_argument("--name", help="default: that of the experiment")

@@ -43,8 +43,13 @@ def tiny(monkeypatch):
     """The experiment with the smallest network and a schedule of two steps in two parts."""
     experiment = dataclasses.replace(
         EXPERIMENTS["slicemap"],
-        config=TinyConfig,
-        schedule=(Stage("all", 1), Stage("heads", 1, rate=0.1)),
+        variants={
+            "small": dataclasses.replace(
+                EXPERIMENTS["slicemap"].default,
+                config=TinyConfig,
+                schedule=(Stage("all", 1), Stage("heads", 1, rate=0.1)),
+            )
+        },
     )
     monkeypatch.setitem(experiments.EXPERIMENTS, "slicemap", experiment)
     return experiment
@@ -120,7 +125,7 @@ def test_prepare_and_its_user_errors(data_dir, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["prepare", "slicemap", "--raw", "none", "--out", "x"], "features.npy: no such file"),
+        (["prepare", "slicemap", "--raw", "none", "--out", "x"], "none: no such folder of raw data"),
         (["train", "slicemap", "--dataset", "none", "--logs", "logs"], "no such folder"),
         (
             ["train", "slicemap", "--dataset", DATASET, "--logs", "x", "--steps", "1,2"],
@@ -172,10 +177,6 @@ def test_weights_of_another_network_are_a_user_error(tmp_path, capsys):
     )
     assert code == cli.USER_ERROR
     assert "w.h5" in capsys.readouterr().err
-
-
-def test_names_on_the_command_line_are_those_of_the_table():
-    assert set(cli.EXPERIMENT_NAMES) == set(EXPERIMENTS)
 
 
 def test_inner_split_is_fixed_and_leaves_the_test_part_alone():
