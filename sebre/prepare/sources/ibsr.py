@@ -1,0 +1,110 @@
+"""Human T1 scans with caudate, putamen, pallidum and thalamus (IBSR 18; paper, Fig. 7).
+
+The raw folder holds, in folders of the subjects or not, `IBSR_<nn>_ana_strip` (skull-stripped)
+and `IBSR_<nn>_seg_ana` (labels) as NIfTI (.nii, .nii.gz) or Analyze (.img with .hdr, also .gz).
+"""
+
+import re
+from pathlib import Path
+
+from sebre.prepare.raw import RawSet
+from sebre.prepare.volume_source import Scan, volume_set
+from sebre.regions import SUBCORTICAL
+
+# Class id of SUBCORTICAL by number in the label volume.
+LABELS = {number: region.id for region in SUBCORTICAL for number in region.atlas_ids}
+
+# The paper crops to 158 x 123 x 145 voxels. The thick axis of the files, 128 voxels of 1.5 mm, is
+# the front-back one, so these are voxels to the right, front and top.
+FRAME = (158, 123, 145)
+
+_NAME = re.compile(r"(IBSR_\d+)(_[a-z_]+)?(\.nii\.gz|\.nii|\.img\.gz|\.img)", re.IGNORECASE)
+_TYPES = (".nii.gz", ".nii", ".img.gz", ".img")  # the first is taken where there are several
+# Copies of the set drop "ana" from the names.
+_IMAGES, _LABELS = ("_ana_strip", ""), ("_seg_ana", "_seg")
+
+_WANTED = (
+    "The raw folder must hold IBSR_<nn>_ana_strip and IBSR_<nn>_seg_ana of each subject, "
+    "as .nii.gz, .nii or .img with .hdr."
+)
+
+_CARD = """Skull-stripped T1 scans of {count} subjects, with labels drawn at the Center for
+Morphometric Analysis. Horizontal sections that show at least one of the eight structures, front on
+top, the subject's right on the left of the picture. Voxels are 1.5 mm from front to back, so
+sections are resampled to square pixels; their size differs between scanners (0.84, 0.94 or 1 mm,
+column `pixel_um` of sections.csv). Intensities: one window a scan.
+
+- **Crop**: the paper crops to 158 x 123 x 145 voxels and does not say where. Here the crop is
+  centred on the brain of each scan, and larger where the brain is larger, so that no brain is
+  cut; smaller scans are not padded.
+- **Split**: by subject. The paper divides the images at random (rule `image:1/3`), so that
+  neighbouring sections of a subject stand on both sides, and scores look better.
+- **Left and right** are those of the headers, checked against the names of the labels.
+- **Quality**: manual labels.
+
+## Source, licence, citation
+
+[IBSR, NITRC](https://www.nitrc.org/projects/ibsr), release 2316. Free for research under the terms
+of the IBSR, not to be redistributed. Acknowledge: "The MR brain data sets and their manual
+segmentations were provided by the Center for Morphometric Analysis at Massachusetts General
+Hospital and are available at http://www.cma.mgh.harvard.edu/ibsr/".
+"""
+
+
+def read_source(raw: Path, *, plane: str = "horizontal", orientation: str | None = None) -> RawSet:
+    """Scans of a raw folder as sections.
+
+    Args:
+        raw: folder with the scans.
+        plane: to cut.
+        orientation: of the arrays, instead of their headers'; needed for Analyze files.
+
+    Raises:
+        FileNotFoundError: no scan in the folder, or a file of a pair is missing.
+        ValueError: a file does not fit, or the orientation is not known.
+    """
+    scans, alone = [], []
+    for subject, files in sorted(_files(raw).items()):
+        image, labels = (
+            next((files[kind] for kind in kinds if kind in files), None)
+            for kinds in (_IMAGES, _LABELS)
+        )
+        if image and labels:
+            scans.append(Scan(image, labels, {"subject": subject, "marker": "T1"}))
+        else:
+            alone.append(f"{subject}{_IMAGES[0] if labels else _LABELS[0]}")
+    if not scans:
+        missing = f" Missing: {', '.join(alone)}." if alone else ""
+        raise FileNotFoundError(f"{raw}: no scan with labels in it. {_WANTED}{missing}")
+    raw_set = volume_set(
+        name="ibsr",
+        regions=SUBCORTICAL,
+        scans=scans,
+        classes=LABELS,
+        plane=plane,
+        orientation=orientation,
+        licence="IBSR terms: free for research, with acknowledgement",
+        card=_CARD.format(count=len(scans)),
+        split="subject:1/3",
+        frame=FRAME,
+    )
+    # Only now: if no label file fits, that is the message a user needs.
+    if alone:
+        raise FileNotFoundError(f"{raw}: no {', no '.join(alone)}. {_WANTED}")
+    return raw_set
+
+
+def _files(raw: Path) -> dict[str, dict[str, Path]]:
+    """Files by subject, in capitals, and kind, such as "_seg_ana"."""
+    found: dict[str, dict[str, Path]] = {}
+    # As unpacked: in this folder, in those of the subjects, or in these inside another.
+    paths = [path for pattern in ("*", "*/*", "*/*/*") for path in sorted(raw.glob(pattern))]
+    for wanted in _TYPES:
+        for path in paths:
+            if not (match := _NAME.fullmatch(path.name)) or match[3].lower() != wanted:
+                continue
+            files = found.setdefault(match[1].upper(), {})
+            kept = files.setdefault((match[2] or "").lower(), path)
+            if kept != path and kept.name.lower() == path.name.lower():
+                raise ValueError(f"{raw}: both {kept} and {path}. Keep one of them.")
+    return found

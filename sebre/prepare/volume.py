@@ -1,0 +1,371 @@
+"""Labelled volumes: reading, anatomical orientation, and cutting into sections.
+
+An orientation is three letters, one an array axis, that name the direction in which the index
+grows: R(ight) or L(eft), A(nterior) or P(osterior), S(uperior) or I(nferior), as in NiBabel.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+
+import nibabel
+import nrrd
+import numpy as np
+import scipy.ndimage
+
+# Array axis of the canonical orientation (R, A, S) that a plane is cut along.
+PLANES = {"sagittal": 0, "coronal": 1, "horizontal": 2}
+WINDOW = (1.0, 99.5)  # percentiles of the voxels above 0
+
+_OPPOSITE = {"L": "R", "R": "L", "P": "A", "A": "P", "I": "S", "S": "I"}
+_MM = {"meter": 1e3, "m": 1e3, "cm": 10.0, "micron": 1e-3, "microns": 1e-3, "um": 1e-3}
+_MOST_PACKED = 1100  # gzip packs at most 1032 bytes into one
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A volume in canonical orientation: indices grow to the right, the front, and upward.
+
+    Attributes:
+        data: [X, Y, Z].
+        voxel_mm: sides of a voxel along the three axes.
+        affine: float [4, 4], from indices to mm to the right, the front, and upward, by the
+            header; None if it does not tell.
+    """
+
+    data: np.ndarray
+    voxel_mm: tuple[float, float, float]
+    affine: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class _File:
+    """What the header of a file says; `affine` is None if it does not tell the sides."""
+
+    shape: tuple[int, ...]
+    voxel_mm: tuple[float, ...]
+    affine: np.ndarray | None
+    packed: int  # bytes of the file that holds the values
+    read: Callable[[], np.ndarray]
+
+
+def read_volume(path: str | Path, orientation: str | None = None) -> Volume:
+    """Read a NIfTI (.nii, .nii.gz), Analyze (.hdr/.img), NRRD (.nrrd) or MGH (.mgz) volume.
+
+    Trailing axes of length 1 are left out. Lengths in other units are turned to mm; a header
+    without units is taken to mean mm.
+
+    Args:
+        path: the file; of an Analyze pair either file.
+        orientation: of the array, such as "LAS"; overrides the header, whose affine is then
+            not used. Needed for Analyze files, and for NIfTI files without orientation, whose
+            header does not tell left from right.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file cannot be read, is not 3-D, or its orientation is not known.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file.")
+    if orientation is not None:
+        orientation = checked_orientation(orientation)
+    # Readers raise whatever a damaged file leads them to.
+    try:
+        file = _open_nrrd(path) if path.suffix.lower() == ".nrrd" else _open_nibabel(path)
+    except Exception as error:
+        raise _unreadable(path, error) from error
+    shape = file.shape
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) != 3 or min(shape) < 1:
+        raise ValueError(f"{path}: an array of shape {shape}; wanted one volume, [X, Y, Z].")
+    # A reader would first allocate what a broken header claims.
+    if prod(shape) > _MOST_PACKED * file.packed:
+        raise ValueError(
+            f"{path}: the header claims {shape} voxels, more than the file can hold. "
+            "Fetch or export the file again."
+        )
+    voxel_mm = tuple(float(mm) for mm in file.voxel_mm[:3])
+    if not all(np.isfinite(mm) and mm > 0 for mm in voxel_mm):
+        raise ValueError(
+            f"{path}: voxels of {voxel_mm} mm; the header is broken or does not give their size."
+        )
+    affine = None if orientation else file.affine
+    if affine is not None:
+        found = nibabel.aff2axcodes(affine)
+        orientation = None if None in found else "".join(found)
+    if orientation is None:
+        raise ValueError(
+            f"{path}: the header does not say which side is left. Give --orientation, the "
+            "directions in which the three indices grow (for example LAS: to the left, the "
+            "front, upward). A viewer that shows the indices tells them."
+        )
+    try:
+        data = file.read().reshape(shape)
+    except Exception as error:
+        raise _unreadable(path, error) from error
+    if data.dtype.kind not in "biuf":
+        raise ValueError(f"{path}: values of type {data.dtype}; wanted one real number a voxel.")
+    return canonical(data, voxel_mm, orientation, affine)
+
+
+def _unreadable(path: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"{path}: cannot read this volume ({type(error).__name__}: {error}). "
+        "Fetch or export the file again."
+    )
+
+
+def checked_orientation(codes: str) -> str:
+    """The three letters in upper case.
+
+    Raises:
+        ValueError: they do not name the three axes, each once.
+    """
+    upper = codes.upper()
+    axes = {frozenset((code, _OPPOSITE[code])) for code in upper if code in _OPPOSITE}
+    if len(upper) != 3 or len(axes) != 3:
+        raise ValueError(
+            f"orientation {codes!r}: wanted three letters, one each of R/L, A/P and S/I, such as "
+            "RAS or LPI."
+        )
+    return upper
+
+
+def canonical(
+    data: np.ndarray, voxel_mm: Sequence[float], codes: str, affine: np.ndarray | None = None
+) -> Volume:
+    """Turn an array to R, A, S by exchanging and reversing axes; no resampling.
+
+    Args:
+        data: [I, J, K].
+        voxel_mm: sides of a voxel along the axes of `data`.
+        codes: orientation of `data`.
+        affine: float [4, 4], of the indices of `data`.
+
+    Raises:
+        ValueError: `codes` is not an orientation.
+    """
+    codes = checked_orientation(codes)
+    order = []
+    for wanted in "RAS":
+        axis = next(i for i, code in enumerate(codes) if code in (wanted, _OPPOSITE[wanted]))
+        order.append(axis)
+    data = data.transpose(order)
+    to_old = np.zeros((4, 4))  # new indices to old ones
+    to_old[3, 3] = 1
+    for axis, wanted in enumerate("RAS"):
+        same = codes[order[axis]] == wanted
+        to_old[order[axis], axis] = 1 if same else -1
+        if not same:
+            data = np.flip(data, axis)
+            to_old[order[axis], 3] = data.shape[axis] - 1
+    voxels = tuple(float(voxel_mm[axis]) for axis in order)
+    return Volume(data, voxels, None if affine is None else affine @ to_old)
+
+
+def grid_difference(a: Volume, b: Volume) -> str:
+    """How the voxels of two volumes differ, in words; empty if they lie in the same places.
+
+    Where both headers tell places, these may differ by half a voxel: exports round them.
+    """
+    if a.data.shape != b.data.shape:
+        return f"{a.data.shape} and {b.data.shape} voxels"
+    if not np.allclose(a.voxel_mm, b.voxel_mm, rtol=0.01):
+        return f"voxels of {a.voxel_mm} and {b.voxel_mm} mm"
+    if a.affine is None or b.affine is None:
+        return ""
+    last = np.array(a.data.shape) - 1
+    corners = np.array([[*(corner * last), 1] for corner in np.ndindex(2, 2, 2)])
+    apart = np.linalg.norm(corners @ (a.affine - b.affine)[:3].T, axis=1).max()
+    return f"places {apart:.1f} mm apart by their headers" if apart > min(a.voxel_mm) / 2 else ""
+
+
+def frame_about(inside: np.ndarray, size: Sequence[int]) -> tuple[slice, ...]:
+    """The part of a volume that is about as large as wanted and holds all that is inside.
+
+    Args:
+        inside: bool [X, Y, Z].
+        size: of the part along the three axes, in voxels.
+
+    Returns:
+        A slice an axis. The part is centred on the bounding box of `inside`; it is larger than
+        `size` where the box is, and ends at the ends of the volume.
+    """
+    frame = []
+    for axis, (length, wanted) in enumerate(zip(inside.shape, size, strict=True)):
+        hit = np.flatnonzero(inside.any(axis=tuple({0, 1, 2} - {axis})))
+        first, end = (hit[0], hit[-1] + 1) if hit.size else (0, length)
+        kept = min(length, max(wanted, end - first))
+        start = min(max((first + end - kept) // 2, 0), length - kept)
+        frame.append(slice(int(start), int(start + kept)))
+    return tuple(frame)
+
+
+def section(volume: Volume, plane: str, index: int, order: int) -> np.ndarray:
+    """One section, with square pixels of the finer of the two sides.
+
+    Front on the left in sagittal sections and on top in horizontal ones, top upward
+    otherwise; horizontal and coronal sections have the subject's right on the left of the
+    picture (radiological convention).
+
+    Args:
+        volume: canonical.
+        plane: "sagittal", "coronal" or "horizontal".
+        index: along the axis of the plane.
+        order: 1 for images (linear interpolation), 0 for labels (nearest), where voxels
+            are not square.
+
+    Returns:
+        [H, W], of the type of the volume.
+    """
+    axis = PLANES[plane]
+    # Rows and columns then run along (z, y), (z, x) and (y, x); all reversed.
+    picture = np.take(volume.data, index, axis).T[::-1, ::-1]
+    column_mm, row_mm = (mm for i, mm in enumerate(volume.voxel_mm) if i != axis)
+    if np.isclose(row_mm, column_mm, rtol=1e-3):
+        return picture
+    side = min(row_mm, column_mm)
+    shape = [round(n * mm / side) for n, mm in zip(picture.shape, (row_mm, column_mm), strict=True)]
+    # Pixel centres: new row r lies at old row (r + 0.5) * step - 0.5.
+    rows, columns = (
+        (np.arange(new) + 0.5) * (old / new) - 0.5
+        for new, old in zip(shape, picture.shape, strict=True)
+    )
+    grid = np.meshgrid(rows, columns, indexing="ij")
+    if order == 0:
+        return scipy.ndimage.map_coordinates(picture, grid, order=0, mode="nearest")
+    resampled = scipy.ndimage.map_coordinates(
+        picture.astype(np.float32), grid, order=order, mode="nearest"
+    )
+    if picture.dtype.kind in "iu":
+        resampled = np.rint(resampled)
+    return resampled.astype(picture.dtype)
+
+
+def pixel_size_um(volume: Volume, plane: str) -> float:
+    """Side of a pixel of `section`, in micrometres."""
+    return 1000 * min(mm for i, mm in enumerate(volume.voxel_mm) if i != PLANES[plane])
+
+
+def to_8_bit(data: np.ndarray) -> np.ndarray:
+    """Intensities as uint8: WINDOW percentiles of the voxels above 0 become 0 and 255.
+
+    One window for the whole volume, so that sections stay comparable. Voxels at 0 and below
+    are background.
+
+    Args:
+        data: float32, any shape, finite.
+    """
+    inside = data[data > 0]
+    if not inside.size:
+        return np.zeros(data.shape, np.uint8)
+    low, high = np.percentile(inside, WINDOW)
+    if not low < high:  # a mask: one value inside
+        return np.where(data >= high, np.uint8(255), np.uint8(0))
+    scaled = (data.astype(np.float32) - low) / (high - low)
+    return np.rint(np.clip(scaled, 0, 1) * 255).astype(np.uint8)
+
+
+def to_labels(volume: Volume, path: str | Path) -> Volume:
+    """Labels as whole numbers.
+
+    Raises:
+        ValueError: the values are not whole numbers.
+    """
+    if volume.data.dtype.kind in "biu":
+        return volume
+    whole = np.rint(volume.data)
+    # Above 2**53, doubles skip whole numbers.
+    if not (np.abs(whole) < 2**53).all() or np.abs(volume.data - whole).max() > 0.01:
+        raise ValueError(
+            f"{path}: values are not whole numbers, so this is not a label volume. Was it "
+            "interpolated, or is it the image?"
+        )
+    return replace(volume, data=whole.astype(np.int64))
+
+
+def classes_of_labels(labels: np.ndarray, classes: Mapping[int, int]) -> np.ndarray:
+    """Class ids in the shape of `labels`; labels that `classes` lacks become 0.
+
+    The type is the smallest unsigned one that holds the ids: uint8 up to 255.
+    """
+    numbers = np.array(sorted(classes), np.int64)
+    kind = np.min_scalar_type(max(classes.values()))
+    ids = np.array([classes[int(number)] for number in numbers], kind)
+    place = np.searchsorted(numbers, labels).clip(max=len(numbers) - 1)
+    return np.where(numbers[place] == labels, ids[place], kind.type(0))
+
+
+def section_masks(class_map: np.ndarray, min_px: int = 1) -> dict[int, np.ndarray]:
+    """Masks bool [H, W] by class id of a map of class ids [H, W]; under `min_px` px none."""
+    ids, counts = np.unique(class_map, return_counts=True)
+    return {
+        int(i): class_map == i
+        for i, count in zip(ids, counts, strict=True)
+        if i != 0 and count >= min_px
+    }
+
+
+def _open_nibabel(path: Path) -> _File:
+    image = nibabel.load(path)
+    header = image.header
+    known, unit = True, ""
+    if isinstance(header, nibabel.Nifti1Header):
+        known = bool(header["sform_code"] or header["qform_code"])
+        unit = header.get_xyzt_units()[0]
+    elif isinstance(header, nibabel.AnalyzeHeader):
+        known = False
+        # The reader that NiBabel prefers scales by the range for display, which spoils labels.
+        image = nibabel.Spm99AnalyzeImage.load(path)
+    scale = _MM.get(unit, 1.0)
+    return _File(
+        shape=tuple(int(n) for n in image.shape),
+        voxel_mm=tuple(scale * float(mm) for mm in header.get_zooms()[:3]),
+        affine=np.diag([scale, scale, scale, 1]) @ image.affine if known else None,
+        packed=Path(image.file_map["image"].filename).stat().st_size,
+        read=lambda: np.asanyarray(image.dataobj),
+    )
+
+
+def _open_nrrd(path: Path) -> _File:
+    header = nrrd.read_header(str(path))
+    directions = header.get("space directions")
+    units = header.get("space units") or header.get("units") or [""]
+    scale = _MM.get(str(units[0]).strip('"').lower(), 1.0)
+    affine = None
+    if directions is None or not np.isfinite(directions).all():
+        voxel_mm = tuple(scale * float(mm) for mm in header.get("spacings", [np.nan] * 3))
+    else:
+        # Rows are the steps of the three indices in the named space.
+        voxel_mm = tuple(scale * float(np.linalg.norm(step)) for step in directions)
+        to_ras = _space(header.get("space", ""))
+        if to_ras is not None:
+            affine = np.eye(4)
+            affine[:3, :3] = scale * to_ras @ directions.T
+            affine[:3, 3] = scale * to_ras @ header.get("space origin", np.zeros(3))
+    values = header.get("data file", header.get("datafile", path.name))
+    return _File(
+        shape=tuple(int(n) for n in header["sizes"]),
+        voxel_mm=voxel_mm,
+        affine=affine,
+        packed=(path.parent / str(values)).stat().st_size,
+        read=lambda: nrrd.read(str(path))[0],
+    )
+
+
+def _space(name: str) -> np.ndarray | None:
+    """From the named space of an NRRD file to R, A, S, float [3, 3]; None if it has no sides."""
+    words = name.lower().replace("_", "-").split("-")
+    codes = name if len(words) == 1 else "".join(word[:1] for word in words)
+    try:
+        codes = checked_orientation(codes)
+    except ValueError:
+        return None
+    turn = np.zeros((3, 3))
+    for axis, code in enumerate(codes):
+        sign, ras = (1, "RAS") if code in "RAS" else (-1, "LPI")
+        turn[ras.index(code), axis] = sign
+    return turn
