@@ -4,11 +4,13 @@ Exit codes: 0 done, 2 the user's error, 3 done but some inputs failed.
 """
 
 import argparse
+import ast
 import logging
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 # Before anything imports Keras; TensorFlow's start-up notes would bury the results.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -169,6 +171,14 @@ def _add_train(sub: argparse.ArgumentParser) -> None:
         help="optimizer steps of each part of the schedule (default: the experiment's)",
     )
     how.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    how.add_argument(
+        "--set",
+        type=_setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="change a setting of the configuration, such as IMAGES_PER_GPU=2; may be repeated",
+    )
     how.add_argument("--resume", action="store_true", help="go on with --weights last")
 
 
@@ -185,6 +195,12 @@ def _add_evaluate(sub: argparse.ArgumentParser) -> None:
         help="score what `train` with this share and seed held out of the training part",
     )
     sub.add_argument("--seed", type=int, default=0, help="of the inner split (default: 0)")
+    sub.add_argument(
+        "--draws",
+        type=int,
+        metavar="N",
+        help="random orientations of each section, scored as well (default: 5; 0 for none)",
+    )
 
 
 def _numbers(text: str) -> list[int]:
@@ -194,6 +210,16 @@ def _numbers(text: str) -> list[int]:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a number, or numbers with commas"
         ) from error
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value  # a word
 
 
 def _prepare(args: argparse.Namespace) -> int:
@@ -239,6 +265,7 @@ def _train(args: argparse.Namespace) -> int:
         seed=args.seed,
         inner_validation=args.inner_validation,
         resume=args.resume,
+        settings=dict(args.set),
     )
     say(f"Weights: {model.checkpoint_path.format(epoch=model.epoch)}")
     return DONE
@@ -273,9 +300,13 @@ def _evaluate(args: argparse.Namespace) -> int:
     facts = {"command": args.line}
     if args.inner_validation:
         facts["subset"] = f"inner validation: {args.inner_validation:g} of train, seed {args.seed}"
-    record = evaluate(segmenter, dataset, experiment.name, args.dataset, facts=facts)
+    record = evaluate(
+        segmenter, dataset, experiment.name, args.dataset, facts=facts, draws=args.draws
+    )
     save_json(record, args.out)
     for title, scores in (("as they lie", record), ("turned", record["turned"])):
+        if scores is None:
+            continue
         say(
             f"{title:11} {scores['n_sections']:4d} sections  mAP {_score(scores['map_paper'])}  "
             f"Dice {_score(scores['dice_mean'])}  "

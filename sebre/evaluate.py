@@ -34,18 +34,21 @@ def iterate_sections(
     turn: Turn | None = None,
     seed: int = TURN_SEED,
     pixel_mm: Sequence[float] | None = None,
+    draws: int | None = None,
 ) -> Iterator[Section]:
     """Detect and score the sections of a prepared data set, one at a time.
 
     Args:
         segmenter: the network.
         dataset: prepared.
-        turn: instead of the sections as they lie, take each at `TURN_DRAWS` random
-            orientations of this range. What comes from outside the picture has the median
+        turn: instead of the sections as they lie, take each at random orientations of this
+            range. What comes from outside the picture has the median
             colour of its border.
         seed: of the orientations.
         pixel_mm: height and width of a pixel in mm; None if not known.
+        draws: orientations a section; None for `TURN_DRAWS`.
     """
+    draws = TURN_DRAWS if draws is None else draws
     rng = np.random.default_rng(seed)
     for image_id in dataset.image_ids:
         name = dataset.image_reference(image_id)
@@ -54,7 +57,7 @@ def iterate_sections(
         versions = [(name, image, masks)]
         if turn is not None:
             versions = (
-                (f"{name}#{draw}", *_turned(image, masks, turn, rng)) for draw in range(TURN_DRAWS)
+                (f"{name}#{draw}", *_turned(image, masks, turn, rng)) for draw in range(draws)
             )
         for version, picture, drawn in versions:
             seen = drawn.any(axis=(0, 1))
@@ -91,6 +94,7 @@ def evaluate(
     turn: Turn | None = None,
     seed: int = TURN_SEED,
     facts: Mapping[str, Any] | None = None,
+    draws: int | None = None,
 ) -> dict[str, Any]:
     """Everything `sebre evaluate` writes.
 
@@ -104,10 +108,11 @@ def evaluate(
         turn: range of the random orientations; None takes that of the experiment.
         seed: of the orientations.
         facts: further entries of the record, such as the command.
+        draws: random orientations a section; None for `TURN_DRAWS`, 0 for none.
 
     Returns:
         Where the scores come from; `summarize` of the sections as they lie; under "turned"
-        that at random orientations; the environment; wall time in "seconds"; and under
+        that at random orientations, if any; the environment; wall time in "seconds"; and under
         "sections" the scores of each section as it lies.
 
     Raises:
@@ -127,7 +132,16 @@ def evaluate(
     records: list[dict[str, Any]] = []
     lying = iterate_sections(segmenter, dataset, pixel_mm=known.pixel_mm)
     scores = summarize(_recorded(lying, regions, records), regions, known.subjects)
-    turned = summarize(iterate_sections(segmenter, dataset, turn, seed), regions)
+    draws = TURN_DRAWS if draws is None else draws
+    turned = None
+    if draws:
+        turned = {
+            "draws_per_section": draws,
+            "max_angle": turn.max_angle,
+            "flip": turn.flip,
+            "seed": seed,
+            **summarize(iterate_sections(segmenter, dataset, turn, seed, draws=draws), regions),
+        }
     subsets = {dataset.image_info[i]["subset"] for i in dataset.image_ids}
     return {
         "experiment": experiment,
@@ -141,13 +155,7 @@ def evaluate(
         "seed": seed,
         **(facts or {}),
         **scores,
-        "turned": {
-            "draws_per_section": TURN_DRAWS,
-            "max_angle": turn.max_angle,
-            "flip": turn.flip,
-            "seed": seed,
-            **turned,
-        },
+        "turned": turned,
         "environment": environment(),
         "seconds": round(time.perf_counter() - start, 1),
         "sections": records,

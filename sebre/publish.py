@@ -42,12 +42,12 @@ Scores on the test part ({n_sections} sections never used for training or for ch
 | | mAP (mask IoU 0.5) | mean Dice | {region_names} |
 |---|---|---|{rule}
 | as they lie | {lying} |
-| at random orientations | {turned} |
+| at random orientations ({orientations}) | {turned} |
 
 Use: `sebre detect {experiment} IMAGE --weights {name} --out DIR`, or `sebre.load("{name}")`.
 
 Limits: it knows pictures of the kind it was trained on, and no others. A region that is torn off
-may still be reported with a low score. Not for diagnosis.
+may still be reported with a low score. {note}Not for diagnosis.
 """
 
 
@@ -60,6 +60,8 @@ def publish(
     start: str,
     licence: str,
     folder: Path,
+    results: Path,
+    note: str = "",
 ) -> dict[str, Any]:
     """Write the four files of a network that ships.
 
@@ -72,12 +74,14 @@ def publish(
         start: what training started from, in words.
         licence: of the weights.
         folder: of the manifest.
+        results: file for the scores.
+        note: what else limits it, for the card.
 
     Returns:
         The manifest entry.
     """
     from sebre.dataset import SectionDataset
-    from sebre.evaluate import evaluate
+    from sebre.evaluate import evaluate, save_json
     from sebre.predict import load_segmenter
     from sebre.weights_store import write_entry
 
@@ -103,7 +107,10 @@ def publish(
     shipped = load_segmenter(name, experiment, folder=folder)
     test_part = SectionDataset(experiment.regions).load(dataset, "val")
     test_part.prepare()
-    record = evaluate(shipped, test_part, experiment_name, dataset)
+    line = f"sebre evaluate {experiment_name} --dataset datasets/{facts['dataset']}"
+    line += f" --weights {name} --out results/{name}.json"
+    record = evaluate(shipped, test_part, experiment_name, dataset, facts={"command": line})
+    save_json(record, results)
     keys = ("n_sections", "map_paper", "dice_mean", "dice_per_region")
     scores = {key: record[key] for key in keys}
     scores["turned"] = {key: record["turned"][key] for key in keys}
@@ -128,6 +135,9 @@ def publish(
         rule="---|" * len(experiment.regions),
         lying=_cells(record),
         turned=_cells(record["turned"]),
+        orientations=f"up to {experiment.turn.max_angle:g} degrees to either side"
+        + (", mirrored" if experiment.turn.flip else ""),
+        note=f"{note.strip()} " if note else "",
     )
     (folder / f"{name}.md").write_text(card, encoding="utf-8")
     return entry
@@ -168,6 +178,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--name", help="default: that of the experiment")
     parser.add_argument("--start", default="random weights", help="default: %(default)s")
     parser.add_argument("--licence", default="MIT", help="default: %(default)s")
+    parser.add_argument("--note", default="", help="what else limits it, for the card")
+    parser.add_argument("--results", type=Path, help="default: results/<name>.json")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     name = args.name or args.experiment
@@ -181,6 +193,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.start,
             args.licence,
             store_dir(),
+            args.results or store_dir().parent / "results" / f"{name}.json",
+            args.note,
         )
     except (ValueError, OSError) as error:
         print(f"sebre.publish: {error}", file=sys.stderr)

@@ -1,8 +1,9 @@
 """The schedule of an experiment, in optimizer steps."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from mrcnn.config import Config
 from mrcnn.model import MaskRCNN
@@ -10,6 +11,7 @@ from mrcnn.utils import download_trained_weights
 from mrcnn.weight_match import CLASS_LAYERS
 from sebre.dataset import SectionDataset
 from sebre.experiments import Experiment, Variant
+from sebre.predict import with_settings
 from sebre.prepare.split import split_groups
 from sebre.weights_store import find_weights, store_dir
 
@@ -26,7 +28,7 @@ def train(
     seed: int = 0,
     inner_validation: float = 0.0,
     resume: bool = False,
-    config: Config | None = None,
+    settings: Mapping[str, Any] | None = None,
     verbose: int = 1,
 ) -> MaskRCNN:
     """Train on the training part of a prepared data set.
@@ -46,7 +48,7 @@ def train(
         inner_validation: share of the training sections to hold out, by section, and to
             validate on after every epoch; 0 trains on all.
         resume: go on with the run that was interrupted; with weights "last".
-        config: settings to use instead of the experiment's; some are set here.
+        settings: of the configuration, that differ from the variant's.
         verbose: as `MaskRCNN.train`.
 
     Returns:
@@ -70,12 +72,11 @@ def train(
         )
     train_set, val_set = training_sets(experiment, dataset, inner_validation, seed)
 
-    config = chosen.config() if config is None else config
-    config.SEED = seed
+    config = chosen.config()
     usual = sum(stage.steps for stage in schedule)
     config.WARMUP_STEPS = round(config.WARMUP_STEPS * sum(lengths) / usual)
     config.STEPS_PER_EPOCH = _steps_per_epoch(lengths, config.STEPS_PER_EPOCH)
-    config.validate()
+    with_settings(config, **{"SEED": seed, **(settings or {})})
 
     model = MaskRCNN("training", config, logs)
     _start_from(model, weights)

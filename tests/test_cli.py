@@ -125,7 +125,7 @@ def test_prepare_and_its_user_errors(data_dir, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["prepare", "slicemap", "--raw", "none", "--out", "x"], "none: no such folder of raw data"),
+        (["prepare", "slicemap", "--raw", "none", "--out", "x"], "none: no such folder of raw"),
         (["train", "slicemap", "--dataset", "none", "--logs", "logs"], "no such folder"),
         (
             ["train", "slicemap", "--dataset", DATASET, "--logs", "x", "--steps", "1,2"],
