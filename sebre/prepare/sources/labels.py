@@ -1,0 +1,159 @@
+"""Sections with label maps, whose pixel values are ids of regions.
+
+    <raw>/images/<anything>_<k>.png   the sections
+    <raw>/labels/<anything>_<k>.png   PNG or TIFF: grey of 8 or 16 bits, or a palette
+    <raw>/regions.csv                 id, region, R, G, B
+    <raw>/sections.csv                section, subject, marker, age, plane ...; may be left out
+
+Ids in regions.csv count 1, 2, 3 ... Where the label maps have other numbers, such as those of an
+atlas, they stand in a further column `value` (several with spaces between). 0 is background.
+"""
+
+import csv
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from sebre.prepare.big_pictures import read_label_values, read_reduced
+from sebre.prepare.colour_code import downsample_labels, region_masks
+from sebre.prepare.raw import RawSection, RawSet
+from sebre.prepare.sources.paired import (
+    SPLIT,
+    Pair,
+    check_downsample,
+    choose_plane,
+    find_pairs,
+    raw_files,
+)
+from sebre.regions import RegionSet, read_regions
+
+LABELS = "labels"
+REGIONS = "regions.csv"
+
+_MAX_VALUE = 2**16 - 1
+_MAX_REGIONS = 255
+_CARD = """Sections with label maps, one number a region.
+
+- **Images**: {image}.
+- **Masks**: {mask}.
+- **Source, licence, citation**: those of the pictures; please write them here.
+"""
+
+
+def read_source(
+    raw: Path,
+    *,
+    regions: Path | None = None,
+    plane: str | None = None,
+    downsample: int = 1,
+) -> RawSet:
+    """Read a folder of sections and label maps.
+
+    Args:
+        raw: the folder.
+        regions: CSV of the regions with their ids; None takes `regions.csv` of the folder.
+        plane: of the sections; None takes it from sections.csv.
+        downsample: divides the sides of images and masks.
+
+    Raises:
+        FileNotFoundError: a folder or file is missing.
+        ValueError: the folder does not fit, or an option does not.
+    """
+    raw = Path(raw)
+    check_downsample(downsample)
+    table = Path(regions) if regions else raw / REGIONS
+    if not table.is_file():
+        raise FileNotFoundError(
+            f"{table}: no such file. It must say which pixel value is which region: "
+            "id,region,R,G,B."
+        )
+    region_set = read_regions(table)
+    values = read_pixel_values(table, region_set)
+    pairs = find_pairs(raw, LABELS)
+    for pair in pairs:
+        pair.check_sizes()
+    shrunk = f"shrunk by {downsample}, "
+    processing = {
+        "image": f"{shrunk}averages of areas" if downsample > 1 else "as in the source",
+        "mask": f"{shrunk}each pixel by the larger area" if downsample > 1 else "as in the source",
+        "downsample": downsample,
+        "values": {str(value): class_id for value, class_id in values.items()},
+    }
+    return RawSet(
+        name="labels",
+        regions=region_set,
+        sections=[
+            RawSection(functools.partial(_read, p, values, table, downsample), p.facts)
+            for p in pairs
+        ],
+        plane=choose_plane(plane, pairs),
+        pixel_size_um=None,
+        background=None,
+        licence="that of the pictures; not stated",
+        card=_CARD.format(**processing),
+        files=raw_files(raw, pairs, table),
+        split=SPLIT,
+        processing=processing,
+    )
+
+
+def read_pixel_values(path: str | Path, regions: RegionSet) -> dict[int, int]:
+    """Read which pixel value is which region.
+
+    Args:
+        path: CSV of the regions; with a column `value`, or else `id`.
+        regions: what `read_regions` made of it.
+
+    Returns:
+        Class ids by pixel value.
+
+    Raises:
+        ValueError: there is neither column, or a value is no number, used twice, or too large.
+    """
+    path = Path(path)
+    if len(regions) > _MAX_REGIONS:
+        raise ValueError(f"{path}: has {len(regions)} regions; at most {_MAX_REGIONS} can be used.")
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = [
+            {(key or "").strip().lower(): cell or "" for key, cell in row.items() if key}
+            for row in csv.DictReader(file)
+        ]
+    column = next((name for name in ("value", "id") if name in rows[0]), None)
+    if column is None:
+        raise ValueError(
+            f"{path}: found the columns {', '.join(rows[0])}; wanted one more, id, with the pixel "
+            "value of each region (or value, if these do not count 1, 2, 3 ...)."
+        )
+    if column == "id":
+        return {region.id: region.id for region in regions}
+    cells = [row[column].split() for row in rows if any(cell.strip() for cell in row.values())]
+    values: dict[int, int] = {}
+    for region, numbers in zip(regions, cells, strict=True):
+        for text in numbers:
+            if not text.isdecimal() or not 1 <= int(text) <= _MAX_VALUE or int(text) in values:
+                raise ValueError(
+                    f"{path}: the value {text!r} of {region.name} does not fit; wanted whole "
+                    f"numbers from 1 to {_MAX_VALUE}, each once."
+                )
+            values[int(text)] = region.id
+    return values
+
+
+def _read(
+    pair: Pair, values: Mapping[int, int], table: Path, factor: int
+) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+    pair.check_sizes()
+    drawn = read_label_values(pair.drawing)
+    found = np.flatnonzero(np.bincount(drawn.ravel()))
+    class_ids = np.zeros(_MAX_VALUE + 1, np.uint8)
+    class_ids[list(values)] = list(values.values())
+    if unknown := [int(value) for value in found if value and value not in values]:
+        more = f" (and {len(unknown) - 1} more)" if len(unknown) > 1 else ""
+        raise ValueError(
+            f"{pair.drawing}: the id {unknown[0]}{more} is not in {table}, which has "
+            f"{', '.join(map(str, sorted(values)))}. Add it there, or paint it 0 (background)."
+        )
+    labels = downsample_labels(class_ids[drawn], factor)
+    return read_reduced(pair.image, factor), region_masks(labels)

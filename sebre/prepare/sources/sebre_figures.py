@@ -1,0 +1,136 @@
+"""The four sections with masks that the released code shows in a figure.
+
+<raw>/section_<k>/section_<k>.png                    the section
+<raw>/section_<k>/<region>.png                       its masks, 0 or 255
+<raw>/section_<k>/basal_ganglia_column_thalamus.png  printed as basal ganglia, is the thalamus
+"""
+
+import functools
+from pathlib import Path
+
+import numpy as np
+
+from sebre.prepare.big_pictures import read_label_values, read_reduced
+from sebre.prepare.colour_code import INK, fill_gaps
+from sebre.prepare.raw import RawSection, RawSet
+from sebre.regions import MOUSE
+
+MAX_FISSURE_PX = 4
+
+# Name of a mask file -> region.
+_FILES = {region.name: region.id for region in MOUSE} | {"basal_ganglia_column_thalamus": 4}
+_CARD = """Sections and masks cut from the figure `SeBRe_Masks.png` of the released SeBRe code:
+in-situ hybridisation sections of the developing mouse brain, cut sagittally, five regions each.
+
+- **Age**: the figure does not say it. Which of the sections are of age P14, the age of the paper's
+  first experiment, is not known.
+- **Images**: as in the figure, about 350 px for a cerebrum; paper is near white.
+- **Masks**: as drawn, at figure resolution. The masks stand beside the sections in the figure and
+  were placed on them by their outlines; by eye they follow the tissue within 2 to 4 px.
+  Fissures of the drawing, thin dark lines, are filled where they are at most {gap} px wide.
+- **Thalamus**: in two medial sections the mask under the heading "basal ganglia" is the thalamus by
+  its place; here it has the class thalamus. These sections have no mask of the basal ganglia.
+- **Hindbrain** is the cerebellum: that is what was drawn. The large mask of the telencephalic
+  vesicle in the medial sections has the olfactory bulb, septum and striatum in it.
+- **Use**: shows the look of the task and tests programs; four sections are far too few to train or
+  to judge a network.
+
+Source: [itsasimiqbal/SeBRe](https://github.com/itsasimiqbal/SeBRe), commit
+`f1aca15a5d082aecb76e41f0b36256c28d5fae5a`, MIT, Copyright (c) 2019 Asim Iqbal. The sections are
+material of the Allen Institute (developing mouse brain atlas).
+
+Cite: Iqbal A, Khan R, Karayannis T. Developing a brain atlas through deep learning. Nature Machine
+Intelligence 1, 277-287, 2019.
+"""
+
+
+def read_source(raw: Path) -> RawSet:
+    """Read the sections of the figure.
+
+    Args:
+        raw: folder with `section_0`, `section_1`, ...
+
+    Raises:
+        FileNotFoundError: there are no sections, or one lacks its picture.
+        ValueError: a file is not one of the source.
+    """
+    raw = Path(raw)
+    folders = _section_folders(raw)
+    if not folders:
+        raise FileNotFoundError(
+            f"{raw}: holds no folder section_0, section_1, ... with a section and its masks."
+        )
+    sections, files = [], []
+    for number, folder in sorted(folders.items()):
+        picture = folder / f"{folder.name}.png"
+        if not picture.is_file():
+            raise FileNotFoundError(f"{picture}: no such file; the section itself is missing.")
+        drawn = _mask_files(folder, picture)
+        sections.append(
+            RawSection(
+                functools.partial(_read, picture, drawn),
+                {"source_row": number, "marker": "ISH", "plate": folder.name},
+            )
+        )
+        files += [picture, *drawn.values()]
+    return RawSet(
+        name="sebre-figures",
+        regions=MOUSE,
+        sections=sections,
+        plane="sagittal",
+        pixel_size_um=None,
+        background=(248, 248, 247),  # median of the borders of the four sections
+        licence="MIT",
+        card=_CARD.format(gap=MAX_FISSURE_PX),
+        files=files,
+        split="section:1",
+        processing={"image": "as in the figure", "filled_fissures_px": MAX_FISSURE_PX},
+    )
+
+
+def _section_folders(raw: Path) -> dict[int, Path]:
+    found = {}
+    for folder in sorted(raw.iterdir()):
+        number = folder.name.removeprefix("section_")
+        if folder.is_dir() and number != folder.name and number.isdecimal():
+            found[int(number)] = folder
+    return found
+
+
+def _mask_files(folder: Path, picture: Path) -> dict[int, Path]:
+    """Mask files by class id."""
+    found: dict[int, Path] = {}
+    for path in sorted(folder.glob("*.png")):
+        if path == picture:
+            continue
+        class_id = _FILES.get(path.stem)
+        if class_id is None or class_id in found:
+            raise ValueError(
+                f"{path}: is not a mask of this source, or a second one of its region; wanted one "
+                f"each of {', '.join(sorted(_FILES))}. Move it away."
+            )
+        found[class_id] = path
+    if not found:
+        raise FileNotFoundError(f"{folder}: holds no masks beside {picture.name}.")
+    return found
+
+
+def _read(picture: Path, drawn: dict[int, Path]) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+    image = read_reduced(picture)
+    masks = {}
+    for class_id, path in sorted(drawn.items()):
+        mask = read_label_values(path) > 0
+        if mask.shape != image.shape[:2]:
+            raise ValueError(
+                f"{path}: {mask.shape[0]} x {mask.shape[1]} px (height x width), but its section "
+                f"{picture.name} has {image.shape[0]} x {image.shape[1]}. Fetch the files again."
+            )
+        masks[class_id] = mask
+    drawn_anywhere = np.any(list(masks.values()), axis=0)
+    return image, {i: _without_fissures(mask, drawn_anywhere) for i, mask in masks.items()}
+
+
+def _without_fissures(mask: np.ndarray, drawn_anywhere: np.ndarray) -> np.ndarray:
+    """Mask with its thin lines filled, not into other masks."""
+    codes = np.where(mask, 1, INK).astype(np.uint8)
+    return mask | ((fill_gaps(codes, MAX_FISSURE_PX) > 0) & ~drawn_anywhere)
