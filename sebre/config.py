@@ -141,8 +141,8 @@ class HippocampusSmall(Small, HippocampusConfig):
 
     MAX_GT_INSTANCES = len(HIPPOCAMPUS)
     DETECTION_MAX_INSTANCES = len(HIPPOCAMPUS)
-    IMAGE_MIN_DIM = 256
-    IMAGE_MAX_DIM = 256
+    IMAGE_MIN_DIM = 320
+    IMAGE_MAX_DIM = 320
     MEAN_PIXEL = np.array([38.7, 38.7, 38.7])  # mean of the training images of ara_nissl
 
 

@@ -159,6 +159,7 @@ def _start_from(model: MaskRCNN, weights: str) -> None:
             or found.entry.get("experiment", model.config.NAME) != model.config.NAME
         )
         model.load_weights(found.path, by_name=True, exclude=CLASS_LAYERS if other else None)
+        model.set_log_dir()  # a run of its own, even from a checkpoint of another
 
 
 def _variant(experiment: Experiment, name: str | None, weights: str) -> Variant:
