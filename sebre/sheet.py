@@ -36,7 +36,8 @@ def save_sheet(
     panels = max(len(pictures) for _, pictures in rows)
     step = panels * _PANEL_IN + 0.3
     width = max(across * step, _MIN_WIDTH_IN)
-    legend_columns = min(len(regions), max(1, int(width / 1.9)))
+    entry_in = 0.75 + 0.115 * max(len(region.name) for region in regions)
+    legend_columns = min(len(regions), max(1, int(width / entry_in)))
     legend_in = 0.3 + 0.32 * -(-len(regions) // legend_columns)
     height = down * (_PANEL_IN + 0.34) + legend_in + 0.1
     figure = Figure(figsize=(width, height), dpi=_DPI, facecolor="white")

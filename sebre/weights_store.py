@@ -83,8 +83,12 @@ def find_weights(name_or_path: str | Path, folder: Path | None = None) -> Weight
 
     path = folder / entry["file"]
     if not path.is_file():
-        source = f"get it from {entry['url']}" if entry.get("url") else "restore it"
-        raise FileNotFoundError(f"{path}: the weights {name_or_path!r} are not there; {source}.")
+        size = f"{entry.get('bytes', 0) / 1e6:.1f} MB, SHA-256 {entry.get('sha256')}"
+        source = f"Get them from {entry['url']}" if entry.get("url") else "Restore the file"
+        raise FileNotFoundError(
+            f"{path}: the weights {name_or_path!r} are not there. {source} ({size}) and put them "
+            "at this place."
+        )
     checksum = file_sha256(path)
     if checksum != entry.get("sha256"):
         raise ValueError(

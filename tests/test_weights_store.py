@@ -54,7 +54,7 @@ def test_missing_file_says_where_to_get_it(store):
     manifest = read_manifest()
     manifest["net"]["url"] = "https://example.org/net.h5"
     (store / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(FileNotFoundError, match="get it from https://example.org/net.h5"):
+    with pytest.raises(FileNotFoundError, match="Get them from https://example.org/net.h5"):
         find_weights("net")
 
 

@@ -1,6 +1,7 @@
 """From the sections of a source to a prepared data set."""
 
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -117,8 +118,14 @@ def build(
             split={"rule": str(rule), "seed": seed, "leaks": leaks},
             rotations=list(ANGLES) if rotations else None,
             processing=dict(raw_set.processing),
-            raw_sha256={path.name: file_sha256(path) for path in raw_set.files},
+            raw_sha256=_checksums(raw_set.files),
         )
+
+
+def _checksums(files: Sequence[Path]) -> dict[str, str]:
+    """SHA-256 by path below the folder that all files are in."""
+    folder = Path(os.path.commonpath([path.parent for path in files]))
+    return {path.relative_to(folder).as_posix(): file_sha256(path) for path in files}
 
 
 def _versions(

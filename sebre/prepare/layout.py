@@ -78,6 +78,7 @@ class LayoutWriter:
         number: int,
         image: np.ndarray,
         masks: Mapping[int, np.ndarray],
+        /,
         **facts: Any,
     ) -> None:
         """Write one section.
