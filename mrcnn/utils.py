@@ -3,9 +3,7 @@
 Box, anchor, mask and metric functions live in their own modules and are re-exported here.
 """
 
-import http.client
 import logging
-import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from mrcnn.boxes import (
     norm_boxes,
     pairwise_iou,
 )
+from mrcnn.fetch import fetch
 from mrcnn.metrics import (
     compute_ap,
     compute_ap_range,
@@ -74,7 +73,6 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 COCO_MODEL_URL = "https://github.com/matterport/Mask_RCNN/releases/download/v2.0/mask_rcnn_coco.h5"
-_DOWNLOAD_TIMEOUT = 60  # seconds without an answer
 
 box_refinement_graph = box_refinement
 
@@ -358,39 +356,13 @@ def download_trained_weights(coco_model_path: str | Path, verbose: int = 1) -> N
     """Download the COCO weights of Matterport's release v2.0 (`COCO_MODEL_URL`).
 
     Args:
-        coco_model_path: file to write; it appears when the download is complete.
-        verbose: above 0, progress is logged at level INFO.
+        coco_model_path: file to write; it appears when the download is complete. One that is
+            there is kept.
+        verbose: above 0, a progress bar is drawn.
 
     Raises:
         OSError: no connection, an HTTP error, or a download cut short.
 
     Source: Matterport `utils.download_trained_weights`.
     """
-    path = Path(coco_model_path)
-    part = path.with_name(path.name + ".part")
-    level = logging.INFO if verbose > 0 else logging.DEBUG
-    logger.log(level, "Downloading %s to %s", COCO_MODEL_URL, path)
-    try:
-        with (
-            urllib.request.urlopen(COCO_MODEL_URL, timeout=_DOWNLOAD_TIMEOUT) as response,
-            part.open("wb") as file,
-        ):
-            total = int(response.headers.get("Content-Length", 0))
-            done, next_report = 0, 0.1
-            while chunk := response.read(1 << 20):
-                file.write(chunk)
-                done += len(chunk)
-                if total and done / total >= next_report:
-                    logger.log(level, "%d of %d MB", done >> 20, total >> 20)
-                    next_report = done / total + 0.1
-        if total and done != total:
-            raise OSError(f"got {done} of {total} bytes")
-        part.replace(path)
-    except (OSError, http.client.HTTPException) as error:
-        raise OSError(
-            f"{COCO_MODEL_URL}: download failed ({error}). Try again, or get the file by "
-            f"other means and save it as {path}."
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
-    logger.log(level, "Saved %s", path)
+    fetch(COCO_MODEL_URL, coco_model_path, progress=verbose > 0)

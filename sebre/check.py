@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mrcnn.fetch import file_sha256
 from sebre.check_section import check_section
 from sebre.findings import Finding, render
 from sebre.prepare.audit import audit
-from sebre.prepare.layout import file_sha256
 from sebre.regions import Region, RegionSet
 from sebre.section_files import IMAGE_TYPES, Refused, part_folder, scan
 

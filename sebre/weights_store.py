@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sebre.prepare.layout import file_sha256
+from mrcnn.fetch import file_sha256
 
 
 @dataclass(frozen=True)

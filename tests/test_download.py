@@ -11,10 +11,9 @@ import pytest
 from local_server import LocalServer, Reply
 from tqdm import tqdm
 
+from mrcnn.fetch import DownloadError, fetch, file_sha256, read_url
 from sebre.prepare import download as lists
 from sebre.prepare.download import download_source, fetch_listed, listed
-from sebre.prepare.fetch import DownloadError, fetch, read_url
-from sebre.prepare.layout import file_sha256
 
 BODY = bytes(range(256)) * 40
 SHA = hashlib.sha256(BODY).hexdigest()

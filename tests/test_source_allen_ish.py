@@ -25,12 +25,12 @@ from allen_server import (
 )
 from local_server import LocalServer, Reply
 
+from mrcnn.fetch import DownloadError
 from sebre.prepare.allen_api import ADULT, AllenApi
 from sebre.prepare.allen_download import MATRIX, download, fit_affine
 from sebre.prepare.allen_structures import read_tree
 from sebre.prepare.build import build
 from sebre.prepare.download import download_source
-from sebre.prepare.fetch import DownloadError
 from sebre.prepare.sources import allen_ish
 from sebre.regions import MOUSE
 

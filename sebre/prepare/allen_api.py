@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from sebre.prepare.fetch import RETRIES, DownloadError, read_url
+from mrcnn.fetch import RETRIES, DownloadError, read_url
 
 ADDRESS = "http://api.brain-map.org"
 PAGE = 500  # rows a question

@@ -23,9 +23,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from mrcnn.fetch import RETRIES, fetch, file_sha256, writing
 from sebre.prepare.allen_api import ADDRESS, ADULT, DEVELOPING, AllenApi, Place
-from sebre.prepare.fetch import RETRIES, fetch, writing
-from sebre.prepare.layout import file_sha256
 
 # The paper's P14 set. Its extended set: Gad1, Slc32a1 (VGAT) and Nissl at P4, P14 and P56.
 GENES = ("Gad1", "Slc32a1")

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mrcnn.fetch import file_sha256
 from sebre.pictures import label_map, overlay
 from sebre.prepare.audit import audit
-from sebre.prepare.layout import LayoutWriter, file_sha256
+from sebre.prepare.layout import LayoutWriter
 from sebre.prepare.raw import RawSection, RawSet
 from sebre.prepare.rotation import ANGLES, rotated_versions
 from sebre.prepare.split import SplitRule, assign

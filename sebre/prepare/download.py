@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sebre.prepare.fetch import (
+from mrcnn.fetch import (
     RETRIES,
     DownloadError,
     byte_bar,

@@ -1,7 +1,6 @@
 """Writing the prepared layout: images, masks, sections.csv, dataset.json, SHA256SUMS."""
 
 import csv
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mrcnn.fetch import file_sha256
 from sebre.regions import RegionSet
 
 SECTION_COLUMNS = (
@@ -25,12 +25,6 @@ SECTION_COLUMNS = (
     "source_row",
     "regions",
 )
-
-
-def file_sha256(path: str | Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class LayoutWriter:

@@ -1,5 +1,6 @@
 """Downloads that are checked, go on after a break, and are complete or not there at all."""
 
+import hashlib
 import http.client
 import itertools
 import logging
@@ -14,18 +15,22 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from sebre.prepare.layout import file_sha256
-
 RETRIES = 4  # further tries after the first
 TIMEOUT_S = 60.0  # without a single byte
 MAX_PAUSE_S = 60.0
 
 _CHUNK = 1 << 18
 _MAY_PASS = {408, 425, 429, 500, 502, 503, 504}
-_HEADERS = {"User-Agent": "sebre", "Accept-Encoding": "identity"}
+_HEADERS = {"User-Agent": "mrcnn", "Accept-Encoding": "identity"}
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
+
+
+def file_sha256(path: str | Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class DownloadError(OSError):
