@@ -147,7 +147,7 @@ def test_a_table_that_is_none(raw):
     with pytest.raises(ValueError, match="column svg, a11, a12.* is missing"):
         read_source("ara-nissl", raw, {})
     path.write_bytes(b"\xff\xd8\xff\xe0" * 10)
-    with pytest.raises(ValueError, match="alignment.csv: not a CSV table"):
+    with pytest.raises(ValueError, match="alignment.csv: not a UTF-8 CSV table"):
         read_source("ara-nissl", raw, {})
     path.write_text(",".join(COLUMNS) + "\n")
     with pytest.raises(ValueError, match="none of its plates shows CA1"):

@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from mrcnn.fetch import RETRIES, fetch, file_sha256, writing
 from sebre.prepare.allen_api import ADDRESS, ADULT, DEVELOPING, AllenApi, Place
+from sebre.prepare.tables import read_table
 
 # The paper's P14 set. Its extended set: Gad1, Slc32a1 (VGAT) and Nissl at P4, P14 and P56.
 GENES = ("Gad1", "Slc32a1")
@@ -69,6 +70,7 @@ _GRID = (0.2, 0.5, 0.8)  # where, along each side of a section, its place is ask
 _MIN_POINTS = 4  # on one atlas image; 3 would always fit
 _MAX_DOWNSAMPLE = 8
 
+ADVICE = "Download it again."  # about a table that does not fit
 _log = logging.getLogger(__name__)
 
 
@@ -271,25 +273,6 @@ def fit_affine(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray | Non
     return solution.T, float(np.sqrt(np.mean(distance**2)))
 
 
-def read_table(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
-    """Rows of a CSV file.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: a column is missing, or a row is cut short.
-    """
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        rows = list(reader)
-    missing = [column for column in columns if column not in (reader.fieldnames or ())]
-    if missing:
-        raise ValueError(f"{path}: column {', '.join(missing)} is missing. Download it again.")
-    for line, row in enumerate(rows, start=2):
-        if None in row or None in row.values():
-            raise ValueError(f"{path}, line {line}: the row is not whole. Download it again.")
-    return rows
-
-
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """Write a CSV file; it is replaced as a whole."""
     text = io.StringIO()
@@ -338,7 +321,7 @@ class _Files:
 
 
 def _read_if_there(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
-    return read_table(path, columns) if path.is_file() else []
+    return read_table(path, columns, ADVICE) if path.is_file() else []
 
 
 def _drawn(label: Mapping[str, Any]) -> bool:

@@ -1,16 +1,16 @@
 """The structure tree of the Allen mouse atlas as a table (CSV)."""
 
-import csv
 from pathlib import Path
 
 from sebre.prepare.allen_structures import ADULT_RULES, Tree, structure_classes
+from sebre.prepare.tables import read_table
 from sebre.regions import MOUSE
 
 FILE = "structure_tree_safe_2017.csv"
 _COLUMNS = ("id", "acronym", "structure_id_path")
 
 
-def read_table(path: str | Path) -> Tree:
+def read_structures(path: str | Path) -> Tree:
     """Read a structure table: columns id, acronym, structure_id_path (as /997/8/567/).
 
     Raises:
@@ -23,11 +23,7 @@ def read_table(path: str | Path) -> Tree:
             f"{path}: no such file. It is the structure tree of the Allen mouse atlas (columns "
             f"{', '.join(_COLUMNS)}); give its place with --structures."
         )
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
-    missing = [name for name in _COLUMNS if not rows or name not in rows[0]]
-    if missing:
-        raise ValueError(f"{path}: column {', '.join(missing)} is missing.")
+    rows = read_table(path, _COLUMNS)
     try:
         paths = {
             int(row["id"]): tuple(int(part) for part in row["structure_id_path"].split("/") if part)
@@ -49,4 +45,4 @@ def mouse_classes(raw: Path, given: Path | None) -> dict[int, int]:
     if given is None:
         places = (raw / FILE, raw.resolve().parent / "ccf" / FILE)
         given = next((path for path in places if path.is_file()), places[0])
-    return structure_classes(read_table(given), MOUSE, ADULT_RULES, by_color=False)
+    return structure_classes(read_structures(given), MOUSE, ADULT_RULES, by_color=False)

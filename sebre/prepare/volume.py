@@ -4,7 +4,9 @@ An orientation is three letters, one an array axis, that name the direction in w
 grows: R(ight) or L(eft), A(nterior) or P(osterior), S(uperior) or I(nferior), as in NiBabel.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -309,6 +311,19 @@ def section_masks(class_map: np.ndarray, min_px: int = 1) -> dict[int, np.ndarra
     }
 
 
+@contextlib.contextmanager
+def _without_log() -> Iterator[None]:
+    """NiBabel logs what it finds in a header, without the file's name; faults it raises too."""
+    log = nibabel.imageglobals.logger
+    level = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+@_without_log()
 def _open_nibabel(path: Path) -> _File:
     image = nibabel.load(path)
     header = image.header

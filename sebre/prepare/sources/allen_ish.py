@@ -15,17 +15,18 @@ import numpy as np
 from PIL import Image
 
 from sebre.prepare.allen_download import (
+    ADVICE,
     MATRIX,
     PLACE_COLUMNS,
     SECTION_COLUMNS,
     download,
     marker_of,
     names,
-    read_table,
 )
 from sebre.prepare.allen_structures import Rules, read_tree, structure_classes
 from sebre.prepare.raw import RawSection, RawSet
 from sebre.prepare.svg_atlas import svg_labels
+from sebre.prepare.tables import read_table
 from sebre.regions import MOUSE, RegionSet, read_regions
 
 __all__ = ["download", "read_source"]
@@ -176,7 +177,7 @@ def _chosen(
         raise FileNotFoundError(
             f"{table}: no such file. Fill the raw folder first, with --download.{drawn}"
         )
-    rows = read_table(table, SECTION_COLUMNS)
+    rows = read_table(table, SECTION_COLUMNS, ADVICE)
     wanted = {
         "marker": [marker_of(name) for name in names(gene, "gene")] if gene else [],
         "age": names(age, "age") if age else [],
@@ -209,7 +210,7 @@ def _places(raw: Path) -> dict[str, dict[str, str]]:
                 f"prepare colour-code --raw {raw}`."
             )
         raise FileNotFoundError(f"{message} Fetch the drawings with --download. {_DRAW}")
-    return {row["section_image_id"]: row for row in read_table(table, PLACE_COLUMNS)}
+    return {row["section_image_id"]: row for row in read_table(table, PLACE_COLUMNS, ADVICE)}
 
 
 def _read_rules(path: Path) -> tuple[RegionSet, Rules]:
@@ -266,7 +267,8 @@ def _read(
     try:
         with Image.open(image_path) as picture:
             image = np.asarray(picture.convert("RGB"))
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+    # Decoders raise whatever a damaged file leads them to.
+    except Exception as error:
         raise ValueError(
             f"{image_path}: cannot be read ({error}). Remove it and download it again."
         ) from error

@@ -9,7 +9,6 @@ The raw folder holds `nissl/<plate>.jpg`, `svg/<id>.svg`, and one of two tables:
 """
 
 import contextlib
-import csv
 import functools
 import re
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from PIL import Image
 from sebre.prepare.placement import Placement, place
 from sebre.prepare.raw import RawSection, RawSet
 from sebre.prepare.svg_atlas import paint, read_drawing
+from sebre.prepare.tables import read_table
 from sebre.regions import HIPPOCAMPUS
 
 MIN_MASK_PX = 20
@@ -130,24 +130,10 @@ def read_source(raw: Path) -> RawSet:
     )
 
 
-def _rows(table: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            names, rows = reader.fieldnames or [], list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{table}: not a CSV table ({error}).") from error
-    if missing := [name for name in columns if name not in names]:
-        raise ValueError(
-            f"{table}: column {', '.join(missing)} is missing. Wanted {', '.join(columns)}."
-        )
-    return rows
-
-
 def _aligned(table: Path) -> Iterator[_Plate]:
     """Pairs and placements of alignment.csv."""
     seen = set()
-    for row in _rows(table, _COLUMNS):
+    for row in read_table(table, _COLUMNS):
         try:
             plate = int(row["plate"])
             numbers = np.array([float(row[name]) for name in _NUMBERS])
@@ -180,7 +166,7 @@ def _aligned(table: Path) -> Iterator[_Plate]:
 
 def _indexed(table: Path) -> Iterator[_Plate]:
     """Pairs of the pictures that are there with the drawings of atlas_index.csv."""
-    rows = _rows(table, _INDEX_COLUMNS)
+    rows = read_table(table, _INDEX_COLUMNS)
     drawings = {row["image.id"]: row["plate.id"] for row in rows}
     for picture in (table.parent / "nissl").glob("*.jpg"):
         if not picture.stem.isdigit() or int(picture.stem) < _FIRST_INDEXED:
@@ -204,7 +190,8 @@ def _opened(picture: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(picture) as file:
             yield file
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+    # Decoders raise whatever a damaged file leads them to.
+    except Exception as error:
         raise ValueError(
             f"{picture}: cannot read this picture ({error}). Fetch it again."
         ) from error

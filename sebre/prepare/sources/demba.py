@@ -5,7 +5,6 @@ The raw folder holds `<name>_mouse_200um.npz` with the arrays `reference` and `a
 """
 
 import re
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -92,17 +91,19 @@ def read_source(raw: Path, *, plane: str = "sagittal", structures: Path | None =
 
 def _names(path: Path) -> list[str]:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # The file is opened here, so that it is closed when the reader fails.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return list(arrays)
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+    # The reader raises whatever a damaged file leads it to.
+    except Exception as error:
         raise ValueError(f"{path}: not a npz file ({error}). Fetch it again.") from error
 
 
 def _array(path: Path, name: str) -> Volume:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             data = arrays[name]
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+    except Exception as error:
         raise ValueError(
             f"{path}: cannot read the array {name!r} ({error}). Fetch the file again."
         ) from error

@@ -129,6 +129,11 @@ def read_pixel_values(path: str | Path, regions: RegionSet) -> dict[int, int]:
     if column == "id":
         return {region.id: region.id for region in regions}
     cells = [row[column].split() for row in rows if any(cell.strip() for cell in row.values())]
+    if len(cells) != len(regions):
+        raise ValueError(
+            f"{path}: {len(cells)} rows with values, but {len(regions)} with names. Each region "
+            "needs a name."
+        )
     values: dict[int, int] = {}
     for region, numbers in zip(regions, cells, strict=True):
         for text in numbers:

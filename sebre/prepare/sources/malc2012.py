@@ -4,11 +4,11 @@ The raw folder holds `<scan>_SS.nii.gz` (skull-stripped) and `<scan>_glm.nii.gz`
 `subjects.csv` (scan_id, subject_id, split), which says whose scan it is.
 """
 
-import csv
 from pathlib import Path
 from typing import Any
 
 from sebre.prepare.raw import RawSet
+from sebre.prepare.tables import read_table
 from sebre.prepare.volume_source import Scan, volume_set
 from sebre.regions import SUBCORTICAL
 
@@ -82,14 +82,5 @@ def read_source(raw: Path, *, plane: str = "horizontal", orientation: str | None
 
 
 def _subjects(path: Path) -> dict[str, dict[str, Any]]:
-    if not path.is_file():
-        return {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
-    missing = {"scan_id", "subject_id", "split"} - set(rows[0] if rows else ())
-    if missing:
-        raise ValueError(
-            f"{path}: column {', '.join(sorted(missing))} is missing. Wanted scan_id, "
-            "subject_id, split (train or test)."
-        )
+    rows = read_table(path, ("scan_id", "subject_id", "split")) if path.is_file() else []
     return {row["scan_id"]: row for row in rows}

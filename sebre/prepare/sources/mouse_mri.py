@@ -4,10 +4,10 @@ The raw folder holds `template/<scan>.nii.gz` (brain-extracted), `label/<scan>.n
 `scans.csv` (scan, animal, group).
 """
 
-import csv
 from pathlib import Path
 
 from sebre.prepare.raw import RawSet
+from sebre.prepare.tables import read_table
 from sebre.prepare.volume_source import Scan, volume_set
 from sebre.regions import MOUSE
 
@@ -121,13 +121,5 @@ def _number(path: Path) -> tuple[int, str]:
 
 
 def _animals(path: Path) -> dict[str, tuple[str, str]]:
-    if not path.is_file():
-        return {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
-    missing = {"scan", "animal", "group"} - set(rows[0] if rows else ())
-    if missing:
-        raise ValueError(
-            f"{path}: column {', '.join(sorted(missing))} is missing. Wanted scan, animal, group."
-        )
+    rows = read_table(path, ("scan", "animal", "group")) if path.is_file() else []
     return {row["scan"]: (row["animal"], row["group"]) for row in rows}
