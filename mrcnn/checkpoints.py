@@ -20,6 +20,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from mrcnn.files import replace_file
+
 _RUN_DATE = r"\d{8}T\d{4}"
 _CHECKPOINT = re.compile(
     rf"(?P<root>.*[/\\])?[^/\\]+?(?P<date>{_RUN_DATE})[/\\]mask_rcnn_[^/\\]+?(?P<epoch>\d{{4,}})\.h5"
@@ -122,7 +124,6 @@ def save_state(path: str | Path, keras_model: keras.Model, facts: dict[str, Any]
         keras_model: compiled model with a built optimizer.
         facts: JSON types, given back by `load_state`.
     """
-    path = Path(path)
     optimizer = keras_model.optimizer.variables
     seeds = random_state_variables(keras_model)
     arrays = {f"optimizer_{i}": np.asarray(v) for i, v in enumerate(optimizer)}
@@ -133,10 +134,12 @@ def save_state(path: str | Path, keras_model: keras.Model, facts: dict[str, Any]
         "optimizer_paths": [v.path for v in optimizer],
         "seed_count": len(seeds),
     }
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        np.savez(file, header=np.array(json.dumps(header)), **arrays)
-    part.replace(path)
+
+    def write(part: Path) -> None:
+        with part.open("wb") as file:
+            np.savez(file, header=np.array(json.dumps(header)), **arrays)
+
+    replace_file(path, write)
 
 
 def load_state(path: str | Path) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from mrcnn.files import replace_text
+
 _CHOICES = {
     "IMAGE_RESIZE_MODE": ("none", "square", "pad64", "crop"),
     "ROI_ALIGN": ("legacy", "aligned"),
@@ -242,10 +244,7 @@ class Config:
 
     def save(self, path: str | Path) -> None:
         """Write `to_dict()` as JSON, atomically."""
-        path = Path(path)
-        part = path.with_name(path.name + ".part")
-        part.write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
-        part.replace(path)
+        replace_text(path, json.dumps(self.to_dict(), indent=1) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> "Config":

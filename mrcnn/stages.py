@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mrcnn.files import replace_file
+
 _FEATURE_PREFIX = "feature_maps."
 
 
@@ -40,11 +42,12 @@ class Stages:
         arrays = {f.name: getattr(self, f.name) for f in fields(self)}
         for name, value in arrays.pop("feature_maps").items():
             arrays[_FEATURE_PREFIX + name] = value
-        path = Path(path)
-        part = path.with_name(path.name + ".part")
-        with part.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-        part.replace(path)
+
+        def write(part: Path) -> None:
+            with part.open("wb") as file:
+                np.savez_compressed(file, **arrays)
+
+        replace_file(path, write)
 
     @classmethod
     def load(cls, path: str | Path) -> "Stages":

@@ -7,6 +7,7 @@ the same arguments and `resume=True`, and goes on as if nothing had happened.
 
 import csv
 import importlib.util
+import io
 import logging
 import math
 import warnings
@@ -18,6 +19,7 @@ import numpy as np
 
 from mrcnn import checkpoints
 from mrcnn.data import Batches
+from mrcnn.files import replace_text
 from mrcnn.optimizers import LAYER_PRESETS, compile_model, set_trainable
 from mrcnn.parallel_model import distribution_scope
 from mrcnn.weights import save_weights
@@ -245,12 +247,11 @@ class EpochLog:
 
     def _write(self) -> None:
         columns = list(dict.fromkeys(name for row in self.rows for name in row))
-        part = self.path.with_name(self.path.name + ".part")
-        with part.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns, restval="")
-            writer.writeheader()
-            writer.writerows(self.rows)
-        part.replace(self.path)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, restval="")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        replace_text(self.path, text.getvalue())
 
 
 class _ReplicaBatches(Batches):

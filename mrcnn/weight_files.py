@@ -4,8 +4,7 @@ The layout: an ordered attribute `layer_names`, one group a layer with an ordere
 attribute `weight_names`, one dataset a weight. Nothing here knows of models.
 """
 
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ from pathlib import Path
 import h5py
 import keras
 import numpy as np
+
+from mrcnn.files import replace_file
 
 # HDF5 keeps an attribute in the object header, which ends at 64 kB.
 _ATTRIBUTE_BYTES = 64512
@@ -196,26 +197,6 @@ def write_layers(
                     group.create_dataset(weight, data=array)
 
     replace_file(path, write)
-
-
-def replace_file(path: str | Path, write: Callable[[Path], None], suffix: str = ".part") -> None:
-    """Call `write(temporary path)` beside `path`, then put the result in its place.
-
-    Raises:
-        OSError: naming `path`; the temporary file is removed and `path` untouched.
-    """
-    path = Path(path)
-    part = path.with_name(path.name + suffix)
-    try:
-        write(part)
-        os.replace(part, path)
-    except (OSError, RuntimeError) as error:  # h5py reports a full disk as either
-        raise OSError(
-            f"{path}: the weights could not be written ({error}). The folder must exist and be "
-            "writable, with enough free space; nothing was changed."
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _member(group: h5py.Group, name: str, path: str | Path) -> h5py.Group | h5py.Dataset:

@@ -13,6 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from mrcnn.files import replace_file
 from mrcnn.weight_files import (
     StoredLayer,
     WeightFileError,
@@ -21,7 +22,6 @@ from mrcnn.weight_files import (
     read_array,
     read_keras3_layers,
     read_layers,
-    replace_file,
     write_layers,
 )
 from mrcnn.weight_match import (

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from mrcnn.augment import RandomRotateFlip
+from mrcnn.files import replace_text
 from sebre.dataset import SectionDataset
 from sebre.environment import environment
 from sebre.experiments import EXPERIMENTS, Turn
@@ -166,9 +167,7 @@ def save_json(record: dict[str, Any], path: str | Path) -> None:
     """Write a record, atomically."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    part.replace(path)
+    replace_text(path, json.dumps(record, indent=1) + "\n")
 
 
 def _turned(

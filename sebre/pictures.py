@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import binary_erosion
 
+from mrcnn.files import replace_file
 from sebre.regions import RegionSet
 
 _MIN_DISPLAY_PX = 512
@@ -69,6 +70,4 @@ def overlay(
 
 def save_png(array: np.ndarray, path: Path) -> None:
     """Write an image file, atomically."""
-    part = path.with_name(path.name + ".part")
-    Image.fromarray(array).save(part, format="PNG")
-    part.replace(path)
+    replace_file(path, lambda part: Image.fromarray(array).save(part, format="PNG"))

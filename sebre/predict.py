@@ -1,6 +1,7 @@
 """Sections in, regions out: label maps, overlays, tables of regions."""
 
 import csv
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mrcnn.config import Config
+from mrcnn.files import replace_text
 from mrcnn.model import MaskRCNN
 from mrcnn.utils import Dataset
 from sebre.experiments import EXPERIMENTS, Experiment
@@ -148,12 +150,11 @@ def save_section(
 
 def save_table(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Write rows of `region_rows` as CSV, atomically."""
-    part = path.with_name(path.name + ".part")
-    with part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, TABLE_COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    part.replace(path)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, TABLE_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    replace_text(path, text.getvalue())
 
 
 def image_files(inputs: Sequence[str | Path]) -> list[Path]:

@@ -8,6 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from mrcnn.files import replace_file
 from sebre.regions import RegionSet
 
 _PANEL_IN = 1.75
@@ -66,7 +67,4 @@ def save_sheet(
         fontsize=13,
         frameon=False,
     )
-    path = Path(path)
-    part = path.with_name(path.name + ".part")
-    figure.savefig(part, format="png")
-    part.replace(path)
+    replace_file(path, lambda part: figure.savefig(part, format="png"))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mrcnn.fetch import file_sha256
+from mrcnn.files import replace_text
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,5 @@ def write_entry(name: str, folder: Path, **facts: Any) -> dict[str, Any]:
     path = folder / facts["file"]
     entry = {**facts, "sha256": file_sha256(path), "bytes": path.stat().st_size}
     manifest = {**read_manifest(folder), name: entry}
-    target = folder / "manifest.json"
-    part = target.with_name(target.name + ".part")
-    part.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-    part.replace(target)
+    replace_text(folder / "manifest.json", json.dumps(manifest, indent=1) + "\n")
     return entry

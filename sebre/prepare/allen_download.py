@@ -24,6 +24,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mrcnn.fetch import RETRIES, fetch, file_sha256, writing
+from mrcnn.files import replace_text
 from sebre.prepare.allen_api import ADDRESS, ADULT, DEVELOPING, AllenApi, Place
 from sebre.prepare.tables import read_table
 
@@ -283,11 +284,9 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, 
 
 
 def _replace(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8", newline="")
-        part.replace(path)
+    replace_text(path, text)
 
 
 class _Files:

@@ -4,9 +4,7 @@ An orientation is three letters, one an array axis, that name the direction in w
 grows: R(ight) or L(eft), A(nterior) or P(osterior), S(uperior) or I(nferior), as in NiBabel.
 """
 
-import contextlib
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -15,6 +13,8 @@ import nibabel
 import nrrd
 import numpy as np
 import scipy.ndimage
+
+from sebre.prepare.quiet import NIBABEL, without_log
 
 # Array axis of the canonical orientation (R, A, S) that a plane is cut along.
 PLANES = {"sagittal": 0, "coronal": 1, "horizontal": 2}
@@ -311,19 +311,7 @@ def section_masks(class_map: np.ndarray, min_px: int = 1) -> dict[int, np.ndarra
     }
 
 
-@contextlib.contextmanager
-def _without_log() -> Iterator[None]:
-    """NiBabel logs what it finds in a header, without the file's name; faults it raises too."""
-    log = nibabel.imageglobals.logger
-    level = log.level
-    log.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
-
-
-@_without_log()
+@without_log(NIBABEL)
 def _open_nibabel(path: Path) -> _File:
     image = nibabel.load(path)
     header = image.header

@@ -9,6 +9,7 @@ from pathlib import Path
 import nrrd
 import tifffile
 
+from sebre.prepare.quiet import TIFFFILE, without_log
 from sebre.prepare.raw import RawSet
 from sebre.prepare.structure_table import mouse_classes
 from sebre.prepare.volume import Volume, canonical
@@ -78,7 +79,8 @@ def read_source(raw: Path, *, plane: str = "sagittal", structures: Path | None =
 
 def _read_image(path: Path) -> Volume:
     try:
-        data = tifffile.imread(path)
+        with without_log(TIFFFILE):
+            data = tifffile.imread(path)
     # The decoder raises whatever a damaged file leads it to.
     except Exception as error:
         raise ValueError(f"{path}: cannot read this volume ({error}). Fetch it again.") from error

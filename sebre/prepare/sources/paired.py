@@ -121,7 +121,7 @@ def find_notebook_pairs(raw: str | Path) -> list[Pair]:
             raise FileNotFoundError(f"{images}: no such folder; {overlays} needs its images there.")
         drawn = {k: _only_file(folder) for k, folder in numbered(overlays, "folder").items()}
         pairs += _joined(images, numbered(images, "file"), overlays, drawn, part)
-    return _with_facts(raw, pairs)
+    return _with_facts(raw, pairs) if pairs else []
 
 
 def choose_plane(plane: str | None, pairs: list[Pair]) -> str:
