@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None, experiment: str | None = None) -> in
 def _message(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or ''}: {error.strerror}".removeprefix(": ")
-    return str(error)
+    return " ".join(str(error).split())
 
 
 def _parser(experiment: str | None) -> argparse.ArgumentParser:
@@ -131,7 +131,7 @@ def _add_prepare(sub: argparse.ArgumentParser, experiment: str | None) -> None:
         help="section, subject, block or image, each with :N or :1/3 held out; marker=NAME, "
         "age=NAME; source, train or test (default: the source's)",
     )
-    sub.add_argument("--seed", type=int, default=0, help="of the split (default: %(default)s)")
+    sub.add_argument("--seed", type=_count, default=0, help="of the split (default: %(default)s)")
     sub.add_argument(
         "--rotations", action="store_true", help="write the 20 rotated versions of each section"
     )
@@ -170,7 +170,7 @@ def _add_train(sub: argparse.ArgumentParser) -> None:
         metavar="N[,N]",
         help="optimizer steps of each part of the schedule (default: the experiment's)",
     )
-    how.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    how.add_argument("--seed", type=_count, default=0, help="default: %(default)s")
     how.add_argument(
         "--set",
         type=_setting,
@@ -194,10 +194,10 @@ def _add_evaluate(sub: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="score what `train` with this share and seed held out of the training part",
     )
-    sub.add_argument("--seed", type=int, default=0, help="of the inner split (default: 0)")
+    sub.add_argument("--seed", type=_count, default=0, help="of the inner split (default: 0)")
     sub.add_argument(
         "--draws",
-        type=int,
+        type=_count,
         metavar="N",
         help="random orientations of each section, scored as well (default: 5; 0 for none)",
     )
@@ -210,6 +210,12 @@ def _numbers(text: str) -> list[int]:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a number, or numbers with commas"
         ) from error
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+    return int(text)
 
 
 def _setting(text: str) -> tuple[str, Any]:

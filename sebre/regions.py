@@ -173,7 +173,7 @@ def read_regions(path: str | Path) -> RegionSet:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
             header = list(rows[0]) if rows else []
-    except UnicodeDecodeError as error:
+    except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path}: not a UTF-8 text file ({error}). Save it as CSV.") from error
     column = {
         key: next((h for h in header if h and h.strip().lower() in names), None)

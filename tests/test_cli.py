@@ -161,7 +161,10 @@ def test_user_errors_give_one_line_and_code_2(tmp_path, monkeypatch, capsys, arg
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("arguments", [[], ["paint"], ["train", "nix"], ["train", "slicemap"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["paint"], ["train", "nix"], ["train", "slicemap"], ["prepare", "ccf", "--seed", "-1"]],
+)
 def test_wrong_arguments_end_with_code_2(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         run(*arguments)
