@@ -7,6 +7,7 @@ scores on the test part that were taken from the shipped file itself.
 import argparse
 import logging
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ parameters |
 | Command | `{command}` |
 | Licence | {licence} |
 
-Scores on the test part ({n_sections} sections never used for training or for choosing settings):
+Scores on the test part ({n_sections} sections that took no part in training):
 
 | | mAP (mask IoU 0.5) | mean Dice | {region_names} |
 |---|---|---|{rule}
@@ -46,9 +47,13 @@ Scores on the test part ({n_sections} sections never used for training or for ch
 
 Use: `sebre detect {experiment} IMAGE --weights {name} --out DIR`, or `sebre.load("{name}")`.
 
-Limits: it knows pictures of the kind it was trained on, and no others. A region that is torn off
-may still be reported with a low score. {note}Not for diagnosis.
+{limits}
 """
+
+_LIMITS = (
+    "Limits: it knows pictures of the kind it was trained on, and no others. A region that is "
+    "torn off may still be reported with a low score. {note} Not for diagnosis."
+)
 
 
 def publish(
@@ -137,7 +142,7 @@ def publish(
         turned=_cells(record["turned"]),
         orientations=f"up to {experiment.turn.max_angle:g} degrees to either side"
         + (", mirrored" if experiment.turn.flip else ""),
-        note=f"{note.strip()} " if note else "",
+        limits=textwrap.fill(" ".join(_LIMITS.format(note=note).split()), 100),
     )
     (folder / f"{name}.md").write_text(card, encoding="utf-8")
     return entry
