@@ -96,6 +96,17 @@ def test_malc2012_knows_second_scans_without_the_table(data_dir):
     assert again == {str(scan) for scan in malc2012._RESCANS}
 
 
+def test_malc2012_knows_the_parts_of_the_challenge_without_the_table(data_dir, tmp_path):
+    rows = table(data_dir / "malc2012" / "subjects.csv")
+    assert {row["scan_id"] for row in rows if row["split"] == "train"} == malc2012._TRAINING
+    raw = malc_raw(data_dir, tmp_path, "1000", "1101")
+    (raw / "subjects.csv").unlink()
+    raw_set = read_source("malc2012", raw, {})
+    assert raw_set.split == "source"
+    parts = {section.facts["scan"]: section.part for section in raw_set.sections}
+    assert parts == {"1000": "train", "1101": "val"}
+
+
 @pytest.mark.parametrize("with_table", [True, False])
 def test_malc2012_a_person_is_never_divided(tmp_path, with_table):
     labels = np.zeros((12, 12, 6), np.int16)

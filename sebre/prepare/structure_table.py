@@ -21,7 +21,8 @@ def read_structures(path: str | Path) -> Tree:
     if not path.is_file():
         raise FileNotFoundError(
             f"{path}: no such file. It is the structure tree of the Allen mouse atlas (columns "
-            f"{', '.join(_COLUMNS)}); give its place with --structures."
+            f"{', '.join(_COLUMNS)}); `sebre prepare ccf --download` fetches it. Give its "
+            "place with --structures."
         )
     rows = read_table(path, _COLUMNS)
     try:

@@ -20,6 +20,12 @@ LABELS = {37: 1, 36: 2, 58: 3, 57: 4, 56: 5, 55: 6, 60: 7, 59: 8}
 # Second scans of a person: they must stay with the first. (Also in subjects.csv.)
 _RESCANS = {1023: 1003, 1025: 1005, 1038: 1018}
 
+# Training scans of the challenge; its other scans are for testing. (Also in subjects.csv.)
+_TRAINING = {
+    *("1000", "1001", "1002", "1006", "1007", "1008", "1009", "1010"),
+    *("1011", "1012", "1013", "1014", "1015", "1017", "1036"),
+}
+
 _CARD = """Skull-stripped T1 scans of the OASIS study, 1 mm, with labels drawn by experts of
 Neuromorphometrics; part of the MICCAI 2012 multi-atlas labelling challenge. Horizontal sections
 that show at least one of the eight structures, front on top, the subject's right on the left of
@@ -52,9 +58,16 @@ def read_source(raw: Path, *, plane: str = "horizontal", orientation: str | None
         ValueError: a file or table does not fit.
     """
     facts = _subjects(raw / "subjects.csv")
+    images = sorted(raw.glob("*_SS.nii.gz"))
+    names = [image.name.removesuffix("_SS.nii.gz") for image in images]
+    if not facts and _TRAINING & set(names):  # files of the challenge, without the table
+        facts = {
+            name: {"split": "train" if name in _TRAINING else "test"}
+            for name in names
+            if name.isdigit()
+        }
     scans = []
-    for image in sorted(raw.glob("*_SS.nii.gz")):
-        name = image.name.removesuffix("_SS.nii.gz")
+    for image, name in zip(images, names, strict=True):
         known = facts.get(name, {})
         subject = known.get("subject_id") or str(
             _RESCANS.get(int(name), name) if name.isdigit() else name
