@@ -23,7 +23,7 @@ demo: $(VENV)/.installed
 
 test: lint
 	OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
-	    $(BIN)/python -W error -m pytest -n $(WORKERS) --dist loadfile
+	    $(BIN)/python -W error -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

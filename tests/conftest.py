@@ -16,6 +16,11 @@ import pytest  # noqa: E402
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, so that no worker is left alone with them at the end."""
+    items.sort(key=lambda item: not item.path.name.startswith("test_scripts"))
+
+
 def _shared_folder(variable: str, default: str) -> Path:
     folder = Path(os.environ.get(variable, default))
     folder = folder if folder.is_absolute() else ROOT / folder

@@ -232,14 +232,16 @@ def _blocks(runs: Sequence[Sequence[str]], count: int, seed: int) -> set[str]:
     Each run is cut into blocks of about 3. Blocks are taken at even distances from a random
     start, so that the held sections cover the whole brain and training lacks no level of it;
     of each block as many sections as needed, from its beginning. So no held section has both
-    its neighbours in training, where more than one is wanted.
+    its neighbours in training.
     """
+    if count == 1:  # at an end, with one neighbour
+        return {runs[0][0]}
     blocks = [
         [run[place] for place in part]
         for run in runs
         for part in np.array_split(np.arange(len(run)), max(1, round(len(run) / BLOCK)))
     ]
-    taken = min(len(blocks), max(1, count // 2), math.ceil(count / BLOCK))
+    taken = min(len(blocks), count // 2, math.ceil(count / BLOCK))
     distance = len(blocks) / taken
     start = np.random.default_rng(seed).random() * distance
     chosen = [int(start + i * distance) for i in range(taken)]
