@@ -20,8 +20,9 @@ class Region:
         id: class id, from 1; 0 is the background.
         name: lower case with underscores; part of file names.
         acronym: short name for pictures.
-        color: (red, green, blue), 0..255.
+        color: (red, green, blue), 0..255, in pictures.
         atlas_ids: numbers of the structures in the atlas or label scheme of the source.
+        paint: colour in colour-coded overlays; None for that of pictures.
     """
 
     id: int
@@ -29,6 +30,12 @@ class Region:
     acronym: str
     color: Color
     atlas_ids: tuple[int, ...] = ()
+    paint: Color | None = None
+
+    @property
+    def code(self) -> Color:
+        """Colour that stands for the region in a colour-coded overlay."""
+        return self.color if self.paint is None else self.paint
 
 
 @dataclass(frozen=True)
@@ -51,12 +58,13 @@ class RegionSet:
                 "without a gap. Renumber the regions."
             )
         for region in self.regions:
-            if any(not 0 <= value <= 255 for value in region.color):
-                raise ValueError(
-                    f"Region set {self.name!r}: the colour of {region.name!r} is {region.color}; "
-                    "each value must be from 0 to 255."
-                )
-        for what in ("name", "color"):
+            for color in (region.color, region.code):
+                if any(not 0 <= value <= 255 for value in color):
+                    raise ValueError(
+                        f"Region set {self.name!r}: the colour of {region.name!r} is {color}; "
+                        "each value must be from 0 to 255."
+                    )
+        for what in ("name", "color", "code"):
             values = [getattr(region, what) for region in self.regions]
             twice = sorted({value for value in values if values.count(value) > 1})
             if twice:
@@ -89,24 +97,26 @@ class RegionSet:
         return len(self.regions) + 1
 
 
-# Ids of the released SeBRe code; the paper lists 7 and 8 in the other order. Colours are those
-# of the Allen developing mouse brain atlas, as the released code paints them. Numbers are
-# structures of the Allen mouse brain common coordinate framework.
+# Ids of the released SeBRe code; the paper lists 7 and 8 in the other order. Numbers are
+# structures of the Allen mouse brain common coordinate framework. Paints are the colours of the
+# Allen developing mouse brain atlas, in which the released code expects its overlays; some of
+# them look alike with any eyes, so pictures have others of about the same hues.
 MOUSE = RegionSet(
     "mouse",
     (
-        Region(1, "cortex", "Ctx", (242, 25, 60), (315,)),
-        Region(2, "hippocampus", "Hip", (255, 72, 101), (1089,)),
-        Region(3, "basal_ganglia", "BG", (229, 135, 36), (477, 803)),
-        Region(4, "thalamus", "Th", (255, 237, 100), (549,)),
-        Region(5, "prethalamus", "PTh", (255, 244, 164)),
-        Region(6, "midbrain", "MB", (23, 179, 23), (313,)),
-        Region(7, "hindbrain", "HB", (238, 93, 255), (1065, 512)),
-        Region(8, "telencephalic_vesicle", "Tel", (237, 152, 92)),
+        Region(1, "cortex", "Ctx", (190, 20, 0), (315,), (242, 25, 60)),
+        Region(2, "hippocampus", "Hip", (255, 53, 126), (1089,), (255, 72, 101)),
+        Region(3, "basal_ganglia", "BG", (231, 150, 17), (477, 803), (229, 135, 36)),
+        Region(4, "thalamus", "Th", (255, 247, 44), (549,), (255, 237, 100)),
+        Region(5, "prethalamus", "PTh", (210, 231, 169), (), (255, 244, 164)),
+        Region(6, "midbrain", "MB", (57, 145, 127), (313,), (23, 179, 23)),
+        Region(7, "hindbrain", "HB", (169, 69, 255), (1065, 512), (238, 93, 255)),
+        Region(8, "telencephalic_vesicle", "Tel", (108, 199, 255), (), (237, 152, 92)),
     ),
 )
 
-# Colours of this and the next two sets: Okabe and Ito, told apart with any colour vision.
+# Colours of this set and of SLICEMAP: Okabe and Ito. Those of all four sets are told apart with
+# any colour vision (`tests/test_regions.py` measures it).
 HIPPOCAMPUS = RegionSet(
     "hippocampus",
     (
@@ -117,18 +127,19 @@ HIPPOCAMPUS = RegionSet(
     ),
 )
 
-# Numbers are those of FreeSurfer's and the IBSR's label tables. Left and right share a hue.
+# Numbers are those of FreeSurfer's and the IBSR's label tables. Left and right share a hue,
+# left the lighter one.
 SUBCORTICAL = RegionSet(
     "subcortical",
     (
-        Region(1, "left_caudate", "L Cau", (86, 180, 233), (11,)),
-        Region(2, "right_caudate", "R Cau", (0, 114, 178), (50,)),
-        Region(3, "left_putamen", "L Put", (240, 228, 66), (12,)),
-        Region(4, "right_putamen", "R Put", (178, 166, 0), (51,)),
-        Region(5, "left_pallidum", "L Pal", (255, 150, 80), (13,)),
-        Region(6, "right_pallidum", "R Pal", (213, 94, 0), (52,)),
-        Region(7, "left_thalamus", "L Tha", (90, 210, 170), (10,)),
-        Region(8, "right_thalamus", "R Tha", (0, 158, 115), (49,)),
+        Region(1, "left_caudate", "L Cau", (139, 165, 217), (11,)),
+        Region(2, "right_caudate", "R Cau", (27, 60, 252), (50,)),
+        Region(3, "left_putamen", "L Put", (255, 255, 1), (12,)),
+        Region(4, "right_putamen", "R Put", (156, 144, 20), (51,)),
+        Region(5, "left_pallidum", "L Pal", (255, 170, 144), (13,)),
+        Region(6, "right_pallidum", "R Pal", (158, 59, 7), (52,)),
+        Region(7, "left_thalamus", "L Tha", (90, 255, 234), (10,)),
+        Region(8, "right_thalamus", "R Tha", (0, 121, 94), (49,)),
     ),
 )
 

@@ -53,7 +53,7 @@ def independent_labels(
     unless they lie at the background. Also says which pixels are not black or mixed.
     """
     image = np.asarray(Image.open(path).convert("RGBA"))
-    colours = [region.color for region in MOUSE] + others + [WHITE, BLACK]
+    colours = [region.code for region in MOUSE] + others + [WHITE, BLACK]
     distance, index = cKDTree(np.array(colours)).query(image[..., :3].reshape(-1, 3))
     distance, index = (a.reshape(image.shape[:2]) for a in (distance, index))
     background = (index == len(colours) - 2) | (image[..., 3] < 128)
@@ -81,7 +81,7 @@ def ious(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
 @pytest.mark.parametrize("plate", PLATES)
 def test_masks_of_real_plates_agree_with_an_independent_labelling(data_dir, plate, record_property):
     path = data_dir / "sebre_figures" / plate
-    near = [region.color for region in MOUSE]
+    near = [region.code for region in MOUSE]
     others = [
         colour(row)
         for row in plate_rows(data_dir, plate)
@@ -317,7 +317,7 @@ def test_memory_of_a_plate_of_70_million_pixels(tmp_path, record_property):
     draw = ImageDraw.Draw(plate)
     for i, region in enumerate(MOUSE):
         box = (200 + 1200 * i, 300, 1300 + 1200 * i, 6500)
-        draw.rectangle(box, fill=(*region.color, 255), outline=(0, 0, 0, 255), width=8)
+        draw.rectangle(box, fill=(*region.code, 255), outline=(0, 0, 0, 255), width=8)
         draw.line((*box[:2], *box[2:]), fill=(0, 0, 0, 255), width=8)
     for folder in ("images", "overlays"):
         (tmp_path / folder).mkdir()

@@ -1,6 +1,11 @@
 """Region tables and their CSV reader."""
 
+import itertools
+
+import numpy as np
 import pytest
+from colorspacious import cspace_convert
+from skimage.color import deltaE_ciede2000, rgb2lab
 
 from sebre.regions import HIPPOCAMPUS, MOUSE, SLICEMAP, SUBCORTICAL, Region, RegionSet, read_regions
 
@@ -16,7 +21,8 @@ def test_mouse_ids_are_those_of_the_released_code():
         "hindbrain",
         "telencephalic_vesicle",
     ]
-    assert MOUSE[7].color == (238, 93, 255)
+    assert MOUSE[7].code == (238, 93, 255)
+    assert SLICEMAP[1].code == SLICEMAP[1].color
     assert MOUSE.num_classes == 9
 
 
@@ -36,11 +42,32 @@ def test_other_sets_have_the_sizes_of_the_paper():
     assert len(SUBCORTICAL) == 8
 
 
-def test_slicemap_colours_differ_in_lightness_or_hue_for_colour_blind_readers():
-    # Green and red receptors taken as one: what remains must still be apart.
-    seen = [(0.7 * r.color[0] + 0.3 * r.color[1], r.color[2]) for r in SLICEMAP]
-    pairs = [(a, b) for i, a in enumerate(seen) for b in seen[i + 1 :]]
-    assert min(abs(a[0] - b[0]) + abs(a[1] - b[1]) for a, b in pairs) > 15
+def seen_with(rgb, kind):
+    """CIE L*a*b* of sRGB colours as eyes without one kind of cone see them; None for all three."""
+    values = np.array(rgb) / 255
+    if kind is not None:
+        eyes = {"name": "sRGB1+CVD", "cvd_type": kind, "severity": 100}
+        values = np.clip(cspace_convert(values, eyes, "sRGB1"), 0, 1)
+    return rgb2lab(values)
+
+
+def least_difference(rgb, kind):
+    lab = seen_with(rgb, kind)
+    return min(deltaE_ciede2000(a, b) for a, b in itertools.combinations(lab, 2))
+
+
+@pytest.mark.parametrize("kind", [None, "protanomaly", "deuteranomaly", "tritanomaly"])
+@pytest.mark.parametrize(
+    "regions", [MOUSE, SUBCORTICAL, HIPPOCAMPUS, SLICEMAP], ids=lambda r: r.name
+)
+def test_colours_are_told_apart_with_any_colour_vision(regions, kind):
+    # CIEDE2000: 2 is just noticeable side by side, 10 is another colour at a glance.
+    assert least_difference([region.color for region in regions], kind) > 10
+
+
+def test_the_paints_of_the_released_code_are_not_told_apart():
+    # Why pictures have other colours.
+    assert least_difference([region.code for region in MOUSE], "deuteranomaly") < 5
 
 
 def test_unknown_id_names_the_set():

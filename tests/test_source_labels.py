@@ -132,7 +132,7 @@ def four_bit_grey(values: np.ndarray) -> bytes:
 
 def notebook_folder(raw: Path) -> Path:
     labels = drawn_labels((64, 96))
-    colours = [(255, 255, 255), MOUSE[1].color, MOUSE[2].color]
+    colours = [(255, 255, 255), MOUSE[1].code, MOUSE[2].code]
     for part, word, count in (("train", "training", 2), ("val", "validation", 1)):
         for k in range(count):
             images = raw / f"mrcnn_{part}_dataset_images"

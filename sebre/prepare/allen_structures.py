@@ -121,7 +121,7 @@ def structure_classes(
         absent = [acronym for acronym in acronyms if acronym not in tree.ids]
         roots = [tree.ids[acronym] for acronym in acronyms if acronym in tree.ids]
         if by_color and not roots:
-            color = regions[class_of[name]].color
+            color = regions[class_of[name]].code
             roots = [number for number, c in tree.colors.items() if _alike(c, color)]
         if not roots or (absent and not by_color):
             some = ", ".join(list(tree.ids)[:20])

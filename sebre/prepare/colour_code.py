@@ -137,7 +137,7 @@ def match_exactly(path: str | Path, regions: RegionSet, factor: int = EXACT_FACT
     values = (small * 255).astype(int)
     labels = np.zeros(size, np.uint8)
     for region in regions:
-        labels[(values == region.color).all(axis=-1)] = region.id
+        labels[(values == region.code).all(axis=-1)] = region.id
     return labels
 
 
@@ -249,7 +249,7 @@ def _code_table(regions: RegionSet, tolerance: int) -> np.ndarray:
     _check_count(regions)
     table = np.full((256, 256, 256), INK, np.uint8)
     table[_WHITE_FROM:, _WHITE_FROM:, _WHITE_FROM:] = BACKGROUND
-    colors = np.array([region.color for region in regions], np.int32)
+    colors = np.array([region.code for region in regions], np.int32)
     for color in colors:
         low, high = np.maximum(color - tolerance, 0), np.minimum(color + tolerance, 255) + 1
         box = tuple(slice(*ends) for ends in zip(low, high, strict=True))
