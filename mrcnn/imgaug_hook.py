@@ -8,6 +8,8 @@ nothing until a program imports imgaug.
 import sysconfig
 from pathlib import Path
 
+from mrcnn.files import replace_text
+
 _HOOK = (
     "import sys; sys.meta_path.insert(0, type('ImgaugOnNumPy2', (), {'find_spec': staticmethod("
     "lambda name, path=None, target=None: "
@@ -23,11 +25,12 @@ def install(folder: str | Path | None = None) -> Path:
 
     Returns:
         The file.
+
+    Raises:
+        OSError: it cannot be written.
     """
     path = Path(folder or sysconfig.get_path("purelib")) / "mrcnn_imgaug.pth"
-    part = path.with_name(path.name + ".part")
-    part.write_text(_HOOK, encoding="utf-8")
-    part.replace(path)
+    replace_text(path, _HOOK)
     return path
 
 

@@ -8,9 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import imageio.v3
 import numpy as np
-import tifffile
 from keras import ops
 
 from mrcnn.anchors import generate_anchors, generate_pyramid_anchors
@@ -37,6 +35,7 @@ from mrcnn.molding import (
     mold_mask,
     unmold_mask,
 )
+from mrcnn.pictures import read_picture
 from mrcnn.resizing import resize, resize_image, resize_mask
 
 __all__ = [
@@ -198,8 +197,7 @@ class Dataset:
                 f"Image {image_id} has no path. Give add_image a path, or override load_image."
             )
         try:
-            image = _decode(Path(path))
-        # Decoders raise whatever a damaged file leads them to.
+            image = read_picture(path)
         except Exception as error:
             raise ValueError(
                 f"{path}: cannot read this image ({type(error).__name__}: {error}). "
@@ -220,20 +218,10 @@ class Dataset:
         return np.empty((0, 0, 0), bool), np.empty(0, np.int32)
 
 
-def _decode(path: Path) -> np.ndarray:
-    # The file is opened here, so that it is closed when a decoder fails.
-    with path.open("rb") as file:
-        if path.suffix.lower() in (".tif", ".tiff"):
-            return tifffile.imread(file)
-        return imageio.v3.imread(file, plugin="pillow", index=0)
-
-
 def _to_rgb8(image: np.ndarray, path: Any) -> np.ndarray:
     """Decoded picture of any usual kind -> uint8 [H, W, 3]."""
     if image.ndim == 2:
         image = image[..., None]
-    if image.ndim == 3 and image.shape[-1] > 4 and image.shape[0] in (3, 4):
-        image = np.moveaxis(image, 0, -1)  # a TIFF that stores one plane after the other
     if image.ndim != 3 or image.shape[-1] not in (1, 2, 3, 4) or 0 in image.shape:
         raise ValueError(
             f"{path}: an array of shape {image.shape} is not a grey, RGB or RGBA picture. "

@@ -3,7 +3,6 @@
 It also reads folders made for the released SeBRe code, which have images and masks only.
 """
 
-import csv
 import json
 import os
 import re
@@ -20,6 +19,7 @@ from sebre.findings import Finding, render
 from sebre.prepare.audit import audit
 from sebre.regions import Region, RegionSet
 from sebre.section_files import IMAGE_TYPES, Refused, part_folder, scan
+from sebre.tables import read_rows
 
 __all__ = ["Finding", "check", "render"]
 
@@ -265,15 +265,12 @@ def _table(root: Path, contents: _Contents, regions: RegionSet | None) -> Iterat
         yield Finding("note", "sections.csv", root, text)
         return
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            rows = list(reader)
-            missing = {"section", "subset"} - set(reader.fieldnames or ())
-        if missing:
+        columns, rows = read_rows(path)
+        if missing := {"section", "subset"} - set(columns):
             raise ValueError(f"column {', '.join(sorted(missing))} is missing")
         named = Counter((row["subset"], int(row["section"])) for row in rows)
-    except (OSError, ValueError, TypeError, csv.Error) as error:
-        problem = f"cannot be read ({error})."
+    except (OSError, ValueError, TypeError) as error:
+        problem = f"cannot be read ({str(error).removeprefix(f'{path}: ')})."
         cure = "It wants the columns section (a number) and subset, one row an image."
         yield Finding("error", "sections.csv", path, problem, cure)
         return

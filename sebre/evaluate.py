@@ -17,7 +17,7 @@ from mrcnn.augment import RandomRotateFlip
 from mrcnn.files import replace_text
 from sebre.dataset import SectionDataset
 from sebre.environment import environment
-from sebre.experiments import EXPERIMENTS, Turn
+from sebre.experiments import ANY_TURN, EXPERIMENTS, Turn
 from sebre.facts import read_facts
 from sebre.predict import Segmenter
 from sebre.regions import RegionSet
@@ -26,7 +26,6 @@ from sebre.summary import summarize
 
 TURN_DRAWS = 5  # orientations a section
 TURN_SEED = 0
-ANY_TURN = Turn(max_angle=180, flip=True)
 
 
 def iterate_sections(

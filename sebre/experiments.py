@@ -1,5 +1,6 @@
 """The table of experiments: what each command needs to know about one."""
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -99,110 +100,94 @@ PAPER_SCHEDULE = (Stage("heads", 6000), Stage("all", 9000, 0.1))
 # Without pretrained weights there is nothing to keep: all layers at once, 4 images a step.
 FROM_SCRATCH_SCHEDULE = (Stage("all", 15000),)
 
+# Size, place, bending, staining and exposure vary from section to section.
+_AUGMENTATION = {
+    "scale": (0.85, 1.15),
+    "shift": 0.05,
+    "bend": 0.01,
+    "gamma": (0.65, 1.5),
+    "brightness": (0.8, 1.25),
+}
 
-def _variants(
-    prefix: str, small_steps: int, turn: Turn, flip_online: bool, **small_augmentation: Any
-) -> dict[str, Variant]:
-    """The three variants of an experiment, of the classes of settings called `prefix`..."""
 
-    def offline() -> RandomRotateFlip | None:
-        # The rotated versions are files (`sebre prepare --rotations`); the released code
-        # mirrors images at random while it trains.
-        return _mirror() if flip_online else None
+def _online(turn: Turn, **differing: Any) -> Callable[[], RandomRotateFlip]:
+    """Random orientations within `turn`, and _AUGMENTATION but for what differs."""
+    drawn = {"max_angle": turn.max_angle, "flip": turn.flip, **_AUGMENTATION, **differing}
+    return functools.partial(RandomRotateFlip, **drawn)
 
-    def online() -> RandomRotateFlip:
-        return RandomRotateFlip(max_angle=turn.max_angle, flip=turn.flip, **small_augmentation)
 
-    return {
+def _offline(turn: Turn) -> RandomRotateFlip | None:
+    # The rotated versions are files (`sebre prepare --rotations`); the released code mirrors
+    # images at random while it trains.
+    if not turn.flip:
+        return None
+    return RandomRotateFlip(max_angle=0, flip=True, scale=(1, 1), gamma=(1, 1))
+
+
+def _of_the_paper(
+    prefix: str, turn: Turn, small_steps: int, augmentation: Mapping[str, Any], **facts: Any
+) -> Experiment:
+    """An experiment in three variants, of the classes of settings called `prefix`...
+
+    `augmentation` is what differs from _AUGMENTATION, `facts` the rest of the experiment.
+    """
+    offline, online = functools.partial(_offline, turn), _online(turn, **augmentation)
+    variants = {
         "paper": Variant(getattr(settings, f"{prefix}Config"), PAPER_SCHEDULE, offline),
         "from_scratch": Variant(
             getattr(settings, f"{prefix}FromScratch"), FROM_SCRATCH_SCHEDULE, online
         ),
         "small": Variant(getattr(settings, f"{prefix}Small"), (Stage("all", small_steps),), online),
     }
+    return Experiment(turn=turn, variants=variants, **facts)
 
 
-def _mirror() -> RandomRotateFlip:
-    return RandomRotateFlip(max_angle=0, flip=True, scale=(1, 1), gamma=(1, 1))
-
+ANY_TURN = Turn(180, flip=True)
 
 EXPERIMENTS = {
     experiment.name: experiment
     for experiment in (
-        Experiment(
+        _of_the_paper(
+            "P14Mouse",
+            Turn(20, flip=True),
+            small_steps=1600,
+            augmentation={"bend": 0.02, "brightness": (0.8, 1.1), "fill": "edge"},
             name="p14_mouse",
             summary="eight regions in sagittal sections of the P14 mouse brain",
             regions=MOUSE,
-            turn=Turn(20, flip=True),
-            variants=_variants(
-                "P14Mouse",
-                small_steps=1600,
-                turn=Turn(20, flip=True),
-                flip_online=True,
-                scale=(0.85, 1.15),
-                shift=0.05,
-                bend=0.02,
-                gamma=(0.65, 1.5),
-                brightness=(0.8, 1.1),
-                fill="edge",
-            ),
             weights=(),
             sources=("sebre_figures", "colour_code", "allen_ish"),
         ),
-        Experiment(
+        _of_the_paper(
+            "ExtendedMouse",
+            Turn(20, flip=True),
+            small_steps=2000,
+            augmentation={},
             name="extended_mouse",
             summary="eight regions in the mouse brain from P4 to adult",
             regions=MOUSE,
-            turn=Turn(20, flip=True),
-            variants=_variants(
-                "ExtendedMouse",
-                small_steps=2000,
-                turn=Turn(20, flip=True),
-                flip_online=True,
-                scale=(0.85, 1.15),
-                shift=0.05,
-                bend=0.01,
-                gamma=(0.65, 1.5),
-                brightness=(0.8, 1.25),
-            ),
             weights=("extended_mouse_mri", "extended_mouse_demba"),
             sources=("mouse_mri", "demba", "ccf", "colour_code", "allen_ish"),
         ),
-        Experiment(
+        _of_the_paper(
+            "Hippocampus",
+            Turn(20, flip=True),
+            small_steps=1600,
+            augmentation={"scale": (0.75, 1.3), "bend": 0.03},
             name="hippocampus",
             summary="CA1, CA2, CA3 and dentate gyrus in coronal sections",
             regions=HIPPOCAMPUS,
-            turn=Turn(20, flip=True),
-            variants=_variants(
-                "Hippocampus",
-                small_steps=1600,
-                turn=Turn(20, flip=True),
-                flip_online=True,
-                scale=(0.75, 1.3),
-                shift=0.05,
-                bend=0.03,
-                gamma=(0.65, 1.5),
-                brightness=(0.8, 1.25),
-            ),
             weights=("hippocampus",),
             sources=("ara_nissl", "colour_code"),
         ),
-        Experiment(
+        _of_the_paper(
+            "IBSR",
+            Turn(20, flip=False),
+            small_steps=2000,
+            augmentation={},
             name="ibsr",
             summary="caudate, putamen, pallidum and thalamus, left and right, in human MRI",
             regions=SUBCORTICAL,
-            turn=Turn(20, flip=False),
-            variants=_variants(
-                "IBSR",
-                small_steps=2000,
-                turn=Turn(20, flip=False),
-                flip_online=False,
-                scale=(0.85, 1.15),
-                shift=0.05,
-                bend=0.01,
-                gamma=(0.65, 1.5),
-                brightness=(0.8, 1.25),
-            ),
             weights=("ibsr",),
             sources=("malc2012", "ibsr"),
         ),
@@ -210,21 +195,12 @@ EXPERIMENTS = {
             name="slicemap",
             summary="six regions in sagittal mouse sections, in any orientation",
             regions=SLICEMAP,
-            turn=Turn(180, flip=True),
+            turn=ANY_TURN,
             variants={
                 "small": Variant(
                     settings.SlicemapConfig,
                     (Stage("all", 2400),),
-                    # Sections lie at any angle, mirrored or not; staining and exposure vary.
-                    lambda: RandomRotateFlip(
-                        max_angle=180,
-                        flip=True,
-                        scale=(0.85, 1.15),
-                        shift=0.05,
-                        bend=0.02,
-                        gamma=(0.65, 1.5),
-                        brightness=(0.8, 1.25),
-                    ),
+                    _online(ANY_TURN, bend=0.02),
                 )
             },
             weights=("slicemap",),

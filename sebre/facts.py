@@ -1,11 +1,12 @@
 """What a prepared data set says of itself, as far as scores need it."""
 
-import csv
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from sebre.tables import read_rows
 
 
 @dataclass(frozen=True)
@@ -63,17 +64,14 @@ def _pixel_mm(size: Any, path: Path) -> tuple[float, float] | None:
 
 
 def _subjects(path: Path) -> dict[str, str]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            rows, columns = list(reader), set(reader.fieldnames or ())
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(
-            f"{path}: cannot read this table ({error}); dataset.json says that the sections are "
-            "slices of volumes. Prepare the data set again."
-        ) from error
-    missing = {"section", "subset", "subject"} - columns
-    if missing or not columns & {"slice", "plate"}:
+    advice = (
+        "dataset.json says that the sections are slices of volumes. Prepare the data set again."
+    )
+    if not path.is_file():
+        raise ValueError(f"{path}: cannot read this table (no such file). {advice}")
+    columns, rows = read_rows(path, advice)
+    missing = {"section", "subset", "subject"} - set(columns)
+    if missing or not {"slice", "plate"} & set(columns):
         raise ValueError(
             f"{path}: has the columns {', '.join(sorted(columns)) or 'none'}; slices of volumes "
             "need section, subset, subject, and slice or plate. Prepare the data set again."

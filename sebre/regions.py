@@ -4,10 +4,11 @@ A region set is a table. The built-in ones are below; `read_regions` reads any o
 CSV file.
 """
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from sebre.tables import read_rows
 
 Color = tuple[int, int, int]
 
@@ -180,12 +181,7 @@ def read_regions(path: str | Path) -> RegionSet:
         ValueError: a column is missing, or a row does not fit.
     """
     path = Path(path)
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-            header = list(rows[0]) if rows else []
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: not a UTF-8 text file ({error}). Save it as CSV.") from error
+    header, rows = read_rows(path, "Save it as CSV.", "text file")
     column = {
         key: next((h for h in header if h and h.strip().lower() in names), None)
         for key, names in _COLUMNS.items()
@@ -193,7 +189,7 @@ def read_regions(path: str | Path) -> RegionSet:
     missing = [key for key in ("name", "r", "g", "b") if column[key] is None]
     if missing:
         raise ValueError(
-            f"{path}: column {', '.join(missing)} is missing; found {header or 'no rows'}. "
+            f"{path}: column {', '.join(missing)} is missing; found {header or 'no columns'}. "
             "The header must be: id,name,acronym,r,g,b (id and acronym may be left out)."
         )
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import imageio.v3
 import numpy as np
-import tifffile
+
+from mrcnn.pictures import read_picture
 
 IMAGE_TYPES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 
@@ -110,20 +110,16 @@ def read_array(path: Path) -> np.ndarray:
         ValueError: it cannot be read.
     """
     try:
-        # The file is opened here, so that it is closed when a decoder fails.
-        with path.open("rb") as file:
-            if path.suffix.lower() in (".tif", ".tiff"):
-                pixels = tifffile.imread(file)
-            else:
-                pixels = imageio.v3.imread(file, index=0)
-    # Decoders raise whatever a damaged file leads them to.
+        return read_picture(path)
     except Exception as error:
-        raise ValueError(
-            f"{path}: cannot read this picture ({type(error).__name__}: {error}). Replace the file."
-        ) from error
-    # A TIFF may store one plane after the other.
-    planes = pixels.ndim == 3 and pixels.shape[-1] > 4 and pixels.shape[0] in (3, 4)
-    return np.moveaxis(pixels, 0, -1) if planes else pixels
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: Exception) -> ValueError:
+    """What to raise where a decoder raised whatever a damaged picture led it to."""
+    return ValueError(
+        f"{path}: cannot read this picture ({type(error).__name__}: {error}). Replace the file."
+    )
 
 
 def read_values(path: Path) -> np.ndarray:

@@ -1,11 +1,13 @@
 """A web server for tests, on this machine only: it answers, errs and breaks off as told."""
 
+import os
 import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
+from unittest import mock
 
 
 @dataclass
@@ -33,12 +35,14 @@ class LocalServer:
 
     A list of replies is used up one by one, its last one stays. A function is given the path
     with the query. `requests` holds (path with the query, headers) of all that was asked.
+    While it runs, no proxy is asked.
     """
 
     def __init__(self) -> None:
         self.routes: dict[str, Route] = {}
         self.requests: list[tuple[str, dict[str, str]]] = []
         self._lock = threading.Lock()
+        self._no_proxy = mock.patch.dict(os.environ, no_proxy="*")
 
     def __enter__(self) -> "LocalServer":
         owner = self
@@ -58,6 +62,7 @@ class LocalServer:
             target=self._server.serve_forever, kwargs={"poll_interval": 0.01}
         )
         self._thread.start()
+        self._no_proxy.start()
         self.address = f"http://127.0.0.1:{self._server.server_address[1]}"
         return self
 
@@ -67,6 +72,7 @@ class LocalServer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._no_proxy.stop()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()

@@ -21,6 +21,13 @@ def box_mask(y1: int, x1: int, y2: int, x2: int) -> np.ndarray:
     return mask
 
 
+def square(side: int, start: int, stop: int, value: int = 255) -> np.ndarray:
+    """A square on the diagonal of a picture, uint8 [side, side]."""
+    mask = np.zeros((side, side), np.uint8)
+    mask[start:stop, start:stop] = value
+    return mask
+
+
 def stack(boxes: list[Box]) -> np.ndarray:
     return np.stack([box_mask(*b) for b in boxes], -1) if boxes else np.zeros((SIDE, SIDE, 0), bool)
 

@@ -1,6 +1,7 @@
 """Looking through prepared data sets, and through folders made for the released SeBRe code."""
 
 import csv
+import functools
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import section_cases
 from PIL import Image
+from raw_samples import write as save
 
 from sebre.check import Finding, check, render
 from sebre.prepare.layout import LayoutWriter
@@ -16,22 +19,12 @@ from sebre.regions import HIPPOCAMPUS, MOUSE, SLICEMAP, Region, RegionSet
 
 ROOT = Path(__file__).resolve().parents[1]
 SIDE = 40
+square = functools.partial(section_cases.square, SIDE)
 REGIONS = RegionSet(
     "three",
     (Region(1, "cortex", "C", (1, 0, 0)), Region(2, "basal_ganglia", "B", (2, 0, 0)))
     + (Region(3, "CA3", "A", (3, 0, 0)),),
 )
-
-
-def save(path: Path, array: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(array).save(path)
-
-
-def square(start: int, stop: int, value: int = 255) -> np.ndarray:
-    mask = np.zeros((SIDE, SIDE), np.uint8)
-    mask[start:stop, start:stop] = value
-    return mask
 
 
 @pytest.fixture

@@ -20,11 +20,6 @@ SHA = hashlib.sha256(BODY).hexdigest()
 LISTED = ("ara_nissl", "ccf", "demba", "malc2012", "mouse_mri")
 
 
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch):
-    monkeypatch.setenv("no_proxy", "*")
-
-
 @pytest.fixture
 def server() -> Iterator[LocalServer]:
     with LocalServer() as running:
@@ -213,7 +208,8 @@ def test_a_check_refuses_the_content(server, tmp_path, waits):
     assert waits == [1.0]
 
 
-def test_no_server(tmp_path, waits):
+def test_no_server(tmp_path, waits, monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -1,11 +1,13 @@
 """Reading prepared data sets, and folders made for the released SeBRe code."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
 import pytest
+import section_cases
 import tifffile
-from PIL import Image
+from raw_samples import write as save
 
 from sebre.dataset import (
     ExtendedMouseDataset,
@@ -17,17 +19,7 @@ from sebre.dataset import (
 from sebre.regions import HIPPOCAMPUS, MOUSE, SUBCORTICAL, Region, RegionSet
 
 SIDE = 12
-
-
-def save(path: Path, array: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(array).save(path)
-
-
-def square(start: int, stop: int, value: int = 255) -> np.ndarray:
-    mask = np.zeros((SIDE, SIDE), np.uint8)
-    mask[start:stop, start:stop] = value
-    return mask
+square = functools.partial(section_cases.square, SIDE)
 
 
 @pytest.fixture

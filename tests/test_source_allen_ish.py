@@ -35,11 +35,6 @@ from sebre.prepare.sources import allen_ish
 from sebre.regions import MOUSE
 
 
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch):
-    monkeypatch.setenv("no_proxy", "*")
-
-
 @pytest.fixture
 def server() -> Iterator[LocalServer]:
     with LocalServer() as running:

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from mrcnn.fetch import RETRIES, fetch, file_sha256, writing
 from mrcnn.files import replace_text
 from sebre.prepare.allen_api import ADDRESS, ADULT, DEVELOPING, AllenApi, Place
-from sebre.prepare.tables import read_table
+from sebre.tables import read_table
 
 # The paper's P14 set. Its extended set: Gad1, Slc32a1 (VGAT) and Nissl at P4, P14 and P56.
 GENES = ("Gad1", "Slc32a1")

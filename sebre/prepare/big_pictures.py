@@ -12,7 +12,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from sebre.section_files import is_lossy
+from sebre.section_files import is_lossy, unreadable
 
 MAX_PIXELS = 2**29  # 537 million; a decoded PNG of that size takes 2 GiB
 
@@ -39,7 +39,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         image = Image.open(path)
     # Decoders raise whatever a damaged file leads them to.
     except Exception as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     finally:
         Image.MAX_IMAGE_PIXELS = limit
     with image:
@@ -51,17 +51,11 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         yield image
 
 
-def _unreadable(path: Path, error: Exception) -> ValueError:
-    return ValueError(
-        f"{path}: cannot read this picture ({type(error).__name__}: {error}). Replace the file."
-    )
-
-
 def _load(path: Path, image: Image.Image) -> None:
     try:
         image.load()
     except Exception as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def _raw_modes(image: Image.Image) -> str:
@@ -141,7 +135,7 @@ def _tiff_page(path: Path) -> Iterator[tifffile.TiffPage | None]:
                 and page.samplesperpixel in (3, 4)
             )
         except Exception as error:
-            raise _unreadable(path, error) from error
+            raise unreadable(path, error) from error
         yield page if fits else None
 
 
@@ -162,7 +156,7 @@ def _tiff_bands(path: Path, page: tifffile.TiffPage) -> Iterator[np.ndarray]:
             if data is not None:  # None: the file stores nothing for an empty segment
                 band[:height, x : x + width] = data[0, :height, :width]
     except Exception as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     if band is not None:
         yield band
 

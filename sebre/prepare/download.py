@@ -4,7 +4,6 @@ Addresses, sizes and checksums are in the tables `sources/files/<source>.csv` (c
 file,url,sha256,bytes).
 """
 
-import csv
 import importlib
 import inspect
 import shutil
@@ -22,6 +21,7 @@ from mrcnn.fetch import (
     what_is_wrong,
     writing,
 )
+from sebre.tables import read_table
 
 __all__ = [
     "DownloadError",
@@ -78,11 +78,10 @@ def listed(name: str) -> tuple[ListedFile, ...]:
             f"{name}: there is no list of files to download: {reason} Put the files into the "
             f"raw folder by hand. Sources with a list: {known}."
         )
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [
-            ListedFile(r["file"], r["url"], r["sha256"], int(r["bytes"]))
-            for r in csv.DictReader(file)
-        ]
+    rows = [
+        ListedFile(r["file"], r["url"], r["sha256"], int(r["bytes"]))
+        for r in read_table(path, ("file", "url", "sha256", "bytes"))
+    ]
     for row in rows:
         place = PurePosixPath(row.file)
         if place.is_absolute() or ".." in place.parts:

@@ -19,8 +19,9 @@ def rotated_versions(
     flips: bool = False,
     background: int | Sequence[int] | None = None,
     enlarge: bool = False,
-) -> Iterator[tuple[int, bool, np.ndarray, dict[int, np.ndarray]]]:
-    """All versions of a section: turned by each of `ANGLES`, then those of its mirror image.
+    angles: Sequence[float] = ANGLES,
+) -> Iterator[tuple[float, bool, np.ndarray, dict[int, np.ndarray]]]:
+    """Versions of a section turned by each of some angles, then those of its mirror image.
 
     The image is interpolated linearly, masks take the nearest pixel. At angle 0 both are those
     given, or mirrored, unchanged. Mirroring changes left for right and leaves class ids: it is
@@ -34,6 +35,7 @@ def rotated_versions(
             channel; None takes the median of the pixels along the border of the image.
         enlarge: widen the canvas of each angle so that nothing is cut off; by default it
             keeps its size, [H, W].
+        angles: degrees; the paper's by default.
 
     Yields:
         (angle in degrees, positive turns counter-clockwise as seen; mirrored before turning;
@@ -48,7 +50,7 @@ def rotated_versions(
         if flipped:
             image = np.ascontiguousarray(image[:, ::-1])
             masks = {i: mask[:, ::-1] for i, mask in masks.items()}
-        for angle in ANGLES:
+        for angle in angles:
             if angle == 0:
                 turned, turned_masks = image, masks
             else:

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from sebre.prepare.allen_structures import ADULT_RULES, Tree, structure_classes
-from sebre.prepare.tables import read_table
 from sebre.regions import MOUSE
+from sebre.tables import read_table
 
 FILE = "structure_tree_safe_2017.csv"
 _COLUMNS = ("id", "acronym", "structure_id_path")

@@ -5,7 +5,6 @@ and atlas/. Each section takes the drawing of the nearest atlas image, moved ont
 affine map in atlas.csv.
 """
 
-import csv
 import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -26,8 +25,8 @@ from sebre.prepare.allen_download import (
 from sebre.prepare.allen_structures import Rules, read_tree, structure_classes
 from sebre.prepare.raw import RawSection, RawSet
 from sebre.prepare.svg_atlas import svg_labels
-from sebre.prepare.tables import read_table
 from sebre.regions import MOUSE, RegionSet, read_regions
+from sebre.tables import read_rows, read_table
 
 __all__ = ["download", "read_source"]
 
@@ -215,8 +214,7 @@ def _places(raw: Path) -> dict[str, dict[str, str]]:
 
 def _read_rules(path: Path) -> tuple[RegionSet, Rules]:
     region_set = read_regions(path)
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = [{(k or "").lower(): v for k, v in row.items()} for row in csv.DictReader(file)]
+    rows = [{(k or "").lower(): v for k, v in row.items()} for row in read_rows(path)[1]]
     lists = [(row.get("structures") or "").split() for row in rows]
     # Blank rows are no regions.
     kept = [acronyms for acronyms, row in zip(lists, rows, strict=True) if any(row.values())]

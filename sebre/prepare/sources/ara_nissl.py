@@ -21,8 +21,8 @@ from PIL import Image
 from sebre.prepare.placement import Placement, place
 from sebre.prepare.raw import RawSection, RawSet
 from sebre.prepare.svg_atlas import paint, read_drawing
-from sebre.prepare.tables import read_table
 from sebre.regions import HIPPOCAMPUS
+from sebre.tables import read_table
 
 MIN_MASK_PX = 20
 

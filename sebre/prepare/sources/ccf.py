@@ -72,30 +72,24 @@ def read_source(raw: Path, *, plane: str = "sagittal", structures: Path | None =
         split="test",
         min_px=MIN_MASK_PX,
         inside_image=True,
-        read=lambda path, _: _read_image(path),
-        read_labels=lambda path, _: _read_annotation(path),
+        read=lambda path, _: _read(path),
     )
 
 
-def _read_image(path: Path) -> Volume:
+def _read(path: Path) -> Volume:
+    """The image, or the labels at the centres of its voxels."""
+    labels = path.name == ANNOTATION
     try:
         with without_log(TIFFFILE):
-            data = tifffile.imread(path)
-    # The decoder raises whatever a damaged file leads it to.
+            data = nrrd.read(str(path))[0] if labels else tifffile.imread(path)
+    # Readers raise whatever a damaged file leads them to.
     except Exception as error:
         raise ValueError(f"{path}: cannot read this volume ({error}). Fetch it again.") from error
     if data.ndim != 3:
-        raise ValueError(f"{path}: an array of shape {data.shape}; wanted [AP, DV, ML].")
-    # Front to back, top to bottom, across.
-    return canonical(data, VOXEL_MM, "PIR")
-
-
-def _read_annotation(path: Path) -> Volume:
-    try:
-        data, _ = nrrd.read(str(path))
-    except Exception as error:
-        raise ValueError(f"{path}: cannot read this volume ({error}). Fetch it again.") from error
-    # Against its header, the indices run across, from back to front, and upward. Each voxel of
-    # the brain takes the label at its centre.
+        raise ValueError(f"{path}: an array of shape {data.shape}; wanted one volume of 3 axes.")
+    if not labels:
+        # Front to back, top to bottom, across.
+        return canonical(data, VOXEL_MM, "PIR")
+    # Against its header, the indices run across, from back to front, and upward.
     half = _STEP // 2
     return canonical(data[half::_STEP, half::_STEP, half::_STEP], VOXEL_MM, "RAS")

@@ -125,7 +125,6 @@ def read_source(
 def _read(
     pair: Pair, regions: RegionSet, factor: int, tolerance: int, exact: bool
 ) -> tuple[np.ndarray, dict[int, np.ndarray]]:
-    pair.check_sizes()
     if exact:
         labels = match_exactly(pair.drawing, regions, factor)
     else:

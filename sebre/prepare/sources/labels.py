@@ -9,7 +9,6 @@ Ids in regions.csv count 1, 2, 3 ... Where the label maps have other numbers, su
 atlas, they stand in a further column `value` (several with spaces between). 0 is background.
 """
 
-import csv
 import functools
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +27,7 @@ from sebre.prepare.sources.paired import (
     raw_files,
 )
 from sebre.regions import RegionSet, read_regions
+from sebre.tables import read_rows
 
 LABELS = "labels"
 REGIONS = "regions.csv"
@@ -115,11 +115,10 @@ def read_pixel_values(path: str | Path, regions: RegionSet) -> dict[int, int]:
     path = Path(path)
     if len(regions) > _MAX_REGIONS:
         raise ValueError(f"{path}: has {len(regions)} regions; at most {_MAX_REGIONS} can be used.")
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = [
-            {(key or "").strip().lower(): cell or "" for key, cell in row.items() if key}
-            for row in csv.DictReader(file)
-        ]
+    rows = [
+        {key.strip().lower(): cell or "" for key, cell in row.items() if key}
+        for row in read_rows(path)[1]
+    ]
     column = next((name for name in ("value", "id") if name in rows[0]), None)
     if column is None:
         raise ValueError(
@@ -149,7 +148,6 @@ def read_pixel_values(path: str | Path, regions: RegionSet) -> dict[int, int]:
 def _read(
     pair: Pair, values: Mapping[int, int], table: Path, factor: int
 ) -> tuple[np.ndarray, dict[int, np.ndarray]]:
-    pair.check_sizes()
     drawn = read_label_values(pair.drawing)
     found = np.flatnonzero(np.bincount(drawn.ravel()))
     class_ids = np.zeros(_MAX_VALUE + 1, np.uint8)

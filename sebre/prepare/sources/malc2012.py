@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from sebre.prepare.raw import RawSet
-from sebre.prepare.tables import read_table
 from sebre.prepare.volume_source import Scan, volume_set
 from sebre.regions import SUBCORTICAL
+from sebre.tables import read_table
 
 MIN_MASK_PX = 10  # the first and last voxels of a structure; 7 % of the masks
 

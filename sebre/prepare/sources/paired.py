@@ -1,6 +1,5 @@
 """Images beside drawings of the same number, and a table of facts: what users' folders hold."""
 
-import csv
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,6 +7,7 @@ from pathlib import Path
 
 from sebre.prepare.big_pictures import picture_size
 from sebre.section_files import numbered
+from sebre.tables import read_rows
 
 PLANES = ("sagittal", "coronal", "horizontal", "mixed")
 UNKNOWN_PLANE = "mixed"  # where neither an option nor sections.csv names it
@@ -204,13 +204,7 @@ def _with_facts(raw: Path, pairs: list[Pair]) -> list[Pair]:
 
 def _read_facts(path: Path) -> dict[tuple[str, int], dict[str, str]]:
     """Rows of sections.csv by (part, number)."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            rows = list(reader)
-            header = reader.fieldnames or []
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: not a UTF-8 CSV file ({error}). Save it as CSV.") from error
+    header, rows = read_rows(path, "Save it as CSV.", "CSV file")
     names = {h: h.strip().lower().replace(" ", "_") for h in header if h and h.strip()}
     names = {h: _SAME_AS.get(name, name) for h, name in names.items()}
     taken = list(names.values())

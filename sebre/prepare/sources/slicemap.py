@@ -4,7 +4,6 @@ The raw folder holds `features.npy` [N, 84, 84] and one `labels_<xx>.npy` [N, 84
 its `LICENSE`, and `rows.csv` if rows were selected (Barbier et al. 2018).
 """
 
-import csv
 import functools
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from sebre.prepare.raw import RawSection, RawSet
 from sebre.regions import SLICEMAP
+from sebre.tables import read_table
 
 MIN_MASK_PX = 20  # a region torn off is marked in the source by a blot of 1 to 7 px
 WHITE_PERCENTILE = 99.0
@@ -145,11 +145,11 @@ def _upstream_rows(raw: Path, count: int) -> list[int]:
     path = raw / "rows.csv"
     if not path.is_file():
         return list(range(count))
-    with path.open(newline="", encoding="utf-8") as file:
-        try:
-            rows = [int(row["upstream_row"]) for row in csv.DictReader(file)]
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path}: wanted the columns row,upstream_row ({error!r}).") from error
+    table = read_table(path, ("upstream_row",))
+    try:
+        rows = [int(row["upstream_row"]) for row in table]
+    except ValueError as error:
+        raise ValueError(f"{path}: upstream_row must be a number ({error}).") from error
     if len(rows) != count:
         raise ValueError(f"{path}: {len(rows)} rows for {count} sections in features.npy.")
     return rows

@@ -1,0 +1,57 @@
+"""CSV tables with a header."""
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def read_rows(
+    path: str | Path, advice: str = "", kind: str = "CSV table"
+) -> tuple[list[str], list[dict[str, str]]]:
+    """Header and rows of a CSV file, as they are.
+
+    Args:
+        path: the file, UTF-8, with or without a byte order mark.
+        advice: what to do about a file that is none.
+        kind: what to call it.
+
+    Returns:
+        Names of the columns, and cells by name. Cells that a row lacks are None; those it has
+        too many are a list under None.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: not a CSV file.
+    """
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            return list(reader.fieldnames or ()), list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: not a UTF-8 {kind} ({error}). {advice}".strip()) from error
+
+
+def read_table(path: str | Path, columns: Iterable[str], advice: str = "") -> list[dict[str, str]]:
+    """Rows of a CSV file that must be whole.
+
+    Args:
+        path: the file, UTF-8.
+        columns: that it must have.
+        advice: what to do about a table that does not fit.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: not a CSV file, a column is missing, or a row is cut short.
+    """
+    columns = list(columns)
+    header, rows = read_rows(path, advice)
+    missing = [column for column in columns if column not in header]
+    if missing:
+        raise ValueError(
+            f"{path}: column {', '.join(missing)} is missing. Wanted {', '.join(columns)}. "
+            f"{advice}".strip()
+        )
+    for line, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            raise ValueError(f"{path}, line {line}: the row is not whole. {advice}".strip())
+    return rows
