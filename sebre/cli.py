@@ -102,8 +102,41 @@ def _parser(experiment: str | None) -> argparse.ArgumentParser:
     sub = command("detect", _detect, "find regions in images")
     sub.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="images or folders")
     _add_weights(sub)
-    sub.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to write")
+    _add_out(sub)
+    sub = command("inspect", _inspect, "draw every stage of one section, from anchors to masks")
+    sub.add_argument("image", type=Path, metavar="IMAGE", help="a section")
+    _add_weights(sub)
+    _add_out(sub)
+    sub.add_argument(
+        "--masks", type=Path, metavar="DIR", help="regions drawn on it, as in a prepared data set"
+    )
+    _add_settings(sub)
     return parser
+
+
+def _add_out(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to write")
+
+
+def _add_dataset(sub) -> None:
+    sub.add_argument("--dataset", required=True, type=Path, metavar="DIR", help="prepared folder")
+
+
+def _add_inner_validation(sub, text: str) -> None:
+    sub.add_argument(
+        "--inner-validation", type=float, default=0.0, metavar="SHARE", help=text + " (default: 0)"
+    )
+
+
+def _add_settings(sub) -> None:
+    sub.add_argument(
+        "--set",
+        type=_setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="change a setting of the configuration, such as IMAGES_PER_GPU=2; may be repeated",
+    )
 
 
 def _add_weights(sub, default: str | None = None, text: str = "") -> None:
@@ -124,7 +157,7 @@ def _add_prepare(sub: argparse.ArgumentParser, experiment: str | None) -> None:
             "--source", choices=fitting, default=fitting[0], help="default: %(default)s"
         )
     sub.add_argument("--raw", required=True, type=Path, metavar="DIR", help="folder of raw data")
-    sub.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to write")
+    _add_out(sub)
     sub.add_argument(
         "--split",
         metavar="RULE",
@@ -145,14 +178,10 @@ def _add_prepare(sub: argparse.ArgumentParser, experiment: str | None) -> None:
 
 def _add_train(sub: argparse.ArgumentParser) -> None:
     data = sub.add_argument_group("data")
-    data.add_argument("--dataset", required=True, type=Path, metavar="DIR", help="prepared folder")
+    _add_dataset(data)
     data.add_argument("--logs", required=True, type=Path, metavar="DIR", help="folder of all runs")
-    data.add_argument(
-        "--inner-validation",
-        type=float,
-        default=0.0,
-        metavar="SHARE",
-        help="hold out this share of the training sections, for choosing settings (default: 0)",
+    _add_inner_validation(
+        data, "hold out this share of the training sections, for choosing settings"
     )
     how = sub.add_argument_group("training")
     _add_weights(how, "none", "start from: none, last, coco, imagenet, a name or a file")
@@ -171,28 +200,17 @@ def _add_train(sub: argparse.ArgumentParser) -> None:
         help="optimizer steps of each part of the schedule (default: the experiment's)",
     )
     how.add_argument("--seed", type=_count, default=0, help="default: %(default)s")
-    how.add_argument(
-        "--set",
-        type=_setting,
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="change a setting of the configuration, such as IMAGES_PER_GPU=2; may be repeated",
-    )
+    _add_settings(how)
     how.add_argument("--resume", action="store_true", help="go on with --weights last")
 
 
 def _add_evaluate(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--dataset", required=True, type=Path, metavar="DIR", help="prepared folder")
+    _add_dataset(sub)
     _add_weights(sub)
     sub.add_argument("--out", required=True, type=Path, metavar="FILE.json", help="file to write")
     sub.add_argument("--subset", default="val", help="part of the data set (default: %(default)s)")
-    sub.add_argument(
-        "--inner-validation",
-        type=float,
-        default=0.0,
-        metavar="SHARE",
-        help="score what `train` with this share and seed held out of the training part",
+    _add_inner_validation(
+        sub, "score what `train` with this share and seed held out of the training part"
     )
     sub.add_argument("--seed", type=_count, default=0, help="of the inner split (default: 0)")
     sub.add_argument(
@@ -342,3 +360,27 @@ def _detect(args: argparse.Namespace) -> int:
     for message in failed:
         print(f"sebre detect: {message}", file=sys.stderr)
     return SOME_FAILED if failed else DONE
+
+
+def _inspect(args: argparse.Namespace) -> int:
+    from sebre.dataset import SectionDataset
+    from sebre.predict import load_segmenter, read_image
+    from sebre.stages import save_panels
+    from sebre.walk import walk_section
+
+    experiment = EXPERIMENTS[args.experiment]
+    image, masks, class_ids = read_image(args.image), None, None
+    if args.masks is not None:
+        sections = SectionDataset(experiment.regions)
+        sections.add_section(args.image.name, args.image, args.masks)
+        sections.prepare()
+        masks, class_ids = sections.load_mask(0)
+    segmenter = load_segmenter(_weights(args), experiment, **dict(args.set))
+    walk = walk_section(segmenter, image, masks, class_ids, args.image.name)
+    paths = save_panels(walk, args.out, args.image.stem)
+    for name, count in walk.facts().items():
+        say(f"{name.replace('_', ' '):14} {count:6d}")
+    if not walk.drawn:
+        say("No --masks: the targets of panel a are those of the regions found.")
+    say(f"Panels a to i: {paths[-2]}, and one file each beside it. Every stage: {paths[-1]}")
+    return DONE

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -74,15 +75,28 @@ class SectionDataset(Dataset):
                     f"{images[number]}: no folder in {masks_dir} ends in _{number}. Add it; "
                     "leave it empty if the section shows no region."
                 )
-            self.add_image(
-                SOURCE,
+            self.add_section(
                 f"{subset}/{number}",
                 images[number],
+                folders[number],
                 number=number,
                 subset=subset,
-                masks=self._mask_files(folders[number]),
             )
         return self
+
+    def add_section(self, name: str, image: Path, masks: Path, **facts: Any) -> None:
+        """Add one section.
+
+        Args:
+            name: what `image_reference` says.
+            image: file.
+            masks: folder of its masks, whose names end in their class ids.
+            **facts: further entries of `image_info`.
+
+        Raises:
+            ValueError: the folder has a file without a number, or of no region.
+        """
+        self.add_image(SOURCE, name, image, masks=self._mask_files(masks), **facts)
 
     def _mask_files(self, folder: Path) -> dict[int, Path]:
         files = numbered(folder, "file")
