@@ -166,7 +166,7 @@ EXPERIMENTS = {
             name="extended_mouse",
             summary="eight regions in the mouse brain from P4 to adult",
             regions=MOUSE,
-            weights=("extended_mouse_mri", "extended_mouse_demba"),
+            weights=("extended_mouse_mri", "extended_mouse_demba", "extended_mouse_384"),
             sources=("mouse_mri", "demba", "ccf", "colour_code", "allen_ish"),
         ),
         _of_the_paper(
@@ -203,7 +203,7 @@ EXPERIMENTS = {
                     _online(ANY_TURN, bend=0.02),
                 )
             },
-            weights=("slicemap",),
+            weights=("slicemap", "slicemap_384"),
             sources=("slicemap",),
         ),
     )

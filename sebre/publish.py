@@ -1,7 +1,7 @@
 """Ship a trained network: `python -m sebre.publish --weights FILE --experiment NAME --dataset DIR`.
 
-Writes `weights/<name>.h5` (float16), its settings, its model card and its manifest entry, with
-scores on the test part that were taken from the shipped file itself.
+Writes `weights/<name>.h5` (float16), its settings, the losses of its run, its model card and its
+manifest entry, with scores on the test part that were taken from the shipped file itself.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from mrcnn.files import replace_text
 from sebre.cli import DONE, USER_ERROR, say
 from sebre.experiments import EXPERIMENTS
 
@@ -68,11 +69,11 @@ def publish(
     results: Path,
     note: str = "",
 ) -> dict[str, Any]:
-    """Write the four files of a network that ships.
+    """Write the files of a network that ships.
 
     Args:
         name: in the manifest.
-        weights: trained weights, with `config.json` beside them.
+        weights: trained weights, with `config.json` and `log.csv` beside them.
         experiment_name: in the table of experiments.
         dataset: prepared data set, for the scores.
         command: that trained it.
@@ -97,6 +98,8 @@ def publish(
     trained.model.save_weights(folder / f"{name}.h5", dtype="float16")
     config_file = f"{name}.config.json"
     trained.model.config.save(folder / config_file)
+    losses = Path(weights).with_name("log.csv").read_text(encoding="utf-8")
+    replace_text(folder / f"{name}.log.csv", losses)
     facts = {
         "file": f"{name}.h5",
         "url": "",
