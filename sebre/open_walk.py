@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from mrcnn.config import Config
 from sebre.dataset import SectionDataset
 from sebre.experiments import EXPERIMENTS, Experiment
 from sebre.facts import read_facts
@@ -10,6 +11,8 @@ from sebre.predict import Segmenter, load_segmenter
 from sebre.regions import Region, RegionSet
 from sebre.section_files import part_folder
 from sebre.walk import PAPER_NUMBERS, Walk, walk_section
+
+_LOOKED_AT = 30  # sections of which the best to show is taken
 
 DATASETS = Path(__file__).resolve().parents[1] / "datasets"
 
@@ -67,6 +70,9 @@ def open_walk(
         f"Section {name} of {root.name}; network {segmenter.weights.name or weights}, which looks "
         f"for {', '.join(chosen.regions.names)}."
     )
+    trained, shown = _sides(segmenter)
+    if trained != shown:
+        note += f" It was trained at {trained} px; at {shown} px it is a little less exact."
     masks, class_ids = sections.load_mask(image_id)
     return walk_section(
         segmenter, sections.load_image(image_id), masks, class_ids, name, note, features
@@ -91,6 +97,13 @@ def _network(
             "`sebre train`, and give its weights."
         )
     return chosen, load_segmenter(_AT_PAPER_SIZE[chosen.name][1], chosen, **PAPER_NUMBERS)
+
+
+def _sides(segmenter: Segmenter) -> tuple[int, int]:
+    """Size of the pictures that a network was trained on, and of those that it gets here."""
+    shown = segmenter.model.config.IMAGE_MAX_DIM
+    config = segmenter.weights.config
+    return (Config.load(config).IMAGE_MAX_DIM if config else shown), shown
 
 
 def _drawn_regions(root: Path) -> RegionSet | None:
@@ -123,7 +136,13 @@ def _load(root: Path, experiment: Experiment, section: str | None) -> SectionDat
 
 
 def _richest(sections: SectionDataset) -> int:
-    """The middle one of the sections with most regions; at the ends of a brain they are small."""
+    """Of the sections with most regions, the one whose smallest region is largest."""
     counts = [len(info["masks"]) for info in sections.image_info]
     rich = [i for i, count in enumerate(counts) if count == max(counts)]
-    return rich[len(rich) // 2]
+    rich = rich[:: max(1, len(rich) // _LOOKED_AT)]
+
+    def smallest(image_id: int) -> int:
+        masks, _ = sections.load_mask(image_id)
+        return int(min(masks.sum(axis=(0, 1)), default=0))
+
+    return max(rich, key=smallest)
