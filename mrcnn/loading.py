@@ -12,8 +12,14 @@ from mrcnn.anchors import config_anchors
 from mrcnn.augment import as_generator, augment_image_and_masks, flip_left_right
 from mrcnn.cache import Sample
 from mrcnn.config import Config
-from mrcnn.molding import compose_image_meta, extract_bboxes, minimize_mask, mold_image
-from mrcnn.resizing import resize_image, resize_mask
+from mrcnn.molding import (
+    compose_image_meta,
+    extract_bboxes,
+    fit_image,
+    minimize_mask,
+    mold_image,
+)
+from mrcnn.resizing import resize_mask
 from mrcnn.rpn_targets import build_rpn_targets
 from mrcnn.utils import Dataset
 
@@ -88,13 +94,7 @@ def load_sample(dataset: Dataset, config: Config, image_id: int) -> Sample:
         ) from error
     # "pad64" follows the same rule of scaling as "crop".
     crop = config.IMAGE_RESIZE_MODE == "crop"
-    resized, window, scale, padding, _ = resize_image(
-        image,
-        min_dim=config.IMAGE_MIN_DIM,
-        max_dim=config.IMAGE_MAX_DIM,
-        min_scale=config.IMAGE_MIN_SCALE,
-        mode="pad64" if crop else config.IMAGE_RESIZE_MODE,
-    )
+    resized, window, scale, padding, _ = fit_image(image, config, "pad64" if crop else None)
     masks = resize_mask(masks.astype(bool, copy=False), scale, padding)
     if crop:
         y1, x1, y2, x2 = window

@@ -143,6 +143,17 @@ def unmold_image(normalized_images: np.ndarray, config: Config) -> np.ndarray:
     return (normalized_images + config.MEAN_PIXEL).astype(np.uint8)
 
 
+def fit_image(image: np.ndarray, config: Config, mode: str | None = None) -> tuple:
+    """`resize_image` by the IMAGE_* settings; `mode` in place of IMAGE_RESIZE_MODE."""
+    return resize_image(
+        image,
+        min_dim=config.IMAGE_MIN_DIM,
+        max_dim=config.IMAGE_MAX_DIM,
+        min_scale=config.IMAGE_MIN_SCALE,
+        mode=config.IMAGE_RESIZE_MODE if mode is None else mode,
+    )
+
+
 def mold_inputs(
     images: Sequence[np.ndarray], config: Config
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -172,13 +183,7 @@ def mold_inputs(
                 f"Image {index} has shape {image.shape}; it must be [height, width, "
                 f"{config.IMAGE_CHANNEL_COUNT}] (IMAGE_CHANNEL_COUNT)."
             )
-        resized, window, scale, _, _ = resize_image(
-            image,
-            min_dim=config.IMAGE_MIN_DIM,
-            max_dim=config.IMAGE_MAX_DIM,
-            min_scale=config.IMAGE_MIN_SCALE,
-            mode=config.IMAGE_RESIZE_MODE,
-        )
+        resized, window, scale, _, _ = fit_image(image, config)
         no_classes = np.zeros(config.NUM_CLASSES, np.int32)
         molded.append(mold_image(resized, config).astype(np.float32))
         metas.append(compose_image_meta(0, image.shape, resized.shape, window, scale, no_classes))

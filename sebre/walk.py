@@ -11,8 +11,8 @@ import numpy as np
 
 from mrcnn.boxes import pairwise_iou
 from mrcnn.model import build_rpn_targets
-from mrcnn.molding import unmold_detections, unmold_image
-from mrcnn.resizing import resize_image, resize_mask
+from mrcnn.molding import fit_image, unmold_detections, unmold_image
+from mrcnn.resizing import resize_mask
 from mrcnn.stages import Stages
 from mrcnn.utils import extract_bboxes
 from sebre.config import SeBReConfig
@@ -170,13 +170,7 @@ def walk_section(
         masks, class_ids = result["masks"][..., rows], result["class_ids"][rows]
 
     config = segmenter.model.config
-    _, _, scale, padding, crop = resize_image(
-        image,
-        min_dim=config.IMAGE_MIN_DIM,
-        max_dim=config.IMAGE_MAX_DIM,
-        min_scale=config.IMAGE_MIN_SCALE,
-        mode=config.IMAGE_RESIZE_MODE,
-    )
+    _, _, scale, padding, crop = fit_image(image, config)
     gt_masks = resize_mask(masks, scale, padding, crop)
     kept = gt_masks.any(axis=(0, 1))
     masks, class_ids, gt_masks = masks[..., kept], class_ids[kept], gt_masks[..., kept]
