@@ -1,0 +1,87 @@
+"""Drawn regions as painted overlays, to correct them in a drawing program.
+
+What is written is what the source "colour-code" reads (`sebre.prepare.sources.colour_code`):
+after the correction, `sebre prepare colour-code` makes a prepared data set of it again.
+"""
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mrcnn.files import replace_text
+from sebre.dataset import SectionDataset
+from sebre.pictures import label_map, save_png
+from sebre.prepare.sources.colour_code import OVERLAYS, REGIONS
+from sebre.prepare.sources.paired import IMAGES
+from sebre.regions import RegionSet
+
+_FINER = 2  # edges are smooth: drawn so much larger, then averaged
+_WHITE = 255
+
+
+def paint_overlays(
+    dataset: SectionDataset, regions: RegionSet, raw: str | Path, scale: int = 1
+) -> None:
+    """Write every section as a picture and a painted overlay of the same number.
+
+        <raw>/images/section_<k>.png    <raw>/overlays/section_<k>.png    <raw>/regions.csv
+
+    Where masks overlap, the smaller one is seen, as in `sebre.pictures.label_map`. The ground is
+    white, and pixels on an edge have mixed colours, as in the export of a drawing program.
+
+    Args:
+        dataset: prepared; k is the place of a section in it, from 0.
+        regions: what is painted, and in which colours; found in the data set by name.
+        raw: folder to write, made if it does not exist.
+        scale: whole number by which pictures are enlarged.
+
+    Raises:
+        ValueError: the data set has no region of such a name, or the scale is below 1.
+    """
+    if scale < 1:
+        raise ValueError(f"scale is {scale}; it must be a whole number from 1.")
+    names = dataset.regions.names
+    if unknown := [name for name in regions.names if name not in names]:
+        raise ValueError(
+            f"The data set has no region {unknown[0]!r}; it has {', '.join(names)}. Use its names."
+        )
+    # Where each region is in the data set, from its class id there.
+    renumbered = {names.index(region.name) + 1: region.id for region in regions}
+    palette = np.full((len(regions) + 1, 3), _WHITE, np.uint8)
+    palette[1:] = [region.color for region in regions]
+    raw = Path(raw)
+    for folder in (raw / IMAGES, raw / OVERLAYS):
+        folder.mkdir(parents=True, exist_ok=True)
+    for image_id in dataset.image_ids:
+        image = dataset.load_image(image_id)
+        masks, class_ids = dataset.load_mask(image_id)
+        wanted = [i for i, class_id in enumerate(class_ids) if int(class_id) in renumbered]
+        size = (image.shape[1] * scale, image.shape[0] * scale)
+        name = f"section_{image_id}.png"
+        picture = Image.fromarray(image).resize(size, Image.Resampling.BICUBIC)
+        save_png(np.asarray(picture), raw / IMAGES / name)
+
+        large = [_enlarged(masks[..., i], size) for i in wanted]
+        labels = label_map(
+            np.array([renumbered[int(class_ids[i])] for i in wanted], int),
+            np.zeros(len(wanted)),
+            np.stack(large, axis=-1) if large else np.zeros((0, 0, 0), bool),
+            (size[1] * _FINER, size[0] * _FINER),
+        )
+        painted = Image.fromarray(palette[labels]).resize(size, Image.Resampling.BOX)
+        save_png(np.asarray(painted), raw / OVERLAYS / name)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("name", "r", "g", "b"))
+    writer.writerows((region.name, *region.color) for region in regions)
+    replace_text(raw / REGIONS, text.getvalue())
+
+
+def _enlarged(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A mask with smooth edges, `_FINER` times as large as a picture of (width, height)."""
+    finer = tuple(side * _FINER for side in size)
+    soft = Image.fromarray(mask.astype(np.float32)).resize(finer, Image.Resampling.BICUBIC)
+    return np.asarray(soft) > 0.5
