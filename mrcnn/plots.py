@@ -1,5 +1,6 @@
 """Plots and tables of `mrcnn.visualize`: precision and recall, overlaps, weights."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -7,6 +8,11 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mrcnn.drawing import show
+
+_HISTOGRAM_IN = (2.25, 1.3)  # width and height of one
 
 
 def plot_precision_recall(AP: float, precisions: np.ndarray, recalls: np.ndarray) -> Axes:
@@ -100,10 +106,7 @@ def display_table(table: Iterable[Iterable[Any]]) -> str:
 
 
 def display_weight_stats(model: Any) -> str:
-    """Show name, shape, minimum, maximum and deviation of every weight of a model.
-
-    Marks weights that are all equal ("dead?"; biases of convolutions may be) and those
-    beyond 1000 ("Overflow?").
+    """Show `weight_stats` of all layers of a model as a table in a notebook.
 
     Args:
         model: a `MaskRCNN`.
@@ -113,8 +116,27 @@ def display_weight_stats(model: Any) -> str:
 
     Source: Matterport `visualize.display_weight_stats`.
     """
+    return display_table(weight_stats(model))
+
+
+def weight_stats(model: Any, layers: str = ".*") -> list[list[str]]:
+    """Name, shape, minimum, maximum and deviation of the weights of a model.
+
+    Marks weights that are all equal ("dead?"; biases of convolutions may be) and those
+    beyond 1000 ("Overflow?"), in HTML behind the name.
+
+    Args:
+        model: a `MaskRCNN`.
+        layers: regular expression that the whole name of a layer matches.
+
+    Returns:
+        A row of headings, then one of each weight; for `display_table`.
+
+    Raises:
+        ValueError: no layer matches, or it is no regular expression.
+    """
     table = [["WEIGHT NAME", "SHAPE", "MIN", "MAX", "STD"]]
-    for layer in model.get_trainable_layers():
+    for layer in _matching(model, layers):
         for weight in layer.weights:
             values = np.asarray(weight)
             low, high = values.min(), values.max()
@@ -126,4 +148,57 @@ def display_weight_stats(model: Any) -> str:
                 alert += "<span style='color:red'>*** Overflow?</span>"
             numbers = [f"{number:+9.4f}" for number in (low, high, values.std())]
             table.append([weight.path + alert, str(tuple(weight.shape)), *numbers])
-    return display_table(table)
+    return table
+
+
+def plot_weight_histograms(model: Any, layers: str = ".*", bins: int = 50) -> Figure:
+    """Draw a histogram of each weight: a row for each layer, a column for each of its weights.
+
+    Args:
+        model: a `MaskRCNN`.
+        layers: regular expression that the whole name of a layer matches.
+        bins: of a histogram.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: no layer matches, or it is no regular expression.
+
+    Source: Matterport's notebook `inspect_weights`.
+    """
+    chosen = _matching(model, layers)
+    columns = max(len(layer.weights) for layer in chosen)
+    size = (_HISTOGRAM_IN[0] * columns, _HISTOGRAM_IN[1] * len(chosen))
+    figure, axes = plt.subplots(len(chosen), columns, figsize=size, squeeze=False)
+    for row, layer in zip(axes, chosen, strict=True):
+        for ax in row[len(layer.weights) :]:
+            ax.set_axis_off()
+        for ax, weight in zip(row, layer.weights, strict=False):
+            values = np.asarray(weight).ravel()
+            ax.hist(values, bins=bins)
+            ax.set_title(f"{layer.name}  {weight.name}, {values.size:,}", fontsize=8)
+            ax.set_yticks([])
+            ax.locator_params(axis="x", nbins=4)
+            ax.tick_params(labelsize=7)
+            ax.spines[["left", "top", "right"]].set_visible(False)
+    figure.tight_layout()
+    show(created=True)
+    return figure
+
+
+def _matching(model: Any, layers: str) -> list[keras.Layer]:
+    """The layers with weights whose whole names match a regular expression."""
+    found = model.get_trainable_layers()
+    try:
+        pattern = re.compile(layers)
+    except re.error as error:
+        raise ValueError(f"layers={layers!r} is no regular expression: {error}.") from error
+    chosen = [layer for layer in found if pattern.fullmatch(layer.name)]
+    if not chosen:
+        names = ", ".join(layer.name for layer in found[:8])
+        raise ValueError(
+            f"layers={layers!r} matches no layer with weights; their names are {names}, ... Give "
+            "a regular expression that matches whole names, such as 'rpn_.*'."
+        )
+    return chosen

@@ -31,6 +31,8 @@ from mrcnn.plots import (
     display_weight_stats,
     plot_overlaps,
     plot_precision_recall,
+    plot_weight_histograms,
+    weight_stats,
 )
 
 __all__ = [
@@ -46,7 +48,9 @@ __all__ = [
     "draw_rois",
     "plot_overlaps",
     "plot_precision_recall",
+    "plot_weight_histograms",
     "random_colors",
+    "weight_stats",
 ]
 
 
