@@ -1,5 +1,6 @@
 """A section of a prepared data set, with a network that knows its regions, ready to be shown."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def open_walk(
     Args:
         experiment: its name.
         dataset: prepared folder; None takes the experiment's stand-in in `datasets/`, and where
-            that is not there the embedded sections.
+            that is not there, or SEBRE_EMBEDDED_ONLY is set, the embedded sections.
         weights: name or path; None takes the shipped network that knows the data set's regions.
         section: such as "val/3"; None takes one of the test part with most regions.
         features: keep the feature maps too.
@@ -57,7 +58,9 @@ def open_walk(
     note = ""
     if dataset is None:
         wanted = _AT_PAPER_SIZE.get(experiment, _EMBEDDED)[0]
-        if not (DATASETS / wanted).is_dir():
+        if os.environ.get("SEBRE_EMBEDDED_ONLY"):
+            wanted = _EMBEDDED[0]
+        elif not (DATASETS / wanted).is_dir():
             note = f"datasets/{wanted} is not here (`sebre prepare` makes it). "
             wanted = _EMBEDDED[0]
         dataset = DATASETS / wanted

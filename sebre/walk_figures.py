@@ -87,13 +87,12 @@ def training_log(weights: WeightsFile) -> Path | None:
     return None
 
 
-def show_losses(walk: Walk) -> None:
-    """Draw the five losses of the run that made the network, epoch by epoch.
+def show_losses(weights: WeightsFile) -> None:
+    """Draw the five losses of the run that made the weights of a network, epoch by epoch.
 
     Raises:
         FileNotFoundError: the run's log does not lie beside the weights.
     """
-    weights = walk.segmenter.weights
     log = training_log(weights)
     if log is None:
         raise FileNotFoundError(

@@ -133,6 +133,10 @@ def test_without_a_data_set_the_stand_in_or_the_embedded_sections(monkeypatch, t
         with pytest.raises(LookupError):
             open_walk.open_walk(experiment)
     assert taken == [("hippocampus", "ara_nissl"), ("ibsr", "slicemap"), ("p14_mouse", "slicemap")]
+    monkeypatch.setenv("SEBRE_EMBEDDED_ONLY", "1")
+    with pytest.raises(LookupError):
+        open_walk.open_walk("hippocampus")
+    assert taken[-1] == ("hippocampus", "slicemap")
 
 
 def test_the_note_says_what_is_missing_and_what_stands_in(monkeypatch, tmp_path, walk):
@@ -344,7 +348,7 @@ def test_feature_maps_must_have_been_kept(walk):
 
 
 def test_losses_are_those_of_the_log(walk):
-    walk_figures.show_losses(walk)
+    walk_figures.show_losses(walk.segmenter.weights)
     whole, parts = plt.gcf().axes
     table = np.loadtxt(ROOT / "weights/slicemap_384.log.csv", delimiter=",", skiprows=1)
     np.testing.assert_allclose(whole.lines[0].get_ydata(), table[:, 1])
@@ -353,6 +357,14 @@ def test_losses_are_those_of_the_log(walk):
     assert len(drawn) == 5
     for name, label in (("rpn_class_loss", "RPN class"), ("mrcnn_mask_loss", "head mask")):
         np.testing.assert_allclose(drawn[label], table[:, columns.index(name)])
+
+
+def test_losses_that_are_lost(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"log\.csv: the log of the run is not there"):
+        walk_figures.show_losses(WeightsFile(tmp_path / "mine.h5", ""))
+    (tmp_path / "log.csv").write_text("epoch,loss\n1,2.0\n")
+    with pytest.raises(ValueError, match=r"log\.csv: column rpn_class_loss, .* is missing"):
+        walk_figures.show_losses(WeightsFile(tmp_path / "mine.h5", ""))
 
 
 def test_a_log_lies_beside_its_weights(tmp_path):
