@@ -1,6 +1,7 @@
-# make demo   segment the test sections with the shipped model
-# make test   style checks and the whole test suite
-# Both build what they need in .venv first; that needs Python 3.11 or newer and a network.
+# make demo        segment the test sections with the shipped model
+# make test        style checks and the whole test suite
+# make notebooks   run the notebooks again, with their figures
+# Each builds what it needs in .venv first; that needs Python 3.11 or newer and a network.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format venv clean
+.PHONY: help demo test notebooks lint format venv clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -24,6 +25,9 @@ demo: $(VENV)/.installed
 test: lint
 	OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
 	    $(BIN)/python -W error -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+notebooks: $(VENV)/.installed-dev
+	$(BIN)/python -W error notebooks/build.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

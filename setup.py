@@ -30,7 +30,7 @@ setup(
         "opencv-python-headless>=4.10",
     ],
     extras_require={
-        "notebooks": ["jupytext>=1.16", "nbclient>=0.10", "ipykernel>=6.29"],
+        "notebooks": ["jupytext>=1.16", "nbclient>=0.10.2", "nbformat>=5.10", "ipykernel>=6.29"],
         "registration": ["itk-elastix>=0.23"],
         "jax": ["jax>=0.6"],
         "torch": ["torch>=2.6"],

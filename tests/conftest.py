@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, so that no worker is left alone with them at the end."""
-    items.sort(key=lambda item: not item.path.name.startswith("test_scripts"))
+    first = ("test_scripts", "test_notebooks_")
+    items.sort(key=lambda item: not item.path.name.startswith(first))
 
 
 def _shared_folder(variable: str, default: str) -> Path:

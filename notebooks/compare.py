@@ -1,0 +1,201 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Published numbers beside ours
+#
+# Which scores the paper reports, which scores the shipped networks have, and how far the two can
+# be compared. Three kinds of numbers never share a column or a panel: those **published**; **ours
+# on the paper's own data**; and **ours on stand-in data**, public data with the same regions,
+# which are named.
+#
+# **Data**: `results/*.json`, written by `sebre evaluate`, and the paper's numbers, which are part
+# of the package (`sebre/published_scores.csv`). No network runs here.
+#
+# **For your own**: give the folder that your `sebre evaluate ... --out FOLDER/NAME.json` wrote
+# to, in place of `"../results"`. A new file shows up in every table and figure of its experiment.
+
+# %%
+from sebre.published import find_scores, read_published
+from sebre.report import dice_table, map_table, provenance_table, scores_table, table1
+from sebre.report_figures import (
+    ap_figure,
+    dice_figure,
+    reliability_figure,
+    spread_figure,
+    turned_figure,
+)
+from sebre.results import read_results
+
+# %% [markdown]
+# A file that is missing or damaged is named here, with the command that makes it again. The rest
+# goes on without it.
+
+# %%
+results, problems = read_results("../results")
+published = read_published()
+print(f"{len(results)} results, {len(problems)} problems", *problems, sep="\n")
+
+# %% [markdown]
+# ## Where our numbers come from
+#
+# Each row is one file: the data set, how it was divided, what leaks between its parts, and the
+# command. `val` is the part that took no part in training. "Leaks" is what a prepared data set
+# says of itself: a test section from a brain that training has seen is easier than one from a new
+# brain.
+
+# %%
+provenance_table(results)
+
+# %% [markdown]
+# ## Mean average precision
+#
+# The number that the paper gives for each experiment (Results). What it means is not written
+# there; the released code takes, for each section, all regions together at a mask IoU of 0.5, and
+# then the mean over sections. Ours is computed the same way.
+
+# %%
+for score in find_scores(published, metric="mAP"):
+    print(f"{score.value}  {score.experiment}")
+
+# %%
+map_table(results, published)
+
+# %% [markdown]
+# A published score and ours in one row **cannot be ranked**:
+#
+# * Other data. The authors' sections and their labels are not public, and IBSR needs
+#   registration. Stand-in data have the same regions, or most of them, but another stain or
+#   modality, another resolution, and labels drawn by others or by a program.
+# * Other splits. The paper's test sections come from brains that training has seen too: by
+#   section for P14, hippocampus and IBSR. That is easier than a new brain.
+# * Other networks. The paper trains ResNet-101 from COCO weights on 384 px. The shipped networks
+#   are smaller, most of them with smaller input; their cards (`weights/`) say how large.
+# * Another cut-off. The paper keeps regions with a score of 0.9 or more, at most 8. The small
+#   networks keep one detection a region from 0.3 on: more regions are found, and more wrong ones
+#   count.
+# * Few sections. Where there are 7 or 12 test sections, one region more or less moves the mAP by
+#   0.04 or 0.01.
+#
+# What can be compared: rows of ours on the same data set, and the two columns of ours within a
+# row.
+
+# %% [markdown]
+# Stricter measures of the same detections. AP50 pools each region over the whole test part, where
+# the mAP above is taken section by section; COCO AP asks for an IoU of up to 0.95 as well, and is
+# lower. The paper has neither.
+
+# %%
+scores_table(results)
+
+# %% [markdown]
+# ## As they lie, and turned
+#
+# The paper trains and tests on rotated sections (20 versions, up to 20 degrees). Ours are scored
+# as they lie, and again at random orientations. The closer the two marks, the less it matters how
+# a section lies. Where there is one mark only, the result has no turned sections (`--draws 0`).
+
+# %%
+turned_figure(results)
+
+# %% [markdown]
+# ## Table 1
+#
+# Eight structures of the human brain (IBSR), columns of the paper on the left, ours on the right.
+# The paper does not say whether its distances are in pixels or mm; our columns name their unit.
+# The columns of F-CNN, QuickNAT and BrainSegNet are what those papers report, with other test
+# data, and for volumes, so that our Dice by volume is nearer to them than our Dice by section.
+
+# %%
+table1(results, published)
+
+# %% [markdown]
+# ## Dice by region
+#
+# Dice is the overlap with the drawn region, 1 for a perfect one. A region that was missed counts
+# as 0, and a region that no section of a data set shows has no bar and no number. `n` is how many
+# test sections show the region. Human MRI is the one experiment with published values for each
+# region.
+
+# %%
+dice_table(results, published, "ibsr")
+
+# %%
+dice_figure(results, published, "ibsr")
+
+# %% [markdown]
+# The mouse brain from P4 to adult: one panel for each stand-in.
+
+# %%
+dice_table(results, published, "extended_mouse")
+
+# %%
+dice_figure(results, published, "extended_mouse")
+
+# %% [markdown]
+# The fields of the hippocampus, and the six regions of the embedded data set `slicemap`, which is
+# no experiment of the paper.
+
+# %%
+dice_figure(results, published, "hippocampus")
+
+# %%
+dice_figure(results, published, "slicemap")
+
+# %% [markdown]
+# ## Average precision by region
+#
+# Over the whole test part, at a mask IoU of 0.5. A region whose IoU lies just under 0.5 on many
+# sections has a fair Dice and a low AP.
+
+# %%
+ap_figure(results, "extended_mouse")
+
+# %%
+ap_figure(results, "ibsr")
+
+# %%
+ap_figure(results, "hippocampus")
+
+# %% [markdown]
+# ## What the means hide
+#
+# The Dice of each region on each section. Dots at 0 are sections on which the region was missed,
+# or found elsewhere. A box spans the quartiles, its line is the median, whiskers reach the 5th
+# and the 95th percentile. The paper shows no such distribution.
+
+# %%
+spread_figure(results, "extended_mouse")
+
+# %%
+spread_figure(results, "ibsr")
+
+# %%
+spread_figure(results, "slicemap")
+
+# %% [markdown]
+# ## Can the score be trusted?
+#
+# Each dot is a region that was found: its score, and its IoU with the drawn one. A line that
+# rises says that a cut-off on the score removes the worse regions. The axis is stretched towards
+# 1, where most scores lie. Regions that were found but are not drawn are not in this figure;
+# `extra_per_region` of a result counts them.
+
+# %%
+reliability_figure(results, "extended_mouse")
+
+# %%
+reliability_figure(results, "ibsr")
+
+# %%
+reliability_figure(results, "slicemap")

@@ -1,0 +1,124 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Extended mouse: three ages, three stains
+#
+# The second experiment of the paper: the same eight regions at postnatal days 4, 14 and 56, in
+# sections with three markers; the network is tested on a marker that it did not see. Here one
+# section goes through the network, stage by stage (Fig. 2 of the paper); `p14_mouse` explains the
+# stages at length.
+#
+# The stand-in is `mouse_mri`: sagittal slices of in vivo MRI of adult mice, seven of the eight
+# regions. It is under the GPL, so it is not embedded. `sebre prepare mouse-mri --raw DIR
+# --download --out datasets/mouse_mri` makes it; where it is not there, an embedded section of
+# another collection stands in.
+#
+# **Your own sections:** set `DATASET` to a prepared folder, and `WEIGHTS` if you trained on it.
+
+# %%
+from sebre import stages, walk_figures
+from sebre.open_walk import open_walk
+
+DATASET = None  # such as "../datasets/mine"
+WEIGHTS = None  # such as "../logs/<run>/<file>.h5"
+
+# %%
+walk = open_walk("extended_mouse", DATASET, WEIGHTS, features=True)
+print(walk.note)
+
+# %%
+walk.facts()
+
+# %% [markdown]
+# ## From drawings to anchors (a)
+#
+# Ages differ in size and markers in contrast, so the anchors come in five scales. A region of any
+# size has some anchor that fits: solid are the boxes of the drawn regions, dashed the anchors that
+# fit them, grey a few of those that count as background.
+
+# %%
+stages.show(walk, "a")
+
+# %% [markdown]
+# ## From anchors to proposals (b to f)
+#
+# By score, moved, clipped, thinned out, and in coordinates from 0 to 1. Colours tell which region
+# a box overlaps (IoU of at least 0.5); the region proposal network itself knows no regions, only
+# objects.
+
+# %%
+stages.show(walk, "bc")
+
+# %%
+stages.show(walk, "de")
+
+# %%
+stages.show(walk, "f")
+
+# %% [markdown]
+# ## From proposals to regions (g, h, i)
+#
+# The heads name each proposal (g) and move it once more; the most probable box of each region
+# remains (h), and gets its mask (i).
+
+# %%
+stages.show(walk, "gh")
+
+# %%
+stages.show(walk, "i")
+
+# %% [markdown]
+# ## What an unseen marker changes
+#
+# Drawn beside found. If regions are missed at one age or marker only, look first at the feature
+# maps of such a section: where C2 and C3 do not follow the borders that you see, the contrast is
+# one that training did not cover (`gamma` and `brightness` of the augmentation widen it).
+
+# %%
+walk_figures.show_detections(walk)
+
+# %%
+walk_figures.show_features(walk)
+
+# %% [markdown]
+# ## How sure, how exact
+#
+# Precision over recall of this section, and the overlap of each region found with each drawn. A
+# wrong name shows as a high IoU in the wrong column.
+
+# %%
+walk_figures.show_precision_recall(walk)
+
+# %%
+walk_figures.show_overlaps(walk)
+
+# %% [markdown]
+# ## Masks while training
+#
+# Masks are learnt from mini masks; what these lose is red.
+
+# %%
+walk_figures.show_mini_masks(walk)
+
+# %% [markdown]
+# ## Losses of the run
+
+# %%
+walk_figures.show_losses(walk.segmenter.weights)
+
+# %% [markdown]
+# ## Turned sections (Fig. 4)
+
+# %%
+walk_figures.show_rotations(walk, angles=(-20, -10, 0, 10, 20))

@@ -1,0 +1,126 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Hippocampus: four subregions
+#
+# The third experiment of the paper: CA1, CA2, CA3 and the dentate gyrus in coronal sections. The
+# regions are thin, curved and lie close together, which makes boxes overlap more than anywhere
+# else. One section goes through the network, stage by stage (Fig. 2); `p14_mouse` explains the
+# stages at length.
+#
+# The stand-in is `ara_nissl`: Nissl plates of the Allen Reference Atlas with their drawn layers.
+# By its terms it is not embedded: `sebre prepare ara-nissl --raw DIR --download --out
+# datasets/ara_nissl` makes it. Where it is not there, an embedded sagittal section stands in, with
+# a network that knows the hippocampus as one region.
+#
+# **Your own sections:** set `DATASET` to a prepared folder, and `WEIGHTS` if you trained on it.
+
+# %%
+from sebre import stages, walk_figures
+from sebre.open_walk import open_walk
+
+DATASET = None  # such as "../datasets/mine"
+WEIGHTS = None  # such as "../logs/<run>/<file>.h5"
+
+# %%
+walk = open_walk("hippocampus", DATASET, WEIGHTS, features=True)
+print(walk.note)
+
+# %%
+walk.facts()
+
+# %% [markdown]
+# ## a. Thin regions and the anchors for them
+#
+# An anchor is positive from an IoU of 0.7. A long thin box seldom has such an anchor (shapes are
+# 1:2, 1:1 and 2:1), so it depends on the rule that the best anchor of a box counts whatever its
+# IoU.
+
+# %%
+stages.show(walk, "a")
+
+# %% [markdown]
+# ## b, c. The best anchors, and where they move
+
+# %%
+stages.show(walk, "bc")
+
+# %% [markdown]
+# ## d, e. Clipped and thinned out
+#
+# Suppression takes away boxes that overlap a better one by more than 0.7. Neighbouring regions
+# overlap by less, so both survive.
+
+# %%
+stages.show(walk, "de")
+
+# %% [markdown]
+# ## f, g. Proposals and what the heads say of them
+
+# %%
+stages.show(walk, "fg")
+
+# %% [markdown]
+# ## h, i. Detections and masks
+#
+# Within a class the threshold is an IoU of 0.3. It does not act between classes: the boxes of two
+# subregions may lie one inside the other, and their masks still part them. Where masks overlap,
+# the more probable one is drawn.
+
+# %%
+stages.show(walk, "hi")
+
+# %% [markdown]
+# ## Drawn and found
+#
+# A thin region loses Dice quickly: one pixel too far on either side of a band ten pixels wide
+# costs 0.09.
+
+# %%
+walk_figures.show_detections(walk)
+
+# %%
+walk_figures.show_precision_recall(walk)
+
+# %%
+walk_figures.show_overlaps(walk)
+
+# %% [markdown]
+# ## Is a mini mask fine enough?
+#
+# The share of a mask that its mini mask loses, in per cent. Where it is large, raise
+# `MINI_MASK_SHAPE` or set `USE_MINI_MASK` to False.
+
+# %%
+walk_figures.show_mini_masks(walk)
+
+# %% [markdown]
+# ## Feature maps
+#
+# P2, a quarter of the picture's resolution, is what small regions are found and drawn from.
+
+# %%
+walk_figures.show_features(walk)
+
+# %% [markdown]
+# ## Losses of the run
+
+# %%
+walk_figures.show_losses(walk.segmenter.weights)
+
+# %% [markdown]
+# ## Turned sections (Fig. 4)
+
+# %%
+walk_figures.show_rotations(walk)

@@ -1,0 +1,117 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Human MRI: left and right
+#
+# The fourth experiment of the paper: caudate, putamen, pallidum and thalamus on either side, in
+# slices of T1-weighted MRI. Left and right are regions of their own, which forbids mirrored
+# training sections. One slice goes through the network, stage by stage (Fig. 2); `p14_mouse`
+# explains the stages at length.
+#
+# The IBSR scans need registration at NITRC. The stand-in is `malc2012`, which is for
+# non-commercial use and therefore not embedded: `sebre prepare malc2012 --raw DIR --download
+# --out datasets/malc2012` makes it. Where it is not there, an embedded mouse section stands in,
+# with its own network.
+#
+# **Your own scans:** prepare them with `sebre prepare` and set `DATASET` to the folder; `WEIGHTS`
+# if you trained on it.
+
+# %%
+from sebre import stages, walk_figures
+from sebre.open_walk import open_walk
+
+DATASET = None  # such as "../datasets/mine"
+WEIGHTS = None  # such as "../logs/<run>/<file>.h5"
+
+# %%
+walk = open_walk("ibsr", DATASET, WEIGHTS, features=True)
+print(walk.note)
+
+# %%
+walk.facts()
+
+# %% [markdown]
+# ## a, b. Targets and scores
+#
+# Two regions of the same shape, one on either side, look alike to the region proposal network: it
+# only tells objects from background.
+
+# %%
+stages.show(walk, "ab")
+
+# %% [markdown]
+# ## c, d. Moved and clipped
+
+# %%
+stages.show(walk, "cd")
+
+# %% [markdown]
+# ## e, f. Thinned out, normalised
+
+# %%
+stages.show(walk, "ef")
+
+# %% [markdown]
+# ## g, h. Named, and one detection a region
+#
+# Here sides are told apart: the heads see 7 x 7 cells of a proposal's features, whose wide
+# receptive fields hold what lies around it. A swap of sides would show in the overlaps below.
+
+# %%
+stages.show(walk, "gh")
+
+# %% [markdown]
+# ## i. Masks
+
+# %%
+stages.show(walk, "i")
+
+# %% [markdown]
+# ## Drawn and found
+#
+# Left is drawn lighter than right. As radiologists look at it, the right of the person is on the
+# left of the picture; `sebre prepare` makes all slices so.
+
+# %%
+walk_figures.show_detections(walk)
+
+# %%
+walk_figures.show_overlaps(walk)
+
+# %%
+walk_figures.show_precision_recall(walk)
+
+# %% [markdown]
+# ## Feature maps
+
+# %%
+walk_figures.show_features(walk)
+
+# %% [markdown]
+# ## Mini masks
+
+# %%
+walk_figures.show_mini_masks(walk)
+
+# %% [markdown]
+# ## Losses of the run
+
+# %%
+walk_figures.show_losses(walk.segmenter.weights)
+
+# %% [markdown]
+# ## A tilted head (Fig. 4)
+
+# %%
+walk_figures.show_rotations(walk)
