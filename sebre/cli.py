@@ -111,6 +111,16 @@ def _parser(experiment: str | None) -> argparse.ArgumentParser:
         "--masks", type=Path, metavar="DIR", help="regions drawn on it, as in a prepared data set"
     )
     _add_settings(sub)
+    if experiment is None:
+        sub = command("compare", _compare, "published scores beside stored results", False)
+        sub.add_argument(
+            "--results", type=Path, default=Path("results"), metavar="DIR",
+            help="of `sebre evaluate` (default: %(default)s)",
+        )  # fmt: skip
+        sub.add_argument(
+            "--out", type=Path, default=Path(), metavar="DIR",
+            help="folder to write RESULTS.md and results/figures to (default: here)",
+        )  # fmt: skip
     return parser
 
 
@@ -384,3 +394,15 @@ def _inspect(args: argparse.Namespace) -> int:
         say("No --masks: the targets of panel a are those of the regions found.")
     say(f"Panels a to i: {paths[-2]}, and one file each beside it. Every stage: {paths[-1]}")
     return DONE
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from sebre.results_page import FIGURES, PAGE, compare
+
+    tables, problems = compare(args.results, args.out)
+    for table in tables:
+        say(table.text())
+    say(f"Page and figures: {args.out / PAGE}, {args.out / FIGURES}")
+    for problem in problems:
+        print(f"sebre compare: {problem}", file=sys.stderr)
+    return SOME_FAILED if problems else DONE

@@ -69,12 +69,35 @@ class Table:
     def markdown(self) -> str:
         """The table in GitHub's Markdown; groups are written before the headers."""
         groups = self.groups or [""] * len(self.header)
-        header = [f"{g}: {h}" if g else h for g, h in zip(groups, self.header, strict=True)]
+        pairs = zip(groups, self.header, strict=True)
+        header = [": ".join(filter(None, pair)) for pair in pairs]
         rule = ["---:" if right else "---" for right in self._numeric()]
         lines = [" | ".join(map(_plain, row)) for row in (header, rule, *self.rows)]
         notes = [f"\n{_plain(note)}" for note in self.notes]
         table = [f"| {line} |" for line in lines]
         return "\n".join([f"**{_plain(self.title)}**", "", *table, *notes]) + "\n"
+
+    def text(self) -> str:
+        """The table for a terminal: columns of equal width, numbers to the right."""
+        widths = [max(map(len, column)) for column in zip(self.header, *self.rows, strict=True)]
+        heads, column = [], 0
+        for group, same in groupby(self.groups):
+            count = len(list(same))
+            last = column + count - 1
+            room = sum(widths[column : last + 1]) + 2 * (count - 1)
+            widths[last] += max(0, len(group) - room)
+            heads.append(group.ljust(max(room, len(group))))
+            column += count
+        right = self._numeric()
+        lines = (
+            "  ".join(
+                cell.rjust(width) if number else cell.ljust(width)
+                for cell, width, number in zip(line, widths, right, strict=True)
+            )
+            for line in (self.header, *self.rows)
+        )
+        top = ["  ".join(heads)] if heads else []
+        return "\n".join(line.rstrip() for line in (self.title, "", *top, *lines)) + "\n"
 
     def html(self) -> str:
         """The table in HTML."""

@@ -1,0 +1,286 @@
+"""The claims ledger: every number and tested statement of the paper, and what became of it.
+
+Verdicts: "reproduced", "partly", "not", and "not run", always with the reason. A score counts as
+run only on the paper's own data; what was measured on stand-in data stands beside it in a column
+of its own and decides nothing.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from sebre.config import SeBReConfig
+from sebre.experiments import EXPERIMENTS, PAPER_SCHEDULE
+from sebre.prepare.rotation import ANGLES
+from sebre.prepare.split import assign
+from sebre.published import PAPER_NAMES, PublishedScore, find_scores
+from sebre.report import NONE, Table, of_experiment
+from sebre.results import PAPER_DATA_KIND, STAND_IN_KIND, Result
+
+REPRODUCED, PARTLY, NOT, NOT_RUN = "reproduced", "partly", "not", "not run"
+SETTING, SCORE, RIVAL, FACT, STATEMENT = (
+    "settings and counts",
+    "scores",
+    "rivals' scores",
+    "facts",
+    "statements",
+)
+
+_NOT_PUBLIC = "the authors' sections and weights are not public"
+_NEEDS_NITRC = "the IBSR scans need registration at NITRC"
+_RIVAL = "a rival's number, copied by the paper from the rival's own"
+_PLOT = "the paper plots it and prints no number"
+_FACT = "a fact about the authors' data, not a result"
+
+_SCORE_KEYS = {
+    "mAP": "map_paper",
+    "dice_mean": "dice_per_region",
+    "hausdorff_distance_mean": "hausdorff_mm_per_region",
+    "contour_mean_distance_mean": "cmd_mm_per_region",
+}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A row of the ledger.
+
+    Attributes:
+        kind: SETTING, SCORE, RIVAL, FACT or STATEMENT.
+        where: in the paper.
+        what: is claimed.
+        published: the number, as text.
+        on_paper_data: ours on the paper's own data; of a setting, that of this package.
+        on_stand_in: ours on stand-in data, with its name.
+        verdict: REPRODUCED, PARTLY, NOT or NOT_RUN.
+        why: the reason.
+    """
+
+    kind: str
+    where: str
+    what: str
+    published: str
+    on_paper_data: str
+    on_stand_in: str
+    verdict: str
+    why: str
+
+
+def _images(sections: int, mirrored: bool, rule: str, part: str) -> int:
+    """Images of a part when so many sections are turned (and mirrored) and then divided."""
+    versions = len(ANGLES) * (2 if mirrored else 1)
+    rows = [{"section": section} for section in range(sections) for _ in range(versions)]
+    return assign(rows, rule).count(part)
+
+
+# What this package does by itself, without anybody's data: (experiment, metric) in the words of
+# the published scores -> our value.
+_SETTINGS: dict[tuple[str, str], Callable[[], float]] = {
+    ("mouse P14", "rotation_step"): lambda: ANGLES[1] - ANGLES[0],
+    ("mouse P14", "rotation_min"): lambda: ANGLES[0],
+    ("mouse P14", "rotation_max"): lambda: ANGLES[-1],
+    ("mouse P14", "rotated_versions_per_section"): lambda: len(ANGLES),
+    ("mouse P14", "augmented_total"): lambda: 30 * len(ANGLES),
+    ("mouse P14", "train_images"): lambda: _images(30, False, "section:1/3", "train"),
+    ("mouse P14", "test_images"): lambda: _images(30, False, "section:1/3", "val"),
+    ("mouse P14", "classes"): lambda: len(EXPERIMENTS["p14_mouse"].regions),
+    ("mouse extended", "rotation_step"): lambda: ANGLES[1] - ANGLES[0],
+    ("mouse extended", "rotation_min"): lambda: ANGLES[0],
+    ("mouse extended", "rotation_max"): lambda: ANGLES[-1],
+    ("hippocampus", "rotated_versions_per_section"): lambda: len(ANGLES),
+    ("hippocampus", "train_images"): lambda: _images(27, True, "section:7", "train"),
+    ("hippocampus", "test_images"): lambda: _images(27, True, "section:7", "val"),
+    ("hippocampus", "train_fraction"): lambda: 20 / 27,
+    ("hippocampus", "classes"): lambda: len(EXPERIMENTS["hippocampus"].regions),
+    ("IBSR", "classes"): lambda: len(EXPERIMENTS["ibsr"].regions),
+    ("training", "stage1_heads_iterations"): lambda: PAPER_SCHEDULE[0].steps,
+    ("training", "stage2_all_iterations"): lambda: PAPER_SCHEDULE[1].steps,
+    ("training", "stage1_learning_rate"): lambda: SeBReConfig.LEARNING_RATE,
+    ("training", "stage2_learning_rate"): lambda: (
+        SeBReConfig.LEARNING_RATE * PAPER_SCHEDULE[1].rate
+    ),
+    ("training", "momentum"): lambda: SeBReConfig.LEARNING_MOMENTUM,
+    ("training", "images_per_gpu"): lambda: SeBReConfig.IMAGES_PER_GPU,
+    ("inference", "max_detections"): lambda: SeBReConfig.DETECTION_MAX_INSTANCES,
+    ("inference", "max_gt_instances"): lambda: SeBReConfig.MAX_GT_INSTANCES,
+    ("inference", "min_confidence"): lambda: SeBReConfig.DETECTION_MIN_CONFIDENCE,
+    ("RPN", "anchor_positive_iou"): lambda: 0.7,
+    ("architecture", "roi_pool"): lambda: SeBReConfig.POOL_SIZE,
+    ("architecture", "classes_incl_background"): lambda: SeBReConfig.NUM_CLASSES,
+}
+
+# Why a setting of ours is not that of the paper.
+_DIFFERS = {
+    "rotation_max": "20 versions of a section, as the paper counts them, end at +18",
+    "train_fraction": "20 of 27 sections, which gives the paper's 800 and 280 images",
+    "anchor_positive_iou": "the released code has 0.7 (and 0.3 for background), and is followed",
+}
+
+
+def ledger(results: Sequence[Result], published: Sequence[PublishedScore]) -> tuple[Claim, ...]:
+    """A claim for each number of the paper, in their order, then the statements it tests.
+
+    Args:
+        results: ours.
+        published: the paper's numbers.
+    """
+    return (
+        *(_number(score, results, published) for score in published),
+        _orientation(results),
+        _registration(),
+        _plane_and_modality(results),
+    )
+
+
+def ledger_table(claims: Iterable[Claim]) -> Table:
+    """The ledger as a table."""
+    header = ("where", "claim", "published", "", "", "verdict", "why")
+    groups = ("", "", "", f"{PAPER_DATA_KIND}, or setting", STAND_IN_KIND, "", "")
+    rows = tuple(
+        (c.where, c.what, c.published, c.on_paper_data, c.on_stand_in, c.verdict, c.why)
+        for c in claims
+    )
+    return Table("Claims", header, rows, groups)
+
+
+def verdicts_table(claims: Iterable[Claim]) -> Table:
+    """How many claims of each kind have which verdict."""
+    claims = list(claims)
+    verdicts = (REPRODUCED, PARTLY, NOT, NOT_RUN)
+    rows = tuple(
+        (kind, *(str(sum((c.kind, c.verdict) == (kind, v) for c in claims)) for v in verdicts))
+        for kind in (SETTING, SCORE, RIVAL, FACT, STATEMENT)
+    )
+    return Table("Verdicts", ("claims", *verdicts), rows)
+
+
+def _number(
+    score: PublishedScore, results: Sequence[Result], published: Sequence[PublishedScore]
+) -> Claim:
+    words = [score.experiment, score.method, score.region, score.metric.replace("_", " ")]
+    if score.method == "SeBRe":
+        words.remove("SeBRe")
+    what = ", ".join(word for word in words if word and word != "all")
+    paper = _text(score.value)
+    key = (score.experiment, score.metric)
+    if key in _SETTINGS:
+        ours = _SETTINGS[key]()
+        same = score.value is not None and abs(ours - score.value) < 5e-3 * abs(score.value)
+        same = same and score.metric not in _DIFFERS
+        verdict = REPRODUCED if same else PARTLY
+        why = "" if same else _DIFFERS.get(score.metric, "differs")
+        return Claim(SETTING, score.where, what, paper, _text(ours), NONE, verdict, why)
+    if score.metric == "table1_dice_wins":
+        return _wins(score, what, published)
+    if score.method != "SeBRe":
+        why = _PLOT if score.value is None else _RIVAL
+        return Claim(RIVAL, score.where, what, paper, NONE, NONE, NOT_RUN, why)
+    if score.metric in _SCORE_KEYS:
+        return _score(score, what, results)
+    if score.value is None:
+        return Claim(SCORE, score.where, what, paper, NONE, NONE, NOT_RUN, _PLOT)
+    kind, why = FACT, _FACT
+    if score.metric == "detection_score":
+        kind, why = SCORE, _NOT_PUBLIC
+    return Claim(kind, score.where, what, paper, NONE, NONE, NOT_RUN, why)
+
+
+def _score(score: PublishedScore, what: str, results: Sequence[Result]) -> Claim:
+    experiment = next(name for name, words in PAPER_NAMES.items() if words == score.experiment)
+    key = _SCORE_KEYS[score.metric]
+    region = None if score.region == "all" else score.region_name
+    shown: dict[bool, list[str]] = {True: [], False: []}
+    values = []
+    for label, result in of_experiment(results, experiment):
+        value = result.score(key, region)
+        if value is None:
+            continue
+        if result.on_paper_data:
+            values.append(value)
+        shown[result.on_paper_data].append(f"{label} {value:.3f}")
+    why = _NEEDS_NITRC if experiment == "ibsr" else _NOT_PUBLIC
+    verdict = NOT_RUN
+    if values:
+        verdict, why = _judged(score, values)
+    ours, stand_in = ("; ".join(shown[kind]) or NONE for kind in (True, False))
+    return Claim(SCORE, score.where, what, _text(score.value), ours, stand_in, verdict, why)
+
+
+def _judged(score: PublishedScore, values: Sequence[float]) -> tuple[str, str]:
+    """Verdict on scores on the paper's own data."""
+    distance = "distance" in score.metric
+    best = min(values) if distance else max(values)
+    reached = best <= score.value if distance else best >= score.value
+    close = abs(best - score.value) <= 0.05 * score.value
+    if reached or close:
+        return REPRODUCED, f"{best:.3f}, within 5 % or better"
+    return NOT, f"{best:.3f} is more than 5 % away"
+
+
+def _wins(score: PublishedScore, what: str, published: Sequence[PublishedScore]) -> Claim:
+    """In how many structures of Table 1 SeBRe's Dice is the highest: from its own numbers."""
+    dice = find_scores(published, where="Table 1", metric="dice_mean")
+    best: dict[str, list[PublishedScore]] = {}
+    for entry in dice:
+        best.setdefault(entry.region, []).append(entry)
+    wins = sum(
+        all(own.value > rival.value for rival in row if rival.method != "SeBRe")
+        for row in best.values()
+        for own in row
+        if own.method == "SeBRe"
+    )
+    verdict = REPRODUCED if wins == score.value else NOT
+    why = "counted in the paper's own Table 1; our network is not ranked there"
+    return Claim(STATEMENT, score.where, what, _text(score.value), str(wins), NONE, verdict, why)
+
+
+def _orientation(results: Sequence[Result]) -> Claim:
+    cells = [
+        f"{label} {result.score('map_paper'):.3f} to {turned:.3f}"
+        for experiment in EXPERIMENTS
+        for label, result in of_experiment(results, experiment)
+        if (turned := result.score("map_paper", turned=True)) is not None
+    ]
+    return Claim(
+        STATEMENT,
+        "Fig. 4",
+        "sections are segmented whatever their orientation (mAP as they lie, to turned)",
+        "shown",
+        NONE,
+        "; ".join(cells) or NONE,
+        NOT_RUN,
+        _NOT_PUBLIC,
+    )
+
+
+def _registration() -> Claim:
+    return Claim(
+        STATEMENT,
+        "Fig. 8",
+        "lower mean squared error than registration by elastix and ndreg",
+        "plotted",
+        NONE,
+        NONE,
+        NOT_RUN,
+        f"{_NOT_PUBLIC}; ndreg can no longer be installed",
+    )
+
+
+def _plane_and_modality(results: Sequence[Result]) -> Claim:
+    cells = [
+        f"{label} ({result.record.get('plane') or 'any plane'}) {result.score('map_paper'):.3f}"
+        for experiment in EXPERIMENTS
+        for label, result in of_experiment(results, experiment)
+    ]
+    return Claim(
+        STATEMENT,
+        "Results",
+        "one network for sagittal and coronal sections, several ages and stains, and MRI (mAP)",
+        "stated",
+        NONE,
+        "; ".join(cells) or NONE,
+        NOT_RUN,
+        _NOT_PUBLIC,
+    )
+
+
+def _text(value: float | None) -> str:
+    return "plotted" if value is None else f"{value:.4g}"
