@@ -189,7 +189,7 @@ def read_regions(path: str | Path) -> RegionSet:
     missing = [key for key in ("name", "r", "g", "b") if column[key] is None]
     if missing:
         raise ValueError(
-            f"{path}: column {', '.join(missing)} is missing; found {header or 'no columns'}. "
+            f"{path}: column {', '.join(missing)} is missing; found {header or 'no rows'}. "
             "The header must be: id,name,acronym,r,g,b (id and acronym may be left out)."
         )
 
