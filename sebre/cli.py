@@ -229,6 +229,20 @@ def _add_evaluate(sub: argparse.ArgumentParser) -> None:
         metavar="N",
         help="random orientations of each section, scored as well (default: 5; 0 for none)",
     )
+    sub.add_argument(
+        "--angles",
+        action="store_true",
+        help="score the sections turned by fixed angles too, as in the paper's Fig. 4",
+    )
+    sub.add_argument(
+        "--angle-sections", type=_count, metavar="N", help="so many of them (default: all)"
+    )
+    sub.add_argument(
+        "--slice-um",
+        type=float,
+        metavar="UM",
+        help="distance of neighbouring slices of volumes, where the data set does not state it",
+    )
 
 
 def _numbers(text: str) -> list[int]:
@@ -319,6 +333,7 @@ def _weights(args: argparse.Namespace) -> str:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
+    from sebre.angles import default_angles
     from sebre.dataset import SectionDataset
     from sebre.evaluate import evaluate, save_json
     from sebre.predict import load_segmenter
@@ -335,7 +350,15 @@ def _evaluate(args: argparse.Namespace) -> int:
     if args.inner_validation:
         facts["subset"] = f"inner validation: {args.inner_validation:g} of train, seed {args.seed}"
     record = evaluate(
-        segmenter, dataset, experiment.name, args.dataset, facts=facts, draws=args.draws
+        segmenter,
+        dataset,
+        experiment.name,
+        args.dataset,
+        facts=facts,
+        draws=args.draws,
+        angles=default_angles(experiment.turn) if args.angles else None,
+        angle_sections=args.angle_sections,
+        slice_um=args.slice_um,
     )
     save_json(record, args.out)
     for title, scores in (("as they lie", record), ("turned", record["turned"])):

@@ -2,12 +2,13 @@
 
 All scores are taken at the resolution of the section as stored, not at the network's. What
 they mean is said where they are computed: of two masks in `sebre.metrics`, of a section in
-`sebre.scores`, of a data set in `sebre.summary` and `sebre.average_precision`.
+`sebre.scores` and `sebre.failures`, of a data set in `sebre.summary`,
+`sebre.average_precision`, `sebre.bootstrap`, `sebre.volumes` and `sebre.angles`.
 """
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from mrcnn.augment import RandomRotateFlip
 from mrcnn.files import replace_text
+from sebre.angles import score_angles
 from sebre.dataset import SectionDataset
 from sebre.environment import environment
 from sebre.experiments import ANY_TURN, EXPERIMENTS, Turn
@@ -33,7 +35,7 @@ def iterate_sections(
     dataset: SectionDataset,
     turn: Turn | None = None,
     seed: int = TURN_SEED,
-    pixel_mm: Sequence[float] | None = None,
+    pixel_mm: Callable[[str], Sequence[float] | None] | None = None,
     draws: int | None = None,
 ) -> Iterator[Section]:
     """Detect and score the sections of a prepared data set, one at a time.
@@ -45,7 +47,8 @@ def iterate_sections(
             range. What comes from outside the picture has the median
             colour of its border.
         seed: of the orientations.
-        pixel_mm: height and width of a pixel in mm; None if not known.
+        pixel_mm: gives height and width of a pixel of a section in mm, by its name, or None
+            if they are not known; None if they are known of none.
         draws: orientations a section; None for `TURN_DRAWS`.
     """
     draws = TURN_DRAWS if draws is None else draws
@@ -62,9 +65,8 @@ def iterate_sections(
         for version, picture, drawn in versions:
             seen = drawn.any(axis=(0, 1))
             result = segmenter.detect([picture])[0]
-            yield score_section(
-                version, picture, drawn[..., seen], class_ids[seen], result, pixel_mm
-            )
+            pixel = pixel_mm(name) if pixel_mm else None
+            yield score_section(version, picture, drawn[..., seen], class_ids[seen], result, pixel)
 
 
 def evaluate_sections(
@@ -95,6 +97,9 @@ def evaluate(
     seed: int = TURN_SEED,
     facts: Mapping[str, Any] | None = None,
     draws: int | None = None,
+    angles: Sequence[float] | None = None,
+    angle_sections: int | None = None,
+    slice_um: float | None = None,
 ) -> dict[str, Any]:
     """Everything `sebre evaluate` writes.
 
@@ -106,14 +111,21 @@ def evaluate(
         experiment: its name.
         root: folder of the data set, for the record, its pixel size and its subjects.
         turn: range of the random orientations; None takes that of the experiment.
-        seed: of the orientations.
+        seed: of the orientations, and of the bootstrap.
         facts: further entries of the record, such as the command.
         draws: random orientations a section; None for `TURN_DRAWS`, 0 for none.
+        angles: angles to turn the sections by as well (`score_angles`), such as the
+            `default_angles` of the experiment; None for none.
+        angle_sections: sections to turn by these, at most; None for all.
+        slice_um: distance between the slices of volumes, instead of what the data set says.
 
     Returns:
-        Where the scores come from; `summarize` of the sections as they lie; under "turned"
-        that at random orientations, if any; the environment; wall time in "seconds"; and under
-        "sections" the scores of each section as it lies.
+        Where the scores come from, with settings of the network as far as it has them
+        ("detection_min_confidence", "image_px", the longer side that it sees, and
+        "best_per_class"); `summarize` of the sections as they lie; under "turned" that at
+        random orientations, if any; under "angles" the scores by angle, if any; the
+        environment; wall time in "seconds"; and under "sections" the scores of each section as
+        it lies.
 
     Raises:
         ValueError: no `turn` for an experiment that is not in the table, or the data set's
@@ -127,21 +139,25 @@ def evaluate(
                 "orientations to evaluate at."
             )
         turn = EXPERIMENTS[experiment].turn
-    known = read_facts(root)
+    known = read_facts(root, slice_um)
     regions = dataset.regions
     records: list[dict[str, Any]] = []
-    lying = iterate_sections(segmenter, dataset, pixel_mm=known.pixel_mm)
-    scores = summarize(_recorded(lying, regions, records), regions, known.subjects)
+    lying = iterate_sections(segmenter, dataset, pixel_mm=known.pixel_of)
+    scores = summarize(_recorded(lying, regions, records), regions, known, seed=seed)
     draws = TURN_DRAWS if draws is None else draws
     turned = None
     if draws:
+        versions = iterate_sections(segmenter, dataset, turn, seed, draws=draws)
         turned = {
             "draws_per_section": draws,
             "max_angle": turn.max_angle,
             "flip": turn.flip,
             "seed": seed,
-            **summarize(iterate_sections(segmenter, dataset, turn, seed, draws=draws), regions),
+            **summarize(versions, regions, known, turned=True, seed=seed),
         }
+    by_angle = None
+    if angles is not None:
+        by_angle = score_angles(segmenter, dataset, angles, known, angle_sections, seed)
     subsets = {dataset.image_info[i]["subset"] for i in dataset.image_ids}
     return {
         "experiment": experiment,
@@ -150,12 +166,15 @@ def evaluate(
         "split": known.record.get("split"),
         "plane": known.record.get("plane"),
         "pixel_size_um": known.record.get("pixel_size_um"),
+        "slice_spacing_um": slice_um or known.record.get("slice_spacing_um"),
         "weights": segmenter.weights.name or segmenter.weights.path.name,
         "weights_sha256": segmenter.weights.sha256,
+        **_settings(segmenter),
         "seed": seed,
         **(facts or {}),
         **scores,
         "turned": turned,
+        "angles": by_angle,
         "environment": environment(),
         "seconds": round(time.perf_counter() - start, 1),
         "sections": records,
@@ -167,6 +186,18 @@ def save_json(record: dict[str, Any], path: str | Path) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_text(path, json.dumps(record, indent=1) + "\n")
+
+
+def _settings(segmenter: Segmenter) -> dict[str, Any]:
+    """What of the settings of a network changes its scores; None where it has no such thing."""
+    # A network of another kind, with `detect` alone, has no settings of Mask R-CNN.
+    config = getattr(getattr(segmenter, "model", None), "config", None)
+    names = {
+        "detection_min_confidence": "DETECTION_MIN_CONFIDENCE",
+        "image_px": "IMAGE_MAX_DIM",
+        "best_per_class": "BEST_PER_CLASS",
+    }
+    return {key: getattr(config, name, None) for key, name in names.items()}
 
 
 def _turned(
@@ -200,6 +231,7 @@ def _record(section: Section, regions: RegionSet) -> dict[str, Any]:
                 "iou": section.ious[i],
                 "dice": section.dices[i],
                 "hausdorff_px": section.hausdorffs.get(i),
+                "hausdorff95_px": section.hausdorffs95.get(i),
                 "cmd_px": section.cmds.get(i),
             }
             for i in section.dices

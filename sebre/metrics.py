@@ -35,8 +35,9 @@ def iou(a: np.ndarray, b: np.ndarray) -> float:
     Raises:
         ValueError: masks of different shapes.
     """
-    overlap = dice(a, b)
-    return overlap / (2 - overlap)
+    a, b = _pair(a, b)
+    union = np.count_nonzero(a | b)
+    return np.count_nonzero(a & b) / union if union else 1.0
 
 
 def mean_squared_error(a: np.ndarray, b: np.ndarray) -> float:
@@ -76,10 +77,7 @@ def hausdorff(
     Source: paper, Table 1.
     """
     directed = surface_distances(a, b, spacing)
-    if directed is None:
-        return _without_contours(a, b)
-    # No interpolation: a distance that occurs, as DeepMind's surface-distance has it.
-    return max(float(np.percentile(d, percentile, method="inverted_cdf")) for d in directed)
+    return _without_contours(a, b) if directed is None else largest(directed, percentile)
 
 
 def contour_mean_distance(
@@ -104,9 +102,7 @@ def contour_mean_distance(
     Source: paper, Table 1, "contour mean distance"; no formula is given there.
     """
     directed = surface_distances(a, b, spacing)
-    if directed is None:
-        return _without_contours(a, b)
-    return float(np.mean([d.mean() for d in directed]))
+    return _without_contours(a, b) if directed is None else mean_distance(directed)
 
 
 def surface_distances(
@@ -139,6 +135,25 @@ def surface_distances(
     # A search tree takes time by the contours, a distance transform by the area around them:
     # both are exact, the tree is 3 to 15 times faster on sections of 380 to 900 px.
     return tuple(KDTree(points[1 - i]).query(points[i])[0] for i in (0, 1))
+
+
+def largest(directed: tuple[np.ndarray, np.ndarray], percentile: float = 100) -> float:
+    """The Hausdorff distance of the distances that `surface_distances` gives.
+
+    Args:
+        directed: the distances both ways.
+        percentile: see `hausdorff`.
+
+    Raises:
+        ValueError: a percentile that does not fit.
+    """
+    # No interpolation: a distance that occurs, as DeepMind's surface-distance has it.
+    return max(float(np.percentile(d, percentile, method="inverted_cdf")) for d in directed)
+
+
+def mean_distance(directed: tuple[np.ndarray, np.ndarray]) -> float:
+    """The contour mean distance of the distances that `surface_distances` gives."""
+    return float(np.mean([d.mean() for d in directed]))
 
 
 def _pair(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,15 @@ import numpy as np
 
 from mrcnn.metrics import compute_ap
 from mrcnn.utils import extract_bboxes
-from sebre.metrics import contour_mean_distance, dice, hausdorff, iou, mean_squared_error
+from sebre.failures import find_failures
+from sebre.metrics import (
+    dice,
+    iou,
+    largest,
+    mean_distance,
+    mean_squared_error,
+    surface_distances,
+)
 from sebre.pictures import label_map, overlay
 from sebre.predict import best_labels, best_per_region
 from sebre.regions import RegionSet
@@ -30,9 +38,12 @@ class Section:
         best: row of the best detection, by class id of every region found.
         ap: AP at mask IoU 0.5, all regions pooled; None if nothing is drawn.
         scores, ious, dices: by class id of every region drawn; 0 where it was missed.
-        hausdorffs, cmds: distances in px, by class id of every region drawn and found.
-        hausdorffs_mm, cmds_mm: the same in mm; empty if the pixel size is not known.
+        hausdorffs, hausdorffs95, cmds: distances in px, by class id of every region drawn and
+            found.
+        hausdorffs_mm, hausdorffs95_mm, cmds_mm: the same in mm; empty if the pixel size is not
+            known.
         errors: mean squared errors, by class id of every region drawn or found.
+        failures: class ids by kind of failure (`sebre.failures`).
     """
 
     name: str
@@ -46,10 +57,13 @@ class Section:
     ious: dict[int, float] = field(default_factory=dict)
     dices: dict[int, float] = field(default_factory=dict)
     hausdorffs: dict[int, float] = field(default_factory=dict)
+    hausdorffs95: dict[int, float] = field(default_factory=dict)
     cmds: dict[int, float] = field(default_factory=dict)
     hausdorffs_mm: dict[int, float] = field(default_factory=dict)
+    hausdorffs95_mm: dict[int, float] = field(default_factory=dict)
     cmds_mm: dict[int, float] = field(default_factory=dict)
     errors: dict[int, float] = field(default_factory=dict)
+    failures: dict[str, list[int]] = field(default_factory=dict)
 
     @property
     def found(self) -> int:
@@ -69,6 +83,7 @@ def score_section(
     class_ids: np.ndarray,
     result: dict[str, Any],
     pixel_mm: Sequence[float] | None = None,
+    contours: bool = True,
 ) -> Section:
     """Compare one result of `detect` with the drawn masks.
 
@@ -79,6 +94,7 @@ def score_section(
         class_ids: of the masks, int [N].
         result: of `MaskRCNN.detect` on the image.
         pixel_mm: height and width of a pixel in mm; None if not known.
+        contours: take the distances between contours, the slowest of the scores.
     """
     section = Section(name, image, masks, class_ids, result)
     if len(class_ids):
@@ -109,15 +125,38 @@ def score_section(
         section.ious[class_id] = iou(drawn, found)
         section.dices[class_id] = dice(drawn, found)
         section.errors[class_id] = mean_squared_error(drawn, found)
-        section.hausdorffs[class_id] = hausdorff(drawn, found)
-        section.cmds[class_id] = contour_mean_distance(drawn, found)
-        if pixel_mm is not None:
-            section.hausdorffs_mm[class_id] = hausdorff(drawn, found, pixel_mm)
-            section.cmds_mm[class_id] = contour_mean_distance(drawn, found, pixel_mm)
+        if contours:
+            _score_contours(section, class_id, drawn, found, pixel_mm)
     for class_id in section.extra:
         found = result["masks"][..., section.best[class_id]]
         section.errors[class_id] = mean_squared_error(nothing, found)
+    section.failures = find_failures(masks, class_ids, result, section.best, section.ious)
     return section
+
+
+def _score_contours(
+    section: Section,
+    class_id: int,
+    drawn: np.ndarray,
+    found: np.ndarray,
+    pixel_mm: Sequence[float] | None,
+) -> None:
+    """Add the distances between the contours of two masks, none of them empty."""
+    directed = surface_distances(drawn, found)
+    section.hausdorffs[class_id] = largest(directed)
+    section.hausdorffs95[class_id] = largest(directed, 95)
+    section.cmds[class_id] = mean_distance(directed)
+    if pixel_mm is None:
+        return
+    height, width = pixel_mm
+    # The search for the nearest pixels takes most of the time of a score: once where it may be.
+    if height == width:
+        directed = tuple(distances * height for distances in directed)
+    else:
+        directed = surface_distances(drawn, found, pixel_mm)
+    section.hausdorffs_mm[class_id] = largest(directed)
+    section.hausdorffs95_mm[class_id] = largest(directed, 95)
+    section.cmds_mm[class_id] = mean_distance(directed)
 
 
 def sheet_row(section: Section, regions: RegionSet) -> tuple[str, list[np.ndarray]]:

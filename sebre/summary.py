@@ -7,19 +7,30 @@ from typing import Any
 import numpy as np
 
 from sebre.average_precision import DatasetAP
+from sebre.bootstrap import Tally
+from sebre.facts import SetFacts
+from sebre.failures import FailureTable
 from sebre.regions import RegionSet
 from sebre.scores import Section
+from sebre.volumes import Volumes
 
 
 def summarize(
-    sections: Iterable[Section], regions: RegionSet, subjects: Mapping[str, str] | None = None
+    sections: Iterable[Section],
+    regions: RegionSet,
+    facts: SetFacts | None = None,
+    turned: bool = False,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Means over sections. Sections are taken one by one, and none is kept.
 
     Args:
         sections: scored; any iterable.
         regions: the region set.
-        subjects: of sections that are slices of volumes: the subject by name of the section.
+        facts: of the data set; None without intervals and volumes.
+        turned: these are versions of the sections, named such as "val/3#1"; they do not make
+            up volumes.
+        seed: of the bootstrap.
 
     Returns:
         - n_sections; n_regions_drawn, over all sections
@@ -31,25 +42,35 @@ def summarize(
         - mse: mean over sections and all regions of the set of the mean squared error
         - by region name, None for a region that no section shows: ap50_per_region;
           dice_per_region and iou_per_region, means over the sections that show the region, 0
-          where it was missed; dice_found_per_region, hausdorff_px_per_region and
-          cmd_px_per_region, means over those where it was also found; with known pixel size
-          hausdorff_mm_per_region and cmd_mm_per_region
+          where it was missed; dice_found_per_region, hausdorff_px_per_region,
+          hausdorff95_px_per_region (95th percentile) and cmd_px_per_region, means over those
+          where it was also found; with known pixel size the same in mm
         - counts of sections by region name: n_per_region that show it, missed_per_region
           that show it but where it was not found, extra_per_region where it was found but is
           not drawn
-        - with `subjects`: n_subjects; dice_per_region_volume, the mean over the subjects
+        - failures: counts and worst sections by kind (`FailureTable`)
+        - with `facts`: intervals, of 95 %, by name of the score (`Tally`); interval_unit,
+          "section" or "subject", what they vary over; n_interval_units
+        - with subjects: n_subjects; dice_per_region_volume, the mean over the subjects
           that show the region of the Dice of all their sections as one volume. Sections
-          count that show the region, and those where it was found only.
+          count that show the region, and those where it was found only; with a known distance
+          between slices the distances in space (`Volumes.distances`)
     """
     names = {region.id: region.name for region in regions}
     precision = DatasetAP(regions)
     values: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     extra = dict.fromkeys(names, 0)
     aps, errors, count = [], [], 0
-    volumes = _Volumes() if subjects else None
+    failures = FailureTable(regions)
+    tally, volumes = None, None
+    if facts is not None:
+        tally = Tally(regions, lambda name: _unit(name, facts))
+        if facts.subjects and not turned:
+            volumes = Volumes(facts.subjects, facts.slices)
     for section in sections:
         count += 1
         precision.add(section)
+        failures.add(section.name, section.failures)
         if section.ap is not None:
             aps.append(section.ap)
         errors.append(sum(section.errors.values()) / len(regions))
@@ -59,22 +80,26 @@ def summarize(
             ("iou", section.ious),
             ("dice_found", found_only),
             ("hausdorff_px", section.hausdorffs),
+            ("hausdorff95_px", section.hausdorffs95),
             ("cmd_px", section.cmds),
             ("hausdorff_mm", section.hausdorffs_mm),
+            ("hausdorff95_mm", section.hausdorffs95_mm),
             ("cmd_mm", section.cmds_mm),
         ):
             for class_id, value in by_class.items():
                 values[key][class_id].append(value)
         for class_id in section.extra:
             extra[class_id] += 1
-        if volumes and section.name in subjects:
-            volumes.add(subjects[section.name], section)
+        if tally:
+            tally.add(section)
+        if volumes:
+            volumes.add(section)
 
     at_50, coco = precision.result()
     dices = {i: _mean(values["dice"][i]) for i in names}
     drawn = {i: len(values["dice"][i]) for i in names}
-    means = ["iou", "dice_found", "hausdorff_px", "cmd_px"]
-    means += [key for key in ("hausdorff_mm", "cmd_mm") if values[key]]
+    means = ["iou", "dice_found", "hausdorff_px", "hausdorff95_px", "cmd_px"]
+    means += [key for key in ("hausdorff_mm", "hausdorff95_mm", "cmd_mm") if values[key]]
     by_class: dict[str, Mapping[int, Any]] = {
         "ap50_per_region": at_50,
         "dice_per_region": dices,
@@ -93,33 +118,24 @@ def summarize(
         "mse": _mean(errors),
     }
     if volumes:
-        summary["n_subjects"] = len(volumes.subjects)
+        summary["n_subjects"] = volumes.n_subjects
         by_class["dice_per_region_volume"] = {i: _mean(volumes.dices(i)) for i in names}
+        for key, value in volumes.distances(names).items():
+            (by_class if isinstance(value, dict) else summary)[key] = value
     for key, values_by_class in by_class.items():
         summary[key] = {name: values_by_class[i] for i, name in names.items()}
+    if tally:
+        summary["interval_unit"] = facts.unit
+        summary["n_interval_units"] = tally.n_units
+        summary["intervals"] = tally.intervals(seed)
+    summary["failures"] = failures.result()
     return summary
 
 
-class _Volumes:
-    """Counts pixels of subjects whose sections come one by one."""
-
-    def __init__(self) -> None:
-        # Drawn, found and both, by class id.
-        self.subjects: dict[str, dict[int, np.ndarray]] = {}
-
-    def add(self, subject: str, section: Section) -> None:
-        counts = self.subjects.setdefault(subject, defaultdict(lambda: np.zeros(3, np.int64)))
-        drawn = {int(c): section.masks[..., i] for i, c in enumerate(section.class_ids)}
-        found = {c: section.result["masks"][..., row] for c, row in section.best.items()}
-        nothing = np.zeros(section.image.shape[:2], bool)
-        for class_id in drawn.keys() | found.keys():
-            a, b = drawn.get(class_id, nothing), found.get(class_id, nothing)
-            counts[class_id] += [np.count_nonzero(m) for m in (a, b, a & b)]
-
-    def dices(self, class_id: int) -> list[float]:
-        """Dice of each subject that shows the region."""
-        counts = [by_class[class_id] for by_class in self.subjects.values()]
-        return [float(2 * both / (a + b)) for a, b, both in counts if a]
+def _unit(name: str, facts: SetFacts) -> str:
+    """What a section, or a version of one, belongs to."""
+    section = name.partition("#")[0]
+    return facts.units.get(section, section)
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

@@ -3,6 +3,7 @@
 import json
 import weakref
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from section_cases import (
 )
 
 import sebre.evaluate
+from sebre.config import SlicemapConfig
 from sebre.dataset import SectionDataset
 from sebre.evaluate import evaluate, iterate_sections, save_json
 from sebre.experiments import EXPERIMENTS, Turn
@@ -36,7 +38,10 @@ def test_one_section():
     )  # fmt: skip
     assert section.dices == pytest.approx({1: 2 / 3, 2: 1, 3: 0})
     assert section.hausdorffs == {1: 4, 2: 0}
-    assert section.hausdorffs_mm == {1: 1, 2: 0}  # sideways, where a pixel has 0.25 mm
+    assert section.hausdorffs95 == {1: 4, 2: 0}
+    assert (
+        section.hausdorffs_mm == section.hausdorffs95_mm == {1: 1, 2: 0}
+    )  # sideways, where a pixel has 0.25 mm
     # The half has 20 contour pixels, 6 of them inside the whole: 1, 2, 3, 3, 2, 1 px off. The
     # whole has 28: 4 px off in its right column, 1 to 4 px off above and below the missing half.
     assert section.cmds == pytest.approx({1: (12 / 20 + (6 * 4 + 2 * 10) / 28) / 2, 2: 0})
@@ -77,7 +82,8 @@ def test_means_counts_and_missed_regions():
     assert summary["ap50_per_region"]["thalamus"] is None
     wrong_px = [64 + 32, 32 + 64, 64, 64]
     assert summary["mse"] == pytest.approx(np.mean(wrong_px) / SIDE**2 / 6)
-    for key in ("hausdorff_mm_per_region", "dice_per_region_volume", "n_subjects"):
+    assert summary["hausdorff95_px_per_region"]["cortex"] == 2
+    for key in ("hausdorff_mm_per_region", "dice_per_region_volume", "n_subjects", "intervals"):
         assert key not in summary
     for key, by_name in summary.items():
         if key.endswith("_per_region"):
@@ -122,6 +128,9 @@ def test_volumes(tmp_path):
     assert volume["hippocampus"] == 0  # drawn in "a", never found there; found in "b" only
     assert volume["thalamus"] is None
     assert "dice_per_region_volume" not in record["turned"]
+    # Turned sections, and the turned copy, belong to their subjects.
+    for scores in (record, record["turned"]):
+        assert (scores["interval_unit"], scores["n_interval_units"]) == ("subject", 2)
 
 
 def test_distances_in_mm(tmp_path):
@@ -156,6 +165,12 @@ def test_record(tmp_path, monkeypatch):
     assert {key: record[key] for key in wanted} == wanted
     for key in ("ap50", "dice", "hausdorff_px", "cmd_px", "iou"):
         assert set(record[f"{key}_per_region"]) == set(SLICEMAP.names)
+    assert record["intervals"]["map_paper"] == [1, 1]
+    assert record["intervals"]["dice_per_region"]["cortex"] == pytest.approx([2 / 3, 2 / 3])
+    assert (record["interval_unit"], record["n_interval_units"]) == ("section", 2)
+    assert record["turned"]["n_interval_units"] == 2  # a section with all its orientations
+    for key in ("detection_min_confidence", "image_px", "best_per_class"):
+        assert record[key] is None  # no Mask R-CNN
     assert record["turned"]["n_sections"] == 4
     assert record["turned"]["max_angle"] == 20
     assert record["turned"]["flip"] is False
@@ -163,11 +178,21 @@ def test_record(tmp_path, monkeypatch):
     assert [s["section"] for s in record["sections"]] == ["val/0", "val/1"]
     scores = record["sections"][0]["regions"]["cortex"]
     assert scores["hausdorff_px"] == 4
-    assert set(scores) == {"score", "iou", "dice", "hausdorff_px", "cmd_px"}
+    assert set(scores) == {"score", "iou", "dice", "hausdorff_px", "hausdorff95_px", "cmd_px"}
     save_json(record, tmp_path / "out" / "r.json")
     text = (tmp_path / "out" / "r.json").read_text()
     assert json.loads(text) == record
     assert "NaN" not in text and "Infinity" not in text
+
+
+def test_settings_of_the_network_are_recorded(tmp_path):
+    dataset = prepared(tmp_path / "set", [{1: WHOLE}])
+    segmenter = Scripted(result_of())
+    segmenter.model = SimpleNamespace(config=SlicemapConfig())
+    record = evaluate(segmenter, dataset, "slicemap", tmp_path / "set", draws=0)
+    wanted = {"detection_min_confidence": 0.3, "image_px": 128, "best_per_class": True}
+    assert {key: record[key] for key in wanted} == wanted
+    assert record["turned"] is record["angles"] is None
 
 
 def test_orientations_are_those_of_the_experiment(tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ PRINTING = {
     "mrcnn/metrics.py": {"compute_ap_range"},
     "mrcnn/model.py": {"log"},
     "mrcnn/visualize.py": {"display_instances", "draw_rois"},
-    "sebre/cli.py": {"say", "main", "_detect"},
+    "sebre/cli.py": {"say", "main", "_detect", "_compare"},
     "sebre/demo.py": {"main"},
     "sebre/publish.py": {"main"},
 }

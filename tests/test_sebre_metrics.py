@@ -1,11 +1,14 @@
 """Overlap and contour distances: hand cases, and against other people's code."""
 
 import itertools
+from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import surface_distance
-from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.ndimage import binary_erosion, distance_transform_edt, gaussian_filter
+from scipy.spatial.distance import directed_hausdorff
 from skimage.metrics import hausdorff_distance
 from skimage.segmentation import find_boundaries
 
@@ -40,6 +43,7 @@ def test_overlap_of_a_hand_case():
     a, b = square(0, 0, 4), square(2, 0, 4)  # 8 of 16 px in common
     assert dice(a, b) == 0.5
     assert iou(a, b) == pytest.approx(8 / 24)
+    assert iou(square(0, 0, 4), square(0, 0, 4) & square(0, 2, 4)) == 0.5  # exactly
     assert mean_squared_error(a, b) == 16 / 400
     assert dice(a.astype(np.uint8) * 255, b) == 0.5
 
@@ -124,8 +128,12 @@ def test_percentiles_that_do_not_fit():
         hausdorff(square(0, 0, 3), square(1, 1, 3), percentile=101)
 
 
-def random_pairs() -> itertools.chain:
-    """Pairs of blobs that overlap, touch the border, have holes and parts; some in space."""
+def random_pairs() -> Iterator[tuple[np.ndarray, np.ndarray, tuple[float, ...]]]:
+    """Pairs of blobs that overlap, touch the border, have holes and parts; some in space.
+
+    Of every third pair one mask is thin, lines of one pixel; half have pixels that are not
+    square.
+    """
     rng = np.random.default_rng(0)
     for index in range(PAIRS):
         axes = 3 if index % 5 == 0 else 2
@@ -134,14 +142,16 @@ def random_pairs() -> itertools.chain:
         a = noise[0] > np.quantile(noise[0], rng.uniform(0.3, 0.95))
         b = noise[0] + rng.uniform(0, 2) * noise[1]
         b = b > np.quantile(b, rng.uniform(0.3, 0.95))
+        if index % 3 == 0:
+            a = find_boundaries(np.pad(a, 1), 1, "inner")[(slice(1, -1),) * axes]
         spacing = tuple(rng.uniform(0.2, 3, axes)) if index % 2 else (1.0,) * axes
         yield a, b, spacing
 
 
 def test_against_other_libraries():
     """Dice, percentiles and means of surface-distance, contours and Hausdorff distance of
-    scikit-image, distances between contours by SciPy's distance transform."""
-    compared = 0
+    scikit-image, distances between contours by SciPy's distance transform and point by point."""
+    kinds = Counter()
     for a, b, spacing in random_pairs():
         assert dice(a, b) == pytest.approx(
             surface_distance.compute_dice_coefficient(a, b), abs=1e-6
@@ -170,8 +180,17 @@ def test_against_other_libraries():
         )
         if set(spacing) == {1.0}:
             assert hausdorff(a, b) == pytest.approx(hausdorff_distance(*edges), abs=1e-3)
-        compared += 1
-    assert compared == PAIRS
+        places = [np.argwhere(edge) * spacing for edge in edges]
+        assert hausdorff(a, b, spacing) == pytest.approx(
+            max(directed_hausdorff(*pair)[0] for pair in (places, places[::-1])), abs=1e-3
+        )
+        kinds["thin"] += not binary_erosion(a).any()
+        kinds["at the border"] += a.sum() > np.count_nonzero(a[(slice(1, -1),) * a.ndim])
+        kinds["not square"] += len(set(spacing)) > 1
+        kinds["in space"] += a.ndim == 3
+        kinds["all"] += 1
+    assert kinds.pop("all") == PAIRS
+    assert min(kinds.values()) >= 90, kinds
 
 
 # It uses an old name of SciPy's.
