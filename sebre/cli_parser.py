@@ -1,0 +1,230 @@
+"""Arguments of the command line; `sebre.cli` carries the commands out."""
+
+import argparse
+import ast
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sebre.experiments import EXPERIMENTS
+from sebre.prepare.sources import SOURCES
+
+# Options of `prepare` that are handed to the source as they are.
+SOURCE_OPTIONS = {
+    "plane": {"metavar": "PLANE", "help": "of volumes: sagittal, coronal or horizontal"},
+    "orientation": {"metavar": "XYZ", "help": "of volumes whose header does not tell: as LAS"},
+    "regions": {"metavar": "CSV", "type": Path, "help": "table of regions: name,r,g,b"},
+    "downsample": {"metavar": "N", "type": int, "help": "reduce images and masks by this factor"},
+    "tolerance": {"metavar": "N", "type": int, "help": "largest difference of a colour, 0-255"},
+    "exact": {"action": "store_true", "help": "match colours as the released notebook does"},
+    "structures": {"metavar": "CSV", "type": Path, "help": "structure tree of the Allen atlas"},
+    "gene": {"metavar": "NAME[,NAME]", "help": "allen-ish: markers, such as Gad1"},
+    "age": {"metavar": "AGE[,AGE]", "help": "allen-ish: such as P14"},
+}
+
+
+def build_parser(
+    experiment: str | None, run: Mapping[str, Callable[[argparse.Namespace], int]]
+) -> argparse.ArgumentParser:
+    """The parser of all commands.
+
+    Args:
+        experiment: fixes the experiment: commands do not take one then, and those that are of
+            no experiment are left out.
+        run: what carries out a command, by its name.
+    """
+    parser = argparse.ArgumentParser(
+        prog="sebre" if experiment is None else f"samples/{experiment}.py",
+        description="Segmentation of brain regions in tissue sections."
+        if experiment is None
+        else f"Segmentation of {EXPERIMENTS[experiment].summary}.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, text: str, takes_experiment: bool = True) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run[name])
+        if takes_experiment and experiment is None:
+            sub.add_argument("experiment", choices=EXPERIMENTS)
+        else:
+            sub.set_defaults(experiment=experiment)
+        return sub
+
+    _add_prepare(command("prepare", "make a prepared data set from raw data", False), experiment)
+    if experiment is None:
+        sub = command("check", "find faults of a prepared data set", False)
+        sub.add_argument("dataset", type=Path, metavar="DATASET", help="prepared folder")
+        sub.add_argument(
+            "--regions", type=Path, metavar="CSV", help="table of regions, without dataset.json"
+        )
+    _add_train(command("train", "train a network"))
+    _add_evaluate(command("evaluate", "score a network on a prepared data set"))
+    sub = command("detect", "find regions in images")
+    sub.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="images or folders")
+    _add_weights(sub)
+    _add_out(sub)
+    sub = command("inspect", "draw every stage of one section, from anchors to masks")
+    sub.add_argument("image", type=Path, metavar="IMAGE", help="a section")
+    _add_weights(sub)
+    _add_out(sub)
+    sub.add_argument(
+        "--masks", type=Path, metavar="DIR", help="regions drawn on it, as in a prepared data set"
+    )
+    _add_settings(sub)
+    if experiment is None:
+        sub = command("compare", "published scores beside stored results", False)
+        sub.add_argument(
+            "--results", type=Path, default=Path("results"), metavar="DIR",
+            help="of `sebre evaluate` (default: %(default)s)",
+        )  # fmt: skip
+        sub.add_argument(
+            "--out", type=Path, default=Path(), metavar="DIR",
+            help="folder to write RESULTS.md and results/figures to (default: here)",
+        )  # fmt: skip
+    return parser
+
+
+def _add_out(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to write")
+
+
+def _add_dataset(sub) -> None:
+    sub.add_argument("--dataset", required=True, type=Path, metavar="DIR", help="prepared folder")
+
+
+def _add_inner_validation(sub, text: str) -> None:
+    sub.add_argument(
+        "--inner-validation", type=float, default=0.0, metavar="SHARE", help=text + " (default: 0)"
+    )
+
+
+def _add_settings(sub) -> None:
+    sub.add_argument(
+        "--set",
+        type=_setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="change a setting of the configuration, such as IMAGES_PER_GPU=2; may be repeated",
+    )
+
+
+def _add_weights(sub, default: str | None = None, text: str = "") -> None:
+    sub.add_argument(
+        "--weights",
+        default=default,
+        metavar="NAME|PATH",
+        help=text or "a name or a file (default: those shipped for the experiment)",
+    )
+
+
+def _add_prepare(sub: argparse.ArgumentParser, experiment: str | None) -> None:
+    if experiment is None:
+        sub.add_argument("source", choices=SOURCES, metavar="SOURCE", help=", ".join(SOURCES))
+    else:
+        fitting = [name.replace("_", "-") for name in EXPERIMENTS[experiment].sources]
+        sub.add_argument(
+            "--source", choices=fitting, default=fitting[0], help="default: %(default)s"
+        )
+    sub.add_argument("--raw", required=True, type=Path, metavar="DIR", help="folder of raw data")
+    _add_out(sub)
+    sub.add_argument(
+        "--split",
+        metavar="RULE",
+        help="section, subject, block or image, each with :N or :1/3 held out; marker=NAME, "
+        "age=NAME; source, train or test (default: the source's)",
+    )
+    sub.add_argument("--seed", type=_count, default=0, help="of the split (default: %(default)s)")
+    sub.add_argument(
+        "--rotations", action="store_true", help="write the 20 rotated versions of each section"
+    )
+    sub.add_argument(
+        "--download", action="store_true", help="fetch missing raw files from their public address"
+    )
+    options = sub.add_argument_group("options of some sources")
+    for name, how in SOURCE_OPTIONS.items():
+        options.add_argument(f"--{name}", default=None, **how)
+
+
+def _add_train(sub: argparse.ArgumentParser) -> None:
+    data = sub.add_argument_group("data")
+    _add_dataset(data)
+    data.add_argument("--logs", required=True, type=Path, metavar="DIR", help="folder of all runs")
+    _add_inner_validation(
+        data, "hold out this share of the training sections, for choosing settings"
+    )
+    how = sub.add_argument_group("training")
+    _add_weights(how, "none", "start from: none, last, coco, imagenet, a name or a file")
+    how.add_argument(
+        "--small",
+        action="store_const",
+        const="small",
+        dest="variant",
+        help="the small network, for a CPU (without it: the paper's, or with --weights none the "
+        "variant for random weights)",
+    )
+    how.add_argument(
+        "--steps",
+        type=_numbers,
+        metavar="N[,N]",
+        help="optimizer steps of each part of the schedule (default: the experiment's)",
+    )
+    how.add_argument("--seed", type=_count, default=0, help="default: %(default)s")
+    _add_settings(how)
+    how.add_argument("--resume", action="store_true", help="go on with --weights last")
+
+
+def _add_evaluate(sub: argparse.ArgumentParser) -> None:
+    _add_dataset(sub)
+    _add_weights(sub)
+    sub.add_argument("--out", required=True, type=Path, metavar="FILE.json", help="file to write")
+    sub.add_argument("--subset", default="val", help="part of the data set (default: %(default)s)")
+    _add_inner_validation(
+        sub, "score what `train` with this share and seed held out of the training part"
+    )
+    sub.add_argument("--seed", type=_count, default=0, help="of the inner split (default: 0)")
+    sub.add_argument(
+        "--draws",
+        type=_count,
+        metavar="N",
+        help="random orientations of each section, scored as well (default: 5; 0 for none)",
+    )
+    sub.add_argument(
+        "--angles",
+        action="store_true",
+        help="score the sections turned by fixed angles too, as in the paper's Fig. 4",
+    )
+    sub.add_argument(
+        "--angle-sections", type=_count, metavar="N", help="so many of them (default: all)"
+    )
+    sub.add_argument(
+        "--slice-um",
+        type=float,
+        metavar="UM",
+        help="distance of neighbouring slices of volumes, where the data set does not state it",
+    )
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number, or numbers with commas"
+        ) from error
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+    return int(text)
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value  # a word
