@@ -31,7 +31,7 @@ setup(
     ],
     extras_require={
         "notebooks": ["jupytext>=1.16", "nbclient>=0.10.2", "nbformat>=5.10", "ipykernel>=6.29"],
-        "registration": ["itk-elastix>=0.23"],
+        "registration": ["itk-elastix>=0.25", "dipy>=1.12"],
         "jax": ["jax>=0.6"],
         "torch": ["torch>=2.6"],
         "export": ["onnx>=1.17", "onnxruntime>=1.20", "tf2onnx>=1.16"],

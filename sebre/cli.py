@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None, experiment: str | None = None) -> in
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         return args.run(args)
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
         print(f"sebre {args.command}: {_message(error)}", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
@@ -203,6 +203,30 @@ def _inspect(args: argparse.Namespace) -> int:
     return DONE
 
 
+def _register(args: argparse.Namespace) -> int:
+    from sebre.evaluate_registration import register_command
+
+    record = register_command(
+        args.experiment,
+        args.dataset,
+        args.method,
+        args.out,
+        rotate=args.rotate,
+        limit=args.limit,
+        seed=args.seed,
+        threads=args.threads,
+        command=args.line,
+    )
+    for title, scores in (("upright", record), (f"turned {args.rotate:g}", record["turned"])):
+        say(
+            f"{title:12} {scores['n_sections']:4d} sections  mean Dice "
+            f"{_score(scores['dice_mean'])}  mean squared error {scores['mse']:.4f}  "
+            f"{scores['seconds_per_section']['median']:.1f} s a section"
+        )
+    say(f"Results: {args.out}")
+    return DONE
+
+
 def _compare(args: argparse.Namespace) -> int:
     from sebre.results_page import FIGURES, PAGE, compare
 
@@ -222,5 +246,6 @@ _COMMANDS = {
     "evaluate": _evaluate,
     "detect": _detect,
     "inspect": _inspect,
+    "register": _register,
     "compare": _compare,
 }

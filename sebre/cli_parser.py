@@ -8,6 +8,7 @@ from typing import Any
 
 from sebre.experiments import EXPERIMENTS
 from sebre.prepare.sources import SOURCES
+from sebre.registration import METHODS
 
 # Options of `prepare` that are handed to the source as they are.
 SOURCE_OPTIONS = {
@@ -71,6 +72,7 @@ def build_parser(
         "--masks", type=Path, metavar="DIR", help="regions drawn on it, as in a prepared data set"
     )
     _add_settings(sub)
+    _add_register(command("register", "score the labels that registration carries over"))
     if experiment is None:
         sub = command("compare", "published scores beside stored results", False)
         sub.add_argument(
@@ -82,6 +84,20 @@ def build_parser(
             help="folder to write RESULTS.md and results/figures to (default: here)",
         )  # fmt: skip
     return parser
+
+
+def _add_register(sub: argparse.ArgumentParser) -> None:
+    _add_dataset(sub)
+    sub.add_argument(
+        "--method", required=True, choices=METHODS, help="none: labels as they lie on the atlas"
+    )
+    sub.add_argument("--out", required=True, type=Path, metavar="FILE.json", help="file to write")
+    sub.add_argument(
+        "--rotate", type=float, default=20.0, help="degrees, for the turned versions (default: 20)"
+    )
+    sub.add_argument("--limit", type=_count, metavar="N", help="sections (default: all)")
+    sub.add_argument("--seed", type=_count, default=0, help="default: %(default)s")
+    sub.add_argument("--threads", type=_count, default=1, help="default: %(default)s")
 
 
 def _add_out(sub: argparse.ArgumentParser) -> None:

@@ -217,11 +217,12 @@ def _recorded(
 ) -> Iterator[Section]:
     """Pass sections on, and keep the scores of each."""
     for section in sections:
-        records.append(_record(section, regions))
+        records.append(section_record(section, regions))
         yield section
 
 
-def _record(section: Section, regions: RegionSet) -> dict[str, Any]:
+def section_record(section: Section, regions: RegionSet) -> dict[str, Any]:
+    """What result files say of one section: its AP, and the scores of each region drawn."""
     return {
         "section": section.name,
         "ap": section.ap,
