@@ -1,0 +1,247 @@
+"""A U-Net for the same sections, to answer whether Mask R-CNN was needed.
+
+It labels every pixel with a region or the background, where Mask R-CNN finds boxes first.
+Shape: Ronneberger et al. 2015, "U-Net", Fig. 1 (two 3 x 3 convolutions a level, pooling by 2,
+transposed convolutions up, skips). Different here: convolutions keep the size, so that no
+border is lost; batch normalisation; fewer filters; no dropout.
+
+`sebre.unet_train` trains it. `UNetSegmenter` takes the place of a `sebre.predict.Segmenter`
+wherever sections are segmented or scored.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import scipy.ndimage
+import scipy.special
+from keras import ops
+
+from mrcnn.config import Config
+from mrcnn.layers import LayerStyle
+from mrcnn.molding import extract_bboxes, mold_inputs, resize
+from mrcnn.weights import load_weights
+from sebre.experiments import Experiment
+from sebre.predict import with_settings
+from sebre.regions import RegionSet
+from sebre.weights_store import WeightsFile, find_weights
+
+_GREY_UNIT = 64.0  # grey values: about their deviation after MEAN_PIXEL is subtracted
+
+
+class UNetSettings:
+    """Settings of the U-Net; the rest are those of an experiment's small variant."""
+
+    UNET_WIDTH = 8  # filters of the first level, doubled at every further one
+    UNET_LEVELS = 5  # Ronneberger et al. 2015
+    UNET_DICE_WEIGHT = 1.0  # of the Dice loss, beside the cross-entropy
+    # Share of the picture. Connected parts below it are dropped. In the training parts of
+    # slicemap and ara_nissl drawn parts have at least 0.0022 of the picture, but for specks
+    # of the drawing of at most 0.00001.
+    UNET_SPECK = 0.001
+
+
+def unet_config(experiment: Experiment) -> type[Config]:
+    """The class of settings of an experiment's U-Net: its small variant, and `UNetSettings`."""
+    base = experiment.variant("small").config
+    return type(f"{base.__name__}UNet", (UNetSettings, base), {"__doc__": UNetSettings.__doc__})
+
+
+def build_unet(config: Config) -> keras.Model:
+    """The network, with random weights.
+
+    Args:
+        config: of `unet_config`. Of the network it uses IMAGE_SHAPE, NUM_CLASSES, the UNET_
+            settings, INITIALIZATION, TRAIN_BN, BN_MOMENTUM and PRECISION.
+
+    Returns:
+        Molded images float32 [B, h, w, C] -> logits float32 [B, h, w, NUM_CLASSES].
+
+    Raises:
+        ValueError: the side of the images cannot be halved between all levels.
+    """
+    style = LayerStyle.of(config)
+    shape, levels = tuple(int(side) for side in config.IMAGE_SHAPE), config.UNET_LEVELS
+    step = 2 ** (levels - 1)
+    if levels < 1 or config.UNET_WIDTH < 1 or any(side % step for side in shape[:2]):
+        raise ValueError(
+            f"A U-Net of {levels} levels (UNET_LEVELS) and width {config.UNET_WIDTH} (UNET_WIDTH) "
+            f"for images of {shape[0]} x {shape[1]} px: both must be at least 1, and the sides "
+            f"multiples of 2 ** (levels - 1)."
+        )
+
+    def double_conv(x: Any, filters: int, name: str) -> Any:
+        for part in "ab":
+            x = style.conv(filters, 3, f"{name}{part}", padding="same", use_bias=False)(x)
+            x = style.relu(f"{name}{part}_relu")(style.norm(f"{name}{part}_bn")(x))
+        return x
+
+    widths = [config.UNET_WIDTH * 2**level for level in range(levels)]
+    image = keras.Input(shape, name="image")
+    x = keras.layers.Rescaling(1 / _GREY_UNIT, name="rescale")(image)
+    skips = []
+    for level, width in enumerate(widths):
+        x = double_conv(x, width, f"down{level}")
+        if level < levels - 1:
+            skips.append(x)
+            x = keras.layers.MaxPooling2D(name=f"pool{level}", dtype=style.policy)(x)
+    for level in reversed(range(levels - 1)):
+        x = keras.layers.Conv2DTranspose(
+            widths[level],
+            2,
+            strides=2,
+            kernel_initializer=style.kernel(),
+            dtype=style.policy,
+            name=f"rise{level}",
+        )(x)
+        x = keras.layers.Concatenate(name=f"skip{level}", dtype=style.policy)([skips[level], x])
+        x = double_conv(x, widths[level], f"up{level}")
+    logits = style.conv(config.NUM_CLASSES, 1, "logits", dtype="float32")(x)
+    return keras.Model(image, logits, name="unet")
+
+
+@keras.saving.register_keras_serializable(package="sebre")
+class DiceCrossEntropy(keras.losses.Loss):
+    """Cross-entropy of the softmax, and a soft Dice loss of the regions.
+
+    Cross-entropy: mean over pixels. Dice loss: 1 - (2 * sum(p t) + 1) / (sum(p) + sum(t) + 1)
+    with probability p and truth t (0 or 1), sums over all pixels of the batch, mean over the
+    regions that it shows; 0 if it shows none. The background has no part in the Dice loss.
+
+    Args:
+        dice_weight: float. Of the Dice loss. Defaults to `1.0`.
+
+    Call arguments:
+        y_true: class ids [B, h, w].
+        y_pred: logits [B, h, w, classes].
+
+    Reference: Milletari et al. 2016 (V-Net), section 3; Isensee et al. 2021 (nnU-Net), who add
+    the two.
+    """
+
+    def __init__(self, dice_weight: float = 1.0, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.dice_weight = dice_weight
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        y_pred = ops.cast(y_pred, "float32")
+        truth = ops.one_hot(ops.cast(y_true, "int32"), y_pred.shape[-1], dtype="float32")
+        entropy = ops.mean(ops.categorical_crossentropy(truth, y_pred, from_logits=True))
+        pixels = (0, 1, 2)
+        found, drawn = ops.softmax(y_pred)[..., 1:], truth[..., 1:]
+        both = ops.sum(found * drawn, axis=pixels)
+        area = ops.sum(drawn, axis=pixels)
+        shown = ops.cast(area > 0, "float32")
+        losses = 1 - (2 * both + 1) / (ops.sum(found, axis=pixels) + area + 1)
+        dice = ops.sum(shown * losses) / ops.maximum(ops.sum(shown), 1)
+        return entropy + self.dice_weight * dice
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "dice_weight": self.dice_weight}
+
+
+@dataclass
+class UNetSegmenter:
+    """A U-Net ready to segment sections; the interface is that of `sebre.predict.Segmenter`.
+
+    Attributes:
+        model: with weights.
+        config: its settings.
+        regions: its region set.
+        weights: where the weights came from.
+    """
+
+    model: keras.Model
+    config: Config
+    regions: RegionSet
+    weights: WeightsFile
+
+    def detect(self, images: Sequence[np.ndarray]) -> list[dict[str, Any]]:
+        """Segment sections of any size.
+
+        Probabilities are resized bilinearly to the size of the section; the most probable
+        class takes the pixel. All parts of a region make one mask, but for specks
+        (UNET_SPECK). Masks do not overlap.
+
+        Args:
+            images: uint8 [H, W, 3] each.
+
+        Returns:
+            As `MaskRCNN.detect`, one row for each region found, in the order of the class
+            ids. The score is the mean probability of the region inside its mask.
+        """
+        return [self._detect(np.asarray(image)) for image in images]
+
+    def _detect(self, image: np.ndarray) -> dict[str, Any]:
+        molded, _, windows = mold_inputs([image], self.config)
+        y1, x1, y2, x2 = windows[0]
+        logits = self.model.predict_on_batch(molded)[0, y1:y2, x1:x2]
+        labels, probability = _most_probable(scipy.special.softmax(logits, -1), image.shape[:2])
+        masks = {i: self._without_specks(labels == i) for i in range(1, self.config.NUM_CLASSES)}
+        masks = {i: mask for i, mask in masks.items() if mask.any()}
+        stack = np.zeros((*labels.shape, 0), bool)
+        if masks:
+            stack = np.stack(list(masks.values()), axis=-1)
+        return {
+            "rois": extract_bboxes(stack),
+            "class_ids": np.array(list(masks), np.int32),
+            "scores": np.array([probability[m].mean() for m in masks.values()], np.float32),
+            "masks": stack,
+        }
+
+    def _without_specks(self, mask: np.ndarray) -> np.ndarray:
+        parts, _ = scipy.ndimage.label(mask)
+        large = np.bincount(parts.ravel()) >= self.config.UNET_SPECK * mask.size
+        large[0] = False
+        return large[parts]
+
+
+def load_unet(
+    weights: str | Path, experiment: Experiment, folder: Path | None = None, **overrides: Any
+) -> UNetSegmenter:
+    """Build the network of a weights file that `sebre.unet_train` wrote, and load it.
+
+    Args:
+        weights: name in the manifest, or path; the settings of `<name>.h5` lie beside it in
+            `<name>.config.json`.
+        experiment: that it was trained for.
+        folder: of the manifest; None for the shipped one.
+        **overrides: settings that differ.
+
+    Raises:
+        FileNotFoundError: no such weights.
+        ValueError: damaged weights, weights of another network, or no settings beside them.
+    """
+    found = find_weights(weights, folder)
+    config_path = found.config if found.name else config_beside(found.path)
+    config = unet_config(experiment).load(config_path)
+    if config.NUM_CLASSES != experiment.regions.num_classes:
+        raise ValueError(
+            f"{found.path}: these weights are for {config.NUM_CLASSES - 1} regions, but "
+            f"{experiment.name} has {len(experiment.regions)}. Give the experiment that they were "
+            "trained for."
+        )
+    model = build_unet(with_settings(config, **overrides))
+    load_weights(model, found.path)
+    return UNetSegmenter(model, config, experiment.regions, found)
+
+
+def config_beside(path: Path) -> Path:
+    """Where the settings of a weights file of a U-Net lie: `<name>.config.json`."""
+    return path.with_suffix(".config.json")
+
+
+def _most_probable(
+    probabilities: np.ndarray, shape: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and their probabilities, both [H, W], of probabilities [h, w, classes]."""
+    labels = np.zeros(shape, np.uint16)
+    best = np.full(shape, -1, np.float32)
+    for class_id in range(probabilities.shape[-1]):  # one by one: sections may be large
+        values = resize(probabilities[..., class_id], shape, mode="edge")
+        better = values > best
+        labels[better], best[better] = class_id, values[better]
+    return labels, best
