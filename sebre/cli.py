@@ -218,10 +218,12 @@ def _register(args: argparse.Namespace) -> int:
         command=args.line,
     )
     for title, scores in (("upright", record), (f"turned {args.rotate:g}", record["turned"])):
+        times = scores["seconds_per_section"]
+        median = f"{times['median']:.1f}" if times else "-"  # none where every one failed
         say(
             f"{title:12} {scores['n_sections']:4d} sections  mean Dice "
             f"{_score(scores['dice_mean'])}  mean squared error {scores['mse']:.4f}  "
-            f"{scores['seconds_per_section']['median']:.1f} s a section"
+            f"{median} s a section"
         )
     say(f"Results: {args.out}")
     return DONE
