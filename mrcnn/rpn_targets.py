@@ -7,7 +7,7 @@ import numpy as np
 from mrcnn.boxes import box_refinement, pairwise_iou
 from mrcnn.config import Config
 
-_POSITIVE_IOU = 0.7
+POSITIVE_IOU = 0.7
 _NEGATIVE_IOU = 0.3
 _CROWD_IOU = 0.001
 
@@ -60,7 +60,7 @@ def build_rpn_targets(
         best_of_box = overlaps.max(axis=1, keepdims=True)
         # A box that touches no anchor would tie with all of them at 0.
         match[((overlaps == best_of_box) & (best_of_box > 0)).any(axis=0)] = 1
-        match[best >= _POSITIVE_IOU] = 1
+        match[best >= POSITIVE_IOU] = 1
 
     total = config.RPN_TRAIN_ANCHORS_PER_IMAGE
     _drop_surplus(match, 1, total // 2, random)

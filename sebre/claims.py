@@ -8,6 +8,7 @@ of its own and decides nothing.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from mrcnn.rpn_targets import POSITIVE_IOU
 from sebre.config import SeBReConfig
 from sebre.experiments import EXPERIMENTS, PAPER_SCHEDULE
 from sebre.prepare.rotation import ANGLES
@@ -88,7 +89,9 @@ _SETTINGS: dict[tuple[str, str], Callable[[], float]] = {
     ("hippocampus", "rotated_versions_per_section"): lambda: len(ANGLES),
     ("hippocampus", "train_images"): lambda: _images(27, True, "section:7", "train"),
     ("hippocampus", "test_images"): lambda: _images(27, True, "section:7", "val"),
-    ("hippocampus", "train_fraction"): lambda: 20 / 27,
+    ("hippocampus", "train_fraction"): lambda: (
+        _images(27, True, "section:7", "train") / (27 * 2 * len(ANGLES))
+    ),
     ("hippocampus", "classes"): lambda: len(EXPERIMENTS["hippocampus"].regions),
     ("IBSR", "classes"): lambda: len(EXPERIMENTS["ibsr"].regions),
     ("training", "stage1_heads_iterations"): lambda: PAPER_SCHEDULE[0].steps,
@@ -102,7 +105,7 @@ _SETTINGS: dict[tuple[str, str], Callable[[], float]] = {
     ("inference", "max_detections"): lambda: SeBReConfig.DETECTION_MAX_INSTANCES,
     ("inference", "max_gt_instances"): lambda: SeBReConfig.MAX_GT_INSTANCES,
     ("inference", "min_confidence"): lambda: SeBReConfig.DETECTION_MIN_CONFIDENCE,
-    ("RPN", "anchor_positive_iou"): lambda: 0.7,
+    ("RPN", "anchor_positive_iou"): lambda: POSITIVE_IOU,
     ("architecture", "roi_pool"): lambda: SeBReConfig.POOL_SIZE,
     ("architecture", "classes_incl_background"): lambda: SeBReConfig.NUM_CLASSES,
 }
