@@ -17,7 +17,7 @@ from sebre.environment import environment
 from sebre.evaluate import save_json, section_record
 from sebre.experiments import EXPERIMENTS
 from sebre.facts import SetFacts, read_facts
-from sebre.pictures import label_map
+from sebre.pictures import drawn_labels
 from sebre.prepare.rotation import rotated_versions
 from sebre.regions import RegionSet
 from sebre.registration import RegistrationError, register
@@ -227,8 +227,7 @@ class _Bench:
             return np.zeros(picture.shape[:2], np.uint8), None, str(error)
         self.parameters, self.threads = transform.parameters, transform.threads
         masks, class_ids = self.labelled.load_mask(self.labelled.image_ids[index])
-        labels = label_map(class_ids, np.zeros(len(class_ids)), masks, masks.shape)
-        return transform.labels(labels), transform.seconds, ""
+        return transform.labels(drawn_labels(class_ids, masks)), transform.seconds, ""
 
 
 def _chosen(tested: SectionDataset, limit: int | None) -> list[int]:

@@ -38,6 +38,11 @@ def label_map(
     return labels
 
 
+def drawn_labels(class_ids: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """`label_map` of drawn masks bool [H, W, N], which have no scores: the smaller one wins."""
+    return label_map(class_ids, np.zeros(len(class_ids)), masks, masks.shape)
+
+
 def overlay(
     image: np.ndarray, labels: np.ndarray, regions: RegionSet, alpha: float = 0.45
 ) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Which labelled section is the atlas of an unlabelled one: the most similar of those near it."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ import cv2
 import numpy as np
 
 from sebre.registration import background, gray, resized
+from sebre.tables import read_rows
 
 THUMBNAIL_PX = 96  # longest side of the test section while atlases are compared
 NEAREST = 120  # sections, by position, that are compared
@@ -77,13 +77,13 @@ def positions(root: str | Path) -> dict[str, float]:
     if not path.is_file():
         return {}
     found = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            try:
-                at = float(row.get("slice") or row.get("plate") or "")
-            except ValueError:
-                continue
-            found[f"{row['subset']}/{row['section']}"] = at
+    _, rows = read_rows(path)
+    for row in rows:
+        try:
+            at = float(row.get("slice") or row.get("plate") or "")
+        except ValueError:
+            continue
+        found[f"{row['subset']}/{row['section']}"] = at
     return found
 
 

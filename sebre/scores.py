@@ -17,7 +17,7 @@ from sebre.metrics import (
     mean_squared_error,
     surface_distances,
 )
-from sebre.pictures import label_map, overlay
+from sebre.pictures import drawn_labels, overlay
 from sebre.predict import best_labels, best_per_region
 from sebre.regions import RegionSet
 
@@ -162,7 +162,7 @@ def _score_contours(
 def sheet_row(section: Section, regions: RegionSet) -> tuple[str, list[np.ndarray]]:
     """Title and pictures of a section for `sebre.sheet`: itself, drawn and found regions."""
     shape = section.image.shape[:2]
-    drawn = label_map(section.class_ids, np.zeros(len(section.class_ids)), section.masks, shape)
+    drawn = drawn_labels(section.class_ids, section.masks)
     found = best_labels(section.result, shape)
     empty = np.zeros(shape, np.uint8)
     score = f"   Dice {np.mean(list(section.dices.values())):.2f}" if section.dices else ""

@@ -23,7 +23,7 @@ from mrcnn.training import EpochLog
 from mrcnn.weights import load_weights, save_weights
 from sebre.dataset import SectionDataset
 from sebre.experiments import Experiment
-from sebre.pictures import label_map
+from sebre.pictures import drawn_labels
 from sebre.predict import with_settings
 from sebre.train import training_sets
 from sebre.unet import DiceCrossEntropy, UNetSegmenter, build_unet, config_beside, unet_config
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 class LabelBatches(Batches):
     """`mrcnn.data.Batches` with one label a pixel in place of boxes and masks.
 
-    Where masks overlap, `sebre.pictures.label_map` decides: the smaller one wins.
+    Where masks overlap, `sebre.pictures.drawn_labels` decides: the smaller one wins.
     """
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -163,5 +163,4 @@ class _Log(keras.callbacks.Callback):
 def _labels(class_ids: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """Label map [h, w] of one row of a batch, padded with class id 0."""
     real = class_ids > 0
-    class_ids, masks = class_ids[real], masks[..., real]
-    return label_map(class_ids, np.zeros(len(class_ids)), masks, masks.shape[:2])
+    return drawn_labels(class_ids[real], masks[..., real])

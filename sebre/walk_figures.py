@@ -16,7 +16,7 @@ from mrcnn import visualize
 from mrcnn.metrics import compute_ap
 from mrcnn.molding import expand_mask, minimize_mask
 from mrcnn.utils import extract_bboxes
-from sebre.pictures import label_map, overlay
+from sebre.pictures import drawn_labels, overlay
 from sebre.predict import best_labels
 from sebre.prepare.rotation import rotated_versions
 from sebre.scores import Section, score_section
@@ -127,9 +127,10 @@ def score(walk: Walk) -> Section:
 def show_detections(walk: Walk) -> None:
     """Draw the section, the regions drawn on it and the regions found, with their Dice."""
     section = score(walk)
+    drawn = drawn_labels(walk.class_ids, walk.masks)
     found = best_labels(walk.result, walk.image.shape)
     figure, axes = _grid(1, 3)
-    pictures = [overlay(walk.image, labels, walk.regions) for labels in (_labels(walk), found)]
+    pictures = [overlay(walk.image, labels, walk.regions) for labels in (drawn, found)]
     titles = ("section", "drawn", f"found, mean Dice {_mean_dice(section):.2f}")
     for ax, picture, title in zip(axes[0], (walk.image, *pictures), titles, strict=True):
         ax.imshow(picture)
@@ -214,13 +215,6 @@ def _grid(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
     return figure, axes
-
-
-def _labels(walk: Walk) -> np.ndarray:
-    """Label map of the drawn regions."""
-    return label_map(
-        walk.class_ids, np.zeros(len(walk.class_ids)), walk.masks, walk.image.shape[:2]
-    )
 
 
 def _legend(figure: Figure, walk: Walk, values: dict[int, str]) -> None:
