@@ -192,6 +192,9 @@ def test_voxels_differ_between_scans(tmp_path):
     assert raw_set.pixel_size_um is None
     sizes = {section.facts["subject"]: section.facts["pixel_um"] for section in raw_set.sections}
     assert sizes == {"IBSR_01": 937.5, "IBSR_02": 1000.0, "IBSR_03": 837.0}
+    # Cut across: the 1.5 mm of the scans lie in the picture, its slices are one voxel apart.
+    assert raw_set.slice_spacing_um is None
+    assert all(s.facts["slice_um"] == s.facts["pixel_um"] for s in raw_set.sections)
     for section in raw_set.sections:
         picture, masks = section.read()
         height = round(SIDE * 1500 / section.facts["pixel_um"])

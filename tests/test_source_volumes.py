@@ -54,6 +54,7 @@ def test_malc2012_sections(data_dir, tmp_path):
     raw_set = read_source("malc2012", raw, {})
     assert (raw_set.plane, raw_set.pixel_size_um, raw_set.split) == ("horizontal", 1000.0, "source")
     assert raw_set.volumetric
+    assert raw_set.slice_spacing_um == 1000.0
     rows = rows_of(raw_set)
     # The challenge: 1000 is for training, both scans of OAS1_0101 for testing. 37, 38 and 38
     # sections have any of the labels, these have 10 px of one.

@@ -31,6 +31,7 @@ from sebre.prepare.volume import (
     read_volume,
     section,
     section_masks,
+    slice_spacing_um,
     to_8_bit,
     to_labels,
 )
@@ -249,6 +250,7 @@ def test_square_pixels_keep_places_and_values():
         axis = PLANES[plane]
         side = min(across[1], down[1])
         assert pixel_size_um(ramp, plane) == 1000 * side
+        assert slice_spacing_um(ramp, plane) == 1000 * ramp.voxel_mm[axis]
         picture = section(ramp, plane, 2, order=1)
         sizes = [round(n * mm / side) for n, mm, _ in (down, across)]
         assert picture.shape == tuple(sizes)

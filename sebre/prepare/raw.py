@@ -48,6 +48,8 @@ class RawSet:
         texts: further text files of the data set by name, such as LICENSE.
         volumetric: the sections with one `subject` cell are the slices of a volume, at the
             index in their `slice` cell.
+        slice_spacing_um: distance between neighbouring slices of volumes; None if it is not
+            known, or not one for all.
     """
 
     name: str
@@ -64,3 +66,4 @@ class RawSet:
     flips: bool = False
     texts: Mapping[str, str] = field(default_factory=dict)
     volumetric: bool = False
+    slice_spacing_um: float | None = None

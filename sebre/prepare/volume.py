@@ -252,6 +252,11 @@ def pixel_size_um(volume: Volume, plane: str) -> float:
     return 1000 * min(mm for i, mm in enumerate(volume.voxel_mm) if i != PLANES[plane])
 
 
+def slice_spacing_um(volume: Volume, plane: str) -> float:
+    """Distance between the middles of neighbouring sections, in micrometres."""
+    return 1000 * volume.voxel_mm[PLANES[plane]]
+
+
 def to_8_bit(data: np.ndarray) -> np.ndarray:
     """Intensities as uint8: WINDOW percentiles of the voxels above 0 become 0 and 255.
 

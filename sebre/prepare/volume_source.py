@@ -21,6 +21,7 @@ from sebre.prepare.volume import (
     read_volume,
     section,
     section_masks,
+    slice_spacing_um,
     to_8_bit,
     to_labels,
 )
@@ -137,15 +138,17 @@ def volume_set(
             drawn = np.where(section(outside, plane, index, order=0), 0, drawn)
         return picture, section_masks(drawn, min_px)
 
-    found: list[tuple[Scan, int, float]] = []
+    # Side of a pixel, and distance between slices.
+    found: list[tuple[Scan, int, tuple[float, float]]] = []
     empty: list[Path] = []
     for scan in scans:
         if not scan.image.is_file():
             raise FileNotFoundError(f"{scan.image}: no such file, but there are labels for it.")
         labels = classes_in(scan.labels)
         _check_sides(labels, regions, scan.labels)
+        lengths = tuple(round(um(labels, plane), 1) for um in (pixel_size_um, slice_spacing_um))
         shown = [
-            (scan, index, round(pixel_size_um(labels, plane), 1))
+            (scan, index, lengths)
             for index in range(labels.data.shape[PLANES[plane]])
             if section_masks(np.take(labels.data, index, PLANES[plane]), min_px)
         ]
@@ -158,15 +161,20 @@ def volume_set(
         raise ValueError(_none_found(first, len(scans), classes, values.tolist()))
     for path in empty:
         _log.warning("%s: none of the labels is in it; the scan is left out.", path)
-    sizes = {size for _, _, size in found}
+    # One length for all stands in dataset.json, others in the table.
+    sizes, spacings = (set(lengths) for lengths in zip(*(three[2] for three in found), strict=True))
     sections = [
         RawSection(
             functools.partial(read_section, scan, index),
-            # One size for all stands in dataset.json.
-            {**scan.facts, "slice": index, **({"pixel_um": size} if len(sizes) > 1 else {})},
+            {
+                **scan.facts,
+                "slice": index,
+                **({"pixel_um": size} if len(sizes) > 1 else {}),
+                **({"slice_um": spacing} if len(spacings) > 1 else {}),
+            },
             scan.part,
         )
-        for scan, index, size in found
+        for scan, index, (size, spacing) in found
     ]
     return RawSet(
         name=name,
@@ -187,6 +195,7 @@ def volume_set(
         },
         texts=texts or {},
         volumetric=True,
+        slice_spacing_um=spacings.pop() if len(spacings) == 1 else None,
     )
 
 
