@@ -120,8 +120,8 @@ def evaluate(
         slice_um: distance between the slices of volumes, instead of what the data set says.
 
     Returns:
-        Where the scores come from, with settings of the network as far as it has them
-        ("detection_min_confidence", "image_px", the longer side that it sees, and
+        Where the scores come from, with the kind of the "network" and, as far as it has them,
+        its settings ("detection_min_confidence", "image_px", the longer side that it sees, and
         "best_per_class"); `summarize` of the sections as they lie; under "turned" that at
         random orientations, if any; under "angles" the scores by angle, if any; the
         environment; wall time in "seconds"; and under "sections" the scores of each section as
@@ -167,6 +167,7 @@ def evaluate(
         "plane": known.record.get("plane"),
         "pixel_size_um": known.record.get("pixel_size_um"),
         "slice_spacing_um": slice_um or known.record.get("slice_spacing_um"),
+        "network": segmenter.network,
         "weights": segmenter.weights.name or segmenter.weights.path.name,
         "weights_sha256": segmenter.weights.sha256,
         **_settings(segmenter),

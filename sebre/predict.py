@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -31,11 +31,13 @@ class Segmenter:
         model: in inference mode, with weights.
         regions: its region set.
         weights: where the weights came from.
+        network: its kind, in words.
     """
 
     model: MaskRCNN
     regions: RegionSet
     weights: WeightsFile
+    network: ClassVar[str] = "Mask R-CNN"
 
     def detect(self, images: Sequence[np.ndarray]) -> list[dict[str, Any]]:
         """See `MaskRCNN.detect`."""

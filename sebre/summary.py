@@ -39,7 +39,8 @@ def summarize(
         - coco_ap50, coco_ap: over regions, mean of ap50_per_region, and of the AP at IoU 0.5,
           0.55 ... 0.95 (`DatasetAP`)
         - dice_mean: mean of dice_per_region
-        - mse: mean over sections and all regions of the set of the mean squared error
+        - mse: mean over sections and all regions of the set of the mean squared error;
+          mse_per_region, by region name, its mean over all sections
         - by region name, None for a region that no section shows: ap50_per_region;
           dice_per_region and iou_per_region, means over the sections that show the region, 0
           where it was missed; dice_found_per_region, hausdorff_px_per_region,
@@ -73,7 +74,7 @@ def summarize(
         failures.add(section.name, section.failures)
         if section.ap is not None:
             aps.append(section.ap)
-        errors.append(sum(section.errors.values()) / len(regions))
+        errors.append([section.errors.get(i, 0.0) for i in names])
         found_only = {i: v for i, v in section.dices.items() if i in section.best}
         for key, by_class in (
             ("dice", section.dices),
@@ -107,6 +108,11 @@ def summarize(
         "n_per_region": drawn,
         "missed_per_region": {i: drawn[i] - len(values["dice_found"][i]) for i in names},
         "extra_per_region": extra,
+        "mse_per_region": {
+            i: float(value) for i, value in zip(names, np.mean(errors, axis=0), strict=True)
+        }
+        if errors
+        else dict.fromkeys(names),
     }
     summary: dict[str, Any] = {
         "n_sections": count,
@@ -115,7 +121,7 @@ def summarize(
         "coco_ap50": _mean(at_50.values()),
         "coco_ap": _mean(coco.values()),
         "dice_mean": _mean(dices.values()),
-        "mse": _mean(errors),
+        "mse": float(np.mean(errors)) if errors else None,
     }
     if volumes:
         summary["n_subjects"] = volumes.n_subjects

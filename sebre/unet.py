@@ -12,7 +12,7 @@ wherever sections are segmented or scored.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -35,7 +35,7 @@ _GREY_UNIT = 64.0  # grey values: about their deviation after MEAN_PIXEL is subt
 class UNetSettings:
     """Settings of the U-Net; the rest are those of an experiment's small variant."""
 
-    UNET_WIDTH = 8  # filters of the first level, doubled at every further one
+    UNET_WIDTH = 16  # filters of the first level, doubled at every further one
     UNET_LEVELS = 5  # Ronneberger et al. 2015
     UNET_DICE_WEIGHT = 1.0  # of the Dice loss, beside the cross-entropy
     # Share of the picture. Connected parts below it are dropped. In the training parts of
@@ -152,12 +152,14 @@ class UNetSegmenter:
         config: its settings.
         regions: its region set.
         weights: where the weights came from.
+        network: its kind, in words.
     """
 
     model: keras.Model
     config: Config
     regions: RegionSet
     weights: WeightsFile
+    network: ClassVar[str] = "U-Net"
 
     def detect(self, images: Sequence[np.ndarray]) -> list[dict[str, Any]]:
         """Segment sections of any size.

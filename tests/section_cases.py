@@ -54,6 +54,7 @@ class Scripted:
     """Stands for a segmenter: gives prepared results in turn, and keeps what it was shown."""
 
     regions = SLICEMAP
+    network = "scripted"
     weights = SimpleNamespace(name="", path=Path("w.h5"), sha256="0" * 64)
 
     def __init__(self, *results: dict):

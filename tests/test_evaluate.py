@@ -82,6 +82,9 @@ def test_means_counts_and_missed_regions():
     assert summary["ap50_per_region"]["thalamus"] is None
     wrong_px = [64 + 32, 32 + 64, 64, 64]
     assert summary["mse"] == pytest.approx(np.mean(wrong_px) / SIDE**2 / 6)
+    wrong_px = [(0 + 32 + 64 + 64) / 4, (64 + 64) / 4, 32 / 4, 0, 0, 0]
+    by_region = list(summary["mse_per_region"].values())
+    assert by_region == pytest.approx(np.divide(wrong_px, SIDE**2))
     assert summary["hausdorff95_px_per_region"]["cortex"] == 2
     for key in ("hausdorff_mm_per_region", "dice_per_region_volume", "n_subjects", "intervals"):
         assert key not in summary
