@@ -14,7 +14,8 @@ def load(name: str, **overrides: Any) -> Any:
         **overrides: settings that differ, such as DETECTION_MIN_CONFIDENCE=0.5.
 
     Returns:
-        `sebre.predict.Segmenter`; its `detect([image])` gives regions, scores and masks.
+        `sebre.predict.Segmenter`, or `sebre.unet.UNetSegmenter` for weights of a U-Net; their
+        `detect([image])` gives regions, scores and masks.
 
     Raises:
         FileNotFoundError: no such weights.

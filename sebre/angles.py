@@ -12,6 +12,7 @@ from sebre.facts import SetFacts
 from sebre.predict import Segmenter
 from sebre.prepare.rotation import rotated_versions
 from sebre.scores import score_section
+from sebre.unet import UNetSegmenter
 
 STEP, WIDE_STEP = 5, 30  # degrees
 
@@ -29,7 +30,7 @@ def default_angles(turn: Turn) -> tuple[int, ...]:
 
 
 def score_angles(
-    segmenter: Segmenter,
+    segmenter: Segmenter | UNetSegmenter,
     dataset: SectionDataset,
     angles: Sequence[float],
     facts: SetFacts | None = None,

@@ -6,10 +6,22 @@ Settings may be compared on inner splits of a training part (`sebre train
 --inner-validation`), never on a test part.
 """
 
+from typing import Any
+
 import numpy as np
 
 from mrcnn.config import Config
 from sebre.regions import HIPPOCAMPUS, MOUSE, SLICEMAP, SUBCORTICAL
+
+
+def with_settings(config: Config, **settings: Any) -> Config:
+    """The configuration itself, with settings changed and checked."""
+    for name, value in settings.items():
+        if not hasattr(config, name):
+            raise ValueError(f"{type(config).__name__} has no setting {name!r}.")
+        setattr(config, name, value)
+    config.validate()
+    return config
 
 
 class SeBReConfig(Config):

@@ -25,13 +25,14 @@ from sebre.predict import Segmenter
 from sebre.regions import RegionSet
 from sebre.scores import Section, score_section
 from sebre.summary import summarize
+from sebre.unet import UNetSegmenter
 
 TURN_DRAWS = 5  # orientations a section
 TURN_SEED = 0
 
 
 def iterate_sections(
-    segmenter: Segmenter,
+    segmenter: Segmenter | UNetSegmenter,
     dataset: SectionDataset,
     turn: Turn | None = None,
     seed: int = TURN_SEED,
@@ -70,7 +71,7 @@ def iterate_sections(
 
 
 def evaluate_sections(
-    segmenter: Segmenter,
+    segmenter: Segmenter | UNetSegmenter,
     dataset: SectionDataset,
     turned: bool = False,
     seed: int = TURN_SEED,
@@ -89,7 +90,7 @@ def evaluate_sections(
 
 
 def evaluate(
-    segmenter: Segmenter,
+    segmenter: Segmenter | UNetSegmenter,
     dataset: SectionDataset,
     experiment: str,
     root: str | Path,
@@ -121,7 +122,7 @@ def evaluate(
 
     Returns:
         Where the scores come from, with the kind of the "network" and, as far as it has them,
-        its settings ("detection_min_confidence", "image_px", the longer side that it sees, and
+        its settings ("image_px", the longer side that it sees, "detection_min_confidence" and
         "best_per_class"); `summarize` of the sections as they lie; under "turned" that at
         random orientations, if any; under "angles" the scores by angle, if any; the
         environment; wall time in "seconds"; and under "sections" the scores of each section as
@@ -189,16 +190,16 @@ def save_json(record: dict[str, Any], path: str | Path) -> None:
     replace_text(path, json.dumps(record, indent=1) + "\n")
 
 
-def _settings(segmenter: Segmenter) -> dict[str, Any]:
+def _settings(segmenter: Segmenter | UNetSegmenter) -> dict[str, Any]:
     """What of the settings of a network changes its scores; None where it has no such thing."""
-    # A network of another kind, with `detect` alone, has no settings of Mask R-CNN.
-    config = getattr(getattr(segmenter, "model", None), "config", None)
-    names = {
-        "detection_min_confidence": "DETECTION_MIN_CONFIDENCE",
-        "image_px": "IMAGE_MAX_DIM",
-        "best_per_class": "BEST_PER_CLASS",
+    config = getattr(segmenter, "config", None)
+    # The settings of a U-Net inherit those of detections, and do not use them.
+    detects = config if segmenter.network == Segmenter.network else None
+    return {
+        "image_px": getattr(config, "IMAGE_MAX_DIM", None),
+        "detection_min_confidence": getattr(detects, "DETECTION_MIN_CONFIDENCE", None),
+        "best_per_class": getattr(detects, "BEST_PER_CLASS", None),
     }
-    return {key: getattr(config, name, None) for key, name in names.items()}
 
 
 def _turned(

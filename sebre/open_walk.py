@@ -8,7 +8,7 @@ from mrcnn.config import Config
 from sebre.dataset import SectionDataset
 from sebre.experiments import EXPERIMENTS, Experiment
 from sebre.facts import read_facts
-from sebre.predict import Segmenter, load_segmenter
+from sebre.predict import Segmenter, demand_mask_rcnn, load_segmenter
 from sebre.regions import Region, RegionSet
 from sebre.section_files import part_folder
 from sebre.walk import PAPER_NUMBERS, Walk, walk_section
@@ -50,7 +50,7 @@ def open_walk(
 
     Raises:
         ValueError: an unknown experiment or section, or, without weights, a data set whose
-            regions no shipped network knows.
+            regions no shipped network knows; weights of a U-Net.
         OSError: a file is missing.
     """
     if experiment not in EXPERIMENTS:
@@ -91,7 +91,7 @@ def _network(
     fitting = [e for e in known if drawn is None or e.regions.names == drawn.names]
     if weights is not None:
         chosen = fitting[0] if fitting else replace(EXPERIMENTS[experiment], regions=drawn)
-        return chosen, load_segmenter(weights, chosen)
+        return chosen, demand_mask_rcnn(load_segmenter(weights, chosen))
     chosen = next((e for e in fitting if e.name in _AT_PAPER_SIZE), None)
     if chosen is None:
         regions = ", ".join((drawn or EXPERIMENTS[experiment].regions).names)

@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import keras
 import numpy as np
 
 from mrcnn.config import Config
 from mrcnn.files import replace_text
 from mrcnn.model import MaskRCNN
 from mrcnn.utils import Dataset
+from sebre.config import with_settings
 from sebre.experiments import EXPERIMENTS, Experiment
 from sebre.pictures import label_map, overlay, save_png
 from sebre.regions import RegionSet
-from sebre.weights_store import WeightsFile, find_weights
+from sebre.unet import UNetSegmenter, load_unet
+from sebre.weights_store import WeightsFile, find_weights, network_of
 
 TABLE_COLUMNS = ("image", "region_id", "region", "score", "area_px", "y1", "x1", "y2", "x2")
 _IMAGE_TYPES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
@@ -25,7 +28,7 @@ _IMAGE_TYPES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 @dataclass
 class Segmenter:
-    """A network ready to segment sections.
+    """A Mask R-CNN ready to segment sections; `sebre.unet.UNetSegmenter` is its counterpart.
 
     Attributes:
         model: in inference mode, with weights.
@@ -39,6 +42,16 @@ class Segmenter:
     weights: WeightsFile
     network: ClassVar[str] = "Mask R-CNN"
 
+    @property
+    def config(self) -> Config:
+        """Its settings."""
+        return self.model.config
+
+    @property
+    def keras_model(self) -> keras.Model:
+        """The network alone."""
+        return self.model.keras_model
+
     def detect(self, images: Sequence[np.ndarray]) -> list[dict[str, Any]]:
         """See `MaskRCNN.detect`."""
         return self.model.detect(images)
@@ -49,8 +62,8 @@ def load_segmenter(
     experiment: Experiment | None = None,
     folder: Path | None = None,
     **overrides: Any,
-) -> Segmenter:
-    """Build the network of a weights file and load it.
+) -> Segmenter | UNetSegmenter:
+    """Build the network of a weights file, of either kind, and load it.
 
     Args:
         weights: name in the manifest, or path.
@@ -71,6 +84,8 @@ def load_segmenter(
                 f" give one of {', '.join(EXPERIMENTS)}."
             )
         experiment = EXPERIMENTS[name]
+    if network_of(found) == "unet":
+        return load_unet(found, experiment, **overrides)
     variant = experiment.variants.get(found.entry.get("variant", ""), experiment.default)
     config = variant.config.load(found.config) if found.config else variant.config()
     settings = {"IMAGES_PER_GPU": 1, "GPU_COUNT": 1, **overrides}
@@ -79,14 +94,18 @@ def load_segmenter(
     return Segmenter(model, experiment.regions, found)
 
 
-def with_settings(config: Config, **settings: Any) -> Config:
-    """The configuration itself, with settings changed and checked."""
-    for name, value in settings.items():
-        if not hasattr(config, name):
-            raise ValueError(f"{type(config).__name__} has no setting {name!r}.")
-        setattr(config, name, value)
-    config.validate()
-    return config
+def demand_mask_rcnn(segmenter: Segmenter | UNetSegmenter) -> Segmenter:
+    """The segmenter itself, for what shows the stages of Mask R-CNN.
+
+    Raises:
+        ValueError: it is another network.
+    """
+    if not isinstance(segmenter, Segmenter):
+        raise ValueError(
+            f"{segmenter.weights.path}: the weights of a {segmenter.network}, which has none of "
+            f"the stages that are shown here. Give those of a {Segmenter.network}."
+        )
+    return segmenter
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -180,7 +199,7 @@ def image_files(inputs: Sequence[str | Path]) -> list[Path]:
 
 
 def detect_files(
-    segmenter: Segmenter, files: Sequence[Path], out: str | Path
+    segmenter: Segmenter | UNetSegmenter, files: Sequence[Path], out: str | Path
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Segment image files and write label maps, overlays and `regions.csv`.
 

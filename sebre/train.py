@@ -9,11 +9,11 @@ from mrcnn.config import Config
 from mrcnn.model import MaskRCNN
 from mrcnn.utils import download_trained_weights
 from mrcnn.weight_match import CLASS_LAYERS
+from sebre.config import with_settings
 from sebre.dataset import SectionDataset
 from sebre.experiments import Experiment, Variant
-from sebre.predict import with_settings
 from sebre.prepare.split import split_groups
-from sebre.weights_store import find_weights, store_dir
+from sebre.weights_store import find_weights, network_of, store_dir
 
 _FEWEST_STEPS = 20  # between two checkpoints
 
@@ -75,7 +75,7 @@ def train(
     config = chosen.config()
     usual = sum(stage.steps for stage in schedule)
     config.WARMUP_STEPS = round(config.WARMUP_STEPS * sum(lengths) / usual)
-    config.STEPS_PER_EPOCH = _steps_per_epoch(lengths, config.STEPS_PER_EPOCH)
+    config.STEPS_PER_EPOCH = steps_per_epoch(lengths, config.STEPS_PER_EPOCH)
     with_settings(config, **{"SEED": seed, **(settings or {})})
 
     model = MaskRCNN("training", config, logs)
@@ -127,8 +127,12 @@ def training_sets(
     return parts[0], parts[1]
 
 
-def _steps_per_epoch(lengths: Sequence[int], largest: int) -> int:
-    """Largest number of steps up to `largest` that divides the parts into whole epochs."""
+def steps_per_epoch(lengths: Sequence[int], largest: int) -> int:
+    """Largest number of steps up to `largest` that divides the parts into whole epochs.
+
+    Raises:
+        ValueError: that would be so few that more time goes into checkpoints than into steps.
+    """
     common = math.gcd(*lengths)
     steps = next(n for n in range(min(common, largest), 0, -1) if common % n == 0)
     if steps < min(common, _FEWEST_STEPS):
@@ -153,6 +157,11 @@ def _start_from(model: MaskRCNN, weights: str) -> None:
         model.load_weights(path, by_name=True, exclude=CLASS_LAYERS)
     else:
         found = find_weights(weights)
+        if network_of(found) != "mask_rcnn":
+            raise ValueError(
+                f"{found.path}: the weights of another kind of network ({network_of(found)}). "
+                "Start from those of a Mask R-CNN, or from none."
+            )
         # Of a network for other regions, everything but the layers that depend on them.
         other = found.config is not None and (
             Config.load(found.config).NUM_CLASSES != model.config.NUM_CLASSES

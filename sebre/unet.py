@@ -11,7 +11,6 @@ wherever sections are segmented or scored.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import keras
@@ -24,10 +23,10 @@ from mrcnn.config import Config
 from mrcnn.layers import LayerStyle
 from mrcnn.molding import extract_bboxes, mold_inputs, resize
 from mrcnn.weights import load_weights
+from sebre.config import with_settings
 from sebre.experiments import Experiment
-from sebre.predict import with_settings
 from sebre.regions import RegionSet
-from sebre.weights_store import WeightsFile, find_weights
+from sebre.weights_store import WeightsFile
 
 _GREY_UNIT = 64.0  # grey values: about their deviation after MEAN_PIXEL is subtracted
 
@@ -148,14 +147,14 @@ class UNetSegmenter:
     """A U-Net ready to segment sections; the interface is that of `sebre.predict.Segmenter`.
 
     Attributes:
-        model: with weights.
+        keras_model: with weights.
         config: its settings.
         regions: its region set.
         weights: where the weights came from.
         network: its kind, in words.
     """
 
-    model: keras.Model
+    keras_model: keras.Model
     config: Config
     regions: RegionSet
     weights: WeightsFile
@@ -180,7 +179,7 @@ class UNetSegmenter:
     def _detect(self, image: np.ndarray) -> dict[str, Any]:
         molded, _, windows = mold_inputs([image], self.config)
         y1, x1, y2, x2 = windows[0]
-        logits = self.model.predict_on_batch(molded)[0, y1:y2, x1:x2]
+        logits = self.keras_model.predict_on_batch(molded)[0, y1:y2, x1:x2]
         labels, probability = _most_probable(scipy.special.softmax(logits, -1), image.shape[:2])
         masks = {i: self._without_specks(labels == i) for i in range(1, self.config.NUM_CLASSES)}
         masks = {i: mask for i, mask in masks.items() if mask.any()}
@@ -201,25 +200,20 @@ class UNetSegmenter:
         return large[parts]
 
 
-def load_unet(
-    weights: str | Path, experiment: Experiment, folder: Path | None = None, **overrides: Any
-) -> UNetSegmenter:
+def load_unet(found: WeightsFile, experiment: Experiment, **overrides: Any) -> UNetSegmenter:
     """Build the network of a weights file that `sebre.unet_train` wrote, and load it.
 
+    `sebre.predict.load_segmenter` calls it for the name or path of such a file.
+
     Args:
-        weights: name in the manifest, or path; the settings of `<name>.h5` lie beside it in
-            `<name>.config.json`.
+        found: the file, with settings.
         experiment: that it was trained for.
-        folder: of the manifest; None for the shipped one.
         **overrides: settings that differ.
 
     Raises:
-        FileNotFoundError: no such weights.
-        ValueError: damaged weights, weights of another network, or no settings beside them.
+        ValueError: weights or settings that are damaged, or of another experiment.
     """
-    found = find_weights(weights, folder)
-    config_path = found.config if found.name else config_beside(found.path)
-    config = unet_config(experiment).load(config_path)
+    config = unet_config(experiment).load(found.config)
     if config.NUM_CLASSES != experiment.regions.num_classes:
         raise ValueError(
             f"{found.path}: these weights are for {config.NUM_CLASSES - 1} regions, but "
@@ -229,11 +223,6 @@ def load_unet(
     model = build_unet(with_settings(config, **overrides))
     load_weights(model, found.path)
     return UNetSegmenter(model, config, experiment.regions, found)
-
-
-def config_beside(path: Path) -> Path:
-    """Where the settings of a weights file of a U-Net lie: `<name>.config.json`."""
-    return path.with_suffix(".config.json")
 
 
 def _most_probable(

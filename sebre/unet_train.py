@@ -1,11 +1,20 @@
 """Training of the U-Net: the pictures, order, augmentation and optimizer of Mask R-CNN.
 
 With the same experiment, seed and steps, the two networks see the same augmented pictures in
-the same order; only what is learned from them differs.
+the same order; only what is learned from them differs. A run keeps its files in a folder:
+
+    <logs>/unet_<experiment><YYYYMMDD>T<HHMMSS>/
+        config.json                        settings
+        log.csv                            one row an epoch
+        unet_<experiment>_<epoch:04d>.h5   weights of the last epoch, float32
+        training_state_<epoch:04d>.npz     optimizer state of the last epoch
+        unet_<experiment>.h5               the trained network, float16
 """
 
+import json
 import logging
 import math
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,19 +23,18 @@ from typing import Any
 import keras
 import numpy as np
 
-from mrcnn.config import Config
+from mrcnn import checkpoints
 from mrcnn.data import Batches
 from mrcnn.fetch import file_sha256
 from mrcnn.network import seeded
 from mrcnn.optimizers import make_optimizer
 from mrcnn.training import EpochLog
 from mrcnn.weights import load_weights, save_weights
-from sebre.dataset import SectionDataset
+from sebre.config import with_settings
 from sebre.experiments import Experiment
 from sebre.pictures import drawn_labels
-from sebre.predict import with_settings
-from sebre.train import training_sets
-from sebre.unet import DiceCrossEntropy, UNetSegmenter, build_unet, config_beside, unet_config
+from sebre.train import steps_per_epoch, training_sets
+from sebre.unet import DiceCrossEntropy, UNetSegmenter, build_unet, unet_config
 from sebre.weights_store import WeightsFile
 
 logger = logging.getLogger(__name__)
@@ -54,6 +62,7 @@ def train_unet(
     inner_validation: float = 0.0,
     settings: Mapping[str, Any] | None = None,
     verbose: int = 1,
+    resume: bool = False,
 ) -> UNetSegmenter:
     """Train on the training part of a prepared data set, from random weights.
 
@@ -70,14 +79,17 @@ def train_unet(
             validate on after every epoch; 0 trains on all.
         settings: of the configuration, that differ; see `sebre.unet.UNetSettings`.
         verbose: as `keras.Model.fit`.
+        resume: go on with the last run of the experiment in `logs`, which was interrupted, as
+            if nothing had happened; all other arguments must be those of that run.
 
     Returns:
         The trained network. The folder of its `weights.path` holds the weights (float16, which
         the network has too), the settings and log.csv.
 
     Raises:
-        ValueError: a data set that does not fit, less than one step, or settings that cannot
-            work.
+        FileNotFoundError: nothing to resume.
+        ValueError: a data set that does not fit, steps that cannot be divided into epochs,
+            settings that cannot work, or a run to resume that was begun in another way.
         FloatingPointError: the loss became NaN or infinite.
     """
     variant = experiment.variant("small")
@@ -88,10 +100,18 @@ def train_unet(
     train_set, val_set = training_sets(experiment, dataset, inner_validation, seed)
     config = unet_config(experiment)()
     config.WARMUP_STEPS = round(config.WARMUP_STEPS * steps / usual)
+    config.STEPS_PER_EPOCH = steps_per_epoch([steps], config.STEPS_PER_EPOCH)
     own = {"MAX_GT_INSTANCES": len(experiment.regions), "USE_MINI_MASK": False, "SEED": seed}
     with_settings(config, **{**own, **(settings or {})})
-    config.STEPS_PER_EPOCH = math.gcd(steps, config.STEPS_PER_EPOCH)
+    if steps % config.STEPS_PER_EPOCH:
+        raise ValueError(
+            f"steps is {steps}; it must be a multiple of STEPS_PER_EPOCH, {config.STEPS_PER_EPOCH}."
+        )
 
+    name = f"unet_{experiment.name}"
+    folder = Path(logs) / f"{name}{time.strftime('%Y%m%dT%H%M%S')}"
+    if resume:
+        folder = _last_run(Path(logs), name)
     with seeded(config.SEED):
         model = build_unet(config)
     model.compile(
@@ -99,42 +119,51 @@ def train_unet(
         DiceCrossEntropy(config.UNET_DICE_WEIGHT),
         jit_compile=keras.backend.backend() == "jax",
     )
-    folder = Path(logs) / f"unet_{experiment.name}{time.strftime('%Y%m%dT%H%M%S')}"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"unet_{experiment.name}.h5"
-    config.save(config_beside(path))
-    logger.info("Training a U-Net for %d steps, files in %s", steps, folder)
-    _fit(model, config, train_set, val_set, variant.augmentation(), folder, steps, verbose)
+    model.optimizer.build(model.trainable_variables)
+    facts = {"steps": steps, "inner_validation": inner_validation, **config.to_dict()}
+    begun = 0
+    if resume:
+        begun = _restore(model, folder, name, facts)
+    else:
+        folder.mkdir(parents=True)
+        config.save(folder / "config.json")
+    epochs = steps // config.STEPS_PER_EPOCH
+    logger.info("Training a U-Net, epochs %d to %d, files in %s", begun + 1, epochs, folder)
+    batches = LabelBatches(
+        train_set, config, augmentation=variant.augmentation(), steps=config.STEPS_PER_EPOCH
+    )
+    batches.epoch = begun  # the order of the pictures belongs to the epoch
+    checks = None
+    if val_set is not None:
+        checks = LabelBatches(val_set, config, shuffle=False, training=False)
+    if begun < epochs:
+        _fit(model, batches, checks, begun, epochs, verbose, _Checkpoints(folder, name, facts))
 
+    path = folder / f"{name}.h5"
     save_weights(model, path, dtype="float16")
     load_weights(model, path)  # what is scored is what is stored
-    return UNetSegmenter(model, config, experiment.regions, WeightsFile(path, file_sha256(path)))
+    stored = WeightsFile(path, file_sha256(path), config=folder / "config.json")
+    return UNetSegmenter(model, config, experiment.regions, stored)
 
 
 def _fit(
     model: keras.Model,
-    config: Config,
-    train_set: SectionDataset,
-    val_set: SectionDataset | None,
-    augmentation: Any,
-    folder: Path,
-    steps: int,
+    batches: LabelBatches,
+    checks: LabelBatches | None,
+    begun: int,
+    epochs: int,
     verbose: int,
+    callback: keras.callbacks.Callback,
 ) -> None:
-    batches = LabelBatches(
-        train_set, config, augmentation=augmentation, steps=config.STEPS_PER_EPOCH
-    )
-    checks = None
-    if val_set is not None:
-        checks = LabelBatches(val_set, config, shuffle=False, training=False)
     try:
         model.fit(
             batches,
-            epochs=steps // config.STEPS_PER_EPOCH,
+            initial_epoch=begun,
+            epochs=epochs,
             validation_data=checks,
             verbose=verbose,
             shuffle=False,  # the batches shuffle by themselves
-            callbacks=[_Log(folder / "log.csv")],
+            callbacks=[callback],
         )
     except Exception:
         for part in filter(None, (batches, checks)):
@@ -143,21 +172,80 @@ def _fit(
         raise
 
 
-class _Log(keras.callbacks.Callback):
-    """After each epoch a row of log.csv; stops on a loss that is no number."""
+class _Checkpoints(keras.callbacks.Callback):
+    """After each epoch: a row of log.csv, and what the run can be resumed from.
 
-    def __init__(self, path: Path):
+    Stops on a loss that is no number. Every epoch replaces the checkpoint of the one before.
+    """
+
+    def __init__(self, folder: Path, name: str, facts: Mapping[str, Any]):
         super().__init__()
-        self.log = EpochLog(path)
+        self.folder, self.name, self.facts = folder, name, facts
+        self.log = EpochLog(folder / "log.csv")
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self.log.truncate(epoch)  # a row may be there without its checkpoint
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        epoch += 1
         values = {name: float(value) for name, value in (logs or {}).items()}
         if not math.isfinite(values["loss"]):
             raise FloatingPointError(
-                f"The loss is {values['loss']} in epoch {epoch + 1}. Try a smaller LEARNING_RATE, "
+                f"The loss is {values['loss']} in epoch {epoch}. Try a smaller LEARNING_RATE, "
                 "or PRECISION = 'float32'."
             )
-        self.log.append({"epoch": epoch + 1, **values})
+        self.log.append({"epoch": epoch, **values})
+        old = _checkpoint_files(self.folder, self.name)
+        state = checkpoints.state_path(self.folder, epoch)
+        checkpoints.save_state(state, self.model, {**self.facts, "epoch": epoch})
+        # The weights come last: once they are there, everything that belongs to them is.
+        save_weights(self.model, self.folder / f"{self.name}_{epoch:04d}.h5")
+        for path in old:
+            checkpoints.state_path(self.folder, _epoch_of(path)).unlink(missing_ok=True)
+            path.unlink()
+
+
+def _checkpoint_files(folder: Path, name: str) -> list[Path]:
+    """Weights of epochs, in their order."""
+    return sorted(folder.glob(f"{name}_*.h5"), key=_epoch_of)
+
+
+def _epoch_of(path: Path) -> int:
+    return int(path.stem.rpartition("_")[2])
+
+
+def _last_run(logs: Path, name: str) -> Path:
+    """Folder of the newest run of this name."""
+    runs = [p for p in logs.glob(f"{name}*") if re.fullmatch(rf"{name}\d{{8}}T\d{{6}}", p.name)]
+    if not runs:
+        raise FileNotFoundError(
+            f"{logs}: no run to resume; wanted a folder {name}<YYYYMMDD>T<HHMMSS>. Give the "
+            "folder of all runs that the interrupted training was given, or train without resume."
+        )
+    return max(runs, key=lambda path: path.name)
+
+
+def _restore(model: keras.Model, folder: Path, name: str, facts: Mapping[str, Any]) -> int:
+    """Load the last checkpoint of a run; returns the epochs that it has behind it."""
+    files = _checkpoint_files(folder, name)
+    if not files:
+        raise FileNotFoundError(
+            f"{folder}: nothing to resume; the run stopped before the end of its first epoch. "
+            "Train without resume."
+        )
+    epoch = _epoch_of(files[-1])
+    path = checkpoints.state_path(folder, epoch)
+    state = checkpoints.load_state(path)
+    now = json.loads(json.dumps(facts))  # as they come back from a file
+    changed = [f"{k} {state.get(k)!r}, now {v!r}" for k, v in now.items() if state.get(k) != v]
+    if changed:
+        raise ValueError(
+            f"{folder}: the run was begun with other arguments ({'; '.join(changed)}). Resume it "
+            "with the same, or train without resume."
+        )
+    load_weights(model, files[-1])
+    checkpoints.restore_optimizer(model, state, path)
+    return epoch
 
 
 def _labels(class_ids: np.ndarray, masks: np.ndarray) -> np.ndarray:

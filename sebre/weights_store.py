@@ -9,6 +9,8 @@ from typing import Any
 from mrcnn.fetch import file_sha256
 from mrcnn.files import replace_text
 
+NETWORKS = ("mask_rcnn", "unet")  # kinds of networks
+
 
 @dataclass(frozen=True)
 class WeightsFile:
@@ -98,6 +100,21 @@ def find_weights(name_or_path: str | Path, folder: Path | None = None) -> Weight
         )
     config = folder / entry["config"] if entry.get("config") else None
     return WeightsFile(path, checksum, str(name_or_path), config, entry)
+
+
+def network_of(found: WeightsFile) -> str:
+    """Which of `NETWORKS` the weights are of, by their settings; without any, a Mask R-CNN.
+
+    Raises:
+        ValueError: the settings cannot be read.
+    """
+    if found.config is None:
+        return "mask_rcnn"
+    try:
+        settings = json.loads(found.config.read_text(encoding="utf-8"))
+        return "unet" if "UNET_WIDTH" in settings else "mask_rcnn"
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"{found.config}: not a saved configuration ({error}).") from error
 
 
 def write_entry(name: str, folder: Path, **facts: Any) -> dict[str, Any]:

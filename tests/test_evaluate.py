@@ -3,7 +3,6 @@
 import json
 import weakref
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -191,11 +190,16 @@ def test_record(tmp_path, monkeypatch):
 def test_settings_of_the_network_are_recorded(tmp_path):
     dataset = prepared(tmp_path / "set", [{1: WHOLE}])
     segmenter = Scripted(result_of())
-    segmenter.model = SimpleNamespace(config=SlicemapConfig())
-    record = evaluate(segmenter, dataset, "slicemap", tmp_path / "set", draws=0)
-    wanted = {"detection_min_confidence": 0.3, "image_px": 128, "best_per_class": True}
-    assert {key: record[key] for key in wanted} == wanted
-    assert record["turned"] is record["angles"] is None
+    segmenter.config = SlicemapConfig()
+    wanted = {"image_px": 128, "detection_min_confidence": 0.3, "best_per_class": True}
+    for network, detects in (("Mask R-CNN", True), ("U-Net", False)):
+        segmenter.network = network
+        record = evaluate(segmenter, dataset, "slicemap", tmp_path / "set", draws=0)
+        found = {key: record[key] for key in wanted}
+        nothing = dict.fromkeys(wanted)
+        assert found == (wanted if detects else {**nothing, "image_px": 128})
+        assert record["network"] == network
+        assert record["turned"] is record["angles"] is None
 
 
 def test_orientations_are_those_of_the_experiment(tmp_path, monkeypatch):

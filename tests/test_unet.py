@@ -12,23 +12,19 @@ import pytest
 from conftest import ROOT
 from section_cases import HALF, WHOLE, prepared
 
+from mrcnn import checkpoints
 from mrcnn.config import Config
 from mrcnn.data import Batches
+from sebre import unet_train
 from sebre.dataset import SectionDataset
 from sebre.evaluate import evaluate, save_json
 from sebre.experiments import EXPERIMENTS
 from sebre.pictures import label_map
+from sebre.predict import load_segmenter
 from sebre.regions import SLICEMAP
 from sebre.results import read_results
 from sebre.scores import score_section
-from sebre.unet import (
-    DiceCrossEntropy,
-    UNetSegmenter,
-    build_unet,
-    config_beside,
-    load_unet,
-    unet_config,
-)
+from sebre.unet import DiceCrossEntropy, UNetSegmenter, build_unet, unet_config
 from sebre.unet_train import LabelBatches, train_unet
 
 SMALL = {"UNET_WIDTH": 4, "UNET_LEVELS": 4, "IMAGE_MIN_DIM": 64, "IMAGE_MAX_DIM": 64, "WORKERS": 0}
@@ -61,6 +57,7 @@ def trained(two_sections, tmp_path_factory) -> UNetSegmenter:
     still = replace(EXPERIMENT.variant("small"), augmentation=lambda: None)
     experiment = replace(EXPERIMENT, variants={"small": still})
     own = {"UNET_WIDTH": 8, "UNET_LEVELS": 3, "LEARNING_RATE": 0.02, "BN_MOMENTUM": 0.8}
+    own["STEPS_PER_EPOCH"] = 10
     logs = tmp_path_factory.mktemp("logs")
     return train_unet(experiment, two_sections, logs, 30, settings={**SMALL, **own}, verbose=0)
 
@@ -97,7 +94,7 @@ def test_settings_are_those_of_the_small_variant():
         config, small = unet_config(experiment)(), experiment.variant("small").config()
         assert config.NAME == small.NAME == name
         assert config.to_dict().items() > small.to_dict().items()
-        assert config.UNET_WIDTH == 8
+        assert config.UNET_WIDTH == 16
 
 
 def test_loss_by_hand():
@@ -184,7 +181,8 @@ def test_it_is_evaluated_like_mask_rcnn(trained, two_sections, tmp_path):
 
 
 def test_stored_weights_give_the_same(trained, two_sections):
-    again = load_unet(trained.weights.path, EXPERIMENT)
+    again = load_segmenter(trained.weights.path, EXPERIMENT)
+    assert isinstance(again, UNetSegmenter)
     assert again.weights.sha256 == trained.weights.sha256
     assert again.config.to_dict() == trained.config.to_dict()
     dataset = SectionDataset(SLICEMAP).load(two_sections, "val")
@@ -198,40 +196,83 @@ def test_stored_weights_give_the_same(trained, two_sections):
 
 def test_weights_that_do_not_fit(trained, tmp_path):
     with pytest.raises(ValueError, match="for 6 regions, but hippocampus has 4"):
-        load_unet(trained.weights.path, EXPERIMENTS["hippocampus"])
+        load_segmenter(trained.weights.path, EXPERIMENTS["hippocampus"])
     alone = tmp_path / "alone.h5"
     shutil.copy(trained.weights.path, alone)
-    with pytest.raises(ValueError, match=r"alone\.config\.json: not a saved configuration"):
-        load_unet(alone, EXPERIMENT)
-    small_config().save(config_beside(alone))
-    with pytest.raises(ValueError, match="alone"):
-        load_unet(alone, EXPERIMENT)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match=r"config\.json: not a saved configuration"):
+        load_segmenter(alone, EXPERIMENT)
+    small_config().save(tmp_path / "config.json")
+    with pytest.raises(ValueError, match=r"alone\.h5"):
+        load_segmenter(alone, EXPERIMENT)
 
 
-def test_same_seed_same_network(two_sections, tmp_path):
-    options = {"settings": {**SMALL, "UNET_LEVELS": 2, "IMAGES_PER_GPU": 2}, "verbose": 0}
+TINY = {**SMALL, "UNET_LEVELS": 2, "IMAGES_PER_GPU": 1, "STEPS_PER_EPOCH": 1}
+
+
+def test_a_resumed_run_ends_as_if_nothing_had_happened(two_sections, tmp_path, monkeypatch):
+    options = {"inner_validation": 0.5, "settings": TINY, "verbose": 0}
+    whole = train_unet(EXPERIMENT, two_sections, tmp_path / "whole", 3, **options)
+
+    def stopped(path, *args):
+        if path.name == "training_state_0003.npz":
+            raise KeyboardInterrupt
+        save_state(path, *args)
+
+    save_state, logs = checkpoints.save_state, tmp_path / "stopped"
+    monkeypatch.setattr(checkpoints, "save_state", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train_unet(EXPERIMENT, two_sections, logs, 3, **options)
+    (folder,) = logs.iterdir()
+    log = (folder / "log.csv").read_text()
+    left = ["config.json", "log.csv", "training_state_0002.npz", "unet_slicemap_0002.h5"]
+    assert sorted(path.name for path in folder.iterdir()) == left
+    monkeypatch.undo()
+
+    for other, message in (
+        ({**options, "inner_validation": 0.0}, "inner_validation 0.5, now 0.0"),
+        ({**options, "seed": 1}, "SEED 0, now 1"),
+        ({**options, "steps": 4}, r"now 4\)\. Resume it with the same"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            train_unet(EXPERIMENT, two_sections, logs, **{"steps": 3, **other}, resume=True)
+    resumed = train_unet(EXPERIMENT, two_sections, logs, 3, **options, resume=True)
+    assert resumed.weights.path.parent == folder
+    assert resumed.weights.sha256 == whole.weights.sha256
+    assert (folder / "log.csv").read_text() == log
+    assert (whole.weights.path.parent / "log.csv").read_text() == log
+    rows = list(csv.DictReader(log.splitlines()))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert len({row["loss"] for row in rows} | {row["val_loss"] for row in rows}) == 6
+    done = train_unet(EXPERIMENT, two_sections, logs, 3, **options, resume=True)
+    assert done.weights.sha256 == whole.weights.sha256
+
+    with pytest.raises(FileNotFoundError, match="no run to resume; wanted a folder unet_slicemap<"):
+        train_unet(EXPERIMENT, two_sections, tmp_path / "none", 3, **options, resume=True)
+    (tmp_path / "none" / "unet_slicemap20260102T030405").mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match="before the end of its first epoch"):
+        train_unet(EXPERIMENT, two_sections, tmp_path / "none", 3, **options, resume=True)
+
+
+def test_the_seed_decides_the_first_weights(two_sections, tmp_path, monkeypatch):
+    monkeypatch.setattr(unet_train, "_fit", lambda *args: None)
     sums = [
-        train_unet(EXPERIMENT, two_sections, tmp_path / str(k), 2, seed, **options).weights.sha256
+        train_unet(EXPERIMENT, two_sections, tmp_path / str(k), 1, seed, settings=TINY).weights
         for k, seed in enumerate((0, 0, 1))
     ]
-    assert sums[0] == sums[1]
-    assert sums[1] != sums[2]
-
-
-def test_inner_validation_and_its_log(two_sections, tmp_path):
-    settings = {**SMALL, "UNET_LEVELS": 2, "IMAGES_PER_GPU": 1}
-    done = train_unet(
-        EXPERIMENT, two_sections, tmp_path, 2, inner_validation=0.5, settings=settings, verbose=0
-    )
-    with (done.weights.path.parent / "log.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == 1
-    assert float(rows[0]["val_loss"]) > 0
+    assert sums[0].sha256 == sums[1].sha256
+    assert sums[1].sha256 != sums[2].sha256
 
 
 def test_errors_of_training(two_sections, tmp_path):
     with pytest.raises(ValueError, match="steps is 0"):
         train_unet(EXPERIMENT, two_sections, tmp_path, 0)
+    with pytest.raises(ValueError, match="251 steps cannot be divided .* Take round numbers"):
+        train_unet(EXPERIMENT, two_sections, tmp_path, 251)
+    with pytest.raises(
+        ValueError, match="steps is 30; it must be a multiple of STEPS_PER_EPOCH, 4"
+    ):
+        train_unet(EXPERIMENT, two_sections, tmp_path, 30, settings={"STEPS_PER_EPOCH": 4})
     with pytest.raises(ValueError, match="has no setting 'UNET_DEPTH'"):
         train_unet(EXPERIMENT, two_sections, tmp_path, 1, settings={"UNET_DEPTH": 3})
     with pytest.raises(ValueError, match="no such folder"):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 import sebre
-from sebre.weights_store import find_weights, read_manifest, store_dir, write_entry
+from sebre.weights_store import find_weights, network_of, read_manifest, store_dir, write_entry
 
 
 @pytest.fixture
@@ -37,6 +37,20 @@ def test_a_path_takes_the_settings_beside_it(store):
     (store / "config.json").write_text("{}")
     assert find_weights(store / "net.h5").config == store / "config.json"
     assert find_weights(store / "net.h5").name is None
+
+
+def test_the_settings_tell_the_kind_of_network(store):
+    assert network_of(find_weights("net")) == "mask_rcnn"
+    assert network_of(find_weights(store / "net.h5")) == "mask_rcnn"
+    (store / "config.json").write_text('{"UNET_WIDTH": 16}')
+    assert network_of(find_weights(store / "net.h5")) == "unet"
+    for damaged in ("{", "3"):
+        (store / "net.json").write_text(damaged)
+        with pytest.raises(ValueError, match="net.json: not a saved configuration"):
+            network_of(find_weights("net"))
+    (store / "net.json").unlink()
+    with pytest.raises(ValueError, match="net.json: not a saved configuration"):
+        sebre.load("net")
 
 
 def test_damaged_file_is_refused(store):
