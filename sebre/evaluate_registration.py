@@ -1,7 +1,8 @@
-"""Scores of registration on a prepared data set: paper, Fig. 8 and Supp. 7.
+"""Scores of registration, and of a network on the same sections: paper, Fig. 8 and Supp. 7.
 
-Each test section gets the labels of one training section, laid on it; the scores are those of
-`sebre.evaluate`, at the resolution of the section as stored.
+The sections are those of the test part of a prepared data set, upright and turned; what labels
+them is a `sebre.labellers.Labeller`. The scores are those of `sebre.evaluate`, at the
+resolution of the section as stored.
 """
 
 import time
@@ -11,84 +12,91 @@ from typing import Any
 
 import numpy as np
 
-from mrcnn.utils import extract_bboxes
 from sebre.dataset import SectionDataset
 from sebre.environment import environment
 from sebre.evaluate import save_json, section_record
-from sebre.experiments import EXPERIMENTS
+from sebre.experiments import EXPERIMENTS, Experiment
 from sebre.facts import SetFacts, read_facts
-from sebre.pictures import drawn_labels
+from sebre.labellers import NETWORK, AtlasLabeller, Labeller, NetworkLabeller
+from sebre.predict import load_segmenter
 from sebre.prepare.rotation import rotated_versions
 from sebre.regions import RegionSet
-from sebre.registration import RegistrationError, register
-from sebre.registration_atlas import RULE, choose_atlas, near, positions
 from sebre.scores import Section, score_section
 from sebre.summary import summarize
 
-LABELLED, TESTED = "train", "val"
+TESTED = "val"
 ROTATE = 20.0  # degrees: the ends of the paper's range
 
 
-def evaluate_registration(
+def evaluate_labeller(
+    labeller: Labeller,
     root: str | Path,
     regions: RegionSet,
-    method: str,
     rotate: float = ROTATE,
     limit: int | None = None,
     seed: int = 0,
-    threads: int = 1,
     facts: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Register an atlas on each test section, upright and rotated, and score its labels.
+    """Label each test section, upright and turned, and score the labels.
 
-    Two runs with the same seed and one thread differ in times only.
+    Which sections, and how they are turned, does not depend on the labeller. Two runs with the
+    same seed differ in times only; elastix must have one thread.
 
     Args:
-        root: folder of a prepared data set. Atlases are of its training part, sections to
-            label of its test part ("val").
+        labeller: see `sebre.labellers`.
+        root: folder of a prepared data set; scored is its test part ("val").
         regions: the region set.
-        method: one of `sebre.registration.METHODS`.
         rotate: sections are scored upright, and turned by this many degrees, to a side drawn
             at random; the canvas is enlarged so that nothing is cut off. Atlases stay upright.
         limit: take so many sections, evenly spaced among those that show the most regions;
             None for all.
-        seed: of the sides, of elastix and of the bootstrap.
-        threads: of elastix.
+        seed: of the sides and of the bootstrap.
         facts: further entries of the record, such as the command.
 
     Returns:
-        A record as `sebre.evaluate.evaluate` has it, that of the rotated sections under
-        "turned". In place of weights there are "method", "parameters", "threads" and "atlas",
-        how atlases were chosen. Each section has its "atlas", the "similarity" and the
-        "seconds" of its registration; "failed" if the method found no transform, which counts
-        as all regions missed. "seconds_per_section" has mean, median and largest, the choice
-        of the atlas and the loading of packages left out.
+        A record as `sebre.evaluate.evaluate` has it, that of the turned sections under
+        "turned", with the `facts` of the labeller: "method", "parameters", "threads", "atlas"
+        (how atlases were chosen) or the network's "weights". Each section has its "mse", its
+        "unit", the subject or section that intervals vary over, the "seconds" that its labels
+        took, in processor time of all threads, and the facts that the labeller gives, such as
+        its "atlas" and the "similarity"; "failed" where there are no labels, which counts as
+        all regions missed, and in "n_failed". "seconds_per_section" has mean, median and
+        largest of the others. The "seconds" of the whole are wall time.
 
     Raises:
         ValueError: the data set cannot be read, or an option is out of range.
-        ModuleNotFoundError: the package of the method is not installed.
     """
     start = time.perf_counter()
     if limit is not None and limit < 1:
         raise ValueError(f"limit is {limit}; wanted at least 1 section, or None for all.")
     known = read_facts(root)
-    bench = _Bench(root, regions, method, seed, threads, known)
-    chosen = _chosen(bench.tested, limit)
+    tested = SectionDataset(regions).load(root, TESTED)
+    tested.prepare()
+    chosen = _chosen(tested, limit)
+
+    def scores(angles: Sequence[float], whole: bool) -> dict[str, Any]:
+        records: list[dict[str, Any]] = []
+        sections = _labelled(labeller, tested, chosen, angles, known, records)
+        return {
+            # As they lie, and all of them, sections make up volumes.
+            **summarize(sections, regions, known, not whole, seed),
+            "n_failed": sum("failed" in record for record in records),
+            "seconds_per_section": _times(records),
+            "sections": records,
+        }
+
     sides = np.random.default_rng(seed).choice([-1, 1], len(chosen))
-    upright = bench.scores(chosen, [0.0] * len(chosen), whole=limit is None)
-    turned = bench.scores(chosen, (sides * float(rotate)).tolist(), whole=False)
+    upright = scores([0.0] * len(chosen), whole=limit is None)
+    turned = scores((sides * float(rotate)).tolist(), whole=False)
     sections = upright.pop("sections")
     return {
         "experiment": None,
-        "method": method,
         "dataset": Path(root).resolve().name,
         "subset": TESTED,
         "split": known.record.get("split"),
         "plane": known.record.get("plane"),
         "pixel_size_um": known.record.get("pixel_size_um"),
-        "parameters": bench.parameters,
-        "threads": bench.threads,
-        "atlas": {"subset": LABELLED, "rule": RULE},
+        **labeller.facts(),
         "limit": limit,
         "seed": seed,
         **(facts or {}),
@@ -105,19 +113,21 @@ def register_command(
     dataset: str | Path,
     method: str,
     out: str | Path,
+    weights: str | Path | None = None,
     rotate: float = ROTATE,
     limit: int | None = None,
     seed: int = 0,
     threads: int = 1,
     command: str | None = None,
 ) -> dict[str, Any]:
-    """What `sebre register` does: `evaluate_registration`, written to a file.
+    """What `sebre register` does: `evaluate_labeller`, written to a file.
 
     Args:
         experiment: its name; it gives the regions.
         dataset: folder of a prepared data set.
-        method: one of `sebre.registration.METHODS`.
+        method: one of `sebre.registration.METHODS`, or "network".
         out: JSON file to write.
+        weights: of the network, a name or a path; None for a registration.
         rotate: degrees.
         limit: number of sections.
         seed: of what is random.
@@ -128,106 +138,77 @@ def register_command(
         The record.
 
     Raises:
-        ValueError: as `evaluate_registration`, or there is no such experiment.
+        ValueError: as `evaluate_labeller`, an unknown experiment or method, a network without
+            weights or with those of another experiment, or weights for a registration.
+        FileNotFoundError: no such weights.
         ModuleNotFoundError: the package of the method is not installed.
     """
     if experiment not in EXPERIMENTS:
         raise ValueError(f"{experiment!r} is not one of {', '.join(EXPERIMENTS)}.")
+    known = EXPERIMENTS[experiment]
+    labeller = _labeller(known, dataset, method, weights, seed, threads)
     facts = {"experiment": experiment, **({"command": command} if command else {})}
-    regions = EXPERIMENTS[experiment].regions
-    record = evaluate_registration(dataset, regions, method, rotate, limit, seed, threads, facts)
+    record = evaluate_labeller(labeller, dataset, known.regions, rotate, limit, seed, facts)
     save_json(record, out)
     return record
 
 
-class _Bench:
-    """Both parts of a data set, and a method."""
+def _labeller(
+    experiment: Experiment,
+    dataset: str | Path,
+    method: str,
+    weights: str | Path | None,
+    seed: int,
+    threads: int,
+) -> Labeller:
+    if method != NETWORK:
+        if weights is not None:
+            raise ValueError(
+                f"Weights ({weights}) are for the method {NETWORK}; {method} has none. Leave them "
+                "out, or change the method."
+            )
+        return AtlasLabeller(dataset, experiment.regions, method, seed, threads)
+    if weights is None:
+        raise ValueError(f"The method {NETWORK} needs weights; give a name or a path.")
+    return NetworkLabeller(load_segmenter(weights, experiment))
 
-    def __init__(
-        self,
-        root: str | Path,
-        regions: RegionSet,
-        method: str,
-        seed: int,
-        threads: int,
-        facts: SetFacts,
-    ):
-        self.regions, self.method, self.seed, self.facts = regions, method, seed, facts
-        self.labelled, self.tested = (
-            SectionDataset(regions).load(root, subset) for subset in (LABELLED, TESTED)
+
+def _labelled(
+    labeller: Labeller,
+    tested: SectionDataset,
+    image_ids: Sequence[int],
+    angles: Sequence[float],
+    facts: SetFacts,
+    records: list[dict[str, Any]],
+) -> Iterator[Section]:
+    """Label and score test sections at their angles, one at a time; adds to `records`."""
+    for image_id, angle in zip(image_ids, angles, strict=True):
+        name = tested.image_reference(image_id)
+        masks, class_ids = tested.load_mask(image_id)
+        drawn = {int(c): masks[..., i] for i, c in enumerate(class_ids)}
+        _, _, picture, drawn = next(
+            rotated_versions(tested.load_image(image_id), drawn, enlarge=True, angles=(angle,))
         )
-        self.labelled.prepare()
-        self.tested.prepare()
-        self.positions = positions(root)
-        self.names = [self.labelled.image_reference(i) for i in self.labelled.image_ids]
-        # Small enough to be kept: every test section is compared with many of them.
-        self.pictures = [self.labelled.load_image(i) for i in self.labelled.image_ids]
-        self.threads = threads
-        self.parameters: Mapping[str, Any] = {}
-
-    def scores(
-        self, image_ids: Sequence[int], angles: Sequence[float], whole: bool
-    ) -> dict[str, Any]:
-        """Scores of test sections, each turned by its angle.
-
-        Args:
-            image_ids: of the test sections.
-            angles: degrees, one a section.
-            whole: these are all sections as they lie, so that they make up volumes.
-        """
-        records: list[dict[str, Any]] = []
-        sections = self._run(image_ids, angles, records)
-        summary = summarize(sections, self.regions, self.facts, not whole, self.seed)
-        return {**summary, "seconds_per_section": _times(records), "sections": records}
-
-    def _run(
-        self, image_ids: Sequence[int], angles: Sequence[float], records: list[dict[str, Any]]
-    ) -> Iterator[Section]:
-        """Score test sections at their angles, one at a time; adds to `records`."""
-        for image_id, angle in zip(image_ids, angles, strict=True):
-            name = self.tested.image_reference(image_id)
-            masks, class_ids = self.tested.load_mask(image_id)
-            drawn = {int(c): masks[..., i] for i, c in enumerate(class_ids)}
-            _, _, picture, drawn = next(
-                rotated_versions(
-                    self.tested.load_image(image_id), drawn, enlarge=True, angles=(angle,)
-                )
-            )
-            among = near(name, self.names, self.positions)
-            atlas = choose_atlas(picture, self.pictures, among)
-            labels, seconds, failed = self._labels(atlas.index, picture)
-            section = score_section(
-                name,
-                picture,
-                np.stack([*drawn.values()], axis=-1) if drawn else masks[..., :0],
-                np.array([*drawn], np.int32),
-                _as_result(labels),
-                self.facts.pixel_of(name),
-            )
-            records.append(
-                {
-                    **section_record(section, self.regions),
-                    "mse": sum(section.errors.values()) / len(self.regions),
-                    "angle": angle,
-                    "atlas": self.names[atlas.index],
-                    "similarity": atlas.similarity,
-                    "seconds": seconds,
-                    **({"failed": failed} if failed else {}),
-                }
-            )
-            yield section
-
-    def _labels(self, index: int, picture: np.ndarray) -> tuple[np.ndarray, float | None, str]:
-        """Labels of an atlas on a section, seconds, and why there are none."""
-        try:
-            transform = register(
-                self.method, self.pictures[index], picture, self.seed, self.threads
-            )
-        except RegistrationError as error:
-            return np.zeros(picture.shape[:2], np.uint8), None, str(error)
-        self.parameters, self.threads = transform.parameters, transform.threads
-        masks, class_ids = self.labelled.load_mask(self.labelled.image_ids[index])
-        return transform.labels(drawn_labels(class_ids, masks)), transform.seconds, ""
+        labelled = labeller.label(name, picture)
+        section = score_section(
+            name,
+            picture,
+            np.stack([*drawn.values()], axis=-1) if drawn else masks[..., :0],
+            np.array([*drawn], np.int32),
+            labelled.result,
+            facts.pixel_of(name),
+        )
+        records.append(
+            {
+                **section_record(section, tested.regions),
+                "mse": sum(section.errors.values()) / len(tested.regions),
+                "unit": facts.units.get(name, name),
+                "angle": angle,
+                **labelled.facts,
+                "seconds": labelled.seconds,
+            }
+        )
+        yield section
 
 
 def _chosen(tested: SectionDataset, limit: int | None) -> list[int]:
@@ -241,20 +222,8 @@ def _chosen(tested: SectionDataset, limit: int | None) -> list[int]:
     return [full[i] for i in at]
 
 
-def _as_result(labels: np.ndarray) -> dict[str, Any]:
-    """A label map as `MaskRCNN.detect` gives it, every region with the score 1."""
-    class_ids = np.unique(labels[labels > 0]).astype(np.int32)
-    masks = labels[..., None] == class_ids
-    return {
-        "rois": extract_bboxes(masks),
-        "class_ids": class_ids,
-        "scores": np.ones(len(class_ids), np.float32),
-        "masks": masks,
-    }
-
-
-def _times(records: Sequence[Mapping[str, Any]]) -> dict[str, float] | None:
-    """Mean, median and largest of the seconds of the sections that were registered."""
+def _times(records: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Mean, median and largest of the seconds of the sections that did not fail."""
     seconds = [record["seconds"] for record in records if record["seconds"] is not None]
     if not seconds:
         return None
@@ -262,4 +231,5 @@ def _times(records: Sequence[Mapping[str, Any]]) -> dict[str, float] | None:
         "mean": float(np.mean(seconds)),
         "median": float(np.median(seconds)),
         "max": max(seconds),
+        "seconds_of": "processor",
     }

@@ -8,9 +8,10 @@ Methods:
     none: the atlas is only stretched to the size of the section: what any registration must
         improve on.
     elastix: affine, then B-spline, by mutual information.
-    dipy: affine by mutual information, then symmetric diffeomorphic (SyN) by local
-        cross-correlation. It is of the kind of ndreg, the paper's second method, whose LDDMM
-        cannot be installed on today's Python; its numbers are not those of ndreg.
+    dipy: affine by mutual information, from the best of several turns, then symmetric
+        diffeomorphic (SyN) by local cross-correlation. It is of the kind of ndreg, the paper's
+        second method, whose LDDMM cannot be installed on today's Python; its numbers are not
+        those of ndreg.
 
 elastix and dipy are extra packages: `pip install "sebre[registration]"`.
 """
@@ -36,7 +37,16 @@ _METHODS: Mapping[str, Callable[[int, int], registration_methods.Method]] = {
 }
 METHODS = ("none", *_METHODS)
 
-__all__ = ["METHODS", "RegistrationError", "Transform", "background", "gray", "register", "resized"]
+__all__ = [
+    "METHODS",
+    "RegistrationError",
+    "Transform",
+    "background",
+    "gray",
+    "register",
+    "resized",
+    "settings",
+]
 
 
 @dataclass(frozen=True)
@@ -49,7 +59,8 @@ class Transform:
             the middle of a pixel. H and W are those of the fixed section.
         moving_shape: (height, width) of the moving section.
         parameters: everything that was set, with the versions of the packages.
-        seconds: wall time of the registration alone, without loading packages.
+        seconds: processor seconds, of all threads, of the registration alone, without loading
+            packages. Unlike wall time they hardly depend on what else the machine does.
         threads: that it was allowed to use.
     """
 
@@ -85,6 +96,21 @@ class Transform:
         return carried
 
 
+def settings(method: str, threads: int = 1) -> tuple[dict[str, Any], int]:
+    """The parameters and the threads of a method, as its transforms have them.
+
+    Args:
+        method: one of `METHODS`.
+        threads: asked for.
+
+    Raises:
+        ValueError: an unknown method, or no thread.
+        ModuleNotFoundError: the package of the method is not installed.
+    """
+    run = _loaded(method, 0, threads)
+    return (_parameters(run), run.threads) if run else ({}, 1)
+
+
 def register(
     method: str, moving: np.ndarray, fixed: np.ndarray, seed: int = 0, threads: int = 1
 ) -> Transform:
@@ -106,34 +132,27 @@ def register(
         RegistrationError: the method found no transform.
         ModuleNotFoundError: the package of the method is not installed.
     """
-    if method not in METHODS:
-        raise ValueError(f"{method!r} is no registration method; wanted {', '.join(METHODS)}.")
-    if threads < 1 or seed < 0:
-        raise ValueError(
-            f"threads is {threads} and seed {seed}; wanted at least 1 thread, and a seed from 0."
-        )
+    run = _loaded(method, seed, threads)
     grays = [gray(moving), gray(fixed)]
     shape = grays[1].shape
-    if method == "none":
+    if run is None:
         rows, columns = (
             (np.arange(size, dtype=np.float32) + 0.5) * other / size - 0.5
             for size, other in zip(shape, grays[0].shape, strict=True)
         )
         points = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1)
         return Transform(method, points, grays[0].shape, {}, 0.0, 1)
-    run = _METHODS[method](seed, threads)
     for picture, what in zip(grays, ("moving", "fixed"), strict=True):
         if np.ptp(picture) == 0:
             raise RegistrationError(
                 f"The {what} section has one grey value only; {method} needs more."
             )
-    start = time.perf_counter()
+    start = time.process_time()
     scale = WORKING_PX / max(shape)
     small = [resized(picture, scale) for picture in grays]
     points = _full_size(run.points(*small), [g.shape for g in grays], [s.shape for s in small])
-    seconds = time.perf_counter() - start
-    parameters = {"working_px": WORKING_PX, **run.parameters}
-    return Transform(method, points, grays[0].shape, parameters, seconds, run.threads)
+    seconds = time.process_time() - start
+    return Transform(method, points, grays[0].shape, _parameters(run), seconds, run.threads)
 
 
 def gray(image: np.ndarray) -> np.ndarray:
@@ -168,6 +187,21 @@ def resized(picture: np.ndarray, scale: float) -> np.ndarray:
     size = [max(2, round(side * scale)) for side in picture.shape[::-1]]
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     return cv2.resize(picture, size, interpolation=how)
+
+
+def _loaded(method: str, seed: int, threads: int) -> registration_methods.Method | None:
+    """A method, set; None for "none"."""
+    if method not in METHODS:
+        raise ValueError(f"{method!r} is no registration method; wanted {', '.join(METHODS)}.")
+    if threads < 1 or seed < 0:
+        raise ValueError(
+            f"threads is {threads} and seed {seed}; wanted at least 1 thread, and a seed from 0."
+        )
+    return None if method == "none" else _METHODS[method](seed, threads)
+
+
+def _parameters(run: registration_methods.Method) -> dict[str, Any]:
+    return {"working_px": WORKING_PX, **run.parameters}
 
 
 def _full_size(points: np.ndarray, shapes: list, small: list) -> np.ndarray:

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import scipy.ndimage
 
 _COMMON = {
     "FixedInternalImagePixelType": "float",
@@ -45,11 +46,23 @@ B_SPLINE = {
     "FinalGridSpacingInPhysicalUnits": "16",
     "MaximumNumberOfIterations": "500",
 }
+_BINS = 32
+_MUTUAL_INFORMATION = f"mutual information, {_BINS} bins, all pixels"
 SYN = {
+    # Gradient descent finds the nearest optimum only, and sections may be turned.
+    "start": {
+        "rule": "centres of mass; of these turns, in degrees, the one whose fit has the most "
+        "mutual information",
+        "turns": [-30, -20, -10, 0, 10, 20, 30],
+        "transforms": ["rigid"],
+        "metric": _MUTUAL_INFORMATION,
+        "level_iters": [100],
+        "sigmas": [3.0],
+        "factors": [4],
+    },
     "affine": {
-        "start": "centres of mass",
         "transforms": ["translation", "rigid", "affine"],
-        "metric": "mutual information, 32 bins, all pixels",
+        "metric": _MUTUAL_INFORMATION,
         "level_iters": [1000, 200, 100],
         "sigmas": [3.0, 1.0, 0.0],
         "factors": [4, 2, 1],
@@ -57,6 +70,8 @@ SYN = {
     "syn": {"metric": "cross-correlation", "sigma_diff": 2.0, "radius": 4},
     "syn_iterations": {"level_iters": [100, 100, 25], "inv_iter": 20},
 }
+_PIXELS = np.eye(3)  # pixels are dipy's unit of length
+_GRIDS = {"static_grid2world": _PIXELS, "moving_grid2world": _PIXELS}
 
 
 class RegistrationError(ValueError):
@@ -125,7 +140,7 @@ def elastix(seed: int, threads: int) -> Method:
 
 
 def dipy_syn(seed: int, threads: int) -> Method:
-    """dipy: affine by mutual information, then SyN by cross-correlation.
+    """dipy: affine by mutual information, from several turns, then SyN by cross-correlation.
 
     Neither number matters: no pixels are drawn, and dipy computes in one thread.
 
@@ -140,22 +155,9 @@ def dipy_syn(seed: int, threads: int) -> Method:
 
     def points(moving: np.ndarray, fixed: np.ndarray) -> np.ndarray:
         static, moving = fixed.astype(np.float64), moving.astype(np.float64)
-        settings = SYN["affine"]
-        grid = np.eye(3)  # pixels are the unit
-        grids = {"static_grid2world": grid, "moving_grid2world": grid}
         with _quiet():
             try:
-                matrix = affine.transform_centers_of_mass(static, grid, moving, grid).affine
-                search = affine.AffineRegistration(
-                    metric=affine.MutualInformationMetric(nbins=32, sampling_proportion=None),
-                    **{key: settings[key] for key in ("level_iters", "sigmas", "factors")},
-                    verbosity=0,
-                )
-                for name in settings["transforms"]:
-                    kind = getattr(transforms, f"{name.title()}Transform2D")()
-                    matrix = search.optimize(
-                        static, moving, kind, None, starting_affine=matrix, **grids
-                    ).affine
+                matrix = _affine(affine, transforms, static, moving)
             except (affine.AffineInversionError, affine.AffineInvalidValuesError) as error:
                 raise RegistrationError(f"dipy found no affine transform ({error}).") from error
             syn = SYN["syn"]
@@ -164,14 +166,45 @@ def dipy_syn(seed: int, threads: int) -> Method:
                 **SYN["syn_iterations"],
             )
             bend.verbosity = 0
-            found = bend.optimize(static, moving, prealign=matrix, **grids)
+            found = bend.optimize(static, moving, prealign=matrix, **_GRIDS)
             pixels = np.moveaxis(np.indices(fixed.shape), 0, -1).reshape(-1, 2)
             there = found.transform_points(
-                pixels.astype(np.float64), coord2world=grid, world2coord=grid
+                pixels.astype(np.float64), coord2world=_PIXELS, world2coord=_PIXELS
             )
         return np.asarray(there).reshape(*fixed.shape, 2)
 
     return Method(points, {**_versions("dipy"), **SYN}, 1)
+
+
+def _affine(
+    affine: ModuleType, transforms: ModuleType, static: np.ndarray, moving: np.ndarray
+) -> np.ndarray:
+    """Matrix [3, 3] from a fixed to a moving section: row, column, 1."""
+
+    def fitted(settings: Mapping[str, Any], matrix: np.ndarray) -> tuple[float, np.ndarray]:
+        search = affine.AffineRegistration(
+            metric=affine.MutualInformationMetric(nbins=_BINS, sampling_proportion=None),
+            **{key: settings[key] for key in ("level_iters", "sigmas", "factors")},
+            verbosity=0,
+        )
+        for name in settings["transforms"]:
+            kind = getattr(transforms, f"{name.title()}Transform2D")()
+            found, _, distance = search.optimize(
+                static, moving, kind, None, starting_affine=matrix, ret_metric=True, **_GRIDS
+            )
+            matrix = found.affine
+        return distance, matrix
+
+    here, there = (np.array(scipy.ndimage.center_of_mass(p)) for p in (static, moving))
+    starts = []
+    for turn in np.deg2rad(SYN["start"]["turns"]):
+        start = np.eye(3)
+        start[:2, :2] = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
+        start[:2, 2] = there - start[:2, :2] @ here
+        starts.append(fitted(SYN["start"], start))
+    # The distance is the negative mutual information.
+    _, nearest = min(starts, key=lambda start: start[0])
+    return fitted(SYN["affine"], nearest)[1]
 
 
 def _module(name: str, package: str) -> ModuleType:
