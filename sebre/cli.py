@@ -85,6 +85,8 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
+    if args.network == "unet":
+        return _train_unet(args)
     from sebre.train import train
 
     model = train(
@@ -100,6 +102,33 @@ def _train(args: argparse.Namespace) -> int:
         settings=dict(args.set),
     )
     say(f"Weights: {model.checkpoint_path.format(epoch=model.epoch)}")
+    return DONE
+
+
+def _train_unet(args: argparse.Namespace) -> int:
+    from sebre.unet_train import train_unet
+
+    if args.weights != "none" and not (args.resume and args.weights == "last"):
+        raise ValueError(
+            f"--weights {args.weights}: a U-Net starts from random weights, or goes on with the "
+            "last run (--resume). Leave --weights out."
+        )
+    if args.steps and len(args.steps) > 1:
+        raise ValueError(
+            f"--steps has {len(args.steps)} numbers; the schedule of a U-Net has one part. Give "
+            "one number."
+        )
+    segmenter = train_unet(
+        EXPERIMENTS[args.experiment],
+        args.dataset,
+        args.logs,
+        steps=args.steps[0] if args.steps else None,
+        seed=args.seed,
+        inner_validation=args.inner_validation,
+        settings=dict(args.set),
+        resume=args.resume,
+    )
+    say(f"Weights: {segmenter.weights.path}")
     return DONE
 
 
@@ -181,7 +210,7 @@ def _detect(args: argparse.Namespace) -> int:
 
 def _inspect(args: argparse.Namespace) -> int:
     from sebre.dataset import SectionDataset
-    from sebre.predict import load_segmenter, read_image
+    from sebre.predict import demand_mask_rcnn, load_segmenter, read_image
     from sebre.stages import save_panels
     from sebre.walk import walk_section
 
@@ -192,7 +221,7 @@ def _inspect(args: argparse.Namespace) -> int:
         sections.add_section(args.image.name, args.image, args.masks)
         sections.prepare()
         masks, class_ids = sections.load_mask(0)
-    segmenter = load_segmenter(_weights(args), experiment, **dict(args.set))
+    segmenter = demand_mask_rcnn(load_segmenter(_weights(args), experiment, **dict(args.set)))
     walk = walk_section(segmenter, image, masks, class_ids, args.image.name)
     paths = save_panels(walk, args.out, args.image.stem)
     for name, count in walk.facts().items():
@@ -204,13 +233,14 @@ def _inspect(args: argparse.Namespace) -> int:
 
 
 def _register(args: argparse.Namespace) -> int:
-    from sebre.evaluate_registration import register_command
+    from sebre.evaluate_registration import NETWORK, register_command
 
     record = register_command(
         args.experiment,
         args.dataset,
         args.method,
         args.out,
+        weights=_weights(args) if args.method == NETWORK else args.weights,
         rotate=args.rotate,
         limit=args.limit,
         seed=args.seed,
@@ -219,11 +249,12 @@ def _register(args: argparse.Namespace) -> int:
     )
     for title, scores in (("upright", record), (f"turned {args.rotate:g}", record["turned"])):
         times = scores["seconds_per_section"]
-        median = f"{times['median']:.1f}" if times else "-"  # none where every one failed
+        median = f"{times['median']:.2f}" if times else "-"  # none where every one failed
+        failed = f"  {scores['n_failed']} of them failed" if scores["n_failed"] else ""
         say(
             f"{title:12} {scores['n_sections']:4d} sections  mean Dice "
             f"{_score(scores['dice_mean'])}  mean squared error {scores['mse']:.4f}  "
-            f"{median} s a section"
+            f"{median} processor s a section{failed}"
         )
     say(f"Results: {args.out}")
     return DONE

@@ -9,6 +9,7 @@ from typing import Any
 from sebre.experiments import EXPERIMENTS
 from sebre.prepare.sources import SOURCES
 from sebre.registration import METHODS
+from sebre.weights_store import NETWORKS
 
 # Options of `prepare` that are handed to the source as they are.
 SOURCE_OPTIONS = {
@@ -89,8 +90,13 @@ def build_parser(
 def _add_register(sub: argparse.ArgumentParser) -> None:
     _add_dataset(sub)
     sub.add_argument(
-        "--method", required=True, choices=METHODS, help="none: labels as they lie on the atlas"
+        "--method",
+        required=True,
+        choices=(*METHODS, "network"),
+        help="none: labels as they lie on the atlas; network: no atlas, a network finds the "
+        "regions of the same sections",
     )
+    _add_weights(sub, text="of the network, a name or a file (default: the experiment's shipped)")
     sub.add_argument("--out", required=True, type=Path, metavar="FILE.json", help="file to write")
     sub.add_argument(
         "--rotate", type=float, default=20.0, help="degrees, for the turned versions (default: 20)"
@@ -170,6 +176,13 @@ def _add_train(sub: argparse.ArgumentParser) -> None:
         data, "hold out this share of the training sections, for choosing settings"
     )
     how = sub.add_argument_group("training")
+    how.add_argument(
+        "--network",
+        choices=NETWORKS,
+        default=NETWORKS[0],
+        help="unet: a U-Net in place of Mask R-CNN, to compare it with: on the same pictures, "
+        "always small and from random weights (default: %(default)s)",
+    )
     _add_weights(how, "none", "start from: none, last, coco, imagenet, a name or a file")
     how.add_argument(
         "--small",
@@ -187,7 +200,11 @@ def _add_train(sub: argparse.ArgumentParser) -> None:
     )
     how.add_argument("--seed", type=_count, default=0, help="default: %(default)s")
     _add_settings(how)
-    how.add_argument("--resume", action="store_true", help="go on with --weights last")
+    how.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the last run (mask_rcnn: and --weights last)",
+    )
 
 
 def _add_evaluate(sub: argparse.ArgumentParser) -> None:
