@@ -7,7 +7,6 @@ dimensions are free: [..., 4].
 from typing import Any
 
 import numpy as np
-from keras import ops
 
 # exp() of a larger log-size delta would only overflow: any box is clipped later.
 _MAX_LOG_SIZE = 20.0
@@ -16,7 +15,11 @@ _MAX_LOG_SIZE = 20.0
 def _namespace(*arrays: Any) -> Any:
     """`keras.ops` when any argument is a backend tensor, else `numpy`."""
     plain = (np.ndarray, np.generic, list, tuple, int, float)
-    return np if all(isinstance(a, plain) for a in arrays) else ops
+    if all(isinstance(a, plain) for a in arrays):
+        return np
+    from keras import ops  # seconds to load, for nothing where all boxes are arrays
+
+    return ops
 
 
 def _split(boxes: Any) -> tuple:
@@ -103,10 +106,10 @@ def norm_boxes(boxes: Any, shape: Any) -> Any:
     if xp is np:
         scale = np.array([h - 1, w - 1, h - 1, w - 1])
         return np.divide(np.asarray(boxes) - np.array([0, 0, 1, 1]), scale).astype(np.float32)
-    h, w = ops.cast(h, "float32"), ops.cast(w, "float32")
-    scale = ops.stack([h, w, h, w], axis=-1) - 1.0
-    shift = ops.convert_to_tensor([0.0, 0.0, 1.0, 1.0], "float32")
-    return (ops.cast(boxes, "float32") - shift) / scale
+    h, w = xp.cast(h, "float32"), xp.cast(w, "float32")
+    scale = xp.stack([h, w, h, w], axis=-1) - 1.0
+    shift = xp.convert_to_tensor([0.0, 0.0, 1.0, 1.0], "float32")
+    return (xp.cast(boxes, "float32") - shift) / scale
 
 
 def denorm_boxes(boxes: Any, shape: Any) -> np.ndarray:

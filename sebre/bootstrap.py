@@ -7,12 +7,14 @@ neighbouring slices resemble each other. The interval is that of the percentiles
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sebre.regions import RegionSet
-from sebre.scores import Section
+
+if TYPE_CHECKING:  # it loads networks, which who reads stored scores does not need
+    from sebre.scores import Section
 
 DRAWS = 2000
 PERCENTILES = (2.5, 97.5)
@@ -34,7 +36,7 @@ class Tally:
         # By unit: sums and counts [2] of the AP, and of Dice and IoU of each region [1 + 2 R].
         self._sums: dict[str, np.ndarray] = {}
 
-    def add(self, section: Section) -> None:
+    def add(self, section: "Section") -> None:
         """Add the AP, and the Dice and IoU of each region, of a section."""
         self.n_sections += 1
         sums = self._sums.setdefault(

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from mrcnn.utils import compute_overlaps_masks
+from mrcnn.metrics import compute_overlaps_masks
 from sebre.regions import RegionSet
 
 KINDS = ("missed", "poor", "extra", "duplicate", "wrong_region")
