@@ -19,32 +19,48 @@
 # on the paper's own data**; and **ours on stand-in data**, public data with the same regions,
 # which are named.
 #
-# **Data**: `results/*.json`, written by `sebre evaluate`, and the paper's numbers, which are part
-# of the package (`sebre/published_scores.csv`). No network runs here.
+# **Data**: `results/*.json`, written by `sebre evaluate`; `results/registration/*.json`, written
+# by `sebre register`; `results/splits/*.json`, of networks trained on the paper's kind of split;
+# and the paper's numbers, which are part of the package (`sebre/published_scores.csv`). No network
+# runs here. `sebre compare` writes the same tables and figures to `RESULTS.md`.
 #
 # **For your own**: give the folder that your `sebre evaluate ... --out FOLDER/NAME.json` wrote
 # to, in place of `"../results"`. A new file shows up in every table and figure of its experiment.
 
 # %%
-from sebre.published import find_scores, read_published
+from sebre.claims import ledger, statements_table, verdicts_table
+from sebre.published import find_scores
 from sebre.report import dice_table, map_table, provenance_table, scores_table, table1
+from sebre.report_curves import angles_figure
+from sebre.report_details import failures_table, intervals_table, volumes_table
 from sebre.report_figures import (
     ap_figure,
     dice_figure,
+    failures_figure,
     reliability_figure,
     spread_figure,
     turned_figure,
 )
-from sebre.results import read_results
+from sebre.report_methods import (
+    methods_dice_table,
+    methods_table,
+    networks_table,
+    splits_table,
+)
+from sebre.report_methods_figure import methods_figure
+from sebre.results import of_network
+from sebre.results_page import read_records
 
 # %% [markdown]
 # A file that is missing or damaged is named here, with the command that makes it again. The rest
 # goes on without it.
 
 # %%
-results, problems = read_results("../results")
-published = read_published()
-print(f"{len(results)} results, {len(problems)} problems", *problems, sep="\n")
+records = read_records("../results")
+results, published = of_network(records.results), records.published
+print(
+    f"{len(records.results)} results, {len(records.problems)} problems", *records.problems, sep="\n"
+)
 
 # %% [markdown]
 # ## Where our numbers come from
@@ -55,7 +71,7 @@ print(f"{len(results)} results, {len(problems)} problems", *problems, sep="\n")
 # brain.
 
 # %%
-provenance_table(results)
+provenance_table(records.results, records.methods, records.splits)
 
 # %% [markdown]
 # ## Mean average precision
@@ -85,7 +101,7 @@ map_table(results, published)
 #   networks keep one detection a region from 0.3 on: more regions are found, and more wrong ones
 #   count.
 # * Few sections. Where there are 7 or 12 test sections, one region more or less moves the mAP by
-#   0.04 or 0.01.
+#   0.04 or 0.01: see the intervals below.
 #
 # What can be compared: rows of ours on the same data set, and the two columns of ours within a
 # row.
@@ -99,6 +115,17 @@ map_table(results, published)
 scores_table(results)
 
 # %% [markdown]
+# ## How sure the scores are
+#
+# 95 % intervals, by drawing the test sections anew 2000 times. Where sections are slices of
+# volumes, whole subjects are drawn, as neighbouring slices resemble each other. The last column
+# says what was drawn, and how many there are. With a handful of subjects the interval is too
+# narrow, and it never covers another stain, scanner or seed.
+
+# %%
+intervals_table(results)
+
+# %% [markdown]
 # ## As they lie, and turned
 #
 # The paper trains and tests on rotated sections (20 versions, up to 20 degrees). Ours are scored
@@ -107,6 +134,13 @@ scores_table(results)
 
 # %%
 turned_figure(results)
+
+# %% [markdown]
+# The same by angle, as in the paper's Fig. 4: sections turned by fixed angles on a canvas that
+# keeps its size. Bands are the 95 % intervals.
+
+# %%
+angles_figure(records.results)
 
 # %% [markdown]
 # ## Table 1
@@ -118,6 +152,13 @@ turned_figure(results)
 
 # %%
 table1(results, published)
+
+# %% [markdown]
+# The rivals' numbers are of volumes, so here are ours: all sections of a subject stacked, with
+# surfaces and distances in space.
+
+# %%
+volumes_table(results, "ibsr")
 
 # %% [markdown]
 # ## Dice by region
@@ -199,3 +240,68 @@ reliability_figure(results, "ibsr")
 
 # %%
 reliability_figure(results, "slicemap")
+
+# %% [markdown]
+# ## How it fails
+#
+# Regions of sections by kind of failure. A region can be of more than one kind. The worst sections
+# of each kind are named in the result files, under `failures`.
+
+# %%
+failures_table(results)
+
+# %%
+failures_figure(results)
+
+# %% [markdown]
+# ## Registration on the same sections
+#
+# The paper's Fig. 8 compares the squared error of the masks with that of registration by elastix
+# and ndreg. Here elastix and SyN (of dipy, as ndreg can no longer be installed) lay the labels of
+# the most similar training section on each test section, upright and turned by 20 degrees. A
+# difference is paired: both methods on the same sections, drawn together 10,000 times. An interval
+# that does not hold 0 says that one of the two is better on sections like these.
+
+# %%
+methods_table(records.methods)
+
+# %%
+methods_figure(records.methods, published)
+
+# %%
+methods_dice_table(records.methods, "ara_nissl")
+
+# %%
+methods_dice_table(records.methods, "malc2012")
+
+# %% [markdown]
+# ## Was Mask R-CNN needed?
+#
+# A U-Net labels each pixel and finds no boxes first. It was trained on the same sections, and is
+# scored on the same test sections. It is in no other table as if it were the paper's network.
+
+# %%
+networks_table(records.results)
+
+# %% [markdown]
+# ## The paper's split
+#
+# The paper divides slices of IBSR at random: every test subject has other slices in training. The
+# same network trained on such a split, beside ours, in which no subject is in both parts.
+
+# %%
+splits_table(records.results, records.splits)
+
+# %% [markdown]
+# ## What became of the claims
+#
+# Every number and every tested statement of the paper has a verdict, on the paper's own data only.
+# What stand-in data say of the statements stands in a column of its own. `RESULTS.md` has the
+# numbers too.
+
+# %%
+claims = ledger(records.results, published, records.methods, records.splits)
+verdicts_table(claims)
+
+# %%
+statements_table(claims)

@@ -6,28 +6,43 @@ of its own and decides nothing.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from mrcnn.rpn_targets import POSITIVE_IOU
+from sebre.claim import (
+    CLOSE,
+    FACT,
+    HOLDS,
+    HOLDS_NOT,
+    NEEDS_NITRC,
+    NOT,
+    NOT_PUBLIC,
+    NOT_RUN,
+    OPEN,
+    PARTLY,
+    REPRODUCED,
+    RIVAL,
+    SCORE,
+    SETTING,
+    STATEMENT,
+    Claim,
+)
+from sebre.claim_statements import statements
 from sebre.config import SeBReConfig
 from sebre.experiments import EXPERIMENTS, PAPER_SCHEDULE
 from sebre.prepare.rotation import ANGLES
 from sebre.prepare.split import assign
 from sebre.published import PAPER_NAMES, PublishedScore, find_scores
-from sebre.report import NONE, Table, of_experiment
-from sebre.results import PAPER_DATA_KIND, STAND_IN_KIND, Result
-
-REPRODUCED, PARTLY, NOT, NOT_RUN = "reproduced", "partly", "not", "not run"
-SETTING, SCORE, RIVAL, FACT, STATEMENT = (
-    "settings and counts",
-    "scores",
-    "rivals' scores",
-    "facts",
-    "statements",
+from sebre.report_table import NONE, Table
+from sebre.results import (
+    MASK_RCNN,
+    METHOD_NAMES,
+    PAPER_DATA_KIND,
+    STAND_IN_KIND,
+    MethodResult,
+    Result,
+    of_experiment,
 )
 
-_NOT_PUBLIC = "the authors' sections and weights are not public"
-_NEEDS_NITRC = "the IBSR scans need registration at NITRC"
 _RIVAL = "a rival's number, copied by the paper from the rival's own"
 _PLOT = "the paper plots it and prints no number"
 _FACT = "a fact about the authors' data, not a result"
@@ -38,31 +53,6 @@ _SCORE_KEYS = {
     "hausdorff_distance_mean": "hausdorff_mm_per_region",
     "contour_mean_distance_mean": "cmd_mm_per_region",
 }
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A row of the ledger.
-
-    Attributes:
-        kind: SETTING, SCORE, RIVAL, FACT or STATEMENT.
-        where: in the paper.
-        what: is claimed.
-        published: the number, as text.
-        on_paper_data: ours on the paper's own data; of a setting, that of this package.
-        on_stand_in: ours on stand-in data, with its name.
-        verdict: REPRODUCED, PARTLY, NOT or NOT_RUN.
-        why: the reason.
-    """
-
-    kind: str
-    where: str
-    what: str
-    published: str
-    on_paper_data: str
-    on_stand_in: str
-    verdict: str
-    why: str
 
 
 def _images(sections: int, mirrored: bool, rule: str, part: str) -> int:
@@ -118,30 +108,56 @@ _DIFFERS = {
 }
 
 
-def ledger(results: Sequence[Result], published: Sequence[PublishedScore]) -> tuple[Claim, ...]:
+def ledger(
+    results: Sequence[Result],
+    published: Sequence[PublishedScore],
+    methods: Sequence[MethodResult] = (),
+    splits: Sequence[Result] = (),
+) -> tuple[Claim, ...]:
     """A claim for each number of the paper, in their order, then the statements it tests.
 
     Args:
-        results: ours.
+        results: ours, of `sebre.results.read_results`.
         published: the paper's numbers.
+        methods: of `read_methods`.
+        splits: of `read_splits`.
     """
     return (
-        *(_number(score, results, published) for score in published),
-        _orientation(results),
-        _registration(),
-        _plane_and_modality(results),
+        *(_number(score, results, published, methods) for score in published),
+        *statements(results, methods, splits),
     )
 
 
 def ledger_table(claims: Iterable[Claim]) -> Table:
-    """The ledger as a table."""
+    """The ledger as a table: the numbers."""
     header = ("where", "claim", "published", "", "", "verdict", "why")
     groups = ("", "", "", f"{PAPER_DATA_KIND}, or setting", STAND_IN_KIND, "", "")
     rows = tuple(
         (c.where, c.what, c.published, c.on_paper_data, c.on_stand_in, c.verdict, c.why)
         for c in claims
+        if c.kind != STATEMENT
     )
-    return Table("Claims", header, rows, groups)
+    return Table("Claims: numbers", header, rows, groups)
+
+
+def statements_table(claims: Iterable[Claim]) -> Table:
+    """The statements of the ledger as a table, with what stand-in data say of them."""
+    header = ("where", "claim", "published", "", "", "on the stand-in", "verdict", "why")
+    groups = ("", "", "", PAPER_DATA_KIND, STAND_IN_KIND, "", "", "")
+    rows = tuple(
+        (
+            *(c.where, c.what, c.published, c.on_paper_data, c.on_stand_in),
+            *(c.stand_in_says or NONE, c.verdict, c.why),
+        )
+        for c in claims
+        if c.kind == STATEMENT
+    )
+    notes = (
+        "A verdict is on the paper's own data only. What stand-in data say stands in a column of "
+        f'its own and decides nothing: "{HOLDS}", "{HOLDS_NOT}", or "{OPEN}" where the test '
+        "sections are too few to tell.",
+    )
+    return Table("Claims: statements", header, rows, groups, notes)
 
 
 def verdicts_table(claims: Iterable[Claim]) -> Table:
@@ -156,7 +172,10 @@ def verdicts_table(claims: Iterable[Claim]) -> Table:
 
 
 def _number(
-    score: PublishedScore, results: Sequence[Result], published: Sequence[PublishedScore]
+    score: PublishedScore,
+    results: Sequence[Result],
+    published: Sequence[PublishedScore],
+    methods: Sequence[MethodResult],
 ) -> Claim:
     words = [score.experiment, score.method, score.region, score.metric.replace("_", " ")]
     if score.method == "SeBRe":
@@ -173,16 +192,15 @@ def _number(
         return Claim(SETTING, score.where, what, paper, _text(ours), NONE, verdict, why)
     if score.metric == "table1_dice_wins":
         return _wins(score, what, published)
+    if score.metric == "MSE_mean":
+        return _error(score, what, methods)
     if score.method != "SeBRe":
-        why = _PLOT if score.value is None else _RIVAL
-        return Claim(RIVAL, score.where, what, paper, NONE, NONE, NOT_RUN, why)
+        return Claim(RIVAL, score.where, what, paper, NONE, NONE, NOT_RUN, _RIVAL)
     if score.metric in _SCORE_KEYS:
         return _score(score, what, results)
-    if score.value is None:
-        return Claim(SCORE, score.where, what, paper, NONE, NONE, NOT_RUN, _PLOT)
     kind, why = FACT, _FACT
     if score.metric == "detection_score":
-        kind, why = SCORE, _NOT_PUBLIC
+        kind, why = SCORE, NOT_PUBLIC
     return Claim(kind, score.where, what, paper, NONE, NONE, NOT_RUN, why)
 
 
@@ -198,8 +216,12 @@ def _score(score: PublishedScore, what: str, results: Sequence[Result]) -> Claim
             continue
         if result.on_paper_data:
             values.append(value)
-        shown[result.on_paper_data].append(f"{label} {value:.3f}")
-    why = _NEEDS_NITRC if experiment == "ibsr" else _NOT_PUBLIC
+        text = f"{label} {value:.3f}"
+        in_volumes = result.score(f"{key}_volume", region) if region else None
+        if in_volumes is not None:
+            text += f", whole volumes {in_volumes:.3f}"
+        shown[result.on_paper_data].append(text)
+    why = NEEDS_NITRC if experiment == "ibsr" else NOT_PUBLIC
     verdict = NOT_RUN
     if values:
         verdict, why = _judged(score, values)
@@ -212,10 +234,30 @@ def _judged(score: PublishedScore, values: Sequence[float]) -> tuple[str, str]:
     distance = "distance" in score.metric
     best = min(values) if distance else max(values)
     reached = best <= score.value if distance else best >= score.value
-    close = abs(best - score.value) <= 0.05 * score.value
+    close = abs(best - score.value) <= CLOSE * score.value
+    share = f"{100 * CLOSE:g} %"
     if reached or close:
-        return REPRODUCED, f"{best:.3f}, within 5 % or better"
-    return NOT, f"{best:.3f} is more than 5 % away"
+        return REPRODUCED, f"{best:.3f}, within {share} or better"
+    return NOT, f"{best:.3f} is more than {share} away"
+
+
+def _error(score: PublishedScore, what: str, methods: Sequence[MethodResult]) -> Claim:
+    """The mean squared errors of Fig. 8, of which the paper prints no number."""
+    name = {"SeBRe": MASK_RCNN, "ndreg": METHOD_NAMES["dipy"]}.get(
+        score.method, METHOD_NAMES.get(score.method)
+    )
+    shown = "; ".join(
+        f"{method.record['dataset']} {method.score('mse'):.4f}, turned "
+        f"{method.score('mse', turned=True):.4f}"
+        for method in methods
+        if method.method_name == name
+    )
+    why = _PLOT
+    if score.method == "ndreg":
+        why += f"; ndreg can no longer be installed, and {name} takes its place"
+    kind = SCORE if score.method == "SeBRe" else RIVAL
+    published = _text(score.value)
+    return Claim(kind, score.where, what, published, NONE, shown or NONE, NOT_RUN, why)
 
 
 def _wins(score: PublishedScore, what: str, published: Sequence[PublishedScore]) -> Claim:
@@ -233,56 +275,6 @@ def _wins(score: PublishedScore, what: str, published: Sequence[PublishedScore])
     verdict = REPRODUCED if wins == score.value else NOT
     why = "counted in the paper's own Table 1; our network is not ranked there"
     return Claim(STATEMENT, score.where, what, _text(score.value), str(wins), NONE, verdict, why)
-
-
-def _orientation(results: Sequence[Result]) -> Claim:
-    cells = [
-        f"{label} {result.score('map_paper'):.3f} to {turned:.3f}"
-        for experiment in EXPERIMENTS
-        for label, result in of_experiment(results, experiment)
-        if (turned := result.score("map_paper", turned=True)) is not None
-    ]
-    return Claim(
-        STATEMENT,
-        "Fig. 4",
-        "sections are segmented whatever their orientation (mAP as they lie, to turned)",
-        "shown",
-        NONE,
-        "; ".join(cells) or NONE,
-        NOT_RUN,
-        _NOT_PUBLIC,
-    )
-
-
-def _registration() -> Claim:
-    return Claim(
-        STATEMENT,
-        "Fig. 8",
-        "lower mean squared error than registration by elastix and ndreg",
-        "plotted",
-        NONE,
-        NONE,
-        NOT_RUN,
-        f"{_NOT_PUBLIC}; ndreg can no longer be installed",
-    )
-
-
-def _plane_and_modality(results: Sequence[Result]) -> Claim:
-    cells = [
-        f"{label} ({result.record.get('plane') or 'any plane'}) {result.score('map_paper'):.3f}"
-        for experiment in EXPERIMENTS
-        for label, result in of_experiment(results, experiment)
-    ]
-    return Claim(
-        STATEMENT,
-        "Results",
-        "one network for sagittal and coronal sections, several ages and stains, and MRI (mAP)",
-        "stated",
-        NONE,
-        "; ".join(cells) or NONE,
-        NOT_RUN,
-        _NOT_PUBLIC,
-    )
 
 
 def _text(value: float | None) -> str:

@@ -1,24 +1,24 @@
-"""Results as tables: published numbers beside ours, never mixed.
+"""Results of SeBRe's network as tables: published numbers beside ours, never mixed.
 
 Three kinds of numbers have columns of their own: published; ours on the paper's own data; ours
-on stand-in data, which is named.
+on stand-in data, which is named. Other networks and methods are in `sebre.report_methods`.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from html import escape
-from itertools import groupby
 
 from sebre.published import PAPER_NAMES, PublishedScore, find_scores
+from sebre.report_table import NONE, Table, count, number
 from sebre.results import (
+    METHODS_FOLDER,
     PAPER_DATA_KIND,
+    SPLITS_FOLDER,
     STAND_IN_KIND,
+    MethodResult,
     Result,
     of_experiment,
+    of_network,
     with_labels,
 )
-
-NONE = "-"  # a cell without a number
 
 _NOT_RUN = dict.fromkeys(PAPER_NAMES, "not run: data not public")
 _NOT_RUN["ibsr"] = "not run: needs registration"
@@ -39,102 +39,6 @@ _DICE_NOTE = (
 )
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table of text that a notebook shows.
-
-    Attributes:
-        title: over the table.
-        header: of every column.
-        rows: cells, as many in each row as columns.
-        groups: heading over neighbouring columns that have the same, one for every column, ""
-            for none; empty for a table without.
-        notes: below the table.
-    """
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    groups: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    def __post_init__(self):
-        lengths = {len(row) for row in (self.header, self.groups or self.header, *self.rows)}
-        if len(lengths) > 1:
-            raise ValueError(
-                f"Table {self.title!r}: header, groups and rows have {sorted(lengths)} cells; "
-                "all must have as many."
-            )
-
-    def markdown(self) -> str:
-        """The table in GitHub's Markdown; groups are written before the headers."""
-        groups = self.groups or [""] * len(self.header)
-        pairs = zip(groups, self.header, strict=True)
-        header = [": ".join(filter(None, pair)) for pair in pairs]
-        rule = ["---:" if right else "---" for right in self._numeric()]
-        lines = [" | ".join(map(_plain, row)) for row in (header, rule, *self.rows)]
-        notes = [f"\n{_plain(note)}" for note in self.notes]
-        table = [f"| {line} |" for line in lines]
-        return "\n".join([f"**{_plain(self.title)}**", "", *table, *notes]) + "\n"
-
-    def text(self) -> str:
-        """The table for a terminal: columns of equal width, numbers to the right."""
-        widths = [max(map(len, column)) for column in zip(self.header, *self.rows, strict=True)]
-        heads, column = [], 0
-        for group, same in groupby(self.groups):
-            count = len(list(same))
-            last = column + count - 1
-            room = sum(widths[column : last + 1]) + 2 * (count - 1)
-            widths[last] += max(0, len(group) - room)
-            heads.append(group.ljust(max(room, len(group))))
-            column += count
-        right = self._numeric()
-        lines = (
-            "  ".join(
-                cell.rjust(width) if number else cell.ljust(width)
-                for cell, width, number in zip(line, widths, right, strict=True)
-            )
-            for line in (self.header, *self.rows)
-        )
-        top = ["  ".join(heads)] if heads else []
-        return "\n".join(line.rstrip() for line in (self.title, "", *top, *lines)) + "\n"
-
-    def html(self) -> str:
-        """The table in HTML."""
-        style = [f"text-align: {'right' if right else 'left'}" for right in self._numeric()]
-
-        def cells(tag: str, row: Iterable[str]) -> str:
-            pairs = zip(style, row, strict=True)
-            return "".join(f'<{tag} style="{s}">{escape(cell)}</{tag}>' for s, cell in pairs)
-
-        top = ""
-        if self.groups:
-            spans = [(group, len(list(same))) for group, same in groupby(self.groups)]
-            heads = (
-                f'<th colspan="{n}" style="text-align: center">{escape(group)}</th>'
-                for group, n in spans
-            )
-            top = f"<tr>{''.join(heads)}</tr>"
-        rows = "".join(f"<tr>{cells('td', row)}</tr>" for row in self.rows)
-        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
-        return (
-            f"<p><b>{escape(self.title)}</b></p><table><thead>{top}"
-            f"<tr>{cells('th', self.header)}</tr></thead><tbody>{rows}</tbody></table>{notes}"
-        )
-
-    _repr_markdown_ = markdown
-    _repr_html_ = html
-
-    def _numeric(self) -> list[bool]:
-        """For each column: whether its cells are numbers, or none."""
-        columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.header)
-        return [
-            any(cell != NONE for cell in column)
-            and all(cell.replace(".", "", 1).isdecimal() or cell == NONE for cell in column)
-            for column in columns
-        ]
-
-
 def map_table(results: Sequence[Result], published: Sequence[PublishedScore]) -> Table:
     """Mean average precision: a row for each result, and for each experiment without one."""
     columns = (
@@ -147,6 +51,7 @@ def map_table(results: Sequence[Result], published: Sequence[PublishedScore]) ->
         *(("our data and weights", name) for name in _DATA_COLUMNS),
     )
     rows = []
+    results = of_network(results)
     for experiment in dict.fromkeys([*PAPER_NAMES, *(r.experiment for r in results)]):
         scores = find_scores(published, experiment, method="SeBRe", metric="mAP")
         paper = _printed(scores[0].value if scores else None)
@@ -182,9 +87,10 @@ def scores_table(results: Sequence[Result], on_paper_data: bool = False) -> Tabl
         "dice_mean": "mean Dice",
     }
     rows = []
-    for text, result in with_labels(r for r in results if r.on_paper_data == on_paper_data):
+    chosen = [r for r in of_network(results) if r.on_paper_data == on_paper_data]
+    for text, result in with_labels(chosen):
         values = [_ours(result, key, turned=turned) for turned in (False, True) for key in measures]
-        rows.append((result.experiment, text, _sections(result), *values, _orientations(result)))
+        rows.append((result.experiment, text, sections_of(result), *values, _orientations(result)))
     header = ("experiment", "data", "sections (n)", *measures.values(), *measures.values(), "range")
     groups = ("",) * 3 + ("as they lie",) * 4 + ("turned",) * 5
     notes = (
@@ -216,8 +122,8 @@ def dice_table(
             row += [
                 _ours(result, "dice_per_region", region),
                 _ours(result, "dice_per_region", region, turned=True),
-                _count(result.score("n_per_region", region)),
-                _count(result.score("missed_per_region", region)),
+                count(result.score("n_per_region", region)),
+                count(result.score("missed_per_region", region)),
             ]
         rows.append(tuple(row))
     groups, header = zip(*columns, strict=True)
@@ -256,7 +162,7 @@ def table1(results: Sequence[Result], published: Sequence[PublishedScore]) -> Ta
                 _ours(result, f"cmd_{unit}_per_region", region),
                 _ours(result, "dice_per_region", region),
                 _ours(result, "dice_per_region_volume", region),
-                _count(result.score("n_per_region", region)),
+                count(result.score("n_per_region", region)),
             ]
         rows.append(tuple(row))
     groups, header = zip(*columns, strict=True)
@@ -271,27 +177,45 @@ def table1(results: Sequence[Result], published: Sequence[PublishedScore]) -> Ta
     return Table("Table 1: structures in human MRI", header, tuple(rows), groups, notes)
 
 
-def provenance_table(results: Sequence[Result]) -> Table:
-    """Where our numbers come from: data, split, weights and command of every result."""
+def provenance_table(
+    results: Sequence[Result],
+    methods: Sequence[MethodResult] = (),
+    splits: Sequence[Result] = (),
+) -> Table:
+    """Where our numbers come from: data, split, network and command of every result.
+
+    Args:
+        results: of `read_results`.
+        methods: of `read_methods`.
+        splits: of `read_splits`.
+    """
     rows = []
-    for result in results:
-        record = result.record
-        split = record.get("split")
-        split = split if isinstance(split, dict) else {}
-        rows.append(
-            (
-                f"{result.name}.json",
-                record["dataset"],
-                record["subset"],
-                str(split.get("rule") or NONE),
-                str(split.get("leaks") or NONE).removeprefix("Leaks: "),
-                record["weights"],
-                str(record.get("weights_sha256") or NONE)[:12],
-                str(record.get("command") or NONE),
+    for folder, same in (("", results), (METHODS_FOLDER, methods), (SPLITS_FOLDER, splits)):
+        for result in same:
+            record = result.record
+            split = split_of(result)
+            rows.append(
+                (
+                    f"{folder}/{result.name}.json".removeprefix("/"),
+                    record["dataset"],
+                    record["subset"],
+                    split["rule"],
+                    split["leaks"],
+                    result.method_name,
+                    str(record.get("weights") or NONE),
+                    str(record.get("weights_sha256") or NONE)[:12],
+                    str(record.get("command") or NONE),
+                )
             )
-        )
-    header = ("file", "data", "part", "split", "leaks", "weights", "SHA-256", "command")
+    header = ("file", "data", "part", "split", "leaks", "method", "weights", "SHA-256", "command")
     return Table("Where our numbers come from", header, tuple(rows))
+
+
+def split_of(result: Result) -> dict[str, str]:
+    """How the data set was divided: "rule", and "leaks" between its parts, in words."""
+    split = result.record.get("split")
+    split = split if isinstance(split, dict) else {}
+    return {key: str(split.get(key) or NONE).removeprefix("Leaks: ") for key in ("rule", "leaks")}
 
 
 def published_dice(published: Iterable[PublishedScore], experiment: str) -> dict[str, float | None]:
@@ -305,25 +229,13 @@ def regions_of(results: Iterable[Result], others: Iterable[str] = ()) -> list[st
     return list(dict.fromkeys([*(name for r in results for name in r.regions), *others]))
 
 
-def _plain(text: str) -> str:
-    """Markdown that shows a text as it is, in one line."""
-    for mark in "\\|*`<":
-        text = text.replace(mark, "\\" + mark)
-    return " ".join(text.split())
-
-
 def _printed(value: float | None) -> str:
     """A published number with the digits of the table."""
     return NONE if value is None else str(value)
 
 
 def _ours(result: Result, key: str, region: str | None = None, turned: bool = False) -> str:
-    value = result.score(key, region, turned)
-    return NONE if value is None else f"{value:.3f}"
-
-
-def _count(value: int | None) -> str:
-    return NONE if value is None else str(value)
+    return number(result.score(key, region, turned))
 
 
 def _data(result: Result) -> tuple[str, ...]:
@@ -333,12 +245,12 @@ def _data(result: Result) -> tuple[str, ...]:
         result.record["dataset"],
         result.record["weights"],
         f"{shown} of {len(result.regions)}",
-        _sections(result),
-        _count(result.score("n_subjects")),
+        sections_of(result),
+        count(result.score("n_subjects")),
     )
 
 
-def _sections(result: Result) -> str:
+def sections_of(result: Result) -> str:
     """How many sections; with the part of the data set, if that is not its test part."""
     part = result.record["subset"]
     return str(result.record["n_sections"]) + ("" if part == "val" else f" ({part})")

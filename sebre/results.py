@@ -1,24 +1,43 @@
-"""The files that `sebre evaluate` wrote, read back and checked."""
+"""The files that `sebre evaluate` and `sebre register` wrote, read back and checked.
+
+Three folders: results of networks; below it `registration`, methods on the same sections; and
+`splits`, networks trained on the paper's kind of split, to be shown beside the others.
+"""
 
 import json
-import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sebre.experiments import EXPERIMENTS
+from sebre.result_faults import fault_of_method, fault_of_result
 from sebre.weights_store import read_manifest
+
+METHODS_FOLDER, SPLITS_FOLDER = "registration", "splits"
+MASK_RCNN, U_NET = "Mask R-CNN", "U-Net"
+
+# Methods that are no network, in words, by the name that `sebre register` has for them.
+METHOD_NAMES = {
+    "elastix": "elastix (affine, B-spline)",
+    "dipy": "SyN (dipy)",
+    "none": "no registration",
+}
 
 # Data sets, by experiment, that are the paper's own: the same images with the same labels. All
 # others stand in for them.
 PAPER_DATA = {"ibsr": ("ibsr",)}
 PAPER_DATA_KIND, STAND_IN_KIND = "ours, on the paper's data", "ours, on stand-in data"
 
-_TEXTS = ("experiment", "dataset", "subset", "weights")
-_SCORES = ("n_sections", "map_paper", "coco_ap50", "coco_ap", "dice_mean")
-_BY_REGION = ("n_per_region", "missed_per_region", "ap50_per_region", "dice_per_region")
+# Data sets that methods are compared on: experiment, and options of `sebre register`. On a
+# few of the many slices of volumes only: registration takes seconds a section.
+_COMPARED = {"ara_nissl": ("hippocampus", ""), "malc2012": ("ibsr", " --limit 16")}
+_SPLITS = {
+    "ibsr_by_section": "sebre prepare malc2012 --raw RAW --out DIR/malc2012 --split section:1/3; "
+    "sebre train ibsr --small --dataset DIR/malc2012 --weights slicemap --logs LOGS; "
+    "sebre evaluate ibsr --dataset DIR/malc2012 --weights FILE"
+}
 
 
 @dataclass(frozen=True)
@@ -37,6 +56,16 @@ class Result:
     def experiment(self) -> str:
         """Its name on the command line."""
         return self.record["experiment"]
+
+    @property
+    def network(self) -> str:
+        """The kind of network, in words; results of before there were two are of MASK_RCNN."""
+        return self.record.get("network", MASK_RCNN)
+
+    @property
+    def method_name(self) -> str:
+        """The method in words: the kind of network."""
+        return self.network
 
     @property
     def on_paper_data(self) -> bool:
@@ -65,6 +94,32 @@ class Result:
         return (value or {}).get(region) if region else value
 
 
+@dataclass(frozen=True)
+class MethodResult(Result):
+    """What one file of `sebre register` says: a method, or a network on the same sections.
+
+    Attributes:
+        name: of the file, without .json.
+        record: its content, see `sebre.evaluate_registration.evaluate_registration`. Sections
+            upright, and under "turned" rotated, each with "sections".
+    """
+
+    @property
+    def method(self) -> str:
+        """On the command line: "network", or one of METHOD_NAMES."""
+        return self.record["method"]
+
+    @property
+    def network(self) -> str:
+        """The kind of network, in words; empty for another method."""
+        return self.record["network"] if self.method == "network" else ""
+
+    @property
+    def method_name(self) -> str:
+        """The method in words."""
+        return self.network or METHOD_NAMES.get(self.method, self.method)
+
+
 def shipped_results() -> dict[str, str]:
     """Results of the shipped weights: the command that makes each, without --out, by name.
 
@@ -76,6 +131,25 @@ def shipped_results() -> dict[str, str]:
         f"--dataset datasets/{entry.get('dataset')} --weights {name}"
         for name, entry in read_manifest().items()
     }
+
+
+def shipped_methods() -> dict[str, str]:
+    """Results of methods: the command that makes each, without --out, by name of the file.
+
+    On each data set all methods, and the shipped networks that were trained on it.
+
+    Raises:
+        ValueError: the manifest of the weights is damaged.
+    """
+    weights = read_manifest().items()
+    commands = {}
+    for dataset, (experiment, options) in _COMPARED.items():
+        start = f"sebre register {experiment} --dataset datasets/{dataset} --method"
+        for method in METHOD_NAMES:
+            commands[f"{dataset}_{method}"] = f"{start} {method} --rotate 20{options}"
+        for name in (name for name, entry in weights if entry.get("dataset") == dataset):
+            commands[f"{dataset}_{name}"] = f"{start} network --weights {name} --rotate 20{options}"
+    return commands
 
 
 def read_results(
@@ -101,34 +175,52 @@ def read_results(
             f"{folder}: no such folder. Give the folder that `sebre evaluate` wrote results to."
         )
     expected = shipped_results() if expected is None else expected
-    results, problems = [], []
-    paths = {path.stem: path for path in sorted(folder.glob("*.json"))}
-    for name, path in paths.items():
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            fault = _fault(record)
-        except (OSError, ValueError, RecursionError) as error:
-            fault = f"it cannot be read as JSON ({error})"
-        if fault:
-            cure = "Make it again with `sebre evaluate`, or move it out of the folder."
-            if name in expected:
-                cure = f"Make it again: {expected[name]} --out {path}"
-            problems.append(f"{path}: not a whole result of `sebre evaluate`: {fault}. {cure}")
-        else:
-            results.append(Result(name, record))
-    for name in expected.keys() - paths.keys():
-        path = folder / f"{name}.json"
-        problems.append(f"{path}: is not there. Make it: {expected[name]} --out {path}")
-    order = {name: i for i, name in enumerate(EXPERIMENTS)}
-    results.sort(
-        key=lambda r: (
-            order.get(r.experiment, len(order)),
-            r.experiment,
-            r.record["dataset"],
-            r.name,
-        )
-    )
-    return tuple(results), tuple(sorted(problems))
+    records, problems = _read(folder, expected, "sebre evaluate", fault_of_result)
+    results = [Result(name, record) for name, record in records.items()]
+    return tuple(sorted(results, key=lambda r: (*_place(r), r.name))), problems
+
+
+def read_methods(
+    folder: str | Path, expected: Mapping[str, str] | None = None
+) -> tuple[tuple[MethodResult, ...], tuple[str, ...]]:
+    """Every `*.json` of a folder that `sebre register` wrote.
+
+    Args:
+        folder: to look in, not in its subfolders. Without such a folder there is nothing, and
+            no problem.
+        expected: as in `read_results`; None for `shipped_methods`.
+
+    Returns:
+        The results, in the order of the experiments, then by data set; networks first, then
+        the methods in the order of METHOD_NAMES. And what is wrong with which file.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        return (), ()
+    expected = shipped_methods() if expected is None else expected
+    records, problems = _read(folder, expected, "sebre register", fault_of_method)
+    order = {name: i for i, name in enumerate((MASK_RCNN, U_NET, *METHOD_NAMES.values()))}
+    results = [MethodResult(name, record) for name, record in records.items()]
+
+    def place(result: MethodResult) -> tuple:
+        return *_place(result), order.get(result.method_name, len(order)), result.name
+
+    return tuple(sorted(results, key=place)), problems
+
+
+def read_splits(
+    folder: str | Path, expected: Mapping[str, str] | None = None
+) -> tuple[tuple[Result, ...], tuple[str, ...]]:
+    """Results of networks trained on the paper's kind of split, as `read_results`.
+
+    Args:
+        folder: to look in, not in its subfolders. Without such a folder there is nothing, and
+            no problem.
+        expected: as in `read_results`; None for those that the project ships.
+    """
+    if not Path(folder).is_dir():
+        return (), ()
+    return read_results(folder, _SPLITS if expected is None else expected)
 
 
 def with_labels(results: Iterable[Result]) -> list[tuple[str, Result]]:
@@ -147,59 +239,46 @@ def with_labels(results: Iterable[Result]) -> list[tuple[str, Result]]:
     return list(zip(labels, results, strict=True))
 
 
-def of_experiment(results: Iterable[Result], experiment: str) -> list[tuple[str, Result]]:
-    """`with_labels` of the results of one experiment."""
-    return with_labels(result for result in results if result.experiment == experiment)
+def of_network(results: Iterable[Result], network: str = MASK_RCNN) -> tuple[Result, ...]:
+    """The results of one kind of network."""
+    return tuple(result for result in results if result.network == network)
 
 
-def _fault(record: Any) -> str:
-    """What keeps a file from being a result; empty if nothing does."""
-    if not isinstance(record, dict):
-        return f"it holds a JSON {type(record).__name__}, not an object"
-    lacks = [key for key in (*_TEXTS, "turned", "sections") if key not in record]
-    if lacks:
-        return f"it lacks {', '.join(lacks)}"
-    for key in _TEXTS:
-        if not isinstance(record[key], str):
-            return f"{key} is {record[key]!r}, not text"
-    if not isinstance(record["turned"], dict | None):
-        return "turned is neither an object nor null"
-    for name, scores in (("", record), ("turned.", record["turned"])):
-        if scores is not None and (fault := _fault_of_scores(scores, name)):
-            return fault
-    return _fault_of_sections(record["sections"])
+def of_experiment(
+    results: Iterable[Result], experiment: str, network: str = MASK_RCNN
+) -> list[tuple[str, Result]]:
+    """`with_labels` of the results of one experiment and one kind of network."""
+    return with_labels(r for r in of_network(results, network) if r.experiment == experiment)
 
 
-def _fault_of_scores(scores: Mapping[str, Any], where: str) -> str:
-    lacks = [where + key for key in (*_SCORES, *_BY_REGION) if key not in scores]
-    if lacks:
-        return f"it lacks {', '.join(lacks)}"
-    if not _is_number(scores["n_sections"]):
-        return f"{where}n_sections is {scores['n_sections']!r}, not a number"
-    for key in _SCORES:
-        if not (scores[key] is None or _is_number(scores[key])):
-            return f"{where}{key} is {scores[key]!r}, neither a number nor null"
-    for key in (key for key in scores if "_per_region" in key):
-        if not isinstance(scores[key], dict):
-            return f"{where}{key} is not an object of numbers by region"
-        for region, value in scores[key].items():
-            if not (value is None or _is_number(value)):
-                return f"{where}{key} of {region} is {value!r}, neither a number nor null"
-    return ""
+def _read(
+    folder: Path, expected: Mapping[str, str], command: str, fault_of: Callable[[Any], str]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Whole records of a folder by name, and what is wrong with the others and with `expected`."""
+    records, problems = {}, []
+    paths = {path.stem: path for path in sorted(folder.glob("*.json"))}
+    for name, path in paths.items():
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            fault = fault_of(record)
+        except (OSError, ValueError, RecursionError) as error:
+            fault = f"it cannot be read as JSON ({error})"
+        if fault:
+            cure = f"Make it again with `{command}`, or move it out of the folder."
+            if name in expected:
+                cure = f"Make it again: {expected[name]} --out {path}"
+            problems.append(f"{path}: not a whole result of `{command}`: {fault}. {cure}")
+        else:
+            records[name] = record
+    for name in expected.keys() - paths.keys():
+        path = folder / f"{name}.json"
+        problems.append(f"{path}: is not there. Make it: {expected[name]} --out {path}")
+    return records, tuple(sorted(problems))
 
 
-def _fault_of_sections(sections: Any) -> str:
-    try:
-        for section in sections:
-            for region, scores in section["regions"].items():
-                for key in ("score", "iou", "dice"):
-                    if not _is_number(scores[key]):
-                        return f"{key} of {region} in a section is {scores[key]!r}, not a number"
-    except (TypeError, KeyError, AttributeError) as error:
-        return f"sections do not hold the scores of each region ({error!r})"
-    return ""
-
-
-def _is_number(value: Any) -> bool:
-    """Whether a value is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
+def _place(result: Result) -> tuple:
+    """Results are in the order of the experiments, then by data set."""
+    order = list(EXPERIMENTS)
+    known = result.experiment in order
+    at = order.index(result.experiment) if known else len(order)
+    return at, result.experiment, result.record["dataset"]

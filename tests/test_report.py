@@ -1,16 +1,16 @@
-"""Results read back, and tables that trace every number and mix no kinds."""
+"""Tables of SeBRe's network: they trace every number and mix no kinds."""
 
 import csv
 import json
 from pathlib import Path
 
 import pytest
-from result_samples import PAPERS, STAND_IN, human_mri, made_up, write
+from result_samples import PAPERS, STAND_IN, human_mri, made_up, made_up_method, newer, write
 
 from sebre.published import SCORES_FILE, read_published
-from sebre.regions import HIPPOCAMPUS
-from sebre.report import Table, dice_table, map_table, provenance_table, scores_table, table1
-from sebre.results import of_experiment, read_results, shipped_results, with_labels
+from sebre.regions import HIPPOCAMPUS, SUBCORTICAL
+from sebre.report import dice_table, map_table, provenance_table, scores_table, table1
+from sebre.results import of_experiment, of_network, read_methods, read_results, with_labels
 
 REAL = Path(__file__).resolve().parents[1] / "results"
 
@@ -28,7 +28,7 @@ def published():
 
 @pytest.fixture(scope="module")
 def real():
-    return read_results(REAL, expected={})[0]
+    return of_network(read_results(REAL, expected={})[0])
 
 
 def columns(table):
@@ -47,109 +47,6 @@ def paper_column(method, metric):
     with SCORES_FILE.open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["table_or_figure"] == "Table 1"]
     return tuple(r["value"] for r in rows if r["method"] == method and r["metric"] == metric)
-
-
-# --- reading
-
-
-def test_the_shipped_results_are_whole(real):
-    results, problems = read_results(REAL)
-    assert problems == () and results == real
-    assert {r.name for r in results} == {path.stem for path in REAL.glob("*.json")}
-    assert {r.name for r in results} >= set(shipped_results())
-    for result in results:
-        assert result.record == json.loads((REAL / f"{result.name}.json").read_text("utf-8"))
-
-
-def test_results_come_in_the_order_of_the_experiments(tmp_path):
-    names = HIPPOCAMPUS.names
-    write(
-        tmp_path,
-        a=made_up("my_own", "z", 0.1, names),
-        b=made_up("slicemap", "y", 0.1, names),
-        c=made_up("hippocampus", "y", 0.1, names),
-        d=made_up("hippocampus", "x", 0.1, names),
-    )
-    results, problems = read_results(tmp_path, {})
-    assert [result.name for result in results] == ["d", "c", "b", "a"] and problems == ()
-
-
-def test_a_missing_file_is_named_with_its_command(folder):
-    results, problems = read_results(
-        folder, {"own": "sebre evaluate A", "gone": "sebre evaluate B"}
-    )
-    assert [result.name for result in results] == ["own", "other"]
-    path = folder / "gone.json"
-    assert problems == (f"{path}: is not there. Make it: sebre evaluate B --out {path}",)
-    _, problems = read_results(folder)
-    assert len(problems) == len(shipped_results())
-    assert any(f"{folder / 'slicemap.json'}: is not there" in problem for problem in problems)
-
-
-def change(record, **values):
-    return json.dumps({**record, **values}).encode()
-
-
-GOOD = made_up("hippocampus", "plates", 0.2, HIPPOCAMPUS.names)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "cannot be read as JSON"),
-        (json.dumps(GOOD).encode()[:-40], "cannot be read as JSON"),
-        (b"\xff\xfe\x00", "cannot be read as JSON"),
-        (b"[" * 100_000, "cannot be read as JSON"),
-        (b"[1, 2]", "it holds a JSON list, not an object"),
-        (b"null", "it holds a JSON NoneType, not an object"),
-        (b"{}", "it lacks experiment, dataset, subset, weights, turned, sections"),
-        (b'{"cells": [], "nbformat": 4}', "it lacks experiment"),
-        (change(GOOD, dataset=7), "dataset is 7, not text"),
-        (change(GOOD, turned=[]), "turned is neither an object nor null"),
-        (change(GOOD, turned={"n_sections": 3}), "it lacks turned.map_paper"),
-        (change(GOOD, map_paper="0.9"), "map_paper is '0.9', neither a number nor null"),
-        (change(GOOD, map_paper=float("nan")), "map_paper is nan, neither"),
-        (change(GOOD, coco_ap=True), "coco_ap is True, neither"),
-        (change(GOOD, n_sections=None), "n_sections is None, not a number"),
-        (change(GOOD, dice_per_region=[1]), "dice_per_region is not an object"),
-        (change(GOOD, iou_per_region={"CA1": "x"}), "iou_per_region of CA1 is 'x'"),
-        (change(GOOD, sections=None), "sections do not hold the scores of each region"),
-        (change(GOOD, sections=[{"section": "val/0"}]), "sections do not hold"),
-        (change(GOOD, sections=[{"regions": {"CA1": {"iou": 1}}}]), "sections do not hold"),
-        (
-            change(GOOD, sections=[{"regions": {"CA1": {"score": 1, "iou": None, "dice": 1}}}]),
-            "iou of CA1 in a section is None, not a number",
-        ),
-    ],
-)
-def test_a_damaged_or_foreign_file_is_named_and_the_rest_goes_on(folder, content, message):
-    (folder / "bad.json").write_bytes(content)
-    results, problems = read_results(folder, {})
-    assert [result.name for result in results] == ["own", "other"]
-    (problem,) = problems
-    assert problem.startswith(f"{folder / 'bad.json'}: not a whole result of `sebre evaluate`: ")
-    assert message in problem and "move it out of the folder" in problem
-    _, (problem,) = read_results(folder, {"bad": "sebre evaluate X"})
-    assert problem.endswith(f"Make it again: sebre evaluate X --out {folder / 'bad.json'}")
-
-
-def test_a_folder_named_like_a_file(folder):
-    (folder / "bad.json").mkdir()
-    results, (problem,) = read_results(folder, {})
-    assert len(results) == 2 and str(folder / "bad.json") in problem
-
-
-def test_no_folder_and_an_empty_one(tmp_path, published):
-    assert read_results(tmp_path, {}) == ((), ())
-    with pytest.raises(FileNotFoundError, match="no such folder. Give the folder"):
-        read_results(tmp_path / "gone")
-    assert [row[2] for row in map_table((), published).rows] == [
-        *["not run: data not public"] * 3,
-        "not run: needs registration",
-    ]
-    assert scores_table(()).rows == provenance_table(()).rows == ()
-    assert dice_table((), published, "hippocampus").rows == ()
-    assert len(table1((), published).rows) == 8
 
 
 # --- tables
@@ -278,12 +175,13 @@ def test_scores_and_provenance_of_the_shipped_results(real):
             assert row[7:11] == tuple(text((record["turned"] or {}).get(key)) for key in keys)
     for row, result in zip(provenance_table(real).rows, real, strict=True):
         record = on_disk(result)
-        assert (row[0], row[1], row[5]) == (
+        assert (row[0], row[1], row[5], row[6]) == (
             f"{result.name}.json",
             record["dataset"],
+            "Mask R-CNN",
             record["weights"],
         )
-        assert row[7] == record["command"] and record["weights_sha256"].startswith(row[6])
+        assert row[8] == record["command"] and record["weights_sha256"].startswith(row[7])
 
 
 def test_two_networks_on_one_data_set_are_told_apart(tmp_path, published):
@@ -320,32 +218,53 @@ def test_a_region_that_only_one_set_has(tmp_path, published):
 
 
 def test_sections_of_another_part_say_so(tmp_path, published):
-    write(tmp_path, a={**GOOD, "subset": "train"})
+    good = made_up("hippocampus", "plates", 0.2, HIPPOCAMPUS.names)
+    write(tmp_path, a={**good, "subset": "train"})
     results, _ = read_results(tmp_path, {})
     rows = [row for row in map_table(results, published).rows if row[6] == "plates"]
     assert [row[9] for row in rows] == ["20 (train)"]
 
 
-def test_a_table_in_markdown_and_html():
-    table = Table(
-        "Scores <1>",
-        ("name", "a|b", "c"),
-        (("x<y", "0.5", "-"), ("two\nlines", "7", "-")),
-        ("", "ours", "ours"),
-        ("A *note*.",),
-    )
-    assert table.markdown() == (
-        "**Scores \\<1>**\n\n"
-        "| name | ours: a\\|b | ours: c |\n"
-        "| --- | ---: | --- |\n"
-        "| x\\<y | 0.5 | - |\n"
-        "| two lines | 7 | - |\n"
-        "\nA \\*note\\*.\n"
-    )
-    html = table.html()
-    assert html.count("<tr>") == html.count("</tr>") == 4
-    assert '<th colspan="2" style="text-align: center">ours</th>' in html
-    assert "x&lt;y" in html and "&lt;1&gt;" in html
-    assert table._repr_markdown_() == table.markdown() and table._repr_html_() == html
-    with pytest.raises(ValueError, match=r"'T': header, groups and rows have \[1, 2\] cells"):
-        Table("T", ("a", "b"), (("1",),))
+def test_a_unet_is_not_shown_as_sebre(tmp_path, published):
+    names = HIPPOCAMPUS.names
+    ours = newer(made_up("hippocampus", "plates", 0.1, names))
+    unet = made_up("hippocampus", "plates", 0.2, names, weights="unet")
+    write(tmp_path, ours=ours, unet=newer(unet, network="U-Net"))
+    results, problems = read_results(tmp_path, {})
+    assert problems == () and [r.network for r in results] == ["Mask R-CNN", "U-Net"]
+    alone = of_network(results)
+    assert [result.name for result in alone] == ["ours"]
+    assert map_table(results, published) == map_table(alone, published)
+    assert scores_table(results) == scores_table(alone)
+    (row,) = scores_table(results).rows
+    assert row[1] == "plates"
+    for experiment in ("hippocampus", "ibsr"):
+        assert dice_table(results, published, experiment) == dice_table(
+            alone, published, experiment
+        )
+    assert [row[5:7] for row in provenance_table(results).rows] == [
+        ("Mask R-CNN", "small"),
+        ("U-Net", "unet"),
+    ]
+
+
+def test_table_1_has_no_unet(tmp_path, published):
+    human_mri(tmp_path)
+    table = table1(read_results(tmp_path, {})[0], published)
+    unet = made_up("ibsr", "scans", 0.3, SUBCORTICAL.names, weights="unet")
+    write(tmp_path, unet=newer(unet, network="U-Net"))
+    assert table1(read_results(tmp_path, {})[0], published) == table
+
+
+def test_provenance_names_the_folders(tmp_path):
+    names = HIPPOCAMPUS.names
+    write(tmp_path, a=made_up_method("hippocampus", "plates", "elastix", names, 0.5))
+    write(tmp_path, b=made_up("hippocampus", "plates", 0.1, names))
+    splits = read_results(tmp_path, {})[0]
+    (tmp_path / "b.json").unlink()
+    rows = provenance_table((), read_methods(tmp_path, {})[0], splits).rows
+    assert [(row[0], row[5], row[6]) for row in rows] == [
+        ("registration/a.json", "elastix (affine, B-spline)", "-"),
+        ("splits/b.json", "Mask R-CNN", "small"),
+    ]
+    assert rows[0][8] == "sebre register hippocampus --dataset datasets/plates --method elastix"

@@ -1,23 +1,26 @@
 """Figures of results: what they draw are the numbers of the records, and texts can be read."""
 
+from copy import deepcopy
 from pathlib import Path
 
-import matplotlib.text
 import numpy as np
 import pytest
+from figure_texts import check_texts, drawn_texts
 from matplotlib.colors import to_rgb
-from result_samples import PAPERS, STAND_IN, human_mri, made_up, write
+from result_samples import PAPERS, STAND_IN, human_mri, made_up, newer, write
 
+from sebre.failures import KINDS, SIDE_SWAP
 from sebre.published import read_published
 from sebre.regions import HIPPOCAMPUS, SUBCORTICAL
 from sebre.report_figures import (
     ap_figure,
     dice_figure,
+    failures_figure,
     reliability_figure,
     spread_figure,
     turned_figure,
 )
-from sebre.results import read_results
+from sebre.results import Result, read_results
 
 REAL = Path(__file__).resolve().parents[1] / "results"
 
@@ -33,57 +36,38 @@ def published():
     return read_published()
 
 
-def drawn_texts(figure, monkeypatch):
-    """Every text that is drawn, with its extent in pixels."""
-    texts = []
-    draw = matplotlib.text.Text.draw
-
-    def record(self, renderer):
-        if self.get_visible() and self.get_text().strip():
-            texts.append((self.get_text(), self.get_window_extent(renderer)))
-        return draw(self, renderer)
-
-    figure.canvas.draw()
-    figure.set_layout_engine("none")  # it is done
-    with monkeypatch.context() as patch:
-        patch.setattr(matplotlib.text.Text, "draw", record)
-        figure.canvas.draw()
-    return texts
-
-
-def all_figures(results, published, experiment):
+def by_experiment(results, published, experiment):
     return [
         dice_figure(results, published, experiment),
         ap_figure(results, experiment),
         spread_figure(results, experiment),
         reliability_figure(results, experiment),
-        turned_figure(results),
     ]
 
 
-@pytest.mark.parametrize("experiment", ["extended_mouse", "ibsr"])
-def test_no_text_lies_on_another_or_is_cut_off(published, experiment, monkeypatch, tmp_path):
-    """Also when another network was scored on the same data sets, and on the paper's data."""
+def test_no_text_lies_on_another_or_is_cut_off(published, monkeypatch):
+    """Also with another network and a U-Net on the same data sets, and on the paper's data."""
     real, _ = read_results(REAL, {})
-    more = [{**r.record, "weights": f"{r.record['weights']}_384"} for r in real]
-    more.append({**next(r.record for r in real if r.experiment == "ibsr"), "dataset": "ibsr"})
-    write(tmp_path, **{f"more_{i}": record for i, record in enumerate(more)})
-    more, problems = read_results(tmp_path, {})
-    assert problems == ()
-    for figure in all_figures((*real, *more), published, experiment):
-        texts = drawn_texts(figure, monkeypatch)
-        assert len(texts) > 10
-        width, height = figure.canvas.get_width_height()
-        assert width <= 9 * 80
-        for i, (name, a) in enumerate(texts):
-            assert -1 <= a.x0 and -1 <= a.y0 and a.x1 <= width + 1 and a.y1 <= height + 1, name
-            for other, b in texts[:i]:
-                apart = a.x0 >= b.x1 or b.x0 >= a.x1 or a.y0 >= b.y1 or b.y0 >= a.y1
-                assert apart, (name, other)
+    more = [deepcopy({**r.record, "weights": f"{r.record['weights']}_384"}) for r in real]
+    ibsr = next(record for record in more if record["experiment"] == "ibsr")
+    more.append({**ibsr, "dataset": "ibsr", "network": "U-Net"})
+    for record in more:
+        for scores in filter(None, (record, record["turned"])):
+            scores["failures"] = {kind: {"total": 9} for kind in (*KINDS, SIDE_SWAP)}
+            scores["intervals"] = {key: [0.4, 0.9] for key in ("map_paper", "dice_mean")}
+    results = [*real, *(Result(f"more_{i}", record) for i, record in enumerate(more))]
+    figures = [
+        *by_experiment(results, published, "extended_mouse"),
+        *by_experiment(results, published, "ibsr"),
+        turned_figure(results),
+        failures_figure(results),
+    ]
+    for figure in figures:
+        check_texts(figure, monkeypatch)
 
 
 def panels(figure):
-    """Axes by the data set, or "published"."""
+    """Axes by the data set with its sections, or "published"."""
     titled = [ax for ax in figure.axes if ax.get_title()]
     return {
         ax.get_title().split("\n")[0 if "published" in ax.get_title() else 1]: ax for ax in titled
@@ -131,13 +115,80 @@ def test_turned_scores_are_marks_beside(folder, published):
     )
     (marks,) = axes["scans, 20 sections"].lines
     assert np.isnan(marks.get_xdata()).all()
-    figure = turned_figure(results)
-    found = {ax.get_title(): [line.get_xdata() for line in ax.lines] for ax in figure.axes}
-    assert set(found) == {f"{k}: {m}" for k in (PAPERS, STAND_IN) for m in ("mAP", "mean Dice")}
-    lying, turned = found[f"{PAPERS}: mean Dice"]
-    assert [*lying, *turned] == [own["dice_mean"], own["turned"]["dice_mean"]]
-    lying, turned = found[f"{STAND_IN}: mAP"]
-    assert lying == [results[1].record["map_paper"]] and np.isnan(turned).all()
+    found = grid(turned_figure(results))
+    lying, turned = found[PAPERS, "mean Dice"].lines
+    assert [*lying.get_xdata(), *turned.get_xdata()] == [
+        own["dice_mean"],
+        own["turned"]["dice_mean"],
+    ]
+    lying, turned = found[STAND_IN, "mAP"].lines
+    assert lying.get_xdata() == [results[1].record["map_paper"]]
+    assert np.isnan(turned.get_xdata()).all()
+
+
+def test_lines_are_the_intervals(folder, published, monkeypatch):
+    first, other = (result for result in read_results(folder, {})[0])
+    record = newer(first.record)
+    record["intervals"]["dice_per_region"]["left_putamen"] = None
+    results = [first, other]
+    axes = panels(dice_figure(results, published, "ibsr"))
+    wanted = list(filter(None, record["intervals"]["dice_per_region"].values()))
+    assert ends_of_lines(axes["ibsr, 20 sections"]) == wanted and len(wanted) == 7
+    assert ends_of_lines(axes["scans, 20 sections"]) == []
+    found = grid(turned_figure(results))
+    for name, key in (("mAP", "map_paper"), ("mean Dice", "dice_mean")):
+        assert ends_of_lines(found[PAPERS, name]) == [
+            record["intervals"][key],
+            record["turned"]["intervals"][key],
+        ]
+        assert ends_of_lines(found[STAND_IN, name]) == []
+    for figure, said in (
+        (dice_figure(results, published, "ibsr"), True),
+        (turned_figure(results), True),
+        (turned_figure([other]), False),
+        (ap_figure(results, "ibsr"), False),
+    ):
+        texts = [text for text, _ in drawn_texts(figure, monkeypatch)]
+        assert ("95 % interval" in texts) == said
+
+
+def test_axis_of_scores_shows_the_lowest_of_all():
+    """Also where another panel has higher ones only."""
+    low, high = (
+        Result(name, newer(made_up(name, name, start, ["a"])))
+        for name, start in (("low", 0.05), ("high", 0.9))
+    )
+    for results in ((low, high), (high, low)):
+        for ax in turned_figure(results).axes:
+            assert ax.get_xlim()[0] < 0.05 and ax.get_xlim()[1] > 0.95
+
+
+def test_failures_are_counted_of_the_drawn_regions(folder):
+    own, other = read_results(folder, {})[0]
+    newer(own.record)
+    drawn = sum(own.record["n_per_region"].values())
+    found = grid(failures_figure([own, other]))
+    assert [kind for kind, _ in found] == [PAPERS] * len(KINDS)  # the other does not say
+    for total, kind in enumerate(KINDS, 1):
+        ax = found[PAPERS, kind.replace("_", " ")]
+        (bar,), (mark,) = ax.patches, ax.lines
+        assert bar.get_width() == mark.get_xdata()[0] == 100 * total / drawn
+        assert ax.get_xlim() == found[PAPERS, "missed"].get_xlim()
+        assert 0 == ax.get_xlim()[0] and bar.get_width() < ax.get_xlim()[1]
+
+
+def grid(figure):
+    """Axes by kind of our numbers, which stands beside the first of a row, and title."""
+    found, kind = {}, ""
+    for ax in figure.axes:
+        kind = next((note.get_text() for note in ax.texts), kind)
+        found[kind, ax.get_title()] = ax
+    return found
+
+
+def ends_of_lines(ax):
+    """[low, high] of what `hlines` drew, in order."""
+    return [path.vertices[:, 0].tolist() for drawn in ax.collections for path in drawn.get_paths()]
 
 
 def test_sections_and_found_regions_are_dots(folder):
@@ -155,9 +206,11 @@ def test_sections_and_found_regions_are_dots(folder):
 
 
 def test_figures_without_results_or_values_say_so(tmp_path, published, monkeypatch):
-    for figure in all_figures((), published, "hippocampus"):
+    figures = [*by_experiment((), published, "hippocampus"), turned_figure(()), failures_figure(())]
+    said = ["No result of hippocampus."] * 4 + ["No results.", "No result counts failures."]
+    for figure, wanted in zip(figures, said, strict=True):
         ((message, _),) = drawn_texts(figure, monkeypatch)
-        assert message in ("No result of hippocampus.", "No results.")
+        assert message == wanted
     assert set(panels(dice_figure((), published, "ibsr"))) == {"published"}
     nothing = dict.fromkeys(HIPPOCAMPUS.names)
     empty = {key: None for key in ("map_paper", "coco_ap50", "coco_ap", "dice_mean")}
@@ -166,5 +219,17 @@ def test_figures_without_results_or_values_say_so(tmp_path, published, monkeypat
     write(tmp_path, a={**record, **empty, "sections": []})
     results, problems = read_results(tmp_path, {})
     assert problems == ()
-    for figure in all_figures(results, published, "my_own"):
-        assert figure._repr_png_().startswith(b"\x89PNG")
+    twice = [by_experiment(results, published, "my_own") for _ in range(2)]
+    twice = [[*figures, turned_figure(results)] for figures in twice]
+    for figure, same in zip(*twice, strict=True):
+        picture = figure.png()
+        assert picture.startswith(b"\x89PNG") and picture == same.png()
+
+
+def test_networks_are_named(folder, published, monkeypatch):
+    record = read_results(folder, {})[0][0].record
+    unet = Result("unet", {**record, "network": "U-Net", "weights": "other"})
+    results = [Result("own", record), unet]
+    for figure in (dice_figure(results, published, "ibsr"), turned_figure(results)):
+        texts = " ".join(text for text, _ in drawn_texts(figure, monkeypatch))
+        assert "U-Net, weights other" in texts and "Mask R-CNN, weights small" in texts

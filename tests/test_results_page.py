@@ -1,122 +1,177 @@
-"""RESULTS.md, its figures and the claims ledger come from stored results, whole or damaged."""
+"""RESULTS.md and its figures come from stored results, whole or damaged."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
-from result_samples import STAND_IN, human_mri, made_up, write
+from result_samples import human_mri, made_up, made_up_method, newer, write
 
 from sebre import cli, results_page
-from sebre.claims import (
-    NOT,
-    NOT_RUN,
-    PARTLY,
-    REPRODUCED,
-    RIVAL,
-    SCORE,
-    SETTING,
-    ledger,
-    ledger_table,
-    verdicts_table,
-)
 from sebre.published import read_published
 from sebre.regions import HIPPOCAMPUS, SUBCORTICAL
-from sebre.results import read_results
+from sebre.report import table1
+from sebre.results import (
+    METHODS_FOLDER,
+    SPLITS_FOLDER,
+    read_results,
+    shipped_methods,
+    shipped_results,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
+MANIFEST = {
+    "small": {"experiment": "hippocampus", "dataset": "ara_nissl", "network": "mask_rcnn"},
+    "unet": {"experiment": "hippocampus", "dataset": "ara_nissl", "network": "unet"},
+    "human": {"experiment": "ibsr", "dataset": "malc2012", "network": "mask_rcnn"},
+}
 
 
-@pytest.fixture(scope="module")
-def published():
-    return read_published()
-
-
-def test_the_page_is_what_the_stored_results_give(published):
-    results, problems = read_results(ROOT / "results")
-    drawn = results_page.figures(results, published)
+def test_the_page_is_what_the_stored_results_give():
+    records = results_page.read_records(ROOT / "results")
+    drawn = results_page.figures(records)
     captions = {name: caption for name, (caption, _) in drawn.items()}
-    page = results_page.render(results, problems, published, captions)
+    page = results_page.render(results_page.chapters(records), records.problems, captions)
     assert (ROOT / "RESULTS.md").read_text(encoding="utf-8") == page, "Run `sebre compare`."
     figures = {path.stem for path in (ROOT / results_page.FIGURES).iterdir()}
     assert figures == set(drawn), "Run `sebre compare`."
 
 
-# --- the ledger
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A whole folder of results of made-up shipped weights, and no figures."""
+    monkeypatch.setattr(results_page, "figures", lambda records: {})
+    monkeypatch.setenv("SEBRE_WEIGHTS", str(tmp_path))
+    manifest = {name: {"file": f"{name}.h5", **entry} for name, entry in MANIFEST.items()}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    networks = {name: "U-Net" if name == "unet" else "Mask R-CNN" for name in MANIFEST}
+    regions = {"ara_nissl": HIPPOCAMPUS.names, "malc2012": SUBCORTICAL.names}
+    folder = tmp_path / "results"
+    for path in (folder / METHODS_FOLDER, folder / SPLITS_FOLDER):
+        path.mkdir(parents=True)
+    start = iter((0.41, 0.51, 0.61, 0.71))
+    for name, entry in MANIFEST.items():
+        names = regions[entry["dataset"]]
+        record = made_up(entry["experiment"], entry["dataset"], next(start), names, weights=name)
+        write(folder, **{name: newer(record, network=networks[name])})
+    for name in shipped_methods():
+        data = next(data for data in regions if name.startswith(data))
+        method = name.removeprefix(f"{data}_")
+        more = {}
+        if method in MANIFEST:
+            more = {"network": networks[method], "weights": method}
+            method = "network"
+        experiment = {"ara_nissl": "hippocampus", "malc2012": "ibsr"}[data]
+        record = made_up_method(experiment, data, method, regions[data], 0.3, **more)
+        write(folder / METHODS_FOLDER, **{name: record})
+    leaky = newer(made_up("ibsr", "malc2012", next(start), SUBCORTICAL.names, weights="run.h5"))
+    write(folder / SPLITS_FOLDER, ibsr_by_section=leaky)
+    return folder
 
 
-def claims_of(folder, published):
-    return ledger(read_results(folder, expected={})[0], published)
+def compare(folder, out):
+    code = cli.main(["compare", "--results", folder, "--out", out])
+    return code, (out / "RESULTS.md").read_text(encoding="utf-8")
 
 
-def test_every_published_number_has_a_row(tmp_path, published):
-    claims = claims_of(tmp_path, published)
-    assert len(claims) == len(published) + 3
-    for claim, score in zip(claims, published, strict=False):
-        assert claim.where == score.where
-        if score.value is not None:
-            assert float(claim.published) == pytest.approx(score.value, rel=1e-3)
-        assert claim.verdict in (REPRODUCED, PARTLY, NOT, NOT_RUN)
-        assert claim.why or claim.verdict == REPRODUCED
+def chapter(page, title):
+    """The lines of a chapter."""
+    return page.split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
-def test_without_results_no_score_is_called_reproduced(tmp_path, published):
-    claims = claims_of(tmp_path, published)
-    assert {c.verdict for c in claims if c.kind in (SCORE, RIVAL)} == {NOT_RUN}
-    settings = [c for c in claims if c.kind == SETTING]
-    assert len(settings) == 29
-    for claim in settings:
-        same = float(claim.published) == float(claim.on_paper_data)
-        assert claim.verdict == (REPRODUCED if same else PARTLY)
-        assert bool(claim.why) != same
+def test_a_whole_folder_gives_every_chapter(folder, tmp_path, capsys):
+    code, page = compare(folder, tmp_path / "out")
+    captured = capsys.readouterr()
+    assert code == cli.DONE and captured.err == ""
+    assert "Missing here" not in page and "Left out" not in chapter(page, "Registration")
+    assert "| small | " in chapter(page, "Scores") and "unet" not in chapter(page, "Scores")
+    assert "U-Net" not in chapter(page, "How sure the scores are")
+    assert "| U-Net | unet |" in chapter(page, "Was Mask R-CNN needed?")
+    assert "| elastix (affine, B-spline) |" in chapter(page, "Registration")
+    assert "run.h5" in chapter(page, "The paper's split")
+    for title in ("Scores", "Registration", "How sure the scores are"):
+        assert "run.h5" not in chapter(page, title)
+    assert "registration/malc2012_human.json" in chapter(page, "Provenance")
+    assert "Left out: no result has volumes." in chapter(page, "Whole volumes")
+    for name in ("95 % intervals", "Failures", "Methods on the same sections", "Verdicts"):
+        assert f"\n{name}\n" in captured.out or captured.out.startswith(name)
 
 
-def test_counts_of_the_paper_follow_from_its_rules(tmp_path, published):
-    ours = {c.what: c.on_paper_data for c in claims_of(tmp_path, published)}
-    assert ours["mouse P14, train images"] == "400"
-    assert ours["hippocampus, test images"] == "280"
-    assert ours["training, stage2 learning rate"] == "0.0001"
-    assert ours["comparison, table1 dice wins"] == "5"
+def test_the_contents_lead_to_the_headings(folder, tmp_path):
+    _, page = compare(folder, tmp_path / "out")
+    links = re.findall(r"^- \[(.+)\]\(#(.+)\)$", page, re.MULTILINE)
+    assert [title for title, _ in links] == re.findall(r"^## (.+)$", page, re.MULTILINE)
+    # GitHub: lower case, punctuation left out, hyphens for spaces.
+    assert dict(links)["Was Mask R-CNN needed?"] == "was-mask-r-cnn-needed"
+    assert dict(links)["The paper's split"] == "the-papers-split"
+    assert page.index("](#scores)") < page.index("## Scores")
+    assert page.count("<details>") == page.count("</details>") == 1
+    folded = page.split("<details>\n")[1].split("</details>")[0]
+    assert re.match(r"<summary>[^<\n]+ \(\d+ rows\)</summary>\n\n\*\*", folded)
+    assert folded.endswith("|\n\n")
 
 
-def test_stand_ins_are_shown_and_decide_nothing(tmp_path, published):
-    record = made_up("hippocampus", "ara_nissl", 0.9, HIPPOCAMPUS.names)
-    write(tmp_path, mine={**record, "map_paper": 0.95})
-    claim = next(c for c in claims_of(tmp_path, published) if c.what.startswith("mouse hippo"))
-    assert claim.on_stand_in == "ara_nissl 0.950"
-    assert (claim.on_paper_data, claim.verdict) == ("-", NOT_RUN)
-    assert "not public" in claim.why
+def test_tables_are_built_once(folder, tmp_path, monkeypatch):
+    calls = []
+    for name in ("ledger", "map_table"):
+        made = getattr(results_page, name)
+        monkeypatch.setattr(
+            results_page,
+            name,
+            lambda *args, made=made, name=name: calls.append(name) or made(*args),
+        )
+    compare(folder, tmp_path / "out")
+    assert sorted(calls) == ["ledger", "map_table"]
 
 
-@pytest.mark.parametrize(("score", "verdict"), [(0.96, REPRODUCED), (0.91, REPRODUCED), (0.5, NOT)])
-def test_scores_on_the_papers_own_data_are_judged(tmp_path, published, score, verdict):
-    record = made_up("ibsr", "ibsr", 0.9, SUBCORTICAL.names, volumes=True)
-    write(tmp_path, ibsr={**record, "map_paper": score})
-    claim = next(c for c in claims_of(tmp_path, published) if c.what == "IBSR human MRI, mAP")
-    assert claim.on_paper_data == f"ibsr {score:.3f}"
-    assert claim.verdict == verdict and f"{score:.3f}" in claim.why
+def test_no_subfolders(folder, tmp_path, capsys):
+    for name in (METHODS_FOLDER, SPLITS_FOLDER):
+        shutil.rmtree(folder / name)
+    (folder / "unet.json").unlink()
+    code, page = compare(folder, tmp_path / "out")
+    assert code == cli.SOME_FAILED  # of the U-Net alone
+    assert capsys.readouterr().err.count("\n") == 1
+    for title, line in (
+        ("Registration", "Left out: no result of `sebre register` in `registration`"),
+        ("The paper's split", "Left out: no result in `splits`"),
+        ("Was Mask R-CNN needed?", "Left out: no result is of a U-Net."),
+    ):
+        assert chapter(page, title).strip().startswith(line)
+        assert "|" not in chapter(page, title)
 
 
-def test_a_distance_is_better_when_it_is_smaller(tmp_path, published):
-    record = made_up("ibsr", "ibsr", 0.9, SUBCORTICAL.names, volumes=True)
-    record["hausdorff_mm_per_region"] = dict.fromkeys(SUBCORTICAL.names, 1.0)
-    record["cmd_mm_per_region"] = dict.fromkeys(SUBCORTICAL.names, 9.0)
-    write(tmp_path, ibsr=record)
-    verdicts = {c.what: c.verdict for c in claims_of(tmp_path, published) if c.kind == SCORE}
-    assert verdicts["IBSR human MRI, Caudate (left), hausdorff distance mean"] == REPRODUCED
-    assert verdicts["IBSR human MRI, Caudate (left), contour mean distance mean"] == NOT
-
-
-def test_tables_of_the_ledger(tmp_path, published):
-    claims = claims_of(tmp_path, published)
-    table = ledger_table(claims)
-    assert len(table.rows) == len(claims)
-    assert STAND_IN in table.groups
-    counts = verdicts_table(claims).rows
-    assert sum(int(cell) for row in counts for cell in row[1:]) == len(claims)
-
-
-# --- the command
+@pytest.mark.parametrize(
+    ("name", "damage", "command"),
+    [
+        ("human", "cut", "evaluate ibsr --dataset datasets/malc2012 --weights human"),
+        ("unet", "foreign", "evaluate hippocampus --dataset datasets/ara_nissl --weights unet"),
+        (f"{METHODS_FOLDER}/malc2012_elastix", "delete", "--dataset datasets/malc2012 --method"),
+        (f"{METHODS_FOLDER}/malc2012_elastix", "cut", "--dataset datasets/malc2012 --method"),
+        (f"{METHODS_FOLDER}/ara_nissl_unet", "foreign", "--method network --weights unet"),
+        (f"{SPLITS_FOLDER}/ibsr_by_section", "delete", "sebre evaluate ibsr"),
+        (f"{SPLITS_FOLDER}/ibsr_by_section", "cut", "sebre evaluate ibsr"),
+    ],
+)
+def test_one_bad_file_is_named_and_the_rest_is_reported(
+    folder, tmp_path, capsys, name, damage, command
+):
+    bad = folder / f"{name}.json"
+    if damage == "delete":
+        bad.unlink()
+    elif damage == "cut":
+        bad.write_text(bad.read_text()[:3000])
+    else:
+        bad.write_text(json.dumps({"hello": 1}))
+    code, page = compare(folder, tmp_path / "out")
+    assert code == cli.SOME_FAILED
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    for text in (captured.err, page.split("**Missing here:**")[1].split("\n- [Scores]")[0]):
+        assert f"{name}.json" in text and command in text
+    named = re.findall(r"^\| (\S+)\.json \|", chapter(page, "Provenance"), re.MULTILINE)
+    whole = {*MANIFEST, *(f"{METHODS_FOLDER}/{name}" for name in shipped_methods())}
+    assert set(named) == (whole | {f"{SPLITS_FOLDER}/ibsr_by_section"}) - {name}
 
 
 def test_compare_prints_tables_and_writes_the_page(tmp_path, capsys):
@@ -130,30 +185,6 @@ def test_compare_prints_tables_and_writes_the_page(tmp_path, capsys):
     assert not list(out.rglob("*.part"))
 
 
-@pytest.mark.parametrize("damage", ["delete", "cut", "foreign"])
-def test_one_bad_file_is_named_and_the_rest_is_reported(tmp_path, capsys, monkeypatch, damage):
-    monkeypatch.setattr(results_page, "figures", lambda results, published: {})
-    folder = tmp_path / "results"
-    folder.mkdir()
-    for path in (ROOT / "results").glob("*.json"):
-        shutil.copy(path, folder)
-    bad = folder / "ibsr.json"
-    if damage == "delete":
-        bad.unlink()
-    elif damage == "cut":
-        bad.write_text(bad.read_text()[:5000])
-    else:
-        bad.write_text(json.dumps({"hello": 1}))
-    out = tmp_path / "out"
-    assert cli.main(["compare", "--results", folder, "--out", out]) == cli.SOME_FAILED
-    captured = capsys.readouterr()
-    assert captured.err.count("\n") == 1 and "ibsr.json" in captured.err
-    assert "sebre evaluate ibsr --dataset datasets/malc2012" in captured.err
-    page = (out / "RESULTS.md").read_text()
-    assert "**Missing here:**" in page and "| ibsr | 0.95 | not run: needs registration |" in page
-    assert "0.972" in page
-
-
 def test_nothing_to_compare(tmp_path, capsys):
     assert cli.main(["compare", "--results", tmp_path / "none", "--out", tmp_path]) == 2
     assert "none: no such folder" in capsys.readouterr().err
@@ -165,7 +196,7 @@ def test_nothing_to_compare(tmp_path, capsys):
 
 def test_a_table_for_the_terminal(tmp_path):
     human_mri(tmp_path)
-    table = results_page.table1(read_results(tmp_path, expected={})[0], read_published())
+    table = table1(read_results(tmp_path, expected={})[0], read_published())
     lines = table.text().splitlines()
     heads, header, first = lines[2], lines[3], lines[4]
     assert heads.index("ours, on the paper's data ibsr") == header.index("Hausdorff, mm")
@@ -173,3 +204,7 @@ def test_a_table_for_the_terminal(tmp_path):
     assert first.startswith("Caudate (left)") and "1.874" in first
     end = header.index("Hausdorff, SeBRe") + len("Hausdorff, SeBRe")
     assert first[:end].endswith(" 1.874")
+
+
+def test_the_made_up_folder_has_what_is_expected(folder):
+    assert {path.stem for path in folder.glob("*.json")} == set(shipped_results())
