@@ -1,22 +1,29 @@
-"""An experiment from raw data to regions: prepare, train, kill, resume, evaluate, detect."""
+"""An experiment from raw data to regions: prepare, train, resume, evaluate, detect."""
 
 import csv
 import json
+import runpy
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from sebre import cli
 from sebre.experiments import EXPERIMENTS
 
 ROOT = Path(__file__).parents[1]
-STEPS = 200
-# A twelfth of the work of the small variants.
-TINY = ["--set", "IMAGE_MIN_DIM=128", "--set", "IMAGE_MAX_DIM=128", "--set", "IMAGES_PER_GPU=1"]
+STEPS = 60
+# Two epochs, and a small part of the work of the small variants.
+TINY = {
+    "IMAGE_MIN_DIM": 128,
+    "IMAGE_MAX_DIM": 128,
+    "IMAGES_PER_GPU": 1,
+    "STEPS_PER_EPOCH": STEPS // 2,
+}
 
 
 def _link(source: Path, names: list[str], raw: Path) -> None:
@@ -59,11 +66,29 @@ RAW = {"p14_mouse": _figures, "extended_mouse": _mouse_mri, "hippocampus": _ara,
 
 
 def _run(script: str, *arguments: str | Path) -> None:
-    assert cli.main([str(a) for a in arguments], experiment=script) == cli.DONE
+    """Run a script of samples/ in this process: to start the network takes longer."""
+    path = ROOT / "samples" / f"{script}.py"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [str(path), *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(path), run_name="__main__")
+    assert end.value.code == cli.DONE
 
 
-def _command(script: str, *arguments: str | Path) -> list[str]:
-    return [sys.executable, "-W", "error", f"samples/{script}.py", *map(str, arguments)]
+def _run_and_kill(script: str, arguments: list[str | Path], logs: Path, out: Path) -> None:
+    """Run a script as a program of its own, and kill it after the first checkpoint."""
+    command = [sys.executable, "-W", "error", f"samples/{script}.py", *map(str, arguments)]
+    with out.open("wb") as log:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+    try:
+        # In the second epoch, as a session that ends.
+        while not _checkpoints(logs) and process.poll() is None:
+            time.sleep(0.05)
+        assert process.poll() is None, out.read_text()
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    assert len(_checkpoints(logs)) == 1
 
 
 def _losses(logs: Path) -> list[float]:
@@ -76,11 +101,15 @@ def _checkpoints(logs: Path) -> list[Path]:
     return sorted(logs.glob("*/mask_rcnn_*.h5"))
 
 
-def run_experiment(name: str, data_dir: Path, tmp_path: Path) -> None:
+def run_experiment(name: str, data_dir: Path, tmp_path: Path, killed: bool = False) -> None:
     """Run every command of a script on a few sections, and look at what it leaves.
 
-    Training runs as a program of its own, and is killed; the other commands run here, as
-    starting the network again takes longer than they do.
+    Args:
+        name: of the experiment and its script.
+        data_dir: folder of the source data.
+        tmp_path: where everything is written.
+        killed: training is a program of its own, that is killed and resumed; else it runs to
+            its end, where resuming finds nothing left to do.
     """
     raw, data, logs = (tmp_path / part for part in ("raw", "data", "logs"))
     raw.mkdir()
@@ -88,27 +117,18 @@ def run_experiment(name: str, data_dir: Path, tmp_path: Path) -> None:
     assert (data / "contact_sheet.png").is_file()
     assert cli.main(["check", str(data)]) == cli.DONE
 
-    train = ["train", "--small", "--dataset", data, "--logs", logs, "--steps", STEPS, *TINY]
-    with (tmp_path / "train.log").open("wb") as log:
-        process = subprocess.Popen(
-            _command(name, *train, "--weights", "slicemap"), cwd=ROOT, stdout=log, stderr=log
-        )
-    try:
-        # Killed in the second epoch, as a session that ends.
-        while not _checkpoints(logs) and process.poll() is None:
-            time.sleep(0.2)
-        assert process.poll() is None, (tmp_path / "train.log").read_text()
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-    assert len(_checkpoints(logs)) == 1
-
+    train = ["train", "--small", "--dataset", data, "--logs", logs, "--steps", STEPS]
+    train += [part for key, value in TINY.items() for part in ("--set", f"{key}={value}")]
+    if killed:
+        _run_and_kill(name, [*train, "--weights", "slicemap"], logs, tmp_path / "train.log")
+    else:
+        _run(name, *train, "--weights", "slicemap")
     _run(name, *train, "--weights", "last", "--resume")
-    weights = _checkpoints(logs)[-1]
-    assert weights.stem.endswith("0002")
+    assert [path.stem[-4:] for path in _checkpoints(logs)] == ["0001", "0002"]
     first, second = _losses(logs)
     assert second < 0.9 * first
 
+    weights = _checkpoints(logs)[-1]
     out = tmp_path / "scores.json"
     _run(name, "evaluate", "--dataset", data, "--weights", weights, "--out", out, "--draws", "0")
     record = json.loads(out.read_text())

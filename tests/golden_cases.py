@@ -23,15 +23,6 @@ def config(record, **changes):
     return Config(**{"NAME": "golden", **settings, **changes})
 
 
-def write_weights(golden_weights, record, folder):
-    """A legacy weight file with the weights of a case."""
-    path = folder / "weights.h5"
-    golden_weights.write_legacy_h5(
-        path, record["backbone"], record["num_classes"], record["weight_seed"]
-    )
-    return path
-
-
 def unpack(archive, name):
     """A boolean array stored with np.packbits."""
     shape = archive[f"{name}_shape"]

@@ -81,6 +81,11 @@ class Phantoms(Dataset):
         return np.clip(image, 0, 255).astype(np.uint8)
 
 
+def moving_averages(model: MaskRCNN) -> dict[str, np.ndarray]:
+    """Moving averages of all batch normalisations by path."""
+    return {v.path: np.asarray(v) for v in model.keras_model.weights if "moving_" in v.path}
+
+
 class Losses(keras.callbacks.Callback):
     """The running mean of the loss after each step."""
 
@@ -113,12 +118,16 @@ class WaitToBeKilled(keras.callbacks.Callback):
 
 
 def main() -> None:
+    import tensorflow as tf
+
     parser = argparse.ArgumentParser()
     parser.add_argument("logs")
     parser.add_argument("out", type=Path)
     parser.add_argument("--kill-marker", type=Path)
     parser.add_argument("--resume", action="store_true")
     args = parser.parse_args()
+    # For so few steps, TensorFlow's rewriting of graphs takes longer than it saves.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     model = MaskRCNN("training", PhantomConfig(), args.logs)
     if args.resume:
         model.load_weights(model.find_last())

@@ -12,7 +12,7 @@ from sebre.experiments import EXPERIMENTS
 from sebre.train import train
 
 HEIGHT, WIDTH = 7_000, 10_000
-STEPS = 40
+STEPS = 20
 TINY = {
     "IMAGE_MIN_DIM": 64,
     "IMAGE_MAX_DIM": 64,

@@ -51,6 +51,7 @@ def save_image(path, mask):
     skimage.io.imsave(path, image, check_contrast=False)
 
 
+@pytest.mark.usefixtures("op_by_op")
 def test_shapes_program_trains_detects_and_scores(folder, capsys):
     found = shapes.main(str(folder / "logs"), folder / "picture.png")
     assert re.search(r"shapes\d{8}T\d{4}[/\\]mask_rcnn_shapes_0002\.h5$", found["model_path"])
@@ -129,6 +130,7 @@ def test_balloon_program_starts_from_81_classes_and_makes_a_splash(balloon_folde
     assert len(pixels) and np.all(np.ptp(pixels, axis=-1) == 0)
 
 
+@pytest.mark.usefixtures("op_by_op")
 def test_nucleus_program_trains_on_crops_and_submits_run_lengths(folder):
     ids = ["aa", "bb", "cc"]
     for n, image_id in enumerate(ids):
@@ -207,6 +209,7 @@ def run_lengths(mask):
     return np.diff(np.concatenate([[0], changes, [mask.size]])).tolist()
 
 
+@pytest.mark.usefixtures("op_by_op")
 def test_coco_program_trains_with_crowds_and_evaluates_with_coco(folder):
     write_coco(folder, "train", 3)
     write_coco(folder, "val", 2)

@@ -1,31 +1,41 @@
-"""`MaskRCNN` in inference: detect, inspect, and what Matterport's interface offers around it."""
+"""`MaskRCNN` learns, detects and inspects; what Matterport's interface offers around it."""
 
 import threading
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from phantoms import PhantomConfig, Phantoms
+from phantoms import PhantomConfig, Phantoms, moving_averages
 
 import mrcnn.model as modellib
 from mrcnn.boxes import norm_boxes, pairwise_iou
+from mrcnn.data import load_image_gt
 from mrcnn.model import MaskRCNN
 from mrcnn.molding import mold_inputs, resize, unmold_detections
 from mrcnn.stages import Stages
+from mrcnn.utils import compute_ap
 
 KEYS = ("rois", "class_ids", "scores", "masks")
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    """A weight file of a network that finds phantoms, written by Keras's own call."""
-    folder = tmp_path_factory.mktemp("trained")
+def trained(tmp_path_factory):
+    """A model that was trained to find phantoms, and its moving averages from before."""
     keras.utils.set_random_seed(0)
-    config = PhantomConfig(STEPS_PER_EPOCH=80, TRAIN_BN=None, BN_MOMENTUM=0.9)
-    model = MaskRCNN("training", config, folder)
+    config = PhantomConfig(STEPS_PER_EPOCH=120, TRAIN_BN=None, BN_MOMENTUM=0.9)
+    model = MaskRCNN("training", config, tmp_path_factory.mktemp("trained"))
+    before = moving_averages(model)
     model.train(Phantoms(2), None, 2e-3, epochs=1, layers="all", verbose=0)
-    model.keras_model.save_weights(folder / "phantom.h5")
-    return folder / "phantom.h5"
+    return model, before
+
+
+@pytest.fixture(scope="module")
+def weights(trained):
+    """A weight file of a network that finds phantoms, written by Keras's own call."""
+    path = Path(trained[0].model_dir) / "phantom.h5"
+    trained[0].keras_model.save_weights(path)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +84,24 @@ def assert_finds_the_same(result, other, iou=0.8, score=0.5):
         overlaps = pairwise_iou(a["rois"][confident], b["rois"])
         overlaps[a["class_ids"][confident][:, None] != b["class_ids"][None]] = 0
         assert (overlaps.max(axis=1, initial=0) > iou).all(), (a, b)
+
+
+# --- train ---------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("op_by_op")
+def test_two_images_are_learnt_by_heart(trained):
+    model, before = trained
+    assert all((value != before[path]).any() for path, value in moving_averages(model).items())
+    images, config = Phantoms(2), model.config
+    detector = MaskRCNN("inference", config, model.model_dir)
+    detector.load_weights(detector.find_last())
+    for image_id in images.image_ids:
+        image, _, class_ids, boxes, masks = load_image_gt(images, config, image_id)
+        found = detector.detect([image])[0]
+        parts = (found[key] for key in KEYS)
+        ap, *_ = compute_ap(boxes, class_ids, masks, *parts, iou_threshold=0.5)
+        assert ap == 1.0
 
 
 # --- detect --------------------------------------------------------------------------

@@ -4,6 +4,8 @@ import re
 import shutil
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -25,6 +27,7 @@ def _small_dataset(folder):
             shutil.copytree(source / masks, folder / masks)
 
 
+@pytest.mark.usefixtures("op_by_op")
 def test_training_example(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     _small_dataset(tmp_path / "my_dataset")

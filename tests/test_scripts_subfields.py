@@ -6,4 +6,4 @@ from experiment_runs import run_experiment
 
 @pytest.mark.parametrize("name", ["hippocampus", "ibsr"])
 def test_from_raw_data_to_regions(name, data_dir, tmp_path):
-    run_experiment(name, data_dir, tmp_path)
+    run_experiment(name, data_dir, tmp_path, killed=name == "ibsr")

@@ -222,6 +222,11 @@ def main(folder: Path) -> None:
     warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning, "keras")
     backend = keras.backend.backend()
     if backend == "tensorflow":
+        import tensorflow as tf
+
+        # For three steps and three pictures, compiling takes longer than to do without it.
+        tf.config.run_functions_eagerly(True)
+        warnings.filterwarnings("ignore", "Even though the `tf.config", UserWarning)
         write_weights(folder)
     elif backend == "torch":
         import torch
