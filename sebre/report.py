@@ -15,6 +15,7 @@ from sebre.results import (
     STAND_IN_KIND,
     MethodResult,
     Result,
+    commands_of,
     of_experiment,
     of_network,
     with_labels,
@@ -208,7 +209,12 @@ def provenance_table(
                 )
             )
     header = ("file", "data", "part", "split", "leaks", "method", "weights", "SHA-256", "command")
-    return Table("Where our numbers come from", header, tuple(rows))
+    notes = tuple(
+        f"The weights of {result.name}.json are not shipped. From raw data: {commands}."
+        for result in (*results, *splits)
+        if (commands := commands_of(result))
+    )
+    return Table("Where our numbers come from", header, tuple(rows), notes=notes)
 
 
 def split_of(result: Result) -> dict[str, str]:

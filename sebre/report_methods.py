@@ -139,10 +139,10 @@ def networks_table(results: Sequence[Result]) -> Table:
     groups = ("",) * 6 + ("as they lie",) * 4 + ("turned",) * 4
     groups += ("as they lie, minus the U-Net's",) * 3
     notes = (
-        "Both networks saw the same training sections, and are scored on the same test sections. A "
-        "U-Net labels each pixel and gives no score for a region; that of a region is the mean "
-        "probability of its pixels, which AP50 and COCO AP rank by. The mAP is the paper's, see "
-        "above.",
+        "Both networks were trained on the same sections and are scored on the same test sections. "
+        "What each started from, and how many steps it took, is in its card. A U-Net labels each "
+        "pixel and gives no score for a region; that of a region is the mean probability of its "
+        "pixels, which AP50 and COCO AP rank by. The mAP is the paper's, see above.",
         _PAIRED_NOTE,
     )
     return Table("U-Net beside Mask R-CNN", header, tuple(rows), groups, notes)

@@ -140,7 +140,7 @@ def _draw_data(
     part.suptitle(title, fontsize=FONT + 1)
     error, error_turned, dice, dice_turned = part.subplots(1, 4, sharey=True)
     error_turned.sharex(error)
-    angle = f"turned by {first.record['turned'].get('rotate')}°"
+    angle = f"turned by {first.record['turned']['rotate']:g}°"
     whole = True
     for ax, name, turned, total, by_region in (
         (error, "mean squared error", False, "mse", "mse_per_region"),

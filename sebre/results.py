@@ -33,6 +33,12 @@ PAPER_DATA_KIND, STAND_IN_KIND = "ours, on the paper's data", "ours, on stand-in
 # Data sets that methods are compared on: experiment, and options of `sebre register`. On a
 # few of the many slices of volumes only: registration takes seconds a section.
 _COMPARED = {"ara_nissl": ("hippocampus", ""), "malc2012": ("ibsr", " --limit 16")}
+# Networks whose weights are not shipped: all commands, without --out, by name of the file.
+_UNSHIPPED = {
+    "p14_mouse": "sebre prepare sebre-figures --raw RAW --out DIR/sebre_figures; "
+    "sebre train p14_mouse --small --dataset DIR/sebre_figures --weights slicemap --steps 600 "
+    "--logs LOGS; sebre evaluate p14_mouse --dataset DIR/sebre_figures --weights FILE --angles"
+}
 _SPLITS = {
     "ibsr_by_section": "sebre prepare malc2012 --raw RAW --out DIR/malc2012 --split section:1/3; "
     "sebre train ibsr --small --dataset DIR/malc2012 --weights slicemap --logs LOGS; "
@@ -133,6 +139,20 @@ def shipped_results() -> dict[str, str]:
     }
 
 
+def expected_results() -> dict[str, str]:
+    """`shipped_results`, and those of networks whose weights are not shipped.
+
+    Raises:
+        ValueError: the manifest of the weights is damaged.
+    """
+    return {**shipped_results(), **_UNSHIPPED}
+
+
+def commands_of(result: Result) -> str:
+    """All commands from raw data to a result whose weights are not shipped; empty for others."""
+    return (_UNSHIPPED | _SPLITS).get(result.name, "")
+
+
 def shipped_methods() -> dict[str, str]:
     """Results of methods: the command that makes each, without --out, by name of the file.
 
@@ -160,7 +180,7 @@ def read_results(
     Args:
         folder: to look in, not in its subfolders.
         expected: results that should be there: the command that makes each, without --out, by
-            name of the file. None for `shipped_results`.
+            name of the file. None for `expected_results`.
 
     Returns:
         The results, in the order of the experiments, then by data set and name; and for each
@@ -174,7 +194,7 @@ def read_results(
         raise FileNotFoundError(
             f"{folder}: no such folder. Give the folder that `sebre evaluate` wrote results to."
         )
-    expected = shipped_results() if expected is None else expected
+    expected = expected_results() if expected is None else expected
     records, problems = _read(folder, expected, "sebre evaluate", fault_of_result)
     results = [Result(name, record) for name, record in records.items()]
     return tuple(sorted(results, key=lambda r: (*_place(r), r.name))), problems

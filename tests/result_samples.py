@@ -146,7 +146,7 @@ def made_up_method(experiment, dataset, method, regions, start, unit="section", 
         "method": method,
         "command": f"sebre register {experiment} --dataset datasets/{dataset} --method {method}",
         **scores(0),
-        "turned": {"rotate": 20, **scores(0.1)},
+        "turned": {"rotate": 20.0, **scores(0.1)},
         **more,
     }
 

@@ -13,6 +13,7 @@ from sebre.report import dice_table, map_table, provenance_table, scores_table, 
 from sebre.results import (
     METHODS_FOLDER,
     SPLITS_FOLDER,
+    expected_results,
     of_experiment,
     of_network,
     read_methods,
@@ -71,7 +72,7 @@ def test_a_missing_file_is_named_with_its_command(folder):
     path = folder / "gone.json"
     assert problems == (f"{path}: is not there. Make it: sebre evaluate B --out {path}",)
     _, problems = read_results(folder)
-    assert len(problems) == len(shipped_results())
+    assert len(problems) == len(expected_results())
     assert any(f"{folder / 'slicemap.json'}: is not there" in problem for problem in problems)
 
 

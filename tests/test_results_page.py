@@ -10,14 +10,14 @@ from result_samples import human_mri, made_up, made_up_method, newer, write
 
 from sebre import cli, results_page
 from sebre.published import read_published
-from sebre.regions import HIPPOCAMPUS, SUBCORTICAL
+from sebre.regions import HIPPOCAMPUS, MOUSE, SUBCORTICAL
 from sebre.report import table1
 from sebre.results import (
     METHODS_FOLDER,
     SPLITS_FOLDER,
+    expected_results,
     read_results,
     shipped_methods,
-    shipped_results,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,6 +55,7 @@ def folder(tmp_path, monkeypatch):
         names = regions[entry["dataset"]]
         record = made_up(entry["experiment"], entry["dataset"], next(start), names, weights=name)
         write(folder, **{name: newer(record, network=networks[name])})
+    write(folder, p14_mouse=newer(made_up("p14_mouse", "figures", 0.21, MOUSE.names)))
     for name in shipped_methods():
         data = next(data for data in regions if name.startswith(data))
         method = name.removeprefix(f"{data}_")
@@ -92,7 +93,11 @@ def test_a_whole_folder_gives_every_chapter(folder, tmp_path, capsys):
     assert "run.h5" in chapter(page, "The paper's split")
     for title in ("Scores", "Registration", "How sure the scores are"):
         assert "run.h5" not in chapter(page, title)
-    assert "registration/malc2012_human.json" in chapter(page, "Provenance")
+    sources = chapter(page, "Provenance")
+    assert "registration/malc2012_human.json" in sources
+    for name in ("p14_mouse", "ibsr_by_section"):
+        assert f"The weights of {name}.json are not shipped. From raw data: sebre pre" in sources
+    assert "The weights of human.json" not in sources
     assert "Left out: no result has volumes." in chapter(page, "Whole volumes")
     for name in ("95 % intervals", "Failures", "Methods on the same sections", "Verdicts"):
         assert f"\n{name}\n" in captured.out or captured.out.startswith(name)
@@ -170,7 +175,7 @@ def test_one_bad_file_is_named_and_the_rest_is_reported(
     for text in (captured.err, page.split("**Missing here:**")[1].split("\n- [Scores]")[0]):
         assert f"{name}.json" in text and command in text
     named = re.findall(r"^\| (\S+)\.json \|", chapter(page, "Provenance"), re.MULTILINE)
-    whole = {*MANIFEST, *(f"{METHODS_FOLDER}/{name}" for name in shipped_methods())}
+    whole = {*expected_results(), *(f"{METHODS_FOLDER}/{name}" for name in shipped_methods())}
     assert set(named) == (whole | {f"{SPLITS_FOLDER}/ibsr_by_section"}) - {name}
 
 
@@ -207,4 +212,4 @@ def test_a_table_for_the_terminal(tmp_path):
 
 
 def test_the_made_up_folder_has_what_is_expected(folder):
-    assert {path.stem for path in folder.glob("*.json")} == set(shipped_results())
+    assert {path.stem for path in folder.glob("*.json")} == set(expected_results())
