@@ -181,15 +181,16 @@ def test_registration_without_a_network_says_nothing(tmp_path, published):
 
 
 @pytest.mark.parametrize(
-    ("angles", "lowest", "says"),
+    ("angles", "n_units", "lowest", "says"),
     [
-        ((-20, 0, 10), "0.480 at -20 of -20 to 10 degrees", HOLDS),
-        ((-150, -20, 0, 20), "0.480 at -20 of -20 to 20 degrees", HOLDS),
-        ((-150, 0, 180), "0.320 at 180 of -150 to 180 degrees", HOLDS_NOT),
+        ((-20, 0, 10), 7, "0.480 at -20 of -20 to 10 degrees", HOLDS),
+        ((-150, -20, 0, 20), 5, "0.480 at -20 of -20 to 20 degrees", HOLDS),
+        ((-150, 0, 180), 7, "0.320 at 180 of -150 to 180 degrees", HOLDS_NOT),
+        ((-150, 0, 180), 4, "0.320 at 180 of -150 to 180 degrees", OPEN),
     ],
 )
-def test_the_lowest_score_of_all_angles(tmp_path, published, angles, lowest, says):
-    record = newer(made_up("hippocampus", "plates", 0.5, NAMES), angles=angles)
+def test_the_lowest_score_of_all_angles(tmp_path, published, angles, n_units, lowest, says):
+    record = newer(made_up("hippocampus", "plates", 0.5, NAMES), n_units=n_units, angles=angles)
     for point in record["angles"]["curve"]:
         point["map_paper"] = 0.5 - abs(point["angle"]) / 1000
     turned = record["turned"]["map_paper"]
