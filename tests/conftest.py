@@ -8,6 +8,8 @@ from types import ModuleType
 
 import pytest
 
+from sebre.published import PublishedScore, read_published
+
 # Before anything imports Keras or Matplotlib.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -88,6 +90,12 @@ def golden_weight_file(
         return path
 
     return weight_file
+
+
+@pytest.fixture(scope="session")
+def published() -> tuple[PublishedScore, ...]:
+    """The numbers that the paper prints."""
+    return read_published()
 
 
 @pytest.fixture

@@ -17,16 +17,10 @@ from sebre.claim import (
     STATEMENT,
 )
 from sebre.claims import ledger, ledger_table, statements_table, verdicts_table
-from sebre.published import read_published
 from sebre.regions import HIPPOCAMPUS, SUBCORTICAL
 from sebre.results import read_methods, read_results, read_splits
 
 NAMES = HIPPOCAMPUS.names
-
-
-@pytest.fixture(scope="module")
-def published():
-    return read_published()
 
 
 def claims_of(folder, published):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from result_samples import PAPERS, STAND_IN, human_mri, made_up, made_up_method, newer, write
 
-from sebre.published import SCORES_FILE, read_published
+from sebre.published import SCORES_FILE
 from sebre.regions import HIPPOCAMPUS, SUBCORTICAL
 from sebre.report import dice_table, map_table, provenance_table, scores_table, table1
 from sebre.results import of_experiment, of_network, read_methods, read_results, with_labels
@@ -19,11 +19,6 @@ REAL = Path(__file__).resolve().parents[1] / "results"
 def folder(tmp_path):
     human_mri(tmp_path)
     return tmp_path
-
-
-@pytest.fixture(scope="module")
-def published():
-    return read_published()
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ from matplotlib.colors import to_rgb
 from result_samples import PAPERS, STAND_IN, human_mri, made_up, newer, write
 
 from sebre.failures import KINDS, SIDE_SWAP
-from sebre.published import read_published
 from sebre.regions import HIPPOCAMPUS, SUBCORTICAL
 from sebre.report_figures import (
     ap_figure,
@@ -29,11 +28,6 @@ REAL = Path(__file__).resolve().parents[1] / "results"
 def folder(tmp_path):
     human_mri(tmp_path)
     return tmp_path
-
-
-@pytest.fixture(scope="module")
-def published():
-    return read_published()
 
 
 def by_experiment(results, published, experiment):

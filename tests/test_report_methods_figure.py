@@ -1,21 +1,14 @@
 """Bars of methods on the same sections: what they draw are the numbers of the records."""
 
-import pytest
 from figure_texts import check_texts, drawn_texts
 from result_samples import STAND_IN, made_up_method
 
-from sebre.published import read_published
 from sebre.regions import HIPPOCAMPUS, SUBCORTICAL
 from sebre.report_methods_figure import methods_figure
 from sebre.results import METHOD_NAMES, MethodResult
 
 MASK_RCNN = {"network": "Mask R-CNN", "weights": "hippocampus"}
 U_NET = {"network": "U-Net", "weights": "hippocampus_unet"}
-
-
-@pytest.fixture(scope="module")
-def published():
-    return read_published()
 
 
 def methods_on(experiment, dataset, regions, networks=(MASK_RCNN, U_NET)):

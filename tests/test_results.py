@@ -7,7 +7,6 @@ import pytest
 from result_samples import human_mri, made_up, made_up_method, newer, write
 
 from sebre.experiments import EXPERIMENTS
-from sebre.published import read_published
 from sebre.regions import HIPPOCAMPUS
 from sebre.report import dice_table, map_table, provenance_table, scores_table, table1
 from sebre.results import (
@@ -30,11 +29,6 @@ REAL = Path(__file__).resolve().parents[1] / "results"
 def folder(tmp_path):
     human_mri(tmp_path)
     return tmp_path
-
-
-@pytest.fixture(scope="module")
-def published():
-    return read_published()
 
 
 @pytest.fixture(scope="module")
