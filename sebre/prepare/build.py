@@ -115,7 +115,7 @@ def build(
             plane=raw_set.plane,
             pixel_size_um=raw_set.pixel_size_um,
             volumetric=raw_set.volumetric,
-            slice_spacing_um=raw_set.slice_spacing_um,
+            **({"slice_spacing_um": raw_set.slice_spacing_um} if raw_set.volumetric else {}),
             licence=raw_set.licence,
             split={"rule": str(rule), "seed": seed, "leaks": leaks},
             rotations=list(ANGLES) if rotations else None,
