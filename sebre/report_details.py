@@ -122,5 +122,4 @@ def interval_cell(result: Result, key: str, turned: bool = False) -> str:
         key: such as "map_paper".
         turned: of the sections at random orientations.
     """
-    intervals = result.score("intervals", turned=turned) or {}
-    return with_interval(result.score(key, turned=turned), intervals.get(key))
+    return with_interval(result.score(key, turned=turned), result.score("intervals", key, turned))

@@ -144,8 +144,7 @@ def interval_of(
         region: its name.
         turned: that of the turned sections.
     """
-    scores = (result.record["turned"] or {}) if turned else result.record
-    value = (scores.get("intervals") or {}).get(key)
+    value = result.score("intervals", key, turned)
     return (value or {}).get(region) if region else value
 
 

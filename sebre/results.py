@@ -93,7 +93,7 @@ class Result:
 
         Args:
             key: such as "map_paper"; with a region, such as "dice_per_region".
-            region: its name.
+            region: its name; of "intervals" and "failures", the score or the kind.
             turned: that of the sections at random orientations.
         """
         value = ((self.record["turned"] or {}) if turned else self.record).get(key)
