@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 # exp() of a larger log-size delta would only overflow: any box is clipped later.
-_MAX_LOG_SIZE = 20.0
+MAX_LOG_SIZE = 20.0
 
 
 def _namespace(*arrays: Any) -> Any:
@@ -60,8 +60,8 @@ def apply_box_deltas(boxes: Any, deltas: Any) -> Any:
     height, width = y2 - y1, x2 - x1
     center_y = y1 + 0.5 * height + dy * height
     center_x = x1 + 0.5 * width + dx * width
-    height = height * xp.exp(xp.minimum(dh, _MAX_LOG_SIZE))
-    width = width * xp.exp(xp.minimum(dw, _MAX_LOG_SIZE))
+    height = height * xp.exp(xp.minimum(dh, MAX_LOG_SIZE))
+    width = width * xp.exp(xp.minimum(dw, MAX_LOG_SIZE))
     y1, x1 = center_y - 0.5 * height, center_x - 0.5 * width
     return xp.stack([y1, x1, y1 + height, x1 + width], axis=-1)
 

@@ -147,12 +147,6 @@ def build_fpn_mask_graph(
         dtype=style.policy,
         name="mrcnn_mask_deconv",
     )(x)
-    x = layers.Conv2D(
-        num_classes,
-        1,
-        activation="sigmoid",
-        kernel_initializer=style.kernel(),
-        name="mrcnn_mask",
-    )(x)
+    x = style.conv(num_classes, 1, "mrcnn_mask", activation="sigmoid", dtype="float32")(x)
     side = 2 * pool_size
     return UnfoldROIs((rois.shape[1], side, side, num_classes))(x)

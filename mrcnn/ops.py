@@ -1,10 +1,10 @@
-"""The only file that knows which Keras backend runs.
+"""The stages of the network that know which Keras backend runs.
 
 `nms` and the two crop functions are written once in `keras.ops`; TensorFlow, whose
 own kernels are several times faster without XLA, takes them instead.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -130,23 +130,22 @@ def tiled_nms(
 def _tensorflow_nms(boxes, valid, max_output, iou_threshold):
     import tensorflow as tf
 
-    # The kernel adds 1e-8 to each union, which matters for boxes of a few normalised
-    # pixels. A power of two scales exactly.
-    order = tf.cast(tf.range(tf.shape(boxes)[1], 0, -1), tf.float32)
-    scores = tf.where(valid, order[None, :], -1.0)
-    indices, count = tf.image.non_max_suppression_padded(
-        boxes * 2.0**10,
-        scores,
+    # The kernel does not tell which boxes it keeps, so the score of a box is its place from
+    # the end: whole numbers, which float32 holds exactly. It is the fastest there is, and
+    # takes a box without area for one that meets no other.
+    count = tf.shape(boxes)[1]
+    places = tf.cast(tf.range(count, 0, -1), tf.float32)
+    kept = tf.image.combined_non_max_suppression(
+        boxes[:, :, None],
+        tf.where(valid, places[None, :], -1.0)[:, :, None],
+        max_output,
         max_output,
         iou_threshold=iou_threshold,
         score_threshold=0.0,
-        pad_to_max_output_size=True,
-        sorted_input=False,
-        canonicalized_coordinates=True,
+        clip_boxes=False,
     )
-    indices = tf.reshape(indices, [-1, max_output])
-    kept = tf.range(max_output)[None, :] < tf.reshape(count, [-1])[:, None]
-    return tf.where(kept, indices, 0), kept
+    is_kept = tf.range(max_output)[None, :] < kept.valid_detections[:, None]
+    return tf.where(is_kept, count - tf.cast(kept.nmsed_scores, tf.int32), 0), is_kept
 
 
 # --- Bilinear crops ------------------------------------------------------------------
@@ -314,45 +313,3 @@ def gather_bilinear(table: Any, base: Any, heights: Any, widths: Any, ys: Any, x
             share = row_share[:, :, None] * column_share[:, None, :]
             result = result + ops.take(table, cell, axis=0) * share[..., None]
     return result
-
-
-# --- Compiled calls ------------------------------------------------------------------
-
-
-def compile_forward(model: keras.Model) -> Callable[[list[np.ndarray]], Any]:
-    """A function inputs -> outputs (NumPy, in the model's output structure), compiled
-    once for each combination of input shapes; BN and the like run in inference mode."""
-    if backend() == "tensorflow":
-        import tensorflow as tf
-
-        @tf.function(autograph=False)
-        def run(inputs):
-            return model(inputs, training=False)
-
-    elif backend() == "jax":
-        import jax
-
-        jitted = jax.jit(
-            lambda trainable, fixed, inputs: model.stateless_call(
-                trainable, fixed, inputs, training=False
-            )[0]
-        )
-
-        def run(inputs):
-            return jitted(
-                [v.value for v in model.trainable_variables],
-                [v.value for v in model.non_trainable_variables],
-                inputs,
-            )
-    else:
-        import torch
-
-        def run(inputs):
-            with torch.no_grad():
-                return model(inputs, training=False)
-
-    def forward(inputs: list[np.ndarray]) -> Any:
-        tensors = [ops.convert_to_tensor(i, dtype="float32") for i in inputs]
-        return keras.tree.map_structure(ops.convert_to_numpy, run(tensors))
-
-    return forward

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from golden_cases import case, config, share_matched
 
-from mrcnn import ops
 from mrcnn.boxes import pairwise_iou
+from mrcnn.forward import compile_forward
 from mrcnn.model import MaskRCNN
 
 CASES = (
@@ -23,7 +23,7 @@ COMPILED = ("inf_r50_batch2", "inf_r101_384_a")
 
 
 def forward(graph):
-    """A function inputs -> outputs (NumPy) as `ops.compile_forward` gives, not compiled."""
+    """A function inputs -> outputs (NumPy) as `compile_forward` gives, not compiled."""
 
     def run(inputs):
         tensors = [keras.ops.convert_to_tensor(i, dtype="float32") for i in inputs]
@@ -47,7 +47,7 @@ def run(request, golden, golden_weight_file, tmp_path_factory):
     anchors = model.get_anchors(molded.shape[1:])
     inputs = [molded, numbers["image_meta"], np.stack([anchors] * len(molded))]
     graph = keras.Model(model.keras_model.inputs, model.tensors)
-    tensors = (ops.compile_forward(graph) if request.param in COMPILED else forward(graph))(inputs)
+    tensors = (compile_forward(graph) if request.param in COMPILED else forward(graph))(inputs)
     yield model, numbers, tensors, inputs
     keras.backend.clear_session()
 

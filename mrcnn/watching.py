@@ -1,0 +1,25 @@
+"""Notices when the weights of a model change."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+
+def watch_assignments(model: keras.Model, notice: Callable[[], None]) -> None:
+    """Call `notice()` at every later assignment to a variable of a model.
+
+    Args:
+        model: built; optimizers that update variables without `assign` are not seen.
+        notice: takes nothing; it is called before the assignment.
+    """
+
+    def noticing(assign: Callable) -> Callable:
+        def wrapper(value: Any) -> Any:
+            notice()
+            return assign(value)
+
+        return wrapper
+
+    for variable in model.variables:
+        variable.assign = noticing(variable.assign)
