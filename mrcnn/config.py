@@ -19,7 +19,8 @@ from mrcnn.files import replace_text
 _CHOICES = {
     "IMAGE_RESIZE_MODE": ("none", "square", "pad64", "crop"),
     "ROI_ALIGN": ("legacy", "aligned"),
-    "PRECISION": ("float32", "bfloat16", "float16"),
+    "PRECISION": ("float32", "bfloat16", "float16", "int8"),
+    "RUNTIME": ("keras", "onnxruntime", "openvino"),
     "OPTIMIZER": ("sgd", "adamw"),
     "LEARNING_SCHEDULE": ("constant", "cosine"),
     "INITIALIZATION": ("reference", "he"),
@@ -27,6 +28,13 @@ _CHOICES = {
     "ACTIVE_CLASSES": ("first", "each"),
     "ON_SIDE_FLIP": ("refuse", "swap"),
     "TRAIN_BN": (None, True, False),
+    "REDUCED_DECODE": (False, True),
+}
+# What each runtime computes in.
+_PRECISIONS = {
+    "keras": ("float32", "bfloat16", "float16"),
+    "onnxruntime": ("float32", "int8"),
+    "openvino": ("float32", "bfloat16", "int8"),
 }
 _LOSSES = (
     "rpn_class_loss",
@@ -127,6 +135,7 @@ class Config:
     OPTIMIZER = "sgd"
     LEARNING_SCHEDULE = "constant"  # "cosine" decays to 0 at the end of train()
     WARMUP_STEPS = 0  # optimizer steps of linear warm-up
+    ACCUMULATION_STEPS = 1  # batches whose mean gradient makes one optimizer step
     INITIALIZATION = "reference"  # "he": he-normal, small output layers
     PRECISION = "float32"  # compute type of the convolutions
 
@@ -135,11 +144,19 @@ class Config:
     DETECTION_MIN_CONFIDENCE = 0.7  # 0 disables the filter
     DETECTION_NMS_THRESHOLD = 0.3  # IoU
     BEST_PER_CLASS = False  # keep the best detection of each class alone
+    # What runs the network in `detect`: "keras", or on the CPU "onnxruntime" (PRECISION float32
+    # or int8) or "openvino" (float32, bfloat16 or int8); see `mrcnn.runtimes`.
+    RUNTIME = "keras"
+    RUNTIME_CACHE_DIR = None  # folder where OpenVINO keeps compiled graphs
 
     # --- Data path --------------------------------------------------------------
     WORKERS = 2  # threads that prepare batches
     CACHE_MEMORY_MB = 1024  # decoded, resized images and masks held in memory
     CACHE_DIR = None  # folder for what exceeds it; None: a temporary folder
+    # True: large sections are decoded at a fraction of their size, see `mrcnn.reduced`. Much
+    # faster; texture is averaged where the reference samples it. Boxes, masks and areas are
+    # in px of the original all the same.
+    REDUCED_DECODE = False
     SKIP_CORRUPT_IMAGES = False  # True: skip and count instead of stopping
     # Pairs (left id, right id) of classes that trade places in a mirror image.
     SIDE_PAIRS = ()
@@ -183,10 +200,17 @@ class Config:
 
         for name, allowed in _CHOICES.items():
             demand(getattr(self, name) in allowed, name, "one of " + ", ".join(map(repr, allowed)))
+        demand(
+            self.PRECISION in _PRECISIONS[self.RUNTIME],
+            "PRECISION",
+            f"one of {', '.join(map(repr, _PRECISIONS[self.RUNTIME]))} with RUNTIME "
+            f"{self.RUNTIME!r}",
+        )
         for name in (
             "GPU_COUNT",
             "IMAGES_PER_GPU",
             "STEPS_PER_EPOCH",
+            "ACCUMULATION_STEPS",
             "NUM_CLASSES",
             "TRAIN_ROIS_PER_IMAGE",
             "MAX_GT_INSTANCES",
@@ -250,10 +274,15 @@ class Config:
     def load(cls, path: str | Path) -> "Config":
         """An instance of this class with the settings of a file that `save` wrote."""
         try:
-            values = json.loads(Path(path).read_text(encoding="utf-8"))
-            values = {k: v for k, v in values.items() if not _is_derived(k)}
-        except (OSError, ValueError, AttributeError) as error:
+            values = dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
             raise ValueError(f"{path}: not a saved configuration ({error}).") from error
+        return cls.from_dict(values)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Config":
+        """An instance of this class with the settings that `to_dict` gave."""
+        values = {k: v for k, v in values.items() if not _is_derived(k)}
         for name, value in values.items():
             if isinstance(getattr(cls, name, None), np.ndarray):
                 values[name] = np.array(value)

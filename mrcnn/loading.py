@@ -3,7 +3,8 @@
 import logging
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,10 @@ from mrcnn.molding import (
     minimize_mask,
     mold_image,
 )
-from mrcnn.resizing import resize_mask
+from mrcnn.reduced import reduced_side
+from mrcnn.resizing import nearest_pixels, resize_mask
 from mrcnn.rpn_targets import build_rpn_targets
-from mrcnn.utils import Dataset
+from mrcnn.utils import Dataset, fitting_masks
 
 logger = logging.getLogger(__name__)
 
@@ -73,35 +75,45 @@ def warn_of_augment(augment: bool) -> None:
 
 
 def load_sample(dataset: Dataset, config: Config, image_id: int) -> Sample:
-    """Decode and resize one image and its masks; in mode "crop" before the crop."""
-    path = dataset.image_info[image_id]["path"]
-    try:
-        image = np.asarray(dataset.load_image(image_id))
-        masks, class_ids = dataset.load_mask(image_id)
-        masks, class_ids = np.asarray(masks), np.asarray(class_ids, np.int32)
-        if masks.shape[-1] == 0:
-            masks = np.zeros((*image.shape[:2], 0), bool)
-        if masks.shape != (*image.shape[:2], len(class_ids)):
-            raise ValueError(
-                f"the image has shape {image.shape}, but its masks {masks.shape}, and there "
-                f"are {len(class_ids)} class ids; masks must be [H, W, N] with N class ids."
-            )
-    except _UNREADABLE as error:
-        where = "" if str(path) in str(error) else f" ({path})"
-        raise UnreadableImageError(
-            f"Cannot load image {image_id}{where}: {error} Mend or remove the file, or set "
-            "SKIP_CORRUPT_IMAGES = True to train without such images."
-        ) from error
+    """Decode and resize one image and its masks; in mode "crop" before the crop.
+
+    With REDUCED_DECODE both are read at reduced scale, the same pixels of the masks.
+    """
+    with _saying_which(dataset, image_id):
+        if config.REDUCED_DECODE:
+            image = dataset.load_reduced(image_id, reduced_side(config))
+        else:
+            image = np.asarray(dataset.load_image(image_id))
+            masks, class_ids = fitting_masks(image.shape, *dataset.load_mask(image_id))
     # "pad64" follows the same rule of scaling as "crop".
     crop = config.IMAGE_RESIZE_MODE == "crop"
     resized, window, scale, padding, _ = fit_image(image, config, "pad64" if crop else None)
-    masks = resize_mask(masks.astype(bool, copy=False), scale, padding)
+    if config.REDUCED_DECODE:
+        with _saying_which(dataset, image_id):
+            places = (nearest_pixels(length, scale) for length in image.shape[:2])
+            masks, class_ids = dataset.load_mask_at(image_id, image.shape, *places)
+        masks = np.pad(masks, padding)
+    else:
+        masks = resize_mask(masks, scale, padding)
     if crop:
         y1, x1, y2, x2 = window
         resized, masks = resized[y1:y2, x1:x2], masks[y1:y2, x1:x2]
     return Sample(
         resized, masks, class_ids, np.array(image.shape), np.array(window), np.array(scale)
     )
+
+
+@contextmanager
+def _saying_which(dataset: Dataset, image_id: int) -> Iterator[None]:
+    try:
+        yield
+    except _UNREADABLE as error:
+        path = dataset.image_info[image_id]["path"]
+        where = "" if str(path) in str(error) else f" ({path})"
+        raise UnreadableImageError(
+            f"Cannot load image {image_id}{where}: {error} Mend or remove the file, or set "
+            "SKIP_CORRUPT_IMAGES = True to train without such images."
+        ) from error
 
 
 def finish_sample(

@@ -4,19 +4,20 @@ Mini masks, the image meta vector, molding and unmolding. Plain NumPy; boxes are
 (y1, x1, y2, x2) with y2 and x2 one past the last pixel.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from mrcnn.boxes import denorm_boxes, norm_boxes
 from mrcnn.config import Config
-from mrcnn.resizing import resize, resize_image, resize_mask
+from mrcnn.resizing import as_picture, resize, resize_image, resize_mask
 
 __all__ = [
     "compose_image_meta",
     "expand_mask",
     "extract_bboxes",
+    "inside_box",
     "minimize_mask",
     "mold_image",
     "mold_inputs",
@@ -26,10 +27,16 @@ __all__ = [
     "resize",
     "resize_image",
     "resize_mask",
+    "strips",
+    "unmold_boxes",
     "unmold_detections",
     "unmold_image",
     "unmold_mask",
+    "values_in_box",
+    "visible_box",
 ]
+
+_STRIP_PX = 2**20  # of a mask that are pasted at once
 
 
 def extract_bboxes(mask: np.ndarray) -> np.ndarray:
@@ -116,15 +123,87 @@ def unmold_mask(mask: np.ndarray, bbox: Sequence[int], image_shape: Sequence[int
 
     Source: Matterport `utils.unmold_mask`.
     """
+    full = np.zeros(tuple(image_shape[:2]), bool)
+    _paste(full, mask, bbox)
+    return full
+
+
+def _paste(full: np.ndarray, mask: np.ndarray, bbox: Sequence[int]) -> None:
+    y1, x1, y2, x2 = visible_box(bbox, full.shape)
+    for top, bottom in strips(y1, y2, x2 - x1):
+        full[top:bottom, x1:x2] = inside_box(mask, bbox, (top, x1, bottom, x2))
+
+
+def visible_box(bbox: Sequence[int], image_shape: Sequence[int]) -> tuple[int, int, int, int]:
+    """The part of a box (y1, x1, y2, x2) px inside an image; without area if there is none.
+
+    Raises:
+        ValueError: a box without area.
+    """
     y1, x1, y2, x2 = _int_box(bbox)
     height, width = image_shape[:2]
-    inside = resize(mask, (y2 - y1, x2 - x1)) >= 0.5
-    full = np.zeros((height, width), bool)
-    top, left = max(y1, 0), max(x1, 0)
-    full[top : max(y2, 0), left : max(x2, 0)] = inside[
-        top - y1 : max(height - y1, 0), left - x1 : max(width - x1, 0)
-    ]
-    return full
+    y1, x1 = min(max(y1, 0), height), min(max(x1, 0), width)
+    return y1, x1, max(min(y2, height), y1), max(min(x2, width), x1)
+
+
+def strips(start: int, stop: int, across: int) -> Iterator[tuple[int, int]]:
+    """Parts of a range of rows (or columns) of `across` px, of about a million px each."""
+    step = max(1, _STRIP_PX // max(across, 1))
+    for first in range(start, stop, step):
+        yield first, min(first + step, stop)
+
+
+def inside_box(mask: np.ndarray, bbox: Sequence[int], window: Sequence[int]) -> np.ndarray:
+    """Which pixels of a window belong to a mask that is pasted into its box.
+
+    That is worked out for the window alone, so that large masks can be made strip by strip.
+
+    Args:
+        mask: [28, 28] float.
+        bbox: (y1, x1, y2, x2) px.
+        window: (y1, x1, y2, x2) px, inside the box.
+
+    Returns:
+        bool [window height, window width].
+    """
+    y1, x1, y2, x2 = window
+    return values_in_box(mask, bbox, np.arange(y1, y2), np.arange(x1, x2)) >= 0.5
+
+
+def values_in_box(
+    mask: np.ndarray, bbox: Sequence[int], rows: np.ndarray, columns: np.ndarray
+) -> np.ndarray:
+    """A mask resized to its box, at some rows and columns of the picture.
+
+    Equal to `resize`: bilinear, 0 outside the mask.
+
+    Args:
+        mask: [28, 28] float.
+        bbox: (y1, x1, y2, x2) px.
+        rows: int [h], inside the box.
+        columns: int [w], inside the box.
+
+    Returns:
+        [h, w] of the mask's dtype.
+    """
+    y1, x1, y2, x2 = _int_box(bbox)
+    down = _interpolation(mask.shape[0], y2 - y1, rows - y1)
+    across = _interpolation(mask.shape[1], x2 - x1, columns - x1)
+    # Rounded to float32 where the mask is: `resize` compares such values to one half.
+    values = (down @ mask.astype(np.float64) @ across.T).astype(mask.dtype)
+    # `resize` does not leave the range of its input, which matters to a mask without zeros.
+    return np.maximum(values, mask.min()) if mask.min() >= 0.5 else values
+
+
+def _interpolation(count: int, length: int, pixels: np.ndarray) -> np.ndarray:
+    """Weights [pixels, count] of `count` values for px of `length`, centres aligned."""
+    places = (pixels + 0.5) * (count / length) - 0.5
+    below = np.floor(places).astype(int)
+    weights = np.zeros((len(pixels), count + 2))  # one value of 0 at each end
+    row = np.arange(len(pixels))
+    weights[row, below + 1] = 1 - (places - below)
+    weights[row, below + 2] = places - below
+    return weights[:, 1:-1]
 
 
 def mold_image(images: np.ndarray, config: Config) -> np.ndarray:
@@ -160,7 +239,7 @@ def mold_inputs(
     """Pictures of any size to one batch of the network.
 
     Args:
-        images: N pictures [H, W, C] of 0 to 255.
+        images: N pictures [H, W, C] of 0 to 255, or what stands for them (`ReducedPicture`).
         config: its IMAGE_* settings, MEAN_PIXEL and NUM_CLASSES are used.
 
     Returns:
@@ -177,8 +256,8 @@ def mold_inputs(
         raise ValueError("No images were given; at least one is needed.")
     molded, metas, windows = [], [], []
     for index, image in enumerate(images):
-        image = np.asarray(image)
-        if image.ndim != 3 or image.shape[-1] != config.IMAGE_CHANNEL_COUNT:
+        image = as_picture(image)
+        if len(image.shape) != 3 or image.shape[-1] != config.IMAGE_CHANNEL_COUNT:
             raise ValueError(
                 f"Image {index} has shape {image.shape}; it must be [height, width, "
                 f"{config.IMAGE_CHANNEL_COUNT}] (IMAGE_CHANNEL_COUNT)."
@@ -257,6 +336,30 @@ def parse_image_meta_graph(meta: Any) -> dict[str, Any]:
     }
 
 
+def unmold_boxes(
+    detections: np.ndarray,
+    original_image_shape: Sequence[int],
+    image_shape: Sequence[int],
+    window: Sequence[int],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What `unmold_detections` does but for the masks; arguments as there.
+
+    Returns:
+        boxes int32 [N, 4] px, class ids int32 [N], scores float32 [N], and the rows of
+        `detections` that were kept, int [N].
+    """
+    ends = np.flatnonzero(detections[:, 4] == 0)
+    detections = detections[: ends[0]] if ends.size else detections
+    class_ids = detections[:, 4].astype(np.int32)
+    scores = detections[:, 5]
+    wy1, wx1, wy2, wx2 = norm_boxes(window, image_shape[:2])
+    shift = np.array([wy1, wx1, wy1, wx1])
+    scale = np.array([wy2 - wy1, wx2 - wx1, wy2 - wy1, wx2 - wx1])
+    boxes = denorm_boxes((detections[:, :4] - shift) / scale, original_image_shape[:2])
+    keep = np.flatnonzero((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]))
+    return boxes[keep], class_ids[keep], scores[keep], keep
+
+
 def unmold_detections(
     detections: np.ndarray,
     mrcnn_mask: np.ndarray,
@@ -280,18 +383,11 @@ def unmold_detections(
 
     Source: Matterport `MaskRCNN.unmold_detections`.
     """
-    ends = np.flatnonzero(detections[:, 4] == 0)
-    detections = detections[: ends[0]] if ends.size else detections
-    class_ids = detections[:, 4].astype(np.int32)
-    scores = detections[:, 5]
-    wy1, wx1, wy2, wx2 = norm_boxes(window, image_shape[:2])
-    shift = np.array([wy1, wx1, wy1, wx1])
-    scale = np.array([wy2 - wy1, wx2 - wx1, wy2 - wy1, wx2 - wx1])
-    boxes = denorm_boxes((detections[:, :4] - shift) / scale, original_image_shape[:2])
-
-    keep = np.flatnonzero((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]))
-    masks = np.zeros((*original_image_shape[:2], len(keep)), bool)
-    for target, row in enumerate(keep):
-        chosen = mrcnn_mask[row, :, :, class_ids[row]]
-        masks[..., target] = unmold_mask(chosen, boxes[row], original_image_shape)
-    return boxes[keep], class_ids[keep], scores[keep], masks
+    boxes, class_ids, scores, rows = unmold_boxes(
+        detections, original_image_shape, image_shape, window
+    )
+    # One plane after the other: a mask is written, and later read, in one piece.
+    masks = np.zeros((len(rows), *original_image_shape[:2]), bool)
+    for full, row, box, class_id in zip(masks, rows, boxes, class_ids, strict=True):
+        _paste(full, mrcnn_mask[row, :, :, class_id], box)
+    return boxes, class_ids, scores, np.moveaxis(masks, 0, -1)

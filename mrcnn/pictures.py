@@ -1,10 +1,12 @@
-"""Reading picture files."""
+"""Reading picture files, and what becomes of their values."""
 
 from pathlib import Path
+from typing import Any
 
 import imageio.v3
 import numpy as np
 import tifffile
+from PIL import Image
 
 
 def read_picture(path: str | Path) -> np.ndarray:
@@ -17,10 +19,88 @@ def read_picture(path: str | Path) -> np.ndarray:
         Exception: whatever a damaged file leads the decoder to.
     """
     path = Path(path)
+    for_pillow = is_for_pillow(path)
     # The file is opened here, so that it is closed when a decoder fails.
     with path.open("rb") as file:
-        if path.suffix.lower() not in (".tif", ".tiff"):
-            return imageio.v3.imread(file, plugin="pillow", index=0)
+        if for_pillow:
+            try:
+                return imageio.v3.imread(file, plugin="pillow", index=0)
+            except OSError as error:
+                if isinstance(error.__cause__, Image.DecompressionBombError):
+                    raise ValueError(
+                        f"{error.__cause__} REDUCED_DECODE = True reads pictures of any size."
+                    ) from error
+                raise
         pixels = tifffile.imread(file)
     planes = pixels.ndim == 3 and pixels.shape[-1] > 4 and pixels.shape[0] in (3, 4)
     return np.moveaxis(pixels, 0, -1) if planes else pixels
+
+
+def is_for_pillow(path: Path) -> bool:
+    """Whether Pillow reads the file: all but TIFF, and of TIFF one page in a compression that
+    tifffile does not read without `imagecodecs`, such as LZW or JPEG."""
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        return True
+    with tifffile.TiffFile(path) as tiff:
+        compression = tiff.pages.first.compression
+        return compression not in tifffile.TIFF.DECOMPRESSORS and len(tiff.pages) == 1
+
+
+def unreadable(path: str | Path, error: Exception) -> ValueError:
+    """What to raise where a decoder raised whatever a damaged picture led it to."""
+    return ValueError(
+        f"{path}: cannot read this image ({type(error).__name__}: {error}). "
+        "Replace the file, or take it out of the data set."
+    )
+
+
+def to_rgb8(image: np.ndarray, path: Any, largest: int | None = None) -> np.ndarray:
+    """Decoded picture of any usual kind -> uint8 [H, W, 3].
+
+    Grey pictures become RGB and an alpha channel is dropped. Integers of more than 8 bits are
+    scaled to 0 .. 255 by the bits in use: the highest bit set decides (12-bit camera data in a
+    16-bit file is divided by 16, full 16-bit data by 256, small values stay as they are).
+    Floats from 0 to 1 are multiplied by 255.
+
+    Args:
+        image: [H, W] or [H, W, 1 to 4].
+        path: for messages.
+        largest: largest value of the colours of the whole picture, where `image` is a part
+            or a mean of it.
+
+    Raises:
+        ValueError: it is no such picture.
+    """
+    image = colours(image, path)
+    if image.shape[-1] == 1:
+        image = np.repeat(image, 3, axis=-1)
+    if image.dtype == np.uint8:
+        return image
+    if image.dtype == bool:
+        return image.astype(np.uint8) * np.uint8(255)
+    kind, low, high = image.dtype.kind, image.min(), image.max()
+    if kind in "iu" and low >= 0:
+        high = int(high) if largest is None else largest
+        return (image >> max(high.bit_length() - 8, 0)).astype(np.uint8)
+    if kind == "f" and low >= 0 and high <= 1:
+        return np.around(image * 255).astype(np.uint8)
+    raise ValueError(
+        f"{path}: {image.dtype} values from {low} to {high}; they must be whole numbers of "
+        "at least 0, or floats from 0 to 1. Convert the file, or override load_image."
+    )
+
+
+def colours(image: np.ndarray, path: Any) -> np.ndarray:
+    """A decoded picture without its alpha channel, [H, W, 1 or 3].
+
+    Raises:
+        ValueError: it is not a grey, RGB or RGBA picture.
+    """
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.ndim != 3 or image.shape[-1] not in (1, 2, 3, 4) or 0 in image.shape:
+        raise ValueError(
+            f"{path}: an array of shape {image.shape} is not a grey, RGB or RGBA picture. "
+            "Convert it, or override load_image."
+        )
+    return image[..., :-1] if image.shape[-1] in (2, 4) else image

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -45,8 +46,74 @@ def resize(
     )
 
 
+@dataclass(frozen=True, eq=False)
+class ReducedPicture:
+    """A picture decoded at reduced scale, which stands for its original.
+
+    `resize_image` and all that calls it take it in the place of the original array, and
+    answer in px of the original. `mrcnn.reduced` reads it from a file.
+
+    Attributes:
+        pixels: [h, w, C].
+        shape: (H, W, C) of the original, px.
+        step: (rows, columns) px of the original from one of `pixels` to the next.
+        first: (row, column) px of the original where the centre of `pixels[0, 0]` lies;
+            0 is the centre of the original's first pixel.
+    """
+
+    pixels: np.ndarray
+    shape: tuple[int, int, int]
+    step: tuple[float, float] = (1.0, 1.0)
+    first: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """That of `pixels`."""
+        return self.pixels.dtype
+
+    @property
+    def size(self) -> int:
+        """Number of values that are held."""
+        return self.pixels.size
+
+    def min(self) -> Any:
+        """The smallest value that is held."""
+        return self.pixels.min()
+
+    def max(self) -> Any:
+        """The largest value that is held."""
+        return self.pixels.max()
+
+    def resized(self, shape: Sequence[int]) -> np.ndarray:
+        """The original resized to (h, w) px, [h, w, C] of the same dtype.
+
+        Bilinear between the centres of `pixels`, truncated as by `resize_image`; the border
+        is continued. Where nothing was reduced this is what `resize_image` does.
+        """
+        if self.step == (1.0, 1.0):
+            if tuple(shape) == self.shape[:2]:
+                return self.pixels
+            return resize(self.pixels, shape, preserve_range=True).astype(self.dtype)
+        image = self.pixels.astype(np.float32)
+        for axis in (0, 1):
+            last = image.shape[axis] - 1
+            centres = (np.arange(shape[axis]) + 0.5) * (self.shape[axis] / shape[axis]) - 0.5
+            places = ((centres - self.first[axis]) / self.step[axis]).clip(0, last)
+            low = places.astype(int)
+            part = (places - low).astype(np.float32)
+            part = part[:, None, None] if axis == 0 else part[None, :, None]
+            below = image.take(low, axis)
+            image = below + (image.take(np.minimum(low + 1, last), axis) - below) * part
+        return image.astype(self.dtype)
+
+
+def as_picture(image: Any) -> Any:
+    """A `ReducedPicture` as it is, anything else as an array."""
+    return image if isinstance(image, ReducedPicture) else np.asarray(image)
+
+
 def resize_image(
-    image: np.ndarray,
+    image: np.ndarray | ReducedPicture,
     min_dim: int | None = None,
     max_dim: int | None = None,
     min_scale: float | None = None,
@@ -59,7 +126,7 @@ def resize_image(
     `max_dim`. Bilinear; integer pictures are truncated to their dtype, not rounded.
 
     Args:
-        image: [H, W, C], any dtype.
+        image: [H, W, C], any dtype; or what stands for it.
         min_dim: wanted length of the shorter side, px.
         max_dim: side of the square in mode "square", px.
         min_scale: lower bound of the scale.
@@ -77,14 +144,15 @@ def resize_image(
 
     Source: Matterport `utils.resize_image`.
     """
-    image = np.asarray(image)
-    _check_resize(image, min_dim, max_dim, mode)
+    image = as_picture(image)
+    _check_resize(image.shape, min_dim, max_dim, mode)
     height, width = image.shape[:2]
     no_padding: Padding = [(0, 0), (0, 0), (0, 0)]
     if mode == "none":
-        return image, (0, 0, height, width), 1, no_padding, None
+        return _scaled(image, (height, width)), (0, 0, height, width), 1, no_padding, None
 
     scale = _scale(height, width, min_dim, max_dim if mode == "square" else None, min_scale)
+    shape = (height, width)
     if scale != 1:
         shape = (round(height * scale), round(width * scale))
         if min(shape) < 1:
@@ -92,8 +160,8 @@ def resize_image(
                 f"An image of {height} x {width} px becomes {shape[0]} x {shape[1]} px at "
                 f"scale {scale:.4g}: it is too narrow. Crop it, or use a larger IMAGE_MAX_DIM."
             )
-        image = resize(image, shape, preserve_range=True).astype(image.dtype)
-        height, width = shape
+    image = _scaled(image, shape)
+    height, width = shape
 
     if mode == "crop":
         y, x = random.randint(0, height - min_dim), random.randint(0, width - min_dim)
@@ -115,11 +183,19 @@ def resize_image(
     return np.pad(image, padding), window, scale, padding, None
 
 
-def _check_resize(image: np.ndarray, min_dim: int | None, max_dim: int | None, mode: str) -> None:
+def _scaled(image: np.ndarray | ReducedPicture, shape: tuple[int, int]) -> np.ndarray:
+    if isinstance(image, np.ndarray):
+        image = ReducedPicture(image, image.shape)
+    return image.resized(shape)
+
+
+def _check_resize(
+    shape: tuple[int, ...], min_dim: int | None, max_dim: int | None, mode: str
+) -> None:
     if mode not in ("none", "square", "pad64", "crop"):
         raise ValueError(f"Resize mode {mode!r}; it must be none, square, pad64 or crop.")
-    if image.ndim != 3 or 0 in image.shape:
-        raise ValueError(f"Image of shape {image.shape}; it must be [height, width, channels].")
+    if len(shape) != 3 or 0 in shape:
+        raise ValueError(f"Image of shape {shape}; it must be [height, width, channels].")
     if mode == "square" and not max_dim:
         raise ValueError(f"Resize mode 'square' needs max_dim; it is {max_dim!r}.")
     if mode == "crop" and not min_dim:
@@ -159,7 +235,7 @@ def resize_mask(
     """
     mask = np.asarray(mask)
     if scale != 1:
-        rows, columns = (_nearest(length, scale) for length in mask.shape[:2])
+        rows, columns = (nearest_pixels(length, scale) for length in mask.shape[:2])
         mask = mask[rows[:, None], columns[None, :]]
     if crop is not None:
         y, x, height, width = crop
@@ -167,8 +243,8 @@ def resize_mask(
     return np.pad(mask, padding)
 
 
-def _nearest(length: int, scale: float) -> np.ndarray:
-    """Source index of every pixel along one axis, corners aligned."""
+def nearest_pixels(length: int, scale: float) -> np.ndarray:
+    """Source index of every pixel along one axis for `resize_mask`, corners aligned, int [n]."""
     new = round(length * scale)
     step = (length - 1) / (new - 1) if new > 1 else 0.0
     return np.floor(np.arange(new) * step + 0.5).astype(int).clip(0, length - 1)

@@ -35,8 +35,9 @@ from mrcnn.molding import (
     mold_mask,
     unmold_mask,
 )
-from mrcnn.pictures import read_picture
-from mrcnn.resizing import resize, resize_image, resize_mask
+from mrcnn.pictures import read_picture, to_rgb8, unreadable
+from mrcnn.reduced import read_reduced
+from mrcnn.resizing import ReducedPicture, resize, resize_image, resize_mask
 
 __all__ = [
     "COCO_MODEL_URL",
@@ -199,11 +200,19 @@ class Dataset:
         try:
             image = read_picture(path)
         except Exception as error:
-            raise ValueError(
-                f"{path}: cannot read this image ({type(error).__name__}: {error}). "
-                "Replace the file, or take it out of the data set."
-            ) from error
-        return _to_rgb8(image, path)
+            raise unreadable(path, error) from error
+        return to_rgb8(image, path)
+
+    def load_reduced(self, image_id: int, max_side: int | None) -> ReducedPicture:
+        """Read an image at reduced scale; see `mrcnn.reduced.read_reduced`.
+
+        Where `load_image` is overridden, what it gives is taken, not reduced.
+        """
+        path = self.image_info[image_id]["path"]
+        if path is None or type(self).load_image is not Dataset.load_image:
+            image = np.asarray(self.load_image(image_id))
+            return ReducedPicture(image, image.shape)
+        return read_reduced(path, max_side)
 
     def load_mask(self, image_id: int) -> tuple[np.ndarray, np.ndarray]:
         """Masks of an image; override it.
@@ -217,35 +226,51 @@ class Dataset:
         )
         return np.empty((0, 0, 0), bool), np.empty(0, np.int32)
 
+    def load_mask_at(
+        self, image_id: int, shape: Sequence[int], rows: np.ndarray, columns: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Some rows and columns of the masks of an image.
 
-def _to_rgb8(image: np.ndarray, path: Any) -> np.ndarray:
-    """Decoded picture of any usual kind -> uint8 [H, W, 3]."""
-    if image.ndim == 2:
-        image = image[..., None]
-    if image.ndim != 3 or image.shape[-1] not in (1, 2, 3, 4) or 0 in image.shape:
+        Override it where masks can be read without all of them in memory at once.
+
+        Args:
+            image_id: internal id.
+            shape: (H, W, ...) px of the image.
+            rows: int [h], in rising order.
+            columns: int [w].
+
+        Returns:
+            masks bool [h, w, N] and class ids int32 [N]; see `load_mask`.
+
+        Raises:
+            ValueError: the masks do not have the size of the image.
+        """
+        masks, class_ids = fitting_masks(shape, *self.load_mask(image_id))
+        return masks[rows[:, None], columns[None, :]], class_ids
+
+
+def fitting_masks(
+    shape: Sequence[int], masks: np.ndarray, class_ids: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """What `Dataset.load_mask` gave, as bool [H, W, N] and int32 [N].
+
+    Args:
+        shape: (H, W, ...) px of the image.
+        masks: [H, W, N], or any shape [..., 0].
+        class_ids: [N].
+
+    Raises:
+        ValueError: they do not fit each other, or the image.
+    """
+    masks, class_ids = np.asarray(masks), np.asarray(class_ids, np.int32)
+    if masks.shape[-1] == 0:
+        masks = np.zeros((*shape[:2], 0), bool)
+    if masks.shape != (*shape[:2], len(class_ids)):
         raise ValueError(
-            f"{path}: an array of shape {image.shape} is not a grey, RGB or RGBA picture. "
-            "Convert it, or override load_image."
+            f"the image has shape {tuple(shape)}, but its masks {masks.shape}, and there are "
+            f"{len(class_ids)} class ids; masks must be [H, W, N] with N class ids."
         )
-    channels = image.shape[-1]
-    if channels in (2, 4):  # the last one is alpha
-        image = image[..., :-1]
-    if channels <= 2:
-        image = np.repeat(image, 3, axis=-1)
-
-    if image.dtype == np.uint8:
-        return image
-    if image.dtype == bool:
-        return image.astype(np.uint8) * np.uint8(255)
-    kind, low, high = image.dtype.kind, image.min(), image.max()
-    if kind in "iu" and low >= 0:
-        return (image >> max(int(high).bit_length() - 8, 0)).astype(np.uint8)
-    if kind == "f" and low >= 0 and high <= 1:
-        return np.around(image * 255).astype(np.uint8)
-    raise ValueError(
-        f"{path}: {image.dtype} values from {low} to {high}; they must be whole numbers of "
-        "at least 0, or floats from 0 to 1. Convert the file, or override load_image."
-    )
+    return masks.astype(bool, copy=False), class_ids
 
 
 def compute_iou(

@@ -1,6 +1,6 @@
 """Prepared data sets (`sebre.section_files` has their layout) as data sets of the network."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,14 @@ from PIL import Image
 
 from mrcnn.utils import Dataset
 from sebre.regions import HIPPOCAMPUS, MOUSE, SUBCORTICAL, RegionSet
-from sebre.section_files import IMAGE_TYPES, numbered, part_folder, read_mask
+from sebre.section_files import (
+    IMAGE_TYPES,
+    demand_same_size,
+    numbered,
+    part_folder,
+    read_mask,
+    read_mask_at,
+)
 
 SOURCE = "brain"  # as in the released SeBRe code
 
@@ -130,14 +137,35 @@ class SectionDataset(Dataset):
                 shape = image.size[::-1]
         except (OSError, Image.DecompressionBombError) as error:
             raise ValueError(f"{info['path']}: cannot read this image ({error}).") from error
+
+        def read(path: Path) -> np.ndarray:
+            mask = read_mask(path)
+            demand_same_size(path, mask.shape, info["path"], shape)
+            return mask
+
+        return self._stacked(info, shape, read)
+
+    def load_mask_at(
+        self, image_id: int, shape: Sequence[int], rows: np.ndarray, columns: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Some rows and columns of the masks, which are read one by one."""
+        if type(self).load_mask is not SectionDataset.load_mask:
+            return super().load_mask_at(image_id, shape, rows, columns)
+        info = self.image_info[image_id]
+        size = tuple(shape[:2])
+
+        def read(path: Path) -> np.ndarray:
+            return read_mask_at(path, info["path"], size, rows, columns)
+
+        return self._stacked(info, (len(rows), len(columns)), read)
+
+    def _stacked(
+        self, info: dict[str, Any], shape: Sequence[int], read: Callable[[Path], np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The masks of a section that are not empty, bool [*shape, N], and their class ids."""
         masks, class_ids = [], []
         for class_id, path in info["masks"].items():
-            mask = read_mask(path)
-            if mask.shape != shape:
-                raise ValueError(
-                    f"{path}: the mask has {mask.shape[0]} x {mask.shape[1]} px, its image "
-                    f"{info['path']} has {shape[0]} x {shape[1]}. Export both at the same size."
-                )
+            mask = read(path)
             if mask.any():
                 masks.append(mask)
                 class_ids.append(self.map_source_class_id(f"{SOURCE}.{class_id}"))

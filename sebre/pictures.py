@@ -8,13 +8,14 @@ from PIL import Image
 from scipy.ndimage import binary_erosion
 
 from mrcnn.files import replace_file
+from mrcnn.mask_formats import Masks, mask_areas, one_mask, paint_mask
 from sebre.regions import RegionSet
 
 _MIN_DISPLAY_PX = 512
 
 
 def label_map(
-    class_ids: np.ndarray, scores: np.ndarray, masks: np.ndarray, shape: Sequence[int]
+    class_ids: np.ndarray, scores: np.ndarray, masks: Masks, shape: Sequence[int]
 ) -> np.ndarray:
     """One label a pixel from masks that may overlap.
 
@@ -24,7 +25,8 @@ def label_map(
     Args:
         class_ids: int [N].
         scores: [N]; zeros for drawn masks.
-        masks: bool [H, W, N].
+        masks: bool [H, W, N], or a list of N run lengths or contours (`mrcnn.mask_formats`),
+            of which never more than one is drawn at a time.
         shape: (H, W).
 
     Returns:
@@ -32,10 +34,19 @@ def label_map(
     """
     highest = max((int(i) for i in class_ids), default=0)
     labels = np.zeros(shape[:2], np.uint8 if highest <= 255 else np.uint16)
-    areas = [int(masks[..., i].sum()) for i in range(len(class_ids))]
+    areas = mask_areas(masks)
     for i in sorted(range(len(class_ids)), key=lambda i: (scores[i], -areas[i])):
-        labels[masks[..., i]] = class_ids[i]
+        paint_mask(labels, one_mask(masks, i), class_ids[i])
     return labels
+
+
+def reduced_labels(labels: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """A label map [H, W] at the smaller size (h, w) px, by the nearest pixel."""
+    rows, columns = (
+        ((np.arange(small) + 0.5) * large / small).astype(int)
+        for small, large in zip(shape[:2], labels.shape, strict=True)
+    )
+    return labels[rows[:, None], columns[None, :]]
 
 
 def drawn_labels(class_ids: np.ndarray, masks: np.ndarray) -> np.ndarray:

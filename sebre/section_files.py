@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 
 from mrcnn.pictures import read_picture
+from mrcnn.sources import open_source
 
 IMAGE_TYPES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 
@@ -128,7 +129,15 @@ def read_values(path: Path) -> np.ndarray:
     Raises:
         ValueError: it cannot be read, or is no mask.
     """
-    values = read_array(path)
+    return mask_values(read_array(path), path)
+
+
+def mask_values(values: np.ndarray, path: Path) -> np.ndarray:
+    """The largest channel, without alpha, [H, W] of a decoded mask or of a part of it.
+
+    Raises:
+        ValueError: it is no mask.
+    """
     if values.ndim == 3 and values.shape[-1] <= 4:
         values = (values[..., :-1] if values.shape[-1] in (2, 4) else values).max(axis=-1)
     if values.ndim != 2:
@@ -148,3 +157,39 @@ def read_mask(path: Path) -> np.ndarray:
         ValueError: it cannot be read, or is no picture.
     """
     return inside(read_values(path), path)
+
+
+def read_mask_at(
+    path: Path, image: Path, shape: tuple[int, int], rows: np.ndarray, columns: np.ndarray
+) -> np.ndarray:
+    """Some rows and columns of a mask, bool [h, w]; needs little memory.
+
+    Args:
+        path: its file.
+        image: file of its image, for messages.
+        shape: (H, W) px of the image.
+        rows: int [h], in rising order.
+        columns: int [w].
+
+    Raises:
+        ValueError: it cannot be read, is no mask, or differs in size from the image.
+    """
+    try:
+        with open_source(path) as source:
+            found = source.shape[:2]
+            values = source.read_at(rows, columns) if found == shape else None
+    except Exception as error:
+        raise unreadable(path, error) from error
+    demand_same_size(path, found, image, shape)
+    return inside(mask_values(values, path), path)
+
+
+def demand_same_size(
+    mask: Path, found: tuple[int, int], image: Path, shape: tuple[int, int]
+) -> None:
+    """Raise ValueError if a mask (H, W) differs in size from its image (H, W)."""
+    if found != shape:
+        raise ValueError(
+            f"{mask}: the mask has {found[0]} x {found[1]} px, its image {image} has "
+            f"{shape[0]} x {shape[1]}. Export both at the same size."
+        )
