@@ -52,10 +52,9 @@ def _tensorflow(model: keras.Model) -> Callable[[list[Any]], Any]:
                 compiled.clear()
             if shapes not in compiled:
                 signature = [tf.TensorSpec(shape, tf.float32) for shape in shapes]
-                function = tf.function(call, autograph=False)
-                compiled[shapes] = function.get_concrete_function(signature)
-            run_compiled = compiled[shapes]
-        return run_compiled(inputs)
+                compiled[shapes] = tf.function(call, input_signature=[signature], autograph=False)
+            function = compiled[shapes]
+        return function(inputs)
 
     return run
 

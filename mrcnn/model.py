@@ -5,15 +5,16 @@ The names below the class are those that users of Matterport's package import fr
 
 import datetime
 import re
+import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from mrcnn import checkpoints, ops, optimizers, training, weights
+from mrcnn import checkpoints, optimizers, training, weights
 from mrcnn.anchors import config_anchors
 from mrcnn.backbone import resnet_graph
 from mrcnn.boxes import apply_box_deltas as apply_box_deltas_graph
@@ -25,8 +26,11 @@ from mrcnn.config import Config, compute_backbone_shapes
 from mrcnn.data import data_generator, load_image_gt
 from mrcnn.debug_targets import build_detection_targets, generate_random_rois
 from mrcnn.detection import DetectionLayer
+from mrcnn.forward import compile_forward
 from mrcnn.heads import build_fpn_mask_graph, fpn_classifier_graph
-from mrcnn.layers import BatchNorm
+from mrcnn.inspection import Inspector
+from mrcnn.layers import BatchNorm, nested_layers
+from mrcnn.logs import log
 from mrcnn.losses import (
     mrcnn_bbox_loss_graph,
     mrcnn_class_loss_graph,
@@ -35,6 +39,7 @@ from mrcnn.losses import (
     rpn_class_loss_graph,
     smooth_l1_loss,
 )
+from mrcnn.mask_formats import demand_format, unmold_compact
 from mrcnn.molding import (
     compose_image_meta,
     mold_image,
@@ -50,6 +55,7 @@ from mrcnn.proposals import ProposalLayer
 from mrcnn.roi_align import PyramidROIAlign
 from mrcnn.rpn import build_rpn_model
 from mrcnn.rpn_targets import build_rpn_targets
+from mrcnn.runtimes import RuntimeForward
 from mrcnn.stages import Stages
 from mrcnn.targets import DetectionTargetLayer
 from mrcnn.weights import WeightReport
@@ -102,8 +108,10 @@ class MaskRCNN:
             if mode == "training":
                 return build_training(config)
             model, self.tensors, self.proposal_layer = build_inference(config)
-        self._forward = ops.compile_forward(model)
-        self._inspect_forwards: dict[bool, Any] = {}
+        self._forward = (
+            compile_forward(model) if config.RUNTIME == "keras" else RuntimeForward(model, config)
+        )
+        self._inspector = Inspector(model, self.tensors, self.proposal_layer)
         return model
 
     # --- Weights and logs ---------------------------------------------------------
@@ -227,7 +235,7 @@ class MaskRCNN:
 
     def get_trainable_layers(self) -> list[keras.layers.Layer]:
         """The layers that have weights, those of nested models included."""
-        return list(_weighted(self.keras_model))
+        return [layer for layer in nested_layers(self.keras_model) if layer.weights]
 
     def find_trainable_layer(self, layer: Any) -> Any:
         """The layer itself: nothing is wrapped here. Kept for Matterport's interface."""
@@ -235,18 +243,57 @@ class MaskRCNN:
 
     # --- Detection --------------------------------------------------------------------
 
-    def detect(self, images: Sequence[np.ndarray], verbose: int = 0) -> list[dict[str, Any]]:
+    def warm_up(self, image_shape: Sequence[int] | None = None) -> float:
+        """Compile for images of a shape, so that the first `detect` is as fast as the others.
+
+        Compiling takes 5 to 15 s for the paper's network, 2 to 6 s for a small one. Several
+        threads may call this and `detect` at once.
+
+        Args:
+            image_shape: (H, W, ...) px; None takes IMAGE_SHAPE.
+
+        Returns:
+            The seconds it took.
+        """
+        shape = self.config.IMAGE_SHAPE if image_shape is None else image_shape
+        image = np.zeros((*(int(v) for v in shape[:2]), self.config.IMAGE_CHANNEL_COUNT), np.uint8)
+        start = time.perf_counter()
+        self.detect([image])
+        return time.perf_counter() - start
+
+    def calibrate(self, images: Sequence[np.ndarray]) -> None:
+        """Measure the ranges of activations that PRECISION "int8" needs.
+
+        Args:
+            images: some typical (training) images [H, W, channels].
+
+        Raises:
+            ValueError: PRECISION is not "int8".
+        """
+        self._demand_mode("inference")
+        if self.config.PRECISION != "int8":
+            raise ValueError(
+                f"PRECISION is {self.config.PRECISION!r}; only 'int8' is calibrated, with RUNTIME "
+                "'onnxruntime' or 'openvino'."
+            )
+        self._forward.calibrate([mold_inputs([image], self.config)[:2] for image in images])
+
+    def detect(
+        self, images: Sequence[np.ndarray], verbose: int = 0, masks: str = "full"
+    ) -> list[dict[str, Any]]:
         """Detect regions in any number of images of any sizes.
 
         Args:
-            images: [H, W, channels] each, 0..255, RGB order.
+            images: [H, W, channels] each, 0..255, RGB order; or `mrcnn.resizing.ReducedPicture`.
             verbose: 1 prints shape, range and type of the arrays.
+            masks: "full", or for large images "rle" or "contours"; see `mrcnn.mask_formats`.
 
         Returns:
             One dict an image: rois int32 [N, 4] px of the image, class_ids int32 [N],
-            scores float32 [N], masks bool [H, W, N].
+            scores float32 [N], masks bool [H, W, N], or a list of N in another format.
         """
         self._demand_mode("inference")
+        demand_format(masks)
         if verbose:
             log(f"Processing {len(images)} images")
             for image in images:
@@ -260,11 +307,11 @@ class MaskRCNN:
             inputs = [
                 np.concatenate(part) for part in zip(*(molded[i] for i in members), strict=True)
             ]
-            detections, masks = self._run(inputs[0], inputs[1], verbose)
+            detections, found = self._run(inputs[0], inputs[1], verbose)
             for row, index in enumerate(members):
                 results[index] = self._result(
-                    detections[row], masks[row], images[index].shape, inputs[0].shape[1:],
-                    inputs[2][row],
+                    detections[row], found[row], images[index].shape, inputs[0].shape[1:],
+                    inputs[2][row], masks,
                 )  # fmt: skip
         return results
 
@@ -320,30 +367,7 @@ class MaskRCNN:
         molded, metas, windows = mold_inputs([image], self.config)
         demand_whole_cells(molded.shape[1:])
         anchors = self.get_anchors(molded.shape[1:])
-        outputs = self._inspection(features)([molded, metas, anchors[None]])
-        proposals = self.proposal_layer.stages(
-            [keras.ops.convert_to_tensor(outputs[n]) for n in ("rpn_class", "rpn_bbox")]
-            + [keras.ops.convert_to_tensor(anchors[None])]
-        )
-        detection = self.keras_model.get_layer("mrcnn_detection")
-        heads = [outputs[n] for n in ("proposals", "mrcnn_class", "mrcnn_bbox")]
-        refined, _, _ = detection.refine(*(keras.ops.convert_to_tensor(a) for a in (*heads, metas)))
-        found = {n: keras.ops.convert_to_numpy(v)[0] for n, v in proposals.items()}
-        names = ("rpn_class", "rpn_bbox", "proposals", "mrcnn_class", "mrcnn_bbox")
-        return Stages(
-            image=image,
-            molded_image=molded[0],
-            window=windows[0],
-            anchors=anchors,
-            **{n: outputs[n][0] for n in (*names, "detections", "mrcnn_mask")},
-            pre_nms_scores=found["pre_nms_scores"],
-            pre_nms_anchors=found["pre_nms_anchors"],
-            refined_anchors=found["refined_anchors"],
-            refined_anchors_clipped=found["refined_anchors_clipped"],
-            post_nms_indices=found["post_nms_indices"][found["post_nms_kept"]],
-            refined_proposals=keras.ops.convert_to_numpy(refined)[0],
-            feature_maps={n: outputs[n][0] for n in outputs if n[0] in "CP"},
-        )
+        return self._inspector.stages(image, molded, metas, windows[0], anchors, features)
 
     def run_graph(self, images: Any, outputs: Any, image_metas: Any = None) -> None:
         """Not available: see `inspect`."""
@@ -387,32 +411,10 @@ class MaskRCNN:
             masks.append(outputs[3][:real])
         return np.concatenate(detections), np.concatenate(masks)
 
-    def _result(self, detections, masks, original_shape, molded_shape, window) -> dict[str, Any]:
-        rois, class_ids, scores, masks = unmold_detections(
-            detections, masks, original_shape, molded_shape, window
+    def _result(
+        self, detections, masks, original_shape, molded_shape, window, form="full"
+    ) -> dict[str, Any]:
+        rois, class_ids, scores, masks = unmold_compact(
+            detections, masks, original_shape, molded_shape, window, form
         )
         return {"rois": rois, "class_ids": class_ids, "scores": scores, "masks": masks}
-
-    def _inspection(self, features: bool) -> Any:
-        if features not in self._inspect_forwards:
-            names = [n for n in self.tensors if features or n[0] not in "CP"]
-            model = keras.Model(self.keras_model.inputs, {n: self.tensors[n] for n in names})
-            self._inspect_forwards[features] = ops.compile_forward(model)
-        return self._inspect_forwards[features]
-
-
-def _weighted(model: keras.Model) -> Iterator[keras.Layer]:
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _weighted(layer)
-        elif layer.weights:
-            yield layer
-
-
-def log(text: str, array: np.ndarray | None = None) -> None:
-    """Print a text and, if given, an array's shape, range and type (Matterport's format)."""
-    if array is not None:
-        span = (f"{v:10.5f}" for v in (array.min(), array.max())) if array.size else ("", "")
-        low, high = span
-        text = f"{text:25}shape: {array.shape!s:20}  min: {low:10}  max: {high:10}  {array.dtype}"
-    print(text)

@@ -1,0 +1,168 @@
+"""Writes an ONNX graph node by node; knows nothing of networks."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+OPSET = 17
+_IR_VERSION = 8  # of the file; what readers of this operator set understand
+
+
+def import_onnx() -> ModuleType:
+    """The package onnx.
+
+    Raises:
+        ModuleNotFoundError: it is not installed; the message says how to install it.
+    """
+    try:
+        import onnx
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "ONNX files need the package onnx, which is not installed: "
+            "pip install 'sebre[export]' (or: pip install onnx onnxruntime openvino)."
+        ) from error
+    return onnx
+
+
+@dataclass(frozen=True)
+class Value:
+    """A tensor of the graph.
+
+    Attributes:
+        name: in the graph.
+        layout: how its axes relate to those of the Keras tensor that it stands for.
+            "plain": the same. "channels": [n, C, h, w] for [n, h, w, C]. "rois":
+            [B * N, C, h, w] for [B, N, h, w, C]. "vector": [n, C] for [n, 1, 1, C].
+    """
+
+    name: str
+    layout: str = "plain"
+
+
+@dataclass
+class _Node:
+    kind: str
+    inputs: list[str]
+    outputs: list[str]
+    attributes: dict[str, Any]
+
+
+@dataclass
+class GraphWriter:
+    """Collects nodes and constants.
+
+    Attributes:
+        constants: arrays by name; weights may be replaced until `finish`.
+    """
+
+    constants: dict[str, np.ndarray] = field(default_factory=dict)
+    _nodes: list[_Node] = field(default_factory=list)
+    _numbers: Any = field(default_factory=itertools.count)
+
+    def fresh(self, hint: str) -> str:
+        """A name that is not in use."""
+        return f"{hint}_{next(self._numbers)}"
+
+    def constant(self, array: Any, dtype: str = "float32", hint: str = "constant") -> str:
+        """Add an array; returns its name."""
+        name = self.fresh(hint)
+        self.constants[name] = np.array(array, dtype, order="C")
+        return name
+
+    def add(self, kind: str, *inputs: str, outputs: int = 1, hint: str = "", **attributes) -> Any:
+        """Add an operator.
+
+        Args:
+            kind: ONNX name of the operator.
+            *inputs: names; "" for one left out.
+            outputs: how many.
+            hint: beginning of the name.
+            **attributes: of the operator.
+
+        Returns:
+            The name of its output, or a tuple of names if there are several.
+        """
+        names = [self.fresh(hint or kind.lower()) for _ in range(outputs)]
+        self._nodes.append(_Node(kind, list(inputs), names, attributes))
+        return names[0] if outputs == 1 else tuple(names)
+
+    def numbers(self, *values: float) -> str:
+        """A float32 vector; without an axis if there is one value alone."""
+        return self.constant(values[0] if len(values) == 1 else values)
+
+    def integers(self, *values: int) -> str:
+        """An int64 vector."""
+        return self.constant(values, "int64")
+
+    def reshape(self, name: str, shape: Sequence[int]) -> str:
+        """Reshape; one side may be -1."""
+        return self.add("Reshape", name, self.integers(*shape))
+
+    def transpose(self, name: str, order: Sequence[int]) -> str:
+        """Exchange axes."""
+        return self.add("Transpose", name, perm=list(order))
+
+    def slice(self, name: str, start: int, stop: int, axis: int) -> str:
+        """start:stop of one axis."""
+        bounds = (self.integers(v) for v in (start, stop, axis))
+        return self.add("Slice", name, *bounds)
+
+    def unsqueeze(self, name: str, axis: int) -> str:
+        """A new axis of length 1."""
+        return self.add("Unsqueeze", name, self.integers(axis))
+
+    def rows(self, table: str, indices: str, batch_dims: int = 1) -> str:
+        """Rows of a table [.., A, x] by indices [.., K]: [.., K, x]."""
+        return self.add("GatherND", table, self.unsqueeze(indices, -1), batch_dims=batch_dims)
+
+    def finish(
+        self,
+        inputs: dict[str, Sequence[int]],
+        outputs: dict[str, tuple[str, Sequence[int]]],
+        metadata: dict[str, str],
+    ) -> Any:
+        """The model, checked, without what no output needs.
+
+        Args:
+            inputs: shape by name, float32.
+            outputs: by name: the value it is given by, and its shape; float32.
+            metadata: texts that travel with the file.
+
+        Returns:
+            onnx.ModelProto.
+        """
+        onnx = import_onnx()
+        helper, kinds = onnx.helper, onnx.TensorProto
+        for name, (value, _) in outputs.items():
+            self._nodes.append(_Node("Identity", [value], [name], {}))
+        needed, nodes = set(outputs), []
+        for node in reversed(self._nodes):
+            if needed.intersection(node.outputs):
+                needed.update(node.inputs)
+                nodes.append(node)
+        graph = helper.make_graph(
+            [
+                helper.make_node(n.kind, n.inputs, n.outputs, name=n.outputs[0], **n.attributes)
+                for n in reversed(nodes)
+            ],
+            "mask_rcnn",
+            [helper.make_tensor_value_info(n, kinds.FLOAT, list(s)) for n, s in inputs.items()],
+            [
+                helper.make_tensor_value_info(n, kinds.FLOAT, list(s))
+                for n, (_, s) in outputs.items()
+            ],
+            [onnx.numpy_helper.from_array(a, n) for n, a in self.constants.items() if n in needed],
+        )
+        model = helper.make_model(
+            graph,
+            producer_name="mrcnn",
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=_IR_VERSION,
+        )
+        helper.set_model_props(model, metadata)
+        onnx.checker.check_model(model)
+        return model
