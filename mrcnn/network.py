@@ -1,6 +1,7 @@
 """The two graphs: training and inference, assembled from their stages."""
 
 import contextlib
+import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,10 +19,12 @@ from mrcnn.config import Config
 from mrcnn.detection import DetectionLayer
 from mrcnn.devices import scale_loss
 from mrcnn.fpn import build_fpn
+from mrcnn.fused import square_sum
 from mrcnn.heads import build_fpn_mask_graph, fpn_classifier_graph
 from mrcnn.layers import LayerStyle
 from mrcnn.proposals import ProposalLayer
 from mrcnn.rpn import apply_rpn, build_rpn_model
+from mrcnn.rpn_sampling import rpn_at, sampled_anchors
 from mrcnn.targets import DetectionTargetLayer
 
 LOSS_NAMES = (
@@ -145,9 +148,7 @@ class TrainingModel(Network):
         decayed = [w for w in self.trainable_weights if w.name not in ("gamma", "beta")]
         if not decayed or not self.weight_decay:
             return 0.0
-        return self.weight_decay * sum(
-            ops.mean(ops.square(ops.cast(w, "float32"))) for w in decayed
-        )
+        return self.weight_decay * sum(square_sum(w) / math.prod(w.shape) for w in decayed)
 
 
 def _features(image: Any, config: Config, style: LayerStyle) -> dict[str, Any]:
@@ -162,7 +163,8 @@ def _features(image: Any, config: Config, style: LayerStyle) -> dict[str, Any]:
     return dict(zip(names, [*stages[1:], *pyramid], strict=True))
 
 
-def _rpn(features: dict[str, Any], config: Config, style: LayerStyle) -> list[Any]:
+def _rpn(features: dict[str, Any], config: Config, style: LayerStyle) -> tuple:
+    """rpn_model, and what it gives on all levels."""
     rpn = build_rpn_model(
         config.RPN_ANCHOR_STRIDE,
         len(config.RPN_ANCHOR_RATIOS),
@@ -170,7 +172,7 @@ def _rpn(features: dict[str, Any], config: Config, style: LayerStyle) -> list[An
         config.RPN_CONV_FILTERS,
         style,
     )
-    return apply_rpn(rpn, [features[f"P{level}"] for level in range(2, 7)])
+    return rpn, *apply_rpn(rpn, [features[f"P{level}"] for level in range(2, 7)])
 
 
 def _heads(rois: Any, features: dict, meta: Any, config: Config, style: LayerStyle) -> tuple:
@@ -199,6 +201,25 @@ def _masks(rois: Any, features: dict, meta: Any, config: Config, style: LayerSty
     )
 
 
+def _all_masks(masks: Any, some: Any, rois: Any, features: dict, meta: Any) -> Any:
+    """Masks of all ROIs, given the symbolic ones of the first few; the others carry no
+    gradient, and a training step, which does not need them, leaves them out."""
+    levels = [features[f"P{level}"] for level in range(2, 6)]
+    head = keras.Function([some, meta, *levels], masks)
+    count, size = rois.shape[1], some.shape[1]
+
+    def every(first, rois, *rest):
+        missing = -count % size
+        rois = ops.pad(rois, [[0, 0], [0, missing], [0, 0]])
+        parts = [head([rois[:, i : i + size], *rest]) for i in range(size, count, size)]
+        others = ops.stop_gradient(ops.concatenate(parts, axis=1))
+        return ops.concatenate([first, others], axis=1)[:, :count]
+
+    return Apply(every, (None, count, *masks.shape[2:]), name="mrcnn_mask_all")(
+        [masks, rois, meta, *levels]
+    )
+
+
 def _normalize(boxes: Any, image: Any, name: str) -> Any:
     def function(boxes, image):
         shape = ops.shape(image)
@@ -221,7 +242,7 @@ def build_inference(config: Config) -> tuple[keras.Model, dict[str, Any], Propos
     meta = keras.Input([config.IMAGE_META_SIZE], name="input_image_meta")
     anchors = keras.Input([None, 4], name="input_anchors")
     tensors = _features(image, config, style)
-    _, tensors["rpn_class"], tensors["rpn_bbox"] = _rpn(tensors, config, style)
+    *_, tensors["rpn_class"], tensors["rpn_bbox"] = _rpn(tensors, config, style)
     proposal_layer = ProposalLayer(
         config.POST_NMS_ROIS_INFERENCE, config.RPN_NMS_THRESHOLD, config, name="ROI"
     )
@@ -249,7 +270,8 @@ def build_inference(config: Config) -> tuple[keras.Model, dict[str, Any], Propos
 def build_training(config: Config) -> TrainingModel:
     """The training graph: inputs as in Matterport's package (image, meta, RPN match and
     deltas, ground-truth classes, boxes in px, masks, and ROIs in px if USE_RPN_ROIS is
-    False); outputs RPN and head predictions, proposals, sampled ROIs, the five losses."""
+    False); outputs RPN and head predictions, proposals, sampled ROIs, the five losses. At most
+    RPN_TRAIN_ANCHORS_PER_IMAGE anchors of an image may count (match not 0)."""
     style = LayerStyle.of(config)
     height, width, channels = (int(v) for v in config.IMAGE_SHAPE)
     instances = config.MAX_GT_INSTANCES
@@ -266,7 +288,7 @@ def build_training(config: Config) -> TrainingModel:
     inputs = [image, meta, rpn_match, rpn_target, gt_class_ids, gt_boxes, gt_masks]
 
     features = _features(image, config, style)
-    rpn_logits, rpn_class, rpn_bbox = _rpn(features, config, style)
+    rpn, rpn_logits, rpn_class, rpn_bbox = _rpn(features, config, style)
     if config.USE_RPN_ROIS:
         anchors = normalized_anchors(config, config.IMAGE_SHAPE)
 
@@ -291,7 +313,9 @@ def build_training(config: Config) -> TrainingModel:
     )
     logits, probabilities, deltas = _heads(rois, features, meta, config, style)
     mask_rois, mask_ids = rois, target_ids
-    if config.MASK_ROIS == "positive":
+    # The mask loss counts positive ROIs alone. Where the others cannot change the statistics
+    # of the batch, they stay out of what is differentiated.
+    if config.MASK_ROIS == "positive" or config.TRAIN_BN is False:
         slots = target_layer.positives
 
         def first(array, shape, dtype="float32"):
@@ -299,10 +323,31 @@ def build_training(config: Config) -> TrainingModel:
 
         mask_rois, mask_ids = first(rois, [4]), first(target_ids, [], "int32")
         target_mask = first(target_mask, config.MASK_SHAPE)
-    masks = _masks(mask_rois, features, meta, config, style)
+    positive_masks = masks = _masks(mask_rois, features, meta, config, style)
+    if config.MASK_ROIS == "all" and mask_rois.shape[1] < rois.shape[1]:
+        masks = _all_masks(masks, mask_rois, rois, features, meta)
 
-    def rpn_bbox_loss(target, match, predicted):
-        return losses.rpn_bbox_loss_graph(config, target, match, predicted)
+    anchor_count = min(
+        config.RPN_TRAIN_ANCHORS_PER_IMAGE, len(normalized_anchors(config, config.IMAGE_SHAPE))
+    )
+    levels = [features[f"P{level}"] for level in range(2, 7)]
+    anchor_rows = Apply(
+        lambda match: sampled_anchors(match, anchor_count), (None, anchor_count), "int32"
+    )([rpn_match])
+    rpn_sample = Apply(
+        lambda rows, *levels: rpn_at(rpn, levels, rows), (None, anchor_count, 6), name="rpn_sample"
+    )([anchor_rows, *levels])
+
+    def match_of(match, rows):
+        return ops.take_along_axis(match, rows[..., None], axis=1)
+
+    def rpn_class_loss(match, rows, sample):
+        return losses.rpn_class_loss_graph(match_of(match, rows), sample[..., :2])
+
+    def rpn_bbox_loss(target, match, rows, sample):
+        # The sample keeps the order of the anchors, which that of the targets follows.
+        match = match_of(match, rows)
+        return losses.rpn_bbox_loss_graph(config, target, match, sample[..., 2:])
 
     def class_loss(ids, logits, meta, rois):
         valid = None
@@ -312,11 +357,11 @@ def build_training(config: Config) -> TrainingModel:
         return losses.mrcnn_class_loss_graph(ids, logits, active, valid)
 
     plan = {
-        "rpn_class_loss": (losses.rpn_class_loss_graph, [rpn_match, rpn_logits]),
-        "rpn_bbox_loss": (rpn_bbox_loss, [rpn_target, rpn_match, rpn_bbox]),
+        "rpn_class_loss": (rpn_class_loss, [rpn_match, anchor_rows, rpn_sample]),
+        "rpn_bbox_loss": (rpn_bbox_loss, [rpn_target, rpn_match, anchor_rows, rpn_sample]),
         "mrcnn_class_loss": (class_loss, [target_ids, logits, meta, rois]),
         "mrcnn_bbox_loss": (losses.mrcnn_bbox_loss_graph, [target_bbox, target_ids, deltas]),
-        "mrcnn_mask_loss": (losses.mrcnn_mask_loss_graph, [target_mask, mask_ids, masks]),
+        "mrcnn_mask_loss": (losses.mrcnn_mask_loss_graph, [target_mask, mask_ids, positive_masks]),
     }
     loss_outputs = [Apply(*plan[name][:1], (), name=name)(plan[name][1]) for name in LOSS_NAMES]
     outputs = [rpn_logits, rpn_class, rpn_bbox, logits, probabilities, deltas, masks]

@@ -9,6 +9,7 @@ from keras import ops
 
 from mrcnn import devices
 from mrcnn.config import Config
+from mrcnn.fused import MomentumSGD
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +84,8 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
         total_steps: optimizer steps at whose end the cosine reaches 0.
         warmup_steps: steps of the linear rise; step 0 already learns.
         cosine: True decays, False stays constant.
+        accumulation_steps: calls of the optimizer for each of its steps; Keras counts the
+            calls.
 
     Source: Loshchilov and Hutter 2017 (SGDR), section 3; Goyal et al. 2017, section 2.2.
     """
@@ -93,16 +96,18 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
         total_steps: int,
         warmup_steps: int = 0,
         cosine: bool = False,
+        accumulation_steps: int = 1,
     ):
         super().__init__()
         self.learning_rate = learning_rate
         self.total_steps = total_steps
         self.warmup_steps = warmup_steps
         self.cosine = cosine
+        self.accumulation_steps = accumulation_steps
 
     def __call__(self, step):
-        """Rate of optimizer step `step` (0-based), a float32 scalar tensor."""
-        step = ops.cast(step, "float32")
+        """Rate of call `step` (0-based) of the optimizer, a float32 scalar tensor."""
+        step = ops.cast(step // self.accumulation_steps, "float32")
         rate = ops.convert_to_tensor(self.learning_rate, "float32")
         if self.cosine:
             decay_steps = max(self.total_steps - self.warmup_steps, 1)
@@ -119,6 +124,7 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
             "total_steps": self.total_steps,
             "warmup_steps": self.warmup_steps,
             "cosine": self.cosine,
+            "accumulation_steps": self.accumulation_steps,
         }
 
 
@@ -130,34 +136,50 @@ def make_optimizer(
     Gradients are clipped to GRADIENT_CLIP_NORM by the norm of all of them together
     (None or 0 does not clip). SGD has no Nesterov momentum and no decay of its own: the L2
     term is part of the loss. AdamW decays by WEIGHT_DECAY, without biases, gamma and beta.
+    With ACCUMULATION_STEPS, the mean gradient of so many batches is what is clipped and
+    applied, and every other number of steps still counts optimizer steps.
 
     Args:
         config: Config with OPTIMIZER, LEARNING_SCHEDULE, WARMUP_STEPS, WEIGHT_DECAY,
-            GRADIENT_CLIP_NORM, PRECISION.
+            GRADIENT_CLIP_NORM, ACCUMULATION_STEPS, PRECISION.
         learning_rate: rate after the warm-up.
         momentum: of SGD; AdamW has its own.
         total_steps: optimizer steps of the whole call, for the cosine schedule.
+
+    Raises:
+        ValueError: ACCUMULATION_STEPS on several devices of TensorFlow.
     """
+    accumulation = int(config.ACCUMULATION_STEPS)
+    if accumulation > 1 and devices.replica_count() > 1:
+        raise ValueError(
+            f"ACCUMULATION_STEPS is {accumulation} and GPU_COUNT {config.GPU_COUNT}: TensorFlow "
+            "accumulates on one device only. Set ACCUMULATION_STEPS = 1 (IMAGES_PER_GPU may "
+            "grow instead), or GPU_COUNT = 1."
+        )
     rate = float(learning_rate)
     cosine = config.LEARNING_SCHEDULE == "cosine"
     # Without a schedule the rate stays a variable, which callbacks may set.
     if cosine or config.WARMUP_STEPS:
-        rate = WarmupSchedule(rate, total_steps, config.WARMUP_STEPS, cosine)
+        rate = WarmupSchedule(rate, total_steps, config.WARMUP_STEPS, cosine, accumulation)
+    shared = {
+        "global_clipnorm": config.GRADIENT_CLIP_NORM or None,
+        "gradient_accumulation_steps": accumulation if accumulation > 1 else None,
+    }
     # Fixed names keep the variables' paths the same in a resumed run.
     if config.OPTIMIZER == "adamw":
         optimizer = devices.averaged(keras.optimizers.AdamW)(
             rate,
             weight_decay=config.WEIGHT_DECAY,
-            global_clipnorm=config.GRADIENT_CLIP_NORM or None,
             name="adamw",
+            **shared,
         )
         optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     else:
-        optimizer = devices.averaged(keras.optimizers.SGD)(
+        optimizer = devices.averaged(MomentumSGD)(
             rate,
             momentum=momentum,
-            global_clipnorm=config.GRADIENT_CLIP_NORM or None,
             name="sgd",
+            **shared,
         )
     if config.PRECISION == "float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name="loss_scale")

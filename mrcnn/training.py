@@ -42,8 +42,9 @@ def train(
 ) -> keras.callbacks.History | None:
     """Train a model up to an epoch.
 
-    An epoch is STEPS_PER_EPOCH optimizer steps, whatever the size of the data set. Every
-    call starts with a new optimizer, unless it resumes an interrupted one.
+    An epoch is STEPS_PER_EPOCH optimizer steps, each of ACCUMULATION_STEPS batches, whatever
+    the size of the data set. Every call starts with a new optimizer, unless it resumes an
+    interrupted one.
 
     Args:
         model: MaskRCNN in training mode; its `epoch` is where the call starts, its
@@ -103,7 +104,7 @@ def train(
         shuffle=True,
         augmentation=augmentation,
         no_augmentation_sources=no_augmentation_sources,
-        steps=config.STEPS_PER_EPOCH,
+        steps=config.STEPS_PER_EPOCH * config.ACCUMULATION_STEPS,
     )
     # The order of the images belongs to the epoch, so a resumed run sees the same ones.
     train_batches.epoch = model.epoch

@@ -130,7 +130,10 @@ def train_unet(
     epochs = steps // config.STEPS_PER_EPOCH
     logger.info("Training a U-Net, epochs %d to %d, files in %s", begun + 1, epochs, folder)
     batches = LabelBatches(
-        train_set, config, augmentation=variant.augmentation(), steps=config.STEPS_PER_EPOCH
+        train_set,
+        config,
+        augmentation=variant.augmentation(),
+        steps=config.STEPS_PER_EPOCH * config.ACCUMULATION_STEPS,
     )
     batches.epoch = begun  # the order of the pictures belongs to the epoch
     checks = None

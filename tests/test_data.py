@@ -399,6 +399,24 @@ def test_each_image_is_decoded_once(memory_mb, tmp_path):
     assert not list(tmp_path.rglob("*.npz"))
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_batches_are_prepared_while_the_step_runs(workers):
+    made = threading.Semaphore(0)
+
+    def augmentation(image, masks):
+        made.release()
+        return image, masks
+
+    config = _config(WORKERS=workers, IMAGES_PER_GPU=1)
+    batches = Batches(Rectangles(), config, augmentation=augmentation, steps=20)
+    # Nothing is asked for while a step runs, yet two batches a thread get ready.
+    for index in range(3):
+        batches[index]
+        wanted = 1 + 2 * workers if index == 0 else 1
+        assert all(made.acquire(timeout=30) for _ in range(wanted))
+    assert not made.acquire(timeout=0.1)
+
+
 def test_generator_decodes_each_image_once():
     dataset = Rectangles()
     generator = data_generator(dataset, _config(), batch_size=2)

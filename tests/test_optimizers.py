@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from phantoms import PhantomConfig
 
-from mrcnn import checkpoints
+from mrcnn import checkpoints, devices
 from mrcnn.optimizers import LAYER_PRESETS, WarmupSchedule, make_optimizer, set_trainable
 from mrcnn.training import EpochLog
 
@@ -99,6 +99,58 @@ def test_sgd_has_momentum_without_nesterov_and_no_decay():
     for expected in (0.9, 0.71, 0.439):
         sgd.apply([keras.ops.ones(1)], [variable])
         assert float(np.asarray(variable)[0]) == pytest.approx(expected, rel=1e-5)
+
+
+def many_steps(optimizer, gradients, start=(1.0, 2.0)):
+    """A variable of two numbers after each call of the optimizer, and the variables' paths."""
+    variable = keras.Variable(np.array(start), name="kernel", dtype="float32")
+    optimizer.build([variable])
+    values = []
+    for gradient in gradients:
+        optimizer.apply([keras.ops.convert_to_tensor(np.array(gradient, "float32"))], [variable])
+        values.append(keras.ops.convert_to_numpy(variable).copy())
+    return values, [v.path for v in optimizer.variables]
+
+
+@pytest.mark.parametrize("momentum", [0.9, 0.0])
+def test_sgd_in_one_kernel_takes_the_steps_of_keras(momentum):
+    rng = np.random.default_rng(0)
+    gradients = 10 * rng.normal(size=(6, 2))
+    config = PhantomConfig(OPTIMIZER="sgd", GRADIENT_CLIP_NORM=5.0, **CONSTANT)
+    ours = many_steps(make_optimizer(config, 0.1, momentum, 6), gradients)
+    keras_sgd = keras.optimizers.SGD(0.1, momentum=momentum, global_clipnorm=5.0, name="sgd")
+    wanted = many_steps(keras_sgd, gradients)
+    np.testing.assert_allclose(ours[0], wanted[0], rtol=1e-6)
+    assert ours[1] == wanted[1]
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adamw"])
+def test_accumulated_batches_make_one_step_with_their_mean_clipped_once(kind):
+    settings = {
+        "OPTIMIZER": kind,
+        "GRADIENT_CLIP_NORM": 5.0,
+        "WEIGHT_DECAY": 0.1,
+        "LEARNING_SCHEDULE": "cosine",
+        "WARMUP_STEPS": 2,
+    }
+    rng = np.random.default_rng(0)
+    # Of some length together: the mean of two clipped gradients is another one.
+    gradients = 10 * rng.normal(size=(6, 2))
+    means = gradients.reshape(3, 2, 2).mean(axis=1)
+    plain, _ = many_steps(make_optimizer(PhantomConfig(**settings), 0.1, 0.9, 3), means)
+    config = PhantomConfig(ACCUMULATION_STEPS=2, **settings)
+    found, _ = many_steps(make_optimizer(config, 0.1, 0.9, 3), gradients)
+    np.testing.assert_allclose(found[1::2], plain, rtol=1e-5)
+    start = np.array([1.0, 2.0], "float32")
+    np.testing.assert_array_equal(found[::2], [start, *found[1:-1:2]])
+
+
+def test_accumulation_is_refused_on_several_devices_of_tensorflow(monkeypatch):
+    monkeypatch.setattr(devices, "replica_count", lambda: 2)
+    with pytest.raises(ValueError, match="ACCUMULATION_STEPS is 2 and GPU_COUNT 2.*one device"):
+        make_optimizer(PhantomConfig(ACCUMULATION_STEPS=2, GPU_COUNT=2), 0.1, 0.9, 10)
+    with pytest.raises(ValueError, match="ACCUMULATION_STEPS is 0; it must be a whole number"):
+        PhantomConfig(ACCUMULATION_STEPS=0).validate()
 
 
 def test_adamw_decays_kernels_but_not_gamma_beta_and_bias():

@@ -51,9 +51,9 @@ class SmallRun:
 
     mode = "training"
 
-    def __init__(self, log_dir, epoch=0):
+    def __init__(self, log_dir, epoch=0, **settings):
         keras.utils.set_random_seed(1)
-        self.config = PhantomConfig(STEPS_PER_EPOCH=3)
+        self.config = PhantomConfig(STEPS_PER_EPOCH=3, **settings)
         self.log_dir, self.epoch = str(log_dir), epoch
         (batch,) = Batches(Phantoms(2), self.config)[0]
         inputs = [keras.Input(a.shape[1:], dtype=a.dtype.name) for a in batch]
@@ -90,17 +90,38 @@ class Interrupt(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("after", [1, 2, 3])
-def test_a_schedule_of_two_stages_resumes_in_either_and_between_them(tmp_path, after):
-    SmallRun(tmp_path / "whole").two_stages()
-    broken = SmallRun(tmp_path / "broken")
+@pytest.mark.parametrize("after, accumulation", [(1, 1), (2, 1), (3, 1), (1, 2)])
+def test_a_schedule_of_two_stages_resumes_in_either_and_between_them(tmp_path, after, accumulation):
+    settings = {"ACCUMULATION_STEPS": accumulation}
+    whole = SmallRun(tmp_path / "whole", **settings)
+    whole.two_stages()
+    # The second stage has an optimizer of its own; an epoch is three of its steps.
+    assert int(whole.keras_model.optimizer.iterations) == 2 * 3
+    broken = SmallRun(tmp_path / "broken", **settings)
     with pytest.raises(KeyboardInterrupt):
         broken.two_stages(callbacks=[Interrupt(broken, after)])
-    SmallRun(tmp_path / "broken", after).two_stages(resume=True)
+    SmallRun(tmp_path / "broken", after, **settings).two_stages(resume=True)
     whole, resumed = epochs_of(tmp_path / "whole"), epochs_of(tmp_path / "broken")
     assert [row["epoch"] for row in resumed] == [1, 2, 3, 4]
     for expected, row in zip(whole, resumed, strict=True):
         assert row == pytest.approx(expected, rel=1e-5)
+
+
+def test_two_batches_of_one_image_make_the_step_of_one_batch_of_two(tmp_path):
+    """For a loss that is a mean over images. The losses of the network are means over the
+    anchors and ROIs that count in a batch, so there the two differ as the images do in these
+    numbers."""
+    weights = []
+    for size, accumulation in ((2, 1), (1, 2)):
+        run = SmallRun(tmp_path / str(size), IMAGES_PER_GPU=size, ACCUMULATION_STEPS=accumulation)
+        noise = run.keras_model.get_layer("noise")
+        noise.call = lambda x: x
+        train(run, Phantoms(5), None, 0.1, 1, "all", verbose=0)
+        weights.append(run.keras_model.get_weights())
+    initial = SmallRun(tmp_path).keras_model.get_weights()
+    for one, two, before in zip(*weights, initial, strict=True):
+        assert np.abs(one - before).max() > 1e-3
+        np.testing.assert_allclose(two, one, atol=1e-5)
 
 
 def start(*arguments):
