@@ -31,6 +31,28 @@ def available_devices() -> list[str]:
     )
 
 
+def count_devices(wanted: int | str) -> int:
+    """GPU_COUNT for a wish of the user.
+
+    Args:
+        wanted: a number, or "all".
+
+    Raises:
+        ValueError: there are fewer devices, or the backend cannot distribute over several.
+    """
+    if wanted == 1:
+        return 1
+    found = available_devices()
+    if wanted == "all":
+        return len(found)
+    if len(found) < wanted:
+        raise ValueError(
+            f"{wanted} devices are wanted, but there are {len(found)}: {', '.join(found)}. Take "
+            'so many, or "all".'
+        )
+    return wanted
+
+
 @contextlib.contextmanager
 def distribution_scope(count: int) -> Iterator[None]:
     """Inside, models are built, compiled and trained on `count` devices.

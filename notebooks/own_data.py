@@ -203,7 +203,7 @@ Image.open(HOME / "found.png").reduce(2)
 # ## Use it
 #
 # The checkpoint and the `config.json` beside it are the network. `detect` takes pictures of any
-# size; `sebre.predict.detect_files` writes label maps, overlays and a table for whole folders.
+# size; `sebre.folders.detect_files` writes label maps, overlays and a table for whole folders.
 
 # %%
 result = segmenter.detect([found[0].image])[0]

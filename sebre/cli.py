@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 # Before anything imports Keras; TensorFlow's start-up notes would bury the results.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -87,8 +88,12 @@ def _check(args: argparse.Namespace) -> int:
 def _train(args: argparse.Namespace) -> int:
     if args.network == "unet":
         return _train_unet(args)
+    from mrcnn.devices import count_devices
     from sebre.train import train
 
+    settings = dict(args.set)
+    if args.devices is not None:
+        settings["GPU_COUNT"] = count_devices(args.devices)
     model = train(
         EXPERIMENTS[args.experiment],
         args.dataset,
@@ -99,7 +104,7 @@ def _train(args: argparse.Namespace) -> int:
         seed=args.seed,
         inner_validation=args.inner_validation,
         resume=args.resume,
-        settings=dict(args.set),
+        settings=settings,
     )
     say(f"Weights: {model.checkpoint_path.format(epoch=model.epoch)}")
     return DONE
@@ -113,6 +118,8 @@ def _train_unet(args: argparse.Namespace) -> int:
             f"--weights {args.weights}: a U-Net starts from random weights, or goes on with the "
             "last run (--resume). Leave --weights out."
         )
+    if args.devices is not None:
+        raise ValueError("--devices: a U-Net is trained on one device. Leave --devices out.")
     if args.steps and len(args.steps) > 1:
         raise ValueError(
             f"--steps has {len(args.steps)} numbers; the schedule of a U-Net has one part. Give "
@@ -158,7 +165,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     else:
         dataset = SectionDataset(experiment.regions).load(args.dataset, args.subset)
         dataset.prepare()
-    segmenter = load_segmenter(_weights(args), experiment)
+    segmenter = load_segmenter(_weights(args), experiment, **_settings(args))
     facts = {"command": args.line}
     if args.inner_validation:
         facts["subset"] = f"inner validation: {args.inner_validation:g} of train, seed {args.seed}"
@@ -195,17 +202,59 @@ def _score(value: float | None) -> str:
 
 
 def _detect(args: argparse.Namespace) -> int:
-    from sebre.predict import detect_files, image_files, load_segmenter
+    from sebre.folders import detect_folders, find_sections
+    from sebre.job import plan_job
 
-    files = image_files(args.inputs)
-    segmenter = load_segmenter(_weights(args), EXPERIMENTS[args.experiment])
-    rows, failed = detect_files(segmenter, files, args.out)
-    for row in rows:
+    sections = find_sections(args.inputs, args.out)
+    job = plan_job(
+        _weights(args),
+        EXPERIMENTS[args.experiment],
+        args.out,
+        _settings(args),
+        tile=args.tile,
+        overlap=args.overlap,
+        overlay_px=args.overlay_px,
+        shapes=args.masks,
+    )
+    outcomes = detect_folders(
+        job,
+        sections,
+        workers=args.workers,
+        scheduler=args.scheduler,
+        restart=args.restart,
+        retries=args.retries,
+    )
+    for row in (row for outcome in outcomes for row in outcome.rows):
         say(f"{row['image']:24} {row['region']:24} {row['score']:6.3f} {row['area_px']:8d} px")
     say(f"Label maps, overlays and regions.csv: {args.out}")
+    failed = [outcome.error for outcome in outcomes if outcome.error]
     for message in failed:
         print(f"sebre detect: {message}", file=sys.stderr)
     return SOME_FAILED if failed else DONE
+
+
+def _export(args: argparse.Namespace) -> int:
+    from sebre.exports import export_network
+
+    path = export_network(
+        EXPERIMENTS[args.experiment],
+        _weights(args),
+        args.out,
+        args.format,
+        args.precision,
+        args.calibrate,
+        dict(args.set),
+    )
+    say(f"Network: {path}")
+    return DONE
+
+
+def _settings(args: argparse.Namespace) -> dict[str, Any]:
+    """Settings that differ, by --set and by the options that stand for one."""
+    named = {"PRECISION": args.precision, "RUNTIME": args.runtime}
+    if getattr(args, "reduced_decode", False):
+        named["REDUCED_DECODE"] = True
+    return {**dict(args.set), **{name: value for name, value in named.items() if value}}
 
 
 def _inspect(args: argparse.Namespace) -> int:
@@ -278,6 +327,7 @@ _COMMANDS = {
     "train": _train,
     "evaluate": _evaluate,
     "detect": _detect,
+    "export": _export,
     "inspect": _inspect,
     "register": _register,
     "compare": _compare,

@@ -61,10 +61,8 @@ def build_parser(
         )
     _add_train(command("train", "train a network"))
     _add_evaluate(command("evaluate", "score a network on a prepared data set"))
-    sub = command("detect", "find regions in images")
-    sub.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="images or folders")
-    _add_weights(sub)
-    _add_out(sub)
+    _add_detect(command("detect", "find regions in images"))
+    _add_export(command("export", "write a network for other programs and runtimes"))
     sub = command("inspect", "draw every stage of one section, from anchors to masks")
     sub.add_argument("image", type=Path, metavar="IMAGE", help="a section")
     _add_weights(sub)
@@ -85,6 +83,109 @@ def build_parser(
             help="folder to write RESULTS.md and results/figures to (default: here)",
         )  # fmt: skip
     return parser
+
+
+def _add_detect(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "inputs",
+        nargs="+",
+        type=Path,
+        metavar="INPUT",
+        help="images, folders of images, or folders of brains, which are folders of images",
+    )
+    _add_weights(sub)
+    _add_out(sub)
+    _add_runtime(sub)
+    _add_settings(sub)
+    large = sub.add_argument_group("large sections")
+    large.add_argument(
+        "--reduced-decode",
+        action="store_true",
+        help="read them at a reduced scale where the format allows: faster, nearly the same",
+    )
+    large.add_argument(
+        "--tile",
+        type=_number,
+        metavar="PX",
+        help="segment tiles of this side one by one, for regions much smaller than the section",
+    )
+    large.add_argument(
+        "--overlap", type=_count, metavar="PX", help="of tiles (default: a quarter of a tile)"
+    )
+    large.add_argument(
+        "--masks",
+        choices=("rle", "contours"),
+        help="also write the regions' masks to <name>_regions.json, as run lengths or polygons",
+    )
+    large.add_argument(
+        "--overlay-px",
+        type=_number,
+        default=2048,
+        metavar="PX",
+        help="longest side of an overlay (default: %(default)s)",
+    )
+    many = sub.add_argument_group("many sections")
+    where = many.add_mutually_exclusive_group()
+    where.add_argument(
+        "--workers", type=_number, metavar="N", help="N processes of a Dask cluster on this machine"
+    )
+    where.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="of a Dask cluster, as tcp://host:8786; its machines see the same disk under the "
+        "same path",
+    )
+    again = many.add_mutually_exclusive_group()
+    again.add_argument(
+        "--resume",
+        action="store_true",
+        help="leave out sections that were finished with the same network and settings and are "
+        "unchanged (the default)",
+    )
+    again.add_argument("--restart", action="store_true", help="do all sections again")
+    many.add_argument(
+        "--retries",
+        type=_count,
+        default=2,
+        metavar="K",
+        help="try a section that failed so often again (default: %(default)s)",
+    )
+
+
+def _add_export(sub: argparse.ArgumentParser) -> None:
+    _add_weights(sub)
+    sub.add_argument(
+        "--format",
+        choices=("onnx", "saved_model"),
+        default="onnx",
+        help="onnx: a file for ONNX Runtime and OpenVINO, which `detect --weights` takes too; "
+        "saved_model: a folder for TensorFlow (default: %(default)s)",
+    )
+    sub.add_argument("--out", required=True, type=Path, metavar="PATH", help="file or folder")
+    sub.add_argument(
+        "--precision", choices=("float32", "int8"), default="float32", help="default: %(default)s"
+    )
+    sub.add_argument(
+        "--calibrate",
+        type=Path,
+        metavar="DIR",
+        help="for int8: prepared data set, on whose training part ranges are measured",
+    )
+    _add_settings(sub)
+
+
+def _add_runtime(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16", "float16"),
+        help="of the network's arithmetic (default: that of its settings); for int8 see "
+        "`sebre export`",
+    )
+    sub.add_argument(
+        "--runtime",
+        choices=("keras", "onnxruntime", "openvino"),
+        help="what runs the network (default: keras)",
+    )
 
 
 def _add_register(sub: argparse.ArgumentParser) -> None:
@@ -136,7 +237,9 @@ def _add_weights(sub, default: str | None = None, text: str = "") -> None:
         "--weights",
         default=default,
         metavar="NAME|PATH",
-        help=text or "a name or a file (default: those shipped for the experiment)",
+        help=text
+        or "a name or a file, also one of `sebre export` (default: those shipped for the "
+        "experiment)",
     )
 
 
@@ -199,6 +302,13 @@ def _add_train(sub: argparse.ArgumentParser) -> None:
         help="optimizer steps of each part of the schedule (default: the experiment's)",
     )
     how.add_argument("--seed", type=_count, default=0, help="default: %(default)s")
+    how.add_argument(
+        "--devices",
+        type=_devices,
+        metavar="N|all",
+        help="train on so many devices at once, each with IMAGES_PER_GPU images of a step "
+        "(default: 1)",
+    )
     _add_settings(how)
     how.add_argument(
         "--resume",
@@ -211,6 +321,8 @@ def _add_evaluate(sub: argparse.ArgumentParser) -> None:
     _add_dataset(sub)
     _add_weights(sub)
     sub.add_argument("--out", required=True, type=Path, metavar="FILE.json", help="file to write")
+    _add_runtime(sub)
+    _add_settings(sub)
     sub.add_argument("--subset", default="val", help="part of the data set (default: %(default)s)")
     _add_inner_validation(
         sub, "score what `train` with this share and seed held out of the training part"
@@ -251,6 +363,16 @@ def _count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
     return int(text)
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+def _devices(text: str) -> int | str:
+    return text if text == "all" else _number(text)
 
 
 def _setting(text: str) -> tuple[str, Any]:

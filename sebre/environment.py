@@ -12,17 +12,24 @@ import numpy as np
 
 def environment() -> dict[str, Any]:
     """Versions of Python and of what computes, and the machine, for the record of a result."""
-    backend = keras.backend.backend()
     return {
         "python": platform.python_version(),
-        "keras": keras.__version__,
-        "backend": backend,
-        backend: importlib.import_module(backend).__version__,
-        "numpy": np.__version__,
+        **packages(),
         "platform": platform.platform(),
         "processor": _processor(),
         "cpu_count": os.cpu_count(),
         "devices": _devices(),
+    }
+
+
+def packages() -> dict[str, str]:
+    """Versions of what computes, and which backend does."""
+    backend = keras.backend.backend()
+    return {
+        "keras": keras.__version__,
+        "backend": backend,
+        backend: importlib.import_module(backend).__version__,
+        "numpy": np.__version__,
     }
 
 

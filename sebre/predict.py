@@ -2,28 +2,35 @@
 
 import csv
 import io
-import re
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import keras
 import numpy as np
+from PIL import Image
 
 from mrcnn.config import Config
+from mrcnn.exported import load_exported
 from mrcnn.files import replace_text
+from mrcnn.mask_formats import mask_areas, rle_to_contours, rle_to_text, select_masks, to_rles
 from mrcnn.model import MaskRCNN
+from mrcnn.reduced import read_for, read_reduced
+from mrcnn.resizing import ReducedPicture
+from mrcnn.tiles import detect_tiled
 from mrcnn.utils import Dataset
 from sebre.config import with_settings
 from sebre.experiments import EXPERIMENTS, Experiment
-from sebre.pictures import label_map, overlay, save_png
+from sebre.pictures import label_map, overlay, reduced_labels, save_png
 from sebre.regions import RegionSet
-from sebre.unet import UNetSegmenter, load_unet
+from sebre.unet import UNetSegmenter, load_unet, unet_config
 from sebre.weights_store import WeightsFile, find_weights, network_of
 
 TABLE_COLUMNS = ("image", "region_id", "region", "score", "area_px", "y1", "x1", "y2", "x2")
-_IMAGE_TYPES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+OVERLAY_PX = 2048  # longest side of an overlay
+_STACK_PX = 2048**2  # of larger sections, masks are kept as run lengths
 
 
 @dataclass
@@ -52,9 +59,9 @@ class Segmenter:
         """The network alone."""
         return self.model.keras_model
 
-    def detect(self, images: Sequence[np.ndarray]) -> list[dict[str, Any]]:
+    def detect(self, images: Sequence[Any], masks: str = "full") -> list[dict[str, Any]]:
         """See `MaskRCNN.detect`."""
-        return self.model.detect(images)
+        return self.model.detect(images, masks=masks)
 
 
 def load_segmenter(
@@ -66,7 +73,7 @@ def load_segmenter(
     """Build the network of a weights file, of either kind, and load it.
 
     Args:
-        weights: name in the manifest, or path.
+        weights: name in the manifest, or path; also of an ONNX file of `sebre export`.
         experiment: that the weights belong to; None takes it from the manifest.
         folder: of the manifest; None for the shipped one.
         **overrides: settings that differ.
@@ -74,6 +81,27 @@ def load_segmenter(
     Raises:
         FileNotFoundError: no such weights.
         ValueError: damaged weights, weights of another network, or an unknown experiment.
+    """
+    found, experiment, config = find_network(weights, experiment, folder, **overrides)
+    if _is_exported(found):
+        model = _open_exported(found, experiment, overrides)
+    elif network_of(found) == "unet":
+        return load_unet(found, experiment, **overrides)
+    else:
+        model = MaskRCNN("inference", config, model_dir=".")
+        model.load_weights(found.path)
+    return Segmenter(model, experiment.regions, found)
+
+
+def find_network(
+    weights: str | Path,
+    experiment: Experiment | None = None,
+    folder: Path | None = None,
+    **overrides: Any,
+) -> tuple[WeightsFile, Experiment, Config]:
+    """The weights file, experiment and settings that `load_segmenter` takes.
+
+    Arguments and errors are those of `load_segmenter`; no network is built.
     """
     found = find_weights(weights, folder)
     if experiment is None:
@@ -84,26 +112,56 @@ def load_segmenter(
                 f" give one of {', '.join(EXPERIMENTS)}."
             )
         experiment = EXPERIMENTS[name]
+    if _is_exported(found):
+        return found, experiment, _open_exported(found, experiment, overrides).config
     if network_of(found) == "unet":
-        return load_unet(found, experiment, **overrides)
+        config = with_settings(unet_config(experiment).load(found.config), **overrides)
+        if config.RUNTIME != "keras":
+            raise ValueError(f"{found.path}: a U-Net runs on Keras alone; leave RUNTIME out.")
+        return found, experiment, config
     variant = experiment.variants.get(found.entry.get("variant", ""), experiment.default)
     config = variant.config.load(found.config) if found.config else variant.config()
-    settings = {"IMAGES_PER_GPU": 1, "GPU_COUNT": 1, **overrides}
-    model = MaskRCNN("inference", with_settings(config, **settings), model_dir=".")
-    model.load_weights(found.path)
-    return Segmenter(model, experiment.regions, found)
+    config = with_settings(config, **{"IMAGES_PER_GPU": 1, "GPU_COUNT": 1, **overrides})
+    if config.PRECISION == "int8":
+        raise ValueError(
+            f"{found.path}: int8 needs a network whose ranges were measured. Write one with "
+            "`sebre export --precision int8`, and give that file as weights."
+        )
+    return found, experiment, config
+
+
+def _is_exported(found: WeightsFile) -> bool:
+    return found.path.suffix == ".onnx"
+
+
+def _open_exported(
+    found: WeightsFile, experiment: Experiment, overrides: Mapping[str, Any]
+) -> MaskRCNN:
+    model = load_exported(found.path, overrides.get("RUNTIME"), **overrides)
+    if model.config.NUM_CLASSES != experiment.regions.num_classes:
+        raise ValueError(
+            f"{found.path}: this network is for {model.config.NUM_CLASSES - 1} regions, but "
+            f"{experiment.name} has {len(experiment.regions)}. Give the experiment that it was "
+            "exported for."
+        )
+    return model
 
 
 def demand_mask_rcnn(segmenter: Segmenter | UNetSegmenter) -> Segmenter:
-    """The segmenter itself, for what shows the stages of Mask R-CNN.
+    """The segmenter itself, for what needs the Keras network of a Mask R-CNN and its stages.
 
     Raises:
-        ValueError: it is another network.
+        ValueError: it is another network, or an exported file.
     """
     if not isinstance(segmenter, Segmenter):
         raise ValueError(
             f"{segmenter.weights.path}: the weights of a {segmenter.network}, which has none of "
-            f"the stages that are shown here. Give those of a {Segmenter.network}."
+            f"the stages that are needed here. Give those of a {Segmenter.network}."
+        )
+    if _is_exported(segmenter.weights):
+        raise ValueError(
+            f"{segmenter.weights.path}: an exported network, whose stages cannot be seen. Give "
+            "the weights that it was exported from."
         )
     return segmenter
 
@@ -128,7 +186,7 @@ def region_rows(name: str, result: dict[str, Any], regions: RegionSet) -> list[d
 
     `area_px` counts the whole mask, before overlaps are resolved.
     """
-    rows = []
+    rows, areas = [], mask_areas(result["masks"])
     for class_id, i in best_per_region(result).items():
         y1, x1, y2, x2 = (int(v) for v in result["rois"][i])
         rows.append(
@@ -137,7 +195,7 @@ def region_rows(name: str, result: dict[str, Any], regions: RegionSet) -> list[d
                 "region_id": class_id,
                 "region": regions[class_id].name,
                 "score": round(float(result["scores"][i]), 4),
-                "area_px": int(result["masks"][..., i].sum()),
+                "area_px": int(areas[i]),
                 **{"y1": y1, "x1": x1, "y2": y2, "x2": x2},
             }
         )
@@ -147,26 +205,119 @@ def region_rows(name: str, result: dict[str, Any], regions: RegionSet) -> list[d
 def best_labels(result: dict[str, Any], shape: Sequence[int]) -> np.ndarray:
     """Label map of the best detection of each region."""
     rows = list(best_per_region(result).values())
-    return label_map(
-        result["class_ids"][rows], result["scores"][rows], result["masks"][..., rows], shape
-    )
+    masks = select_masks(result["masks"], rows)
+    return label_map(result["class_ids"][rows], result["scores"][rows], masks, shape)
+
+
+def output_paths(name: str, out: Path, shapes: str | None = None) -> list[Path]:
+    """Where the label map, the overlay and, if there are any, the shapes of a section go."""
+    paths = [out / f"{name}_labels.png", out / f"{name}_overlay.png"]
+    return paths if shapes is None else [*paths, out / f"{name}_regions.json"]
 
 
 def save_section(
-    name: str, image: np.ndarray, result: dict[str, Any], regions: RegionSet, out: Path
+    name: str,
+    image: np.ndarray | ReducedPicture,
+    result: dict[str, Any],
+    regions: RegionSet,
+    out: Path,
+    overlay_px: int = OVERLAY_PX,
 ) -> list[Path]:
     """Write `<name>_labels.png` and `<name>_overlay.png`.
 
-    Pixels of the label map are class ids, at the size of the section.
+    Pixels of the label map are class ids, at the size of the section. The overlay of a
+    larger section is reduced by a whole factor.
+
+    Args:
+        name: of the section.
+        image: uint8 [H, W, 3], or read at a reduced scale.
+        result: of `detect`.
+        regions: the region set.
+        out: folder to write.
+        overlay_px: longest side of the overlay.
 
     Returns:
         The two paths.
     """
     labels = best_labels(result, image.shape)
-    paths = [out / f"{name}_labels.png", out / f"{name}_overlay.png"]
+    paths = output_paths(name, out)
     save_png(labels, paths[0])
-    save_png(overlay(image, labels, regions), paths[1])
+    pixels = image.pixels if isinstance(image, ReducedPicture) else image
+    factor = -(-max(pixels.shape) // overlay_px)
+    if factor > 1:
+        pixels = np.asarray(Image.fromarray(pixels).reduce(factor))
+    save_png(overlay(pixels, reduced_labels(labels, pixels.shape), regions), paths[1])
     return paths
+
+
+def save_shapes(
+    rows: Sequence[dict[str, Any]], result: dict[str, Any], shapes: str, path: Path
+) -> None:
+    """Write the masks of a section's regions as JSON, each beside its row of the table.
+
+    Args:
+        rows: of `region_rows` of the result.
+        result: of `detect`.
+        shapes: "rle", run lengths as in COCO's annotation files ("size" [H, W], "counts"
+            text), or "contours", "polygons" of (y, x) px, 0 being the centre of a pixel.
+        path: file to write.
+    """
+    best = best_per_region(result)
+    masks = to_rles(select_masks(result["masks"], list(best.values())))
+    written = [rle_to_text(mask) if shapes == "rle" else _polygons(mask) for mask in masks]
+    entries = [{**row, shapes: shape} for row, shape in zip(rows, written, strict=True)]
+    replace_text(path, json.dumps(entries, indent=1) + "\n")
+
+
+def segment_picture(
+    segmenter: Segmenter | UNetSegmenter,
+    path: Path,
+    name: str,
+    out: Path,
+    tile: int | None = None,
+    overlap: int | None = None,
+    overlay_px: int = OVERLAY_PX,
+    shapes: str | None = None,
+) -> list[dict[str, Any]]:
+    """Segment an image file and write its label map and overlay.
+
+    Args:
+        segmenter: the network. With its setting REDUCED_DECODE a large picture is read at a
+            reduced scale where the format allows.
+        path: image file.
+        name: of the outputs, see `save_section`.
+        out: folder to write.
+        tile: side of the tiles that are segmented one by one, px; None for the whole picture.
+        overlap: of neighbouring tiles, px; None takes a quarter of a tile.
+        overlay_px: longest side of the overlay.
+        shapes: also write the masks to `<name>_regions.json`, see `save_shapes`.
+
+    Returns:
+        Its `region_rows`.
+
+    Raises:
+        ValueError: the file cannot be read.
+        OSError: the outputs cannot be written.
+    """
+    if tile is not None:
+        picture = read_reduced(path, overlay_px)
+        result = detect_tiled(segmenter, path, tile, overlap)
+    else:
+        reduced = segmenter.config.REDUCED_DECODE
+        picture = read_for(path, segmenter.config) if reduced else read_image(path)
+        large = picture.shape[0] * picture.shape[1] > _STACK_PX
+        result = segmenter.detect([picture], masks="rle" if large or shapes else "full")[0]
+    rows = region_rows(name, result, segmenter.regions)
+    save_section(name, picture, result, segmenter.regions, out, overlay_px)
+    if shapes is not None:
+        save_shapes(rows, result, shapes, output_paths(name, out, shapes)[-1])
+    return rows
+
+
+def _polygons(mask: dict[str, Any]) -> dict[str, Any]:
+    contours = rle_to_contours(mask)
+    polygons = [np.round(polygon, 2).tolist() for polygon in contours["polygons"]]
+    return {"size": list(contours["size"]), "polygons": polygons}
 
 
 def save_table(rows: Sequence[dict[str, Any]], path: Path) -> None:
@@ -176,64 +327,3 @@ def save_table(rows: Sequence[dict[str, Any]], path: Path) -> None:
     writer.writeheader()
     writer.writerows(rows)
     replace_text(path, text.getvalue())
-
-
-def image_files(inputs: Sequence[str | Path]) -> list[Path]:
-    """Image files among files and folders (not their sub-folders), in natural order of names.
-
-    Raises:
-        FileNotFoundError: an input does not exist, or a folder has no image.
-    """
-    files = []
-    for entry in map(Path, inputs):
-        if entry.is_dir():
-            found = [p for p in entry.iterdir() if p.suffix.lower() in _IMAGE_TYPES]
-            if not found:
-                raise FileNotFoundError(f"{entry}: no image in it ({', '.join(_IMAGE_TYPES)}).")
-            files += sorted(found, key=_natural)
-        elif entry.is_file():
-            files.append(entry)
-        else:
-            raise FileNotFoundError(f"{entry}: no such file or folder.")
-    return files
-
-
-def detect_files(
-    segmenter: Segmenter | UNetSegmenter, files: Sequence[Path], out: str | Path
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """Segment image files and write label maps, overlays and `regions.csv`.
-
-    A file that cannot be read does not stop the others. Two files of one name get
-    different output names.
-
-    Args:
-        segmenter: the network.
-        files: images.
-        out: folder to write.
-
-    Returns:
-        The rows of regions.csv, and a message for each file that failed.
-    """
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    rows, failed, used = [], [], set()
-    for path in files:
-        try:
-            image = read_image(path)
-        except ValueError as error:
-            failed.append(str(error))
-            continue
-        name, copy = path.stem, 2
-        while name in used:
-            name, copy = f"{path.stem}-{copy}", copy + 1
-        used.add(name)
-        result = segmenter.detect([image])[0]
-        save_section(name, image, result, segmenter.regions, out)
-        rows += region_rows(name, result, segmenter.regions)
-    save_table(rows, out / "regions.csv")
-    return rows, failed
-
-
-def _natural(path: Path) -> list[tuple[int, int | str]]:
-    parts = re.split(r"(\d+)", path.name)
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in parts]

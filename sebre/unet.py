@@ -21,6 +21,7 @@ from keras import ops
 
 from mrcnn.config import Config
 from mrcnn.layers import LayerStyle
+from mrcnn.mask_formats import demand_format, mask_to_contours, mask_to_rle
 from mrcnn.molding import extract_bboxes, mold_inputs, resize
 from mrcnn.weights import load_weights
 from sebre.config import with_settings
@@ -28,6 +29,7 @@ from sebre.experiments import Experiment
 from sebre.regions import RegionSet
 from sebre.weights_store import WeightsFile
 
+_MASK_FORMS = {"full": lambda mask: mask, "rle": mask_to_rle, "contours": mask_to_contours}
 _GREY_UNIT = 64.0  # grey values: about their deviation after MEAN_PIXEL is subtracted
 
 
@@ -160,7 +162,7 @@ class UNetSegmenter:
     weights: WeightsFile
     network: ClassVar[str] = "U-Net"
 
-    def detect(self, images: Sequence[np.ndarray]) -> list[dict[str, Any]]:
+    def detect(self, images: Sequence[Any], masks: str = "full") -> list[dict[str, Any]]:
         """Segment sections of any size.
 
         Probabilities are resized bilinearly to the size of the section; the most probable
@@ -168,29 +170,36 @@ class UNetSegmenter:
         (UNET_SPECK). Masks do not overlap.
 
         Args:
-            images: uint8 [H, W, 3] each.
+            images: uint8 [H, W, 3] each, or read at a reduced scale.
+            masks: "full", "rle" or "contours"; see `mrcnn.mask_formats`.
 
         Returns:
             As `MaskRCNN.detect`, one row for each region found, in the order of the class
             ids. The score is the mean probability of the region inside its mask.
         """
-        return [self._detect(np.asarray(image)) for image in images]
+        demand_format(masks)
+        return [self._detect(image, masks) for image in images]
 
-    def _detect(self, image: np.ndarray) -> dict[str, Any]:
+    def _detect(self, image: Any, form: str) -> dict[str, Any]:
         molded, _, windows = mold_inputs([image], self.config)
         y1, x1, y2, x2 = windows[0]
         logits = self.keras_model.predict_on_batch(molded)[0, y1:y2, x1:x2]
         labels, probability = _most_probable(scipy.special.softmax(logits, -1), image.shape[:2])
-        masks = {i: self._without_specks(labels == i) for i in range(1, self.config.NUM_CLASSES)}
-        masks = {i: mask for i, mask in masks.items() if mask.any()}
-        stack = np.zeros((*labels.shape, 0), bool)
-        if masks:
-            stack = np.stack(list(masks.values()), axis=-1)
+        ids, boxes, scores, masks = [], [], [], []
+        for class_id in range(1, self.config.NUM_CLASSES):  # one by one: sections may be large
+            mask = self._without_specks(labels == class_id)
+            if mask.any():
+                ids.append(class_id)
+                boxes.append(extract_bboxes(mask[..., None])[0])
+                scores.append(probability[mask].mean())
+                masks.append(_MASK_FORMS[form](mask))
+        if form == "full":
+            masks = np.stack(masks, axis=-1) if masks else np.zeros((*labels.shape, 0), bool)
         return {
-            "rois": extract_bboxes(stack),
-            "class_ids": np.array(list(masks), np.int32),
-            "scores": np.array([probability[m].mean() for m in masks.values()], np.float32),
-            "masks": stack,
+            "rois": np.array(boxes, np.int32).reshape(-1, 4),
+            "class_ids": np.array(ids, np.int32),
+            "scores": np.array(scores, np.float32),
+            "masks": masks,
         }
 
     def _without_specks(self, mask: np.ndarray) -> np.ndarray:

@@ -90,8 +90,9 @@ def test_prepare_train_evaluate_detect_publish(tiny, tmp_path, capsys, monkeypat
     (tmp_path / "bad.png").write_bytes(b"x")
     image = DATASET / "mrcnn_val_dataset_images" / "section_img_0.png"
     code = run(
-        "detect", "slicemap", image, tmp_path / "bad.png", "--weights", weights, "--out", out
-    )
+        "detect", "slicemap", image, tmp_path / "bad.png", "--weights", weights, "--out", out,
+        "--masks", "rle", "--set", "DETECTION_MAX_INSTANCES=4",
+    )  # fmt: skip
     assert code == cli.SOME_FAILED
     captured = capsys.readouterr()
     assert "bad.png: cannot read" in captured.err
@@ -99,7 +100,25 @@ def test_prepare_train_evaluate_detect_publish(tiny, tmp_path, capsys, monkeypat
     labels = np.asarray(Image.open(out / "section_img_0_labels.png"))
     assert labels.shape == (84, 84)
     assert (out / "section_img_0_overlay.png").is_file()
-    assert (out / "regions.csv").read_text().startswith("image,region_id,region,score,area_px")
+    table = (out / "regions.csv").read_text().splitlines()
+    assert table[0].startswith("image,region_id,region,score,area_px")
+    shapes = json.loads((out / "section_img_0_regions.json").read_text())
+    assert len(shapes) == len(table) - 1 <= 4
+    assert json.loads((out / "run.json").read_text())["settings"]["DETECTION_MAX_INSTANCES"] == 4
+
+    assert run("export", "slicemap", "--weights", weights, "--out", out / "n.onnx") == cli.DONE
+    code = run(
+        "detect", "slicemap", image, "--weights", out / "n.onnx", "--runtime", "openvino",
+        "--out", tmp_path / "exported",
+    )  # fmt: skip
+    assert code == cli.DONE
+    again = np.asarray(Image.open(tmp_path / "exported" / "section_img_0_labels.png"))
+    assert again.shape == (84, 84)
+    facts = json.loads((tmp_path / "exported" / "run.json").read_text())
+    assert facts["settings"]["RUNTIME"] == "openvino"
+    code = run("inspect", "slicemap", image, "--weights", out / "n.onnx", "--out", out)
+    assert code == cli.USER_ERROR
+    assert "n.onnx: an exported network" in capsys.readouterr().err
 
     monkeypatch.setenv("SEBRE_WEIGHTS", str(tmp_path / "store"))
     code = publish.main(
@@ -149,6 +168,54 @@ def test_prepare_and_its_user_errors(data_dir, tmp_path, capsys):
             ["detect", "slicemap", ROOT / "tests", "--weights", "nix", "--out", "x"],
             "no image in it",
         ),
+        (["detect", "slicemap", DATASET, "--out", "x", "--overlap", "9"], "(--tile)"),
+        (["detect", "slicemap", DATASET, "--out", "x", "--tile", "9", "--overlap", "9"], "9 px"),
+        (
+            [
+                "detect",
+                "slicemap",
+                DATASET,
+                "--out",
+                "x",
+                "--set",
+                "PRECISION=int8",
+                "--runtime",
+                "openvino",
+            ],
+            "sebre export --precision int8",
+        ),
+        (
+            [
+                "detect",
+                "slicemap",
+                DATASET,
+                "--out",
+                "x",
+                "--runtime",
+                "onnxruntime",
+                "--precision",
+                "bfloat16",
+            ],
+            "PRECISION is 'bfloat16'",
+        ),
+        (["export", "slicemap", "--out", "x", "--precision", "int8"], "--calibrate"),
+        (["export", "slicemap", "--out", "x", "--weights", "slicemap_unet"], "of a U-Net"),
+        (["train", "slicemap", "--dataset", DATASET, "--logs", "x", "--devices", "3"], "3 devices"),
+        (
+            [
+                "train",
+                "slicemap",
+                "--dataset",
+                DATASET,
+                "--logs",
+                "x",
+                "--network",
+                "unet",
+                "--devices",
+                "2",
+            ],
+            "one device",
+        ),
     ],
 )
 def test_user_errors_give_one_line_and_code_2(tmp_path, monkeypatch, capsys, arguments, message):
@@ -163,7 +230,17 @@ def test_user_errors_give_one_line_and_code_2(tmp_path, monkeypatch, capsys, arg
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["paint"], ["train", "nix"], ["train", "slicemap"], ["prepare", "ccf", "--seed", "-1"]],
+    [
+        [],
+        ["paint"],
+        ["train", "nix"],
+        ["train", "slicemap"],
+        ["prepare", "ccf", "--seed", "-1"],
+        ["detect", "slicemap", DATASET, "--out", "x", "--workers", "0"],
+        ["detect", "slicemap", DATASET, "--out", "x", "--workers", "2", "--scheduler", "tcp://a"],
+        ["detect", "slicemap", DATASET, "--out", "x", "--resume", "--restart"],
+        ["train", "slicemap", "--dataset", DATASET, "--logs", "x", "--devices", "many"],
+    ],
 )
 def test_wrong_arguments_end_with_code_2(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
@@ -196,19 +273,35 @@ def test_inner_split_is_fixed_and_leaves_the_test_part_alone():
     assert none is None
 
 
-def test_training_never_opens_the_test_part(tiny, tmp_path, monkeypatch):
-    """The schedule is given to the network in steps, on training sections alone."""
+@pytest.fixture
+def calls(tmp_path, monkeypatch) -> list[tuple]:
+    """What `MaskRCNN.train` would be called with: data, options, settings."""
     calls = []
 
     class Recorder:
         def __init__(self, mode, config, model_dir):
             self.config, self.epoch, self.log_dir = config, 0, str(tmp_path / "run")
+            self.checkpoint_path = "{epoch}"
 
         def train(self, train_set, val_set, **options):
             calls.append((train_set, val_set, options, self.config))
             self.epoch = options["epochs"]
 
     monkeypatch.setattr("sebre.train.MaskRCNN", Recorder)
+    return calls
+
+
+def test_devices_multiply_the_batch(tiny, calls, tmp_path, monkeypatch):
+    monkeypatch.setattr("mrcnn.devices.available_devices", lambda: ["GPU:0", "GPU:1", "GPU:2"])
+    arguments = ["train", "slicemap", "--dataset", DATASET, "--logs", tmp_path, "--steps", "20,20"]
+    for given, count in ([], 1), (["--devices", "2"], 2), (["--devices", "all"], 3):
+        run(*arguments, *given, "--set", "IMAGES_PER_GPU=4")
+        config = calls[-1][-1]
+        assert (config.GPU_COUNT, config.BATCH_SIZE) == (count, 4 * count)
+
+
+def test_training_never_opens_the_test_part(tiny, calls, tmp_path):
+    """The schedule is given to the network in steps, on training sections alone."""
     train(tiny, DATASET, "none", tmp_path, steps=[200, 300])
     assert [c[2]["epochs"] for c in calls] == [2, 5]
     assert [c[2]["layers"] for c in calls] == ["all", "heads"]

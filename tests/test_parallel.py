@@ -8,6 +8,7 @@ import keras
 import pytest
 from phantoms import PhantomConfig
 
+from mrcnn.devices import count_devices
 from mrcnn.parallel_model import ParallelModel, distribution_scope
 
 TESTS = Path(__file__).parent
@@ -60,6 +61,18 @@ def test_a_parallel_model_has_the_same_layers_and_predictions(result):
 
 def test_too_few_devices_are_counted_in_the_error(result):
     assert "GPU_COUNT is 3, but there are 2 devices" in result["message"]
+
+
+def test_a_run_on_two_devices_is_resumed_on_two_devices(result):
+    assert result["resumed"]
+
+
+def test_counting_devices(monkeypatch):
+    assert count_devices(1) == count_devices("all") == 1
+    with pytest.raises(ValueError, match="2 devices are wanted, but there are 1: .*CPU:0"):
+        count_devices(2)
+    monkeypatch.setattr("mrcnn.devices.available_devices", lambda: ["gpu:0", "gpu:1", "gpu:2"])
+    assert [count_devices(n) for n in (1, 2, "all")] == [1, 2, 3]
 
 
 def test_one_device_changes_nothing():

@@ -1,24 +1,21 @@
 """Label maps, overlays, tables and scores, on hand cases."""
 
-import csv
-
 import numpy as np
 import pytest
 from PIL import Image
 
+from sebre.config import SlicemapConfig
 from sebre.dataset import SectionDataset
 from sebre.evaluate import TURN_DRAWS, evaluate_sections, score_section, summarize
 from sebre.metrics import dice, iou
 from sebre.predict import (
-    TABLE_COLUMNS,
     Segmenter,
     best_labels,
     best_per_region,
-    detect_files,
-    image_files,
     label_map,
     overlay,
     region_rows,
+    save_section,
 )
 from sebre.regions import SLICEMAP
 from sebre.scores import sheet_row
@@ -47,12 +44,14 @@ def result_of(*found) -> dict:
 class Fixed:
     """Stands for a segmenter: finds the same in every image, and keeps what it was shown."""
 
+    config = SlicemapConfig()
+
     def __init__(self, result):
         self.regions = SLICEMAP
         self.result = result
         self.shown = []
 
-    def detect(self, images):
+    def detect(self, images, masks="full"):
         self.shown += images
         return [self.result] * len(images)
 
@@ -219,40 +218,19 @@ def test_contact_sheet(dataset, tmp_path):
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_files_in_natural_order(tmp_path):
-    for name in ("s_10.png", "s_2.png", "s_1.JPG", "notes.txt"):
-        (tmp_path / name).write_bytes(b"x")
-    assert [p.name for p in image_files([tmp_path])] == ["s_1.JPG", "s_2.png", "s_10.png"]
-    with pytest.raises(FileNotFoundError, match="none.png: no such file"):
-        image_files([tmp_path / "none.png"])
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(FileNotFoundError, match="no image in it"):
-        image_files([tmp_path / "empty"])
-
-
-def test_a_broken_file_does_not_stop_the_others(tmp_path):
-    for folder in ("a", "b"):
-        (tmp_path / folder).mkdir()
-        Image.fromarray(np.zeros((SIDE, SIDE), np.uint8)).save(tmp_path / folder / "s.png")
-    (tmp_path / "broken.png").write_bytes(b"x")
-    files = [tmp_path / "a" / "s.png", tmp_path / "broken.png", tmp_path / "b" / "s.png"]
-    rows, failed = detect_files(Fixed(RESULT), files, tmp_path / "out")
-    assert len(failed) == 1
-    assert "broken.png" in failed[0]
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
-        "regions.csv",
-        "s-2_labels.png",
-        "s-2_overlay.png",
-        "s_labels.png",
-        "s_overlay.png",
-    ]
-    labels = np.asarray(Image.open(tmp_path / "out" / "s_labels.png"))
-    np.testing.assert_array_equal(labels, best_labels(RESULT, (SIDE, SIDE)))
-    with (tmp_path / "out" / "regions.csv").open(newline="") as file:
-        table = list(csv.DictReader(file))
-    assert list(table[0]) == list(TABLE_COLUMNS)
-    assert [r["image"] for r in table] == ["s", "s", "s-2", "s-2"]
-    assert len(rows) == 4
+def test_overlay_of_a_large_section_is_reduced_and_its_label_map_is_not(tmp_path):
+    labels = np.zeros((2000, 1600), bool)
+    labels[1000:, 800:] = True
+    result = {**result_of((1, 0.9, (1000, 800, 2000, 1600))), "masks": labels[..., None]}
+    image = np.full((2000, 1600, 3), 100, np.uint8)
+    paths = save_section("s", image, result, SLICEMAP, tmp_path, overlay_px=1000)
+    found, picture = (np.asarray(Image.open(path)) for path in paths)
+    np.testing.assert_array_equal(found, labels)
+    assert picture.shape == (1000, 800, 3)
+    np.testing.assert_array_equal(picture[499, 399], (100, 100, 100))
+    np.testing.assert_array_equal(picture[500, 400], SLICEMAP[1].color)  # its corner
+    save_section("s", image, result, SLICEMAP, tmp_path)
+    assert np.asarray(Image.open(paths[1])).shape == image.shape
 
 
 def test_segmenter_passes_images_on():
