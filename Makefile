@@ -1,6 +1,7 @@
 # make demo        segment the test sections with the shipped model
 # make test        style checks and the whole test suite
 # make notebooks   run the notebooks again, with their figures
+# make bench       time detection, training and input beside a reference network (an hour)
 # Each builds what it needs in .venv first; that needs Python 3.11 or newer and a network.
 
 VENV := .venv
@@ -14,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test notebooks lint format venv clean
+.PHONY: help demo test notebooks bench lint format venv clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -28,6 +29,10 @@ test: lint
 
 notebooks: $(VENV)/.installed-dev
 	$(BIN)/python -W error notebooks/build.py
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m sebre.bench --long --out results/bench/bench.json \
+	    --baseline results/bench/baseline.json $(BENCH)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -13,20 +13,17 @@ import keras
 import numpy as np
 from keras import ops
 
-from mrcnn import winograd
+from mrcnn import winograd, winograd_compiled
 from mrcnn.layers import BatchNorm, Conv, Rectifier, covers_input, nested_layers
 from mrcnn.watching import watch_assignments
 
-# Below, the transforms and their compilation cost more than the products they save.
+# Of a direct convolution, from which on Winograd's is used.
 _WINOGRAD_PRODUCTS = 3e8
 _WINOGRAD_PRODUCTS_LOW_PRECISION = 1e9  # direct convolutions are twice as fast there
-_WINOGRAD_PX = 14 * 14
 
 
 class Arithmetic(Protocol):
     """What a framework computes folded convolutions with; `relu`: rectify the result."""
-
-    winograd_pays: bool
 
     def constant(self, values: Callable[[], np.ndarray], dtype: str) -> Any:
         """A tensor, made while a graph is traced; `values` wants to run outside the graph."""
@@ -36,9 +33,6 @@ class Arithmetic(Protocol):
 
     def convolution(self, layer: Conv, images: Any, kernel: Any, bias: Any, relu: bool) -> Any:
         """With the strides and the padding of a layer."""
-
-    def winograd(self, images: Any, kernel: Any, bias: Any, relu: bool) -> Any:
-        """`winograd.convolve`, compiled; the type of the images stays."""
 
 
 class FoldedConvolutions:
@@ -94,7 +88,7 @@ class FoldedConvolutions:
         kernel, bias = self._kernel(layer, form), self._bias(layer)
         relu = layer.name in self._rectified
         if form == "winograd":
-            outputs = self._arithmetic.winograd(images, kernel, bias, relu)
+            outputs = winograd_compiled.convolve(images, kernel, bias, relu)
         elif form == "dense":
             outputs = self._dense(layer, images, kernel, bias, relu)
         else:
@@ -128,23 +122,11 @@ class FoldedConvolutions:
         self._stale = True
 
     def _form(self, layer: Conv, images: Any) -> str:
-        _, height, width, channels = images.shape
         if layer.kernel_size == (1, 1) or covers_input(layer, images):
             return "dense"
-        if (
-            not self._arithmetic.winograd_pays
-            or layer.kernel_size != (3, 3)
-            or (layer.strides, layer.padding) != ((1, 1), "same")
-            or layer.dilation_rate != (1, 1)
-            or height is None
-            or width is None
-            or height * width < _WINOGRAD_PX
-        ):
-            return "direct"
-        products = 9 * (images.shape[0] or 1) * height * width * channels * layer.filters
         low = layer.compute_dtype != "float32"
-        enough = _WINOGRAD_PRODUCTS_LOW_PRECISION if low else _WINOGRAD_PRODUCTS
-        return "winograd" if products >= enough else "direct"
+        least = _WINOGRAD_PRODUCTS_LOW_PRECISION if low else _WINOGRAD_PRODUCTS
+        return "winograd" if winograd_compiled.pays(layer, images, least) else "direct"
 
     def _kernel(self, layer: Conv, form: str) -> Any:
         key = (layer.name, form)

@@ -1,6 +1,5 @@
 """The compiled call of a finished network, for inference."""
 
-import functools
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +8,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from mrcnn import winograd
 from mrcnn.folding import FoldedConvolutions
 from mrcnn.layers import folded
 from mrcnn.ops import backend
@@ -62,11 +60,6 @@ def _tensorflow(model: keras.Model) -> Callable[[list[Any]], Any]:
 class _TensorFlowArithmetic:
     """Written in the operations that TensorFlow joins into one: product, bias, rectifier."""
 
-    def __init__(self):
-        import tensorflow as tf
-
-        self.winograd_pays = not tf.config.list_logical_devices("GPU")
-
     def constant(self, values: Callable[[], np.ndarray], dtype: str) -> Any:
         import tensorflow as tf
 
@@ -86,29 +79,12 @@ class _TensorFlowArithmetic:
         )
         return _finish(outputs, bias, relu)
 
-    def winograd(self, images: Any, kernel: Any, bias: Any, relu: bool) -> Any:
-        function = _compiled_winograd(tuple(images.shape), kernel.shape[-1], relu)
-        return function(images, kernel, bias)
-
 
 def _finish(outputs: Any, bias: Any, relu: bool) -> Any:
     import tensorflow as tf
 
     outputs = tf.nn.bias_add(outputs, tf.cast(bias, outputs.dtype))
     return tf.nn.relu(outputs) if relu else outputs
-
-
-@functools.cache
-def _compiled_winograd(shape: tuple, filters: int, relu: bool) -> Callable:
-    """One for each shape; equal layers then share what XLA compiled."""
-    import tensorflow as tf
-
-    @tf.function(autograph=False, jit_compile=True)
-    def convolve(images: Any, kernel: Any, bias: Any) -> Any:
-        outputs = winograd.convolve(tf.cast(images, tf.float32), kernel, bias)
-        return tf.cast(tf.nn.relu(outputs) if relu else outputs, images.dtype)
-
-    return convolve
 
 
 def _jax(model: keras.Model) -> Callable[[list[Any]], Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from mrcnn import winograd_compiled
 from mrcnn.config import Config
 
 _folded: contextvars.ContextVar[Any] = contextvars.ContextVar("folded", default=None)
@@ -44,13 +45,17 @@ class Conv(keras.layers.Conv2D):
         convolutions = _folded.get()
         if convolutions is not None:
             return convolutions.convolve(self, inputs)
-        if not covers_input(self, inputs):
+        if covers_input(self, inputs):
+            # Rows of the kernel in the order of the flattened input.
+            kernel = ops.reshape(self.kernel, (-1, self.filters))
+            outputs = ops.matmul(ops.reshape(inputs, (-1, kernel.shape[0])), kernel)
+            outputs = ops.reshape(outputs, (-1, 1, 1, self.filters))
+        elif winograd_compiled.pays_in_training(self, inputs):
+            outputs = winograd_compiled.convolve_in_training(inputs, self.kernel)
+        else:
             return super().call(inputs)
-        # Rows of the kernel in the order of the flattened input.
-        kernel = ops.reshape(self.kernel, (-1, self.filters))
-        outputs = ops.matmul(ops.reshape(inputs, (-1, kernel.shape[0])), kernel)
         outputs = outputs + self.bias if self.use_bias else outputs
-        return self.activation(ops.reshape(outputs, (-1, 1, 1, self.filters)))
+        return self.activation(outputs)
 
 
 @keras.saving.register_keras_serializable(package="mrcnn")

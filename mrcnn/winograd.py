@@ -40,10 +40,12 @@ _OUTPUT = np.array(
 )
 
 
-def transform_kernel(kernel: np.ndarray) -> np.ndarray:
-    """A kernel [3, 3, C, K] as `convolve` takes it, float64 [36, C, K]."""
-    transformed = np.einsum("pi,ijck,qj->pqck", _KERNEL, kernel, _KERNEL, optimize=True)
-    return transformed.reshape(_SIDE**2, *kernel.shape[2:])
+def transform_kernel(kernel: Any) -> Any:
+    """A kernel [3, 3, C, K] as `convolve` takes it, [36, C, K]; an array keeps its type."""
+    shape = (_SIDE**2, *kernel.shape[2:])
+    if isinstance(kernel, np.ndarray):
+        return (np.kron(_KERNEL, _KERNEL) @ kernel.reshape(9, -1)).reshape(shape)
+    return _both_sides(_KERNEL, kernel, shape)
 
 
 def convolve(images: Any, kernel: Any, bias: Any) -> Any:

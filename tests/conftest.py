@@ -32,6 +32,9 @@ LONG = (
     "test_parallel",
     "test_model",
     "test_cli",
+    "test_export",
+    "test_cluster",
+    "test_training_graph",
     "test_unet",
     "test_registration",
 )

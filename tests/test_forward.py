@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from mrcnn import folding, winograd
+from mrcnn import folding, winograd, winograd_compiled
 from mrcnn.config import Config
 from mrcnn.forward import compile_forward
 from mrcnn.layers import BatchNorm, Conv, LayerStyle, nested_layers
@@ -205,3 +205,29 @@ def test_memory_does_not_grow(detector):
     for _ in range(200):
         detector.detect([image])
     assert resident() < 1.05 * before
+
+
+def test_winograd_in_training_has_the_gradients_of_the_convolution(monkeypatch):
+    tf = pytest.importorskip("tensorflow")
+    layer = Conv(6, 3, padding="same", activation="relu")
+    images = tf.constant(values(2, 18, 15, 4))
+    layer.build(images.shape)
+    layer.bias.assign(values(6, seed=3))
+
+    def outcome():
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            outputs = layer(images)
+            loss = tf.reduce_sum(outputs**2)
+        return [outputs, *tape.gradient(loss, [images, *layer.trainable_weights])]
+
+    wanted = outcome()
+    used = []
+    convolve = winograd_compiled.convolve_in_training
+    monkeypatch.setattr(
+        winograd_compiled, "convolve_in_training", lambda *a: used.append(1) or convolve(*a)
+    )
+    monkeypatch.setattr(winograd_compiled, "_LEAST_PRODUCTS_TRAINING", 0)
+    found = outcome()
+    assert used
+    assert gap(found, wanted) < 5e-5

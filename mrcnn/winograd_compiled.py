@@ -1,0 +1,119 @@
+"""`winograd.convolve` compiled by XLA, for TensorFlow on CPUs, and its gradient.
+
+TensorFlow's own kernels compute 3 x 3 convolutions directly there; on GPUs they do not need this.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from mrcnn import winograd
+from mrcnn.ops import backend
+
+_LEAST_PX = 14 * 14
+_LEAST_PRODUCTS_TRAINING = 1e9  # the kernel is transformed at every step
+
+
+@functools.cache
+def available() -> bool:
+    """Whether the running framework is TensorFlow, without a GPU."""
+    if backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return not tf.config.list_logical_devices("GPU")
+
+
+def pays(layer: Any, images: Any, least_products: float) -> bool:
+    """Whether a convolution of images [B, H, W, C] is of the kind, and large enough.
+
+    Args:
+        layer: keras.layers.Conv2D.
+        images: its input; a batch of unknown size counts as one image.
+        least_products: of the direct convolution; below, transforms and compilation cost more
+            than they save.
+    """
+    batch, height, width, channels = images.shape
+    if (
+        (layer.kernel_size, layer.strides, layer.padding) != ((3, 3), (1, 1), "same")
+        or layer.dilation_rate != (1, 1)
+        or not height
+        or not width
+        or height * width < _LEAST_PX
+        or not available()
+    ):
+        return False
+    return 9 * (batch or 1) * height * width * channels * layer.filters >= least_products
+
+
+def pays_in_training(layer: Any, images: Any) -> bool:
+    """`pays` for a float32 layer whose kernel changes."""
+    if layer.compute_dtype != "float32" or layer.groups != 1:
+        return False
+    return pays(layer, images, _LEAST_PRODUCTS_TRAINING)
+
+
+def convolve(images: Any, kernel: Any, bias: Any, relu: bool) -> Any:
+    """Convolution with a constant kernel.
+
+    Args:
+        images: [B, H, W, C]; its type stays.
+        kernel: float32 [36, C, K], see `winograd.transform_kernel`.
+        bias: float32 [K].
+        relu: rectify the result.
+    """
+    return _folded(tuple(images.shape), kernel.shape[-1], relu)(images, kernel, bias)
+
+
+@functools.cache
+def _folded(shape: tuple, filters: int, relu: bool) -> Callable:
+    """One for each shape; equal layers then share what XLA compiled."""
+    import tensorflow as tf
+
+    @tf.function(autograph=False, jit_compile=True)
+    def compiled(images: Any, kernel: Any, bias: Any) -> Any:
+        outputs = winograd.convolve(tf.cast(images, tf.float32), kernel, bias)
+        return tf.cast(tf.nn.relu(outputs) if relu else outputs, images.dtype)
+
+    return compiled
+
+
+def convolve_in_training(images: Any, kernel: Any) -> Any:
+    """Convolution that can be differentiated.
+
+    Args:
+        images: float32 [B, H, W, C].
+        kernel: float32 [3, 3, C, K].
+
+    Returns:
+        float32 [B, H, W, K].
+    """
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def differentiable(images, kernel):
+        def gradient(upstream):
+            turned = tf.transpose(kernel[::-1, ::-1], (0, 1, 3, 2))
+            to_kernel = tf.raw_ops.Conv2DBackpropFilter(
+                input=images,
+                filter_sizes=kernel.shape,
+                out_backprop=upstream,
+                strides=[1, 1, 1, 1],
+                padding="SAME",
+            )
+            return _trained(tuple(upstream.shape), kernel.shape[2])(upstream, turned), to_kernel
+
+        return _trained(tuple(images.shape), kernel.shape[3])(images, kernel), gradient
+
+    return differentiable(images, tf.identity(kernel))
+
+
+@functools.cache
+def _trained(shape: tuple, filters: int) -> Callable:
+    import tensorflow as tf
+
+    @tf.function(autograph=False, jit_compile=True)
+    def compiled(images: Any, kernel: Any) -> Any:
+        return winograd.convolve(images, winograd.transform_kernel(kernel), 0.0)
+
+    return compiled

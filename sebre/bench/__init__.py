@@ -1,0 +1,6 @@
+"""Measures how fast the network and its data path are, in units of a reference network.
+
+`python -m sebre.bench` (or `make bench`) writes a JSON file and prints a table. Absolute times
+mean nothing on shared machines; so every case is timed between rounds of a fixed reference,
+the forward pass R of `sebre.bench.calibration`, and its result is a ratio.
+"""

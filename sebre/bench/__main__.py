@@ -1,0 +1,147 @@
+"""`python -m sebre.bench`: how fast detection, training and the data path are here.
+
+Every case runs in a process of its own, between rounds of a reference network (R), and its
+result is a ratio; seconds are for information only.
+"""
+
+import argparse
+import json
+import logging
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mrcnn.files import replace_text
+from sebre.bench import cases, record, run, table, targets, worker
+from sebre.cli import DONE, SOME_FAILED, USER_ERROR, say
+
+logger = logging.getLogger("sebre.bench")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark.
+
+    Returns:
+        0; 2 for a mistake of the user; 3 when a case failed, or is slower than the baseline.
+    """
+    args = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    try:
+        return _run(args, sys.argv[1:] if argv is None else argv)
+    except (ValueError, OSError) as error:
+        logger.error("sebre.bench: %s", error)
+        return USER_ERROR
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m sebre.bench", description=__doc__)
+    what = parser.add_argument_group("what is measured")
+    what.add_argument("--quick", action="store_true", help="the few most important cases")
+    what.add_argument("--long", action="store_true", help="also cases that take minutes each")
+    what.add_argument(
+        "--only",
+        metavar="NAME,...",
+        default="",
+        help="these cases, by name (detect/float32), group (train) or pattern (*/384*)",
+    )
+    what.add_argument("--list", action="store_true", help="list the cases and stop")
+    what.add_argument("--repeats", type=int, metavar="N", help="rounds of each case")
+    what.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    what.add_argument(
+        "--datasets", type=Path, metavar="DIR", help="prepared data sets; default: datasets"
+    )
+    out = parser.add_argument_group("what becomes of it")
+    out.add_argument("--out", type=Path, metavar="FILE.json", help="write the record here")
+    out.add_argument(
+        "--baseline", type=Path, metavar="FILE.json", help="hold the results against this record"
+    )
+    out.add_argument(
+        "--tolerance",
+        type=float,
+        default=record.TOLERANCE,
+        help="relative change against the baseline that is none; default: %(default)s",
+    )
+    page = parser.add_argument_group("a page instead of a measurement")
+    page.add_argument("--page", type=Path, metavar="FILE.md", help="write this page")
+    page.add_argument(
+        "--from", dest="source", type=Path, metavar="FILE.json", help="of this record"
+    )
+    parser.add_argument("--worker", nargs=2, type=Path, help=argparse.SUPPRESS)
+    return parser
+
+
+def _run(args: argparse.Namespace, argv: Sequence[str]) -> int:
+    if args.worker:
+        worker.main(*args.worker)
+        return DONE
+    if args.page or args.source:
+        return _page(args)
+    only = [name for name in args.only.split(",") if name]
+    chosen = cases.select(cases.all_cases(), only, args.quick, args.long)
+    if args.list:
+        for case in chosen:
+            say(f"{case.name:32} {case.title}")
+        return DONE
+    if args.repeats is not None and args.repeats < 1:
+        raise ValueError(f"--repeats {args.repeats}: give a whole number of at least 1.")
+    baseline = record.read_record(args.baseline) if args.baseline else None
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+    slower = []
+
+    def report(entry: dict[str, Any]) -> None:
+        change = record.compare(entry, baseline, args.tolerance) if baseline else None
+        say(table.row(entry, change))
+        if change is not None and change.verdict == record.SLOWER:
+            slower.append(entry["name"])
+
+    say(table.header(baseline is not None))
+    done = run.run_cases(
+        chosen,
+        args.repeats or (run.QUICK_ROUNDS if args.quick else run.ROUNDS),
+        args.seed,
+        _command(argv),
+        report,
+        args.datasets,
+    )
+    if args.out:
+        replace_text(args.out, json.dumps(done, indent=1) + "\n")
+    say()
+    say(table.targets(targets.findings(done)))
+    return _verdict(done, slower, only)
+
+
+def _command(argv: Sequence[str]) -> str:
+    """How to repeat a run, without the places of one machine."""
+    known = ("PATH" if Path(argument).is_absolute() else argument for argument in argv)
+    return shlex.join(["python", "-m", "sebre.bench", *known])
+
+
+def _verdict(done: Mapping[str, Any], slower: Sequence[str], only: Sequence[str]) -> int:
+    """Exit code; says what failed, is slower, or was asked for and is not there."""
+    wrong = {
+        "failed": [e["name"] for e in done["cases"] if e["status"] == worker.FAILED],
+        "slower than the baseline": slower,
+        "not available": [
+            e["name"] for e in done["cases"] if only and e["status"] == worker.NOT_AVAILABLE
+        ],
+    }
+    for problem, names in wrong.items():
+        if names:
+            logger.error("sebre.bench: %s: %s", problem, ", ".join(names))
+    return SOME_FAILED if any(wrong.values()) else DONE
+
+
+def _page(args: argparse.Namespace) -> int:
+    if not (args.page and args.source):
+        raise ValueError("--page FILE.md and --from FILE.json go together.")
+    from sebre.bench.page import write_page
+
+    write_page(record.read_record(args.source), args.source, args.page)
+    return DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""What a way of computing changes in the scores of a shipped network."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sebre.bench.detect import CALIBRATION
+from sebre.bench.networks import available
+from sebre.bench.pictures import DATASETS
+from sebre.bench.worker import FAILED, NOT_AVAILABLE, NotAvailable, Prepared
+
+# Of `sebre.evaluate`: the mean over sections of the AP of a section, and the mean over regions
+# of Dice.
+SCORES = {"map": "map_paper", "dice": "dice_mean"}
+
+
+def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
+    """Evaluate a network as it is, then in each way.
+
+    Args:
+        settings: weights: name; dataset: name of its prepared folder; datasets: folder in which
+            it lies; limit: sections at most, spread evenly; ways: settings by name.
+        seed: not used; nothing is drawn.
+
+    Returns:
+        An entry a way. Its ratio is no ratio, but the larger change of the two scores.
+
+    Raises:
+        NotAvailable: the data set is not there.
+    """
+    from sebre.dataset import SectionDataset
+    from sebre.predict import find_network
+
+    _, experiment, _ = find_network(settings["weights"])
+    places = [Path(place) / settings["dataset"] for place in (settings["datasets"], DATASETS)]
+    root = next((place for place in places if place.is_dir()), None)
+    if root is None:
+        raise NotAvailable(
+            f"the data set {settings['dataset']} is not there: make it with `sebre prepare`, and "
+            "give the folder that it lies in with --datasets DIR."
+        )
+    regions = experiment.regions
+    numbers = [i["number"] for i in SectionDataset(regions).load(root, "val").image_info]
+    numbers = numbers[:: -(-len(numbers) // settings["limit"])]
+    dataset = SectionDataset(regions).load(root, "val", numbers)
+    training = SectionDataset(regions).load(root, "train")
+    for part in (dataset, training):
+        part.prepare()
+    spread = np.linspace(0, len(training.image_ids) - 1, CALIBRATION).astype(int)
+    typical = [training.load_image(i) for i in dict.fromkeys(spread.tolist())]
+
+    before = _scores(settings["weights"], dataset, {}, typical)
+    entries = []
+    for name, changes in settings["ways"].items():
+        entry = {"name": name, "sections": len(numbers)}
+        try:
+            available(changes)
+            after = _scores(settings["weights"], dataset, changes, typical)
+        except NotAvailable as error:
+            entry |= {"status": NOT_AVAILABLE, "reason": str(error)}
+        except Exception as error:
+            entry |= {"status": FAILED, "reason": f"{type(error).__name__}: {error}"}
+        else:
+            change = max(abs(after[key] - before[key]) for key in SCORES)
+            entry |= {"ratio": change, "q1": change, "q3": change, "n": 1, **after}
+            entry |= {f"{key}_before": value for key, value in before.items()}
+        entries.append(entry)
+    return Prepared(entries=entries)
+
+
+def _scores(
+    weights: str, dataset: Any, changes: Mapping[str, Any], typical: Sequence[np.ndarray]
+) -> dict[str, float]:
+    from sebre.evaluate import iterate_sections
+    from sebre.predict import load_segmenter
+    from sebre.summary import summarize
+
+    segmenter = load_segmenter(weights, **changes)
+    if changes.get("PRECISION") == "int8":
+        segmenter.model.calibrate(typical)
+    summary = summarize(iterate_sections(segmenter, dataset), segmenter.regions)
+    return {key: summary[name] for key, name in SCORES.items()}

@@ -1,0 +1,223 @@
+"""PERFORMANCE.md, made of a stored record alone."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mrcnn.files import replace_file, replace_text
+from sebre.bench.figure import scaling_figure
+from sebre.bench.record import measured
+from sebre.bench.targets import SCORE_LIMIT, Finding, findings
+from sebre.bench.worker import MEASURED
+from sebre.report_table import NONE, Table, number, with_interval
+
+FIGURE = "scaling.png"
+GFLOP = 127  # of one detection: resnet101, 384 px, 1000 proposals, 9 classes, 8 detections
+
+_INTRODUCTION = """# Performance
+
+How fast detection, training and the data path are. Absolute times mean nothing on machines that
+others use too, so everything is a ratio to **R**: one forward pass of
+`keras.applications.ResNet101(include_top=False)`, 384 x 384 px, float32, compiled with
+`tf.function`, timed in the same process right before and after each round of what is measured.
+Medians; quartiles of the rounds in brackets. A smaller number is better.
+"""
+_REPEAT = """## How to repeat
+
+    make bench                                        # all cases, to results/bench/bench.json
+    python -m sebre.bench --quick                     # the most important ones
+    python -m sebre.bench --only detect,train/384_float32 --repeats 7
+    python -m sebre.bench --list                      # the cases by name
+    python -m sebre.bench --baseline {path}
+    python -m sebre.bench --page PERFORMANCE.md --from {path}
+
+With `--baseline` the table has a column with the change against the stored record, and the exit
+code is 3 when a case became slower by more than the tolerance (15 %; `--tolerance`) and the
+quartiles of both agree that it did. Exit code 3 also says that a case failed; the others go on.
+"""
+_GROUPS = {
+    "detect": "Detection",
+    "side": "Size of the input",
+    "train": "Training step",
+    "input": "Input of the training",
+    "feed": "Does the input keep up?",
+    "memory": "Memory",
+    "accuracy": "Accuracy",
+}
+_NOTES = {
+    "detect": "Whole `detect` of one section: resizing, network, masks at the size of the section. "
+    "240 x 384 px unless the name says another size; 9 classes, at most 8 detections, every one "
+    "kept (DETECTION_MIN_CONFIDENCE = 0), 1000 proposals unless said. Random weights. The first "
+    "call compiles.",
+    "side": "As above in float32, for square sections of the size of the input.",
+    "train": "One optimizer step (SGD) on one batch of one section, repeated; all layers learn.",
+    "input": "Sections and their masks (PNG) as files, enlarged from datasets/slicemap; what "
+    "comes out are whole batches for 384 px with the targets of the proposals. Decoded in the "
+    "first epoch, cached in the next.",
+    "feed": "`fit` on files of 7000 x 7000 px against `fit` on one batch repeated, in turn. The "
+    "first epoch decodes the files; every later one reads the cache.",
+    "memory": "Resident memory of the process. Sections of seven sizes, one at a time.",
+    "accuracy": "Shipped networks, every section of the test part: what the way of computing "
+    "changes in the scores, float32 in Keras being the reference.",
+}
+
+
+def page(record: Mapping[str, Any], path: str, figure: str = "") -> str:
+    """The page in Markdown.
+
+    Args:
+        record: of `sebre.bench.run`.
+        path: of the record, as the page names it.
+        figure: path of the figure; empty without.
+    """
+    parts = [_INTRODUCTION, _machine(record), _targets(findings(record)).markdown()]
+    parts += _sentences(record)
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for entry in record["cases"]:
+        groups.setdefault(entry["name"].partition("/")[0], []).append(entry)
+    for name, entries in groups.items():
+        parts.append(f"## {_GROUPS.get(name, name)}\n")
+        parts += [_NOTES[name] + "\n"] if name in _NOTES else []
+        if done := [entry for entry in entries if entry["status"] == MEASURED]:
+            make = _accuracy if name == "accuracy" else _table
+            parts.append(make(name, done).markdown())
+        parts += [
+            f"- `{e['name']}`: {e['status']}: {e['reason']}\n"
+            for e in entries
+            if e["status"] != MEASURED
+        ]
+        if name == "side" and figure:
+            parts.append(f"![Cost over the side of the input]({figure})\n")
+    parts.append(_REPEAT.format(path=path))
+    return "\n".join(parts)
+
+
+def write_page(record: Mapping[str, Any], source: str | Path, out: str | Path) -> None:
+    """Write the page, and its figure beside the record.
+
+    Args:
+        record: what `source` holds.
+        source: the record's file.
+        out: the page's file; paths in it are relative to its folder.
+    """
+    source, out = Path(source), Path(out)
+    drawn = scaling_figure(record)
+    place = source.with_name(FIGURE)
+    if drawn is not None:
+        replace_file(place, lambda part: part.write_bytes(drawn.png()))
+    text = page(record, _below(source, out), _below(place, out) if drawn else "")
+    replace_text(out, text)
+
+
+def _below(path: Path, out: Path) -> str:
+    """A path as a page refers to it, relative to the page's folder where it lies below."""
+    path, folder = path.resolve(), out.resolve().parent
+    return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
+
+
+def _machine(record: Mapping[str, Any]) -> str:
+    machine = record["machine"]
+    versions = ", ".join(f"{n} {v}" for n, v in machine["versions"].items() if v)
+    flags = ", ".join(machine["flags"] or ["unknown"])
+    entries = measured(record).values()
+    r_seconds = sorted(e["r_seconds"] for e in entries if e["unit"] == "R" and "r_seconds" in e)
+    rates = sorted(entry["gflops"] for entry in entries if entry.get("gflops"))
+    lines = [
+        f"- Processor: {machine['processor']}, {machine['cores']} cores, "
+        f"{number(machine['memory_gib'], 1)} GiB; vector units: {flags}",
+        f"- Software: {versions}, Python {machine['python']}, {machine['platform']}",
+        f"- Revision {machine['revision']}, {machine['date']}, seed {record['seed']}, "
+        f"at most {record['rounds']} rounds a case: `{record['command']}`",
+    ]
+    if r_seconds:
+        lines.append(
+            f"- In this run R took {_middle(r_seconds):.3f} s (between {r_seconds[0]:.3f} and "
+            f"{r_seconds[-1]:.3f} s by case), and a float32 matrix product of 2048 x 2048 ran at "
+            f"{_middle(rates):.0f} GFLOP/s; for information, not as a result"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _middle(values: list[float]) -> float:
+    return values[len(values) // 2]
+
+
+def _targets(found: Iterable[Finding]) -> Table:
+    rows = [
+        (
+            f.target.text,
+            f"at most {f.target.limit:g} {f.target.unit}".strip(),
+            NONE if f.value is None else _with_quartiles(f.value, f.q1, f.q3),
+            f.case or NONE,
+            f.verdict,
+        )
+        for f in found
+    ]
+    header = ("what", "target", "measured [quartiles]", "case", "verdict")
+    return Table("Targets", header, tuple(rows))
+
+
+def _with_quartiles(value: float, q1: float | None, q3: float | None) -> str:
+    return with_interval(value, None if q1 is None or q1 == q3 else (q1, q3))
+
+
+def _sentences(record: Mapping[str, Any]) -> list[str]:
+    """What follows from the numbers in a sentence."""
+    entry = measured(record).get("detect/float32")
+    if entry is None or not entry.get("gflops"):
+        return []
+    share = GFLOP / entry["seconds"] / entry["gflops"]
+    return [
+        f"One detection is about {GFLOP} GFLOP. The float32 one runs at {share:.0%} of the rate "
+        "of the matrix product, everything from resizing to masks included.\n"
+    ]
+
+
+def _table(group: str, entries: list[Mapping[str, Any]]) -> Table:
+    """The measured cases of a group; columns that all lack are left out."""
+    columns = {
+        "case": [entry["name"] for entry in entries],
+        "what": [_what(entry) for entry in entries],
+        f"in units of {entries[0]['unit']} [quartiles]": [
+            _with_quartiles(entry["ratio"], entry["q1"], entry["q3"]) for entry in entries
+        ],
+        "rounds": [str(entry["n"]) for entry in entries],
+        "s": [number(entry.get("seconds")) for entry in entries],
+        "sections/s": [
+            number(1 / entry["seconds"] if group == "input" else None, 1) for entry in entries
+        ],
+        "first call, s": [number(entry.get("first_call_s"), 1) for entry in entries],
+        "peak memory, MiB": [number(entry.get("peak_mib"), 0) for entry in entries],
+        "resident, MiB": [number(entry.get("resident_mib"), 0) for entry in entries],
+    }
+    kept = {name: cells for name, cells in columns.items() if set(cells) != {NONE}}
+    notes = tuple(dict.fromkeys(entry["note"] for entry in entries if entry["note"]))
+    rows = tuple(zip(*kept.values(), strict=True))
+    return Table(_GROUPS.get(group, group), tuple(kept), rows, notes=notes)
+
+
+def _accuracy(group: str, entries: list[Mapping[str, Any]]) -> Table:
+    """Scores of each way beside those of the reference."""
+    header = ("case", "sections", "mAP", "change", "mean Dice", "change", "verdict")
+    rows = tuple(
+        (
+            e["name"],
+            str(e["sections"]),
+            number(e["map"], 4),
+            f"{e['map'] - e['map_before']:+.4f}",
+            number(e["dice"], 4),
+            f"{e['dice'] - e['dice_before']:+.4f}",
+            "holds" if e["ratio"] < SCORE_LIMIT else "does not hold",
+        )
+        for e in entries
+    )
+    note = f"A way holds when both scores change by less than {SCORE_LIMIT}."
+    return Table(_GROUPS[group], header, rows, notes=(note,))
+
+
+def _what(entry: Mapping[str, Any]) -> str:
+    facts = [entry.get("epoch"), entry.get("format") if entry["kind"] == "input" else None]
+    size = entry.get("image_px")
+    if entry["kind"] == "detect" and size:
+        facts.append(f"section of {size[0]} x {size[1]} px")
+    return ", ".join([entry["title"], *filter(None, facts)])

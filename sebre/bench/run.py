@@ -1,0 +1,113 @@
+"""Run cases one after the other, each in a process of its own, and collect what they say."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from mrcnn.files import replace_text
+from sebre.bench.cases import Case
+from sebre.bench.machine import facts
+from sebre.bench.pictures import DATASETS
+from sebre.bench.worker import FAILED, MEASURED
+
+FORMAT = 1
+TIMEOUT = 3600  # s a case
+ROUNDS, QUICK_ROUNDS = 11, 5
+
+
+def run_cases(
+    cases: Iterable[Case],
+    rounds: int,
+    seed: int,
+    command: str,
+    report: Callable[[dict[str, Any]], None] = lambda entry: None,
+    datasets: Path | None = None,
+) -> dict[str, Any]:
+    """Measure cases.
+
+    Args:
+        cases: in the order to run.
+        rounds: of each, unless it allows fewer.
+        seed: of weights and pictures.
+        command: how to repeat it, for the record.
+        report: called with each entry as it comes.
+        datasets: folder of prepared data sets, for the cases of accuracy.
+
+    Returns:
+        The record, plain JSON types: format, command, seed, rounds, machine, cases.
+    """
+    record = {
+        "format": FORMAT,
+        "command": command,
+        "seed": seed,
+        "rounds": rounds,
+        "machine": facts(),
+        "cases": [],
+    }
+    for case in cases:
+        for entry in run_case(case, min(rounds, case.rounds or rounds), seed, datasets):
+            record["cases"].append(entry)
+            report(entry)
+    return record
+
+
+def run_case(
+    case: Case, rounds: int, seed: int, datasets: Path | None = None
+) -> list[dict[str, Any]]:
+    """Entries of a case, one for each thing that its process times; one if it failed."""
+    about = {"kind": case.kind, "title": case.title, "note": case.note, "unit": case.unit}
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="sebre-bench-") as folder:
+        source, out = Path(folder) / "case.json", Path(folder) / "result.json"
+        orders = {
+            "name": case.name,
+            "kind": case.kind,
+            "settings": {**case.settings, "datasets": str((datasets or DATASETS).resolve())},
+            "rounds": rounds,
+            "seed": seed,
+        }
+        replace_text(source, json.dumps(orders))
+        command = [sys.executable, "-m", "sebre.bench", "--worker", str(source), str(out)]
+        with (Path(folder) / "log").open("w+b") as log:
+            try:
+                code = start(command, log)
+                reason = f"the process ended with code {code}"
+                if code == -9:
+                    reason += ", killed: probably out of memory"
+            except subprocess.TimeoutExpired:
+                reason = f"not done after {TIMEOUT} s"
+            if out.is_file():
+                result = json.loads(out.read_text(encoding="utf-8"))
+            else:
+                log.seek(0)
+                tail = log.read()[-300:].decode("utf-8", "replace").split()
+                result = {"status": FAILED, "reason": f"{reason}: {' '.join(tail)}"}
+    if result["status"] != MEASURED:
+        return [
+            {"name": case.name, **about, "status": result["status"], "reason": result["reason"]}
+        ]
+    shared = {
+        "status": MEASURED,
+        "gflops": result["gflops"],
+        "devices": result["devices"],
+        "wall_s": time.perf_counter() - began,
+    }
+    return [
+        {**about, **shared, **entry, "name": "/".join(filter(None, (case.name, entry["name"])))}
+        for entry in result["entries"]
+    ]
+
+
+def start(command: list[str], log: BinaryIO) -> int:
+    """Run a process to its end; its code. What it says goes to the log."""
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"}
+    process = subprocess.run(
+        command, stdout=log, stderr=subprocess.STDOUT, timeout=TIMEOUT, env=environment
+    )
+    return process.returncode

@@ -1,0 +1,130 @@
+"""What was aimed at, and whether a record reaches it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sebre.bench.cases import WAYS
+from sebre.bench.record import measured
+from sebre.bench.timing import slope
+
+SIDES = "side/"
+
+
+@dataclass(frozen=True)
+class Target:
+    """An upper limit.
+
+    Attributes:
+        text: what of, in words.
+        limit: the most that it may be.
+        unit: of the limit; empty for a plain number.
+        cases: names; the best of those measured counts.
+    """
+
+    text: str
+    limit: float
+    unit: str
+    cases: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A target and what was measured.
+
+    Attributes:
+        target: it.
+        case: the case that counts; empty when nothing was measured.
+        value: what to hold against the limit, or None.
+        q1, q3: its quartiles, None where there are none.
+    """
+
+    target: Target
+    case: str = ""
+    value: float | None = None
+    q1: float | None = None
+    q3: float | None = None
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        if self.value is None:
+            return "not measured"
+        excess = self.value / self.target.limit - 1
+        return "reached" if excess <= 0 else f"missed by {excess:.0%}"
+
+
+REFERENCE = "detect/float32"
+SCORE_LIMIT = 0.002  # mAP and Dice; on two data sets
+_SETS = 2
+_STEP = "training step, all layers, resnet101, 384 px"
+_FASTEST = Target(
+    f"detect, the fastest way that changes no score by {SCORE_LIMIT}",
+    0.55,
+    "R",
+    [REFERENCE, *(f"detect/{name}" for name in WAYS)],
+)
+TARGETS = (
+    Target("detect, float32, as the reference", 1.75, "R", [REFERENCE]),
+    Target("detect, bfloat16", 0.85, "R", ["detect/bfloat16"]),
+    _FASTEST,
+    Target(f"{_STEP}, float32", 5.0, "R", ["train/384_float32"]),
+    Target(f"{_STEP}, bfloat16", 3.0, "R", ["train/384_bfloat16"]),
+    *(
+        Target(
+            f"step with files of 7000 x 7000 px to step with one batch repeated, {precision}",
+            1.05,
+            "",
+            [f"feed/7000_{precision}/cached"],
+        )
+        for precision in ("float32", "bfloat16")
+    ),
+    Target(
+        "memory after 2,000 detections to memory after 20",
+        1.05,
+        "",
+        ["memory/resnet18/2000"],
+    ),
+)
+LINEAR = Target("exponent of the cost in pixels (1 is linear)", 1.05, "", [SIDES])
+
+
+def findings(record: Mapping[str, Any]) -> list[Finding]:
+    """Every target with what the record has for it."""
+    entries = measured(record)
+    found = []
+    for target in TARGETS:
+        there = [entries[name] for name in target.cases if name in entries]
+        if target is _FASTEST:
+            there = [entry for entry in there if keeps_scores(record, entry["name"])]
+        best = min(there, key=lambda entry: entry["ratio"], default=None)
+        found.append(
+            Finding(target)
+            if best is None
+            else Finding(target, best["name"], best["ratio"], best["q1"], best["q3"])
+        )
+    points = sides(record)
+    if len(points) > 1:
+        value = slope([side**2 for side in points], [e["ratio"] for e in points.values()])
+        found.append(Finding(LINEAR, f"{SIDES}*", value))
+    else:
+        found.append(Finding(LINEAR))
+    return found
+
+
+def keeps_scores(record: Mapping[str, Any], name: str) -> bool:
+    """Whether a way to detect, "detect/...", is known to change no score; two data sets say so."""
+    way = name.partition("/")[2]
+    changes = [
+        entry["ratio"]
+        for entry in measured(record).values()
+        if entry["kind"] == "accuracy" and entry["name"].endswith(f"/{way}")
+    ]
+    return name == REFERENCE or (len(changes) >= _SETS and max(changes) < SCORE_LIMIT)
+
+
+def sides(record: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
+    """Entries of `detect` by the side of the network's input in px, ascending."""
+    entries = measured(record).items()
+    found = {int(name.removeprefix(SIDES)): e for name, e in entries if name.startswith(SIDES)}
+    return dict(sorted(found.items()))

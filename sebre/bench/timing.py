@@ -1,0 +1,130 @@
+"""Interleaved rounds, and ratios of their medians."""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How long something takes in units of what was measured around it.
+
+    Attributes:
+        ratio: of the medians.
+        q1, q3: quartiles of the rounds' ratios, each to the mean of the reference right before
+            and after it; the range is widened to hold `ratio`.
+        n: rounds.
+        seconds: median of the rounds, for information only.
+        reference_seconds: median of the reference around them.
+    """
+
+    ratio: float
+    q1: float
+    q3: float
+    n: int
+    seconds: float
+    reference_seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types; the reference is called R there."""
+        return {
+            "ratio": self.ratio,
+            "q1": self.q1,
+            "q3": self.q3,
+            "n": self.n,
+            "seconds": self.seconds,
+            "r_seconds": self.reference_seconds,
+        }
+
+
+def ratio_of(
+    seconds: Sequence[float], before: Sequence[float], after: Sequence[float], items: int = 1
+) -> Ratio:
+    """Compare rounds with the reference rounds on either side of each.
+
+    Args:
+        seconds: of the rounds, [n], n >= 1.
+        before: of the reference right before each, [n].
+        after: of the reference right after each, [n].
+        items: what a round did this many times; results are for one.
+    """
+    rounds = np.asarray(seconds, float) / items
+    around = np.stack([before, after]).astype(float)
+    ratio = float(np.median(rounds) / np.median(around))
+    q1, q3 = np.quantile(rounds / around.mean(axis=0), [0.25, 0.75])
+    return Ratio(
+        ratio=ratio,
+        q1=min(float(q1), ratio),
+        q3=max(float(q3), ratio),
+        n=len(rounds),
+        seconds=float(np.median(rounds)),
+        reference_seconds=float(np.median(around)),
+    )
+
+
+def interleave(
+    tasks: Mapping[str, Callable[[], object]],
+    reference: Callable[[], object],
+    rounds: int,
+    others: Mapping[str, Callable[[], object]] | None = None,
+    items: Mapping[str, int] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[dict[str, Ratio], dict[str, float]]:
+    """Time tasks between rounds of a reference: others, R, a, R, b, R; others, R, a, R, b, R...
+
+    Everything should have run before, so that nothing is compiled here.
+
+    Args:
+        tasks: what to time, by name.
+        reference: runs before and after each task.
+        rounds: how often.
+        others: also run once a round, before the first reference.
+        items: how many things a task does at a time, by its name; 1 for others.
+        clock: seconds.
+
+    Returns:
+        The ratios of the tasks by name, and median seconds of `others`.
+    """
+
+    def timed(function: Callable[[], object]) -> float:
+        start = clock()
+        function()
+        return clock() - start
+
+    others = others or {}
+    seconds: dict[str, list[float]] = {name: [] for name in (*tasks, *others)}
+    around: dict[str, list[tuple[float, float]]] = {name: [] for name in tasks}
+    for _ in range(rounds):
+        for name, function in others.items():
+            seconds[name].append(timed(function))
+        before = timed(reference)
+        for name, function in tasks.items():
+            seconds[name].append(timed(function))
+            after = timed(reference)
+            around[name].append((before, after))
+            before = after
+    ratios = {
+        name: ratio_of(seconds[name], *zip(*around[name], strict=True), (items or {}).get(name, 1))
+        for name in tasks
+    }
+    return ratios, {name: float(np.median(seconds[name])) for name in others}
+
+
+def slope(sizes: Sequence[float], costs: Sequence[float]) -> float:
+    """Exponent p of the least-squares fit cost = c * size**p; 1 is linear.
+
+    Raises:
+        ValueError: fewer than two different sizes.
+    """
+    if len(set(sizes)) < 2:
+        raise ValueError(f"A slope needs two different sizes; got {list(sizes)}.")
+    x, y = np.log(np.asarray(sizes, float)), np.log(np.asarray(costs, float))
+    x = x - x.mean()
+    value = float((x * y).sum() / (x * x).sum())
+    if not math.isfinite(value):
+        raise ValueError(f"Sizes and costs must be above 0; got {list(sizes)}, {list(costs)}.")
+    return value

@@ -1,0 +1,144 @@
+"""One case in a process of its own: prepare it, calibrate around it, write what came out."""
+
+import importlib
+import json
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mrcnn.files import replace_text
+from sebre.bench.calibration import MATRIX, matrix_product, reference_network
+from sebre.bench.timing import interleave
+
+MEASURED, NOT_AVAILABLE, FAILED = "measured", "not available", "failed"
+
+# Kinds of cases, and the modules whose `prepare(settings, seed)` gives a `Prepared`.
+KINDS = {
+    "detect": "sebre.bench.detect",
+    "train": "sebre.bench.training",
+    "input": "sebre.bench.pipeline",
+    "feed": "sebre.bench.feeding",
+    "memory": "sebre.bench.memory",
+    "accuracy": "sebre.bench.accuracy",
+}
+
+
+class NotAvailable(Exception):
+    """A case that this installation cannot run, and why."""
+
+
+@dataclass
+class Task:
+    """Something to be timed, which has run before.
+
+    Attributes:
+        name: below the case's; empty for the case itself.
+        run: does it, and waits for the result.
+        items: how many things a run does; results are for one.
+        facts: what else is known of it, JSON types.
+    """
+
+    name: str
+    run: Callable[[], object]
+    items: int = 1
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Prepared:
+    """What a case is about.
+
+    Attributes:
+        tasks: to be timed, between rounds of a reference.
+        reference: None for R, the network of `sebre.bench.calibration`.
+        entries: results that need no more timing: name, ratio, q1, q3, n, facts; or name,
+            status and reason.
+        close: called at the end.
+    """
+
+    tasks: Sequence[Task] = ()
+    reference: Callable[[], object] | None = None
+    entries: Sequence[dict[str, Any]] = ()
+    close: Callable[[], None] = lambda: None
+
+
+def measure(
+    case: Mapping[str, Any], reference: Callable[[], object] | None = None, matrix: int = MATRIX
+) -> dict[str, Any]:
+    """Run a case in this process.
+
+    Args:
+        case: kind, settings, rounds, seed, as JSON types.
+        reference: instead of R, for tests that need no large network.
+        matrix: rows and columns of the product.
+
+    Returns:
+        status and reason; "entries", for each task its name, what `Ratio` has, and facts;
+        "gflops" of the matrix product, and the devices.
+    """
+    module = importlib.import_module(KINDS[case["kind"]])
+    start = time.perf_counter()
+    try:
+        prepared = module.prepare(case["settings"], case["seed"])
+    except NotAvailable as error:
+        return {"status": NOT_AVAILABLE, "reason": str(error), "entries": []}
+    try:
+        entries, gflops = _timed(prepared, case["rounds"], reference, matrix)
+    finally:
+        prepared.close()
+    return {
+        "status": MEASURED,
+        "reason": "",
+        "gflops": gflops,
+        "devices": _devices(),
+        "wall_s": time.perf_counter() - start,
+        "entries": [*entries, *prepared.entries],
+    }
+
+
+def _timed(
+    prepared: Prepared, rounds: int, reference: Callable[[], object] | None, matrix: int
+) -> tuple[list[dict[str, Any]], float | None]:
+    """Entries of the tasks, and the matrix rate around them in GFLOP/s."""
+    tasks = prepared.tasks
+    if not tasks:
+        return [], None
+    # Both are made after the tasks have run, so that these have no part in their peak memory.
+    product, work = matrix_product(matrix)
+    reference = prepared.reference or reference or reference_network()
+    reference()
+    ratios, seconds = interleave(
+        {task.name: task.run for task in tasks},
+        reference,
+        rounds,
+        {"matrix product": product},
+        {task.name: task.items for task in tasks},
+    )
+    entries = [{"name": task.name, **ratios[task.name].to_dict(), **task.facts} for task in tasks]
+    return entries, work / seconds["matrix product"]
+
+
+def _devices() -> list[str]:
+    """Processors and accelerators that TensorFlow uses."""
+    import tensorflow as tf
+
+    found = []
+    for device in tf.config.list_physical_devices():
+        details = tf.config.experimental.get_device_details(device)
+        found.append(details.get("device_name", device.device_type))
+    return found
+
+
+def main(case_file: Path, out: Path) -> None:
+    """Measure the case of a file, and write the result to another, whatever happens."""
+    case = json.loads(case_file.read_text(encoding="utf-8"))
+    try:
+        result = measure(case)
+    except Exception as error:
+        traceback.print_exc()
+        text = " ".join(str(error).split())[:500]
+        result = {"status": FAILED, "reason": f"{type(error).__name__}: {text}", "entries": []}
+    replace_text(out, json.dumps(result))
