@@ -97,11 +97,7 @@ class FoldedConvolutions:
 
     def _dense(self, layer: Conv, images: Any, kernel: Any, bias: Any, relu: bool) -> Any:
         """A convolution that looks at single pixels, or once at all of them, as a product."""
-        shape = (1, 1)
-        if layer.kernel_size == (1, 1):
-            down, across = layer.strides
-            images = images[:, ::down, ::across] if (down, across) != (1, 1) else images
-            shape = images.shape[1:3]
+        shape = images.shape[1:3] if layer.kernel_size == (1, 1) else (1, 1)
         rows = ops.reshape(images, (-1, kernel.shape[0]))
         outputs = self._arithmetic.product(rows, kernel, bias, relu)
         return ops.reshape(outputs, (-1, *shape, layer.filters))
@@ -122,7 +118,8 @@ class FoldedConvolutions:
         self._stale = True
 
     def _form(self, layer: Conv, images: Any) -> str:
-        if layer.kernel_size == (1, 1) or covers_input(layer, images):
+        one_px = layer.kernel_size == layer.strides == (1, 1)
+        if one_px or covers_input(layer, images):
             return "dense"
         low = layer.compute_dtype != "float32"
         least = _WINOGRAD_PRODUCTS_LOW_PRECISION if low else _WINOGRAD_PRODUCTS

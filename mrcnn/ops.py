@@ -216,8 +216,7 @@ def _tensorflow_pyramid_crop(feature_maps, boxes, levels, size):
             )
         )
         rows.append(tf.cast(row, tf.int32))
-    order = tf.math.invert_permutation(tf.concat(rows, 0))
-    return tf.gather(tf.concat(crops, 0), order)
+    return tf.dynamic_stitch(rows, crops)
 
 
 def pyramid_table(feature_maps: Sequence[Any], levels: Any) -> tuple[Any, Any, Any, Any]:

@@ -46,7 +46,9 @@ class PyramidROIAlign(keras.layers.Layer):
         else:
             crops = self._aligned(feature_maps, boxes, levels, height, width)
         channels = feature_maps[0].shape[-1]
-        return ops.reshape(crops, (-1, boxes.shape[1], *self.pool_shape, channels))
+        # A batch of known size lets what follows know how much there is to compute.
+        batch = boxes.shape[0] or -1
+        return ops.reshape(crops, (batch, boxes.shape[1], *self.pool_shape, channels))
 
     def _aligned(self, feature_maps, boxes, levels, height, width):
         table, base, rows, columns = pyramid_table(feature_maps, levels)

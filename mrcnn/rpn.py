@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from mrcnn.layers import LayerStyle
+from mrcnn.layers import LayerStyle, SoftmaxOfTwo
 
 
 def build_rpn_model(
@@ -39,7 +39,7 @@ def build_rpn_model(
         shared
     )
     logits = layers.Reshape((-1, 2))(logits)
-    probabilities = layers.Activation("softmax", name="rpn_class_xxx")(logits)
+    probabilities = SoftmaxOfTwo(name="rpn_class_xxx")(logits)
     deltas = style.conv(4 * anchors_per_location, 1, "rpn_bbox_pred", spread=0.01, dtype="float32")(
         shared
     )
