@@ -97,6 +97,10 @@ def _run(args: argparse.Namespace, argv: Sequence[str]) -> int:
         if change is not None and change.verdict == record.SLOWER:
             slower.append(entry["name"])
 
+    def save(so_far: dict[str, Any]) -> None:
+        if args.out:
+            replace_text(args.out, json.dumps(so_far, indent=1) + "\n")
+
     say(table.header(baseline is not None))
     done = run.run_cases(
         chosen,
@@ -105,9 +109,8 @@ def _run(args: argparse.Namespace, argv: Sequence[str]) -> int:
         _command(argv),
         report,
         args.datasets,
+        save,
     )
-    if args.out:
-        replace_text(args.out, json.dumps(done, indent=1) + "\n")
     say()
     say(table.targets(targets.findings(done)))
     return _verdict(done, slower, only)

@@ -28,6 +28,7 @@ def run_cases(
     command: str,
     report: Callable[[dict[str, Any]], None] = lambda entry: None,
     datasets: Path | None = None,
+    save: Callable[[dict[str, Any]], None] = lambda record: None,
 ) -> dict[str, Any]:
     """Measure cases.
 
@@ -38,6 +39,8 @@ def run_cases(
         command: how to repeat it, for the record.
         report: called with each entry as it comes.
         datasets: folder of prepared data sets, for the cases of accuracy.
+        save: called with the record so far after each case, so that an interruption loses
+            no more than one.
 
     Returns:
         The record, plain JSON types: format, command, seed, rounds, machine, cases.
@@ -54,6 +57,7 @@ def run_cases(
         for entry in run_case(case, min(rounds, case.rounds or rounds), seed, datasets):
             record["cases"].append(entry)
             report(entry)
+        save(record)
     return record
 
 
