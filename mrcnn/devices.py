@@ -9,10 +9,16 @@ taken for each device first on TensorFlow.
 
 import contextlib
 import functools
+import os
 from collections.abc import Iterator
 from typing import Any
 
 import keras
+
+
+def usable_cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def available_devices() -> list[str]:

@@ -9,11 +9,12 @@ import keras
 from keras import ops
 
 from mrcnn.devices import replica_count
+from mrcnn.ops import backend
 
 
 def _one_kernel() -> bool:
     # Mirrored variables have no single handle.
-    return keras.backend.backend() == "tensorflow" and replica_count() == 1
+    return backend() == "tensorflow" and replica_count() == 1
 
 
 def square_sum(values: Any) -> Any:

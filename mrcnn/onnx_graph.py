@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -80,8 +80,6 @@ class _Walk:
     graph: GraphWriter
     layers: LayerWriter
     stages: StageWriter
-    # Values by tensor of all graphs walked so far; a nested graph may be walked again.
-    _uses: Counter = field(default_factory=Counter)
 
     def walk(self, model: keras.Model, values: dict[int, Value]) -> None:
         """Translate every layer of a model; fills `values`, by id of the Keras tensor."""

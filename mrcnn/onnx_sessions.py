@@ -1,14 +1,16 @@
 """Opens ONNX graphs in ONNX Runtime and OpenVINO, as functions of NumPy arrays."""
 
-import logging
+import importlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
+from mrcnn.devices import usable_cores
+
 Run = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
-_LOGGER = logging.getLogger(__name__)
 
 
 def threads() -> int:
@@ -17,7 +19,7 @@ def threads() -> int:
     given = os.environ.get("OMP_NUM_THREADS", "")
     if given.isdigit() and int(given) > 0:
         return int(given)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable_cores()
 
 
 def open_onnxruntime(graph: bytes) -> Run:
@@ -33,10 +35,7 @@ def open_onnxruntime(graph: bytes) -> Run:
     Raises:
         ModuleNotFoundError: the package onnxruntime is not installed.
     """
-    try:
-        import onnxruntime
-    except ModuleNotFoundError as error:
-        raise _missing("onnxruntime") from error
+    onnxruntime = _package("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads()
     options.inter_op_num_threads = 1
@@ -66,10 +65,7 @@ def open_openvino(graph: bytes, bfloat16: bool = False, cache: str | Path | None
     Raises:
         ModuleNotFoundError: the package openvino is not installed.
     """
-    try:
-        import openvino
-    except ModuleNotFoundError as error:
-        raise _missing("openvino") from error
+    openvino = _package("openvino")
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": threads(),
@@ -90,8 +86,11 @@ def open_openvino(graph: bytes, bfloat16: bool = False, cache: str | Path | None
     return run
 
 
-def _missing(package: str) -> ModuleNotFoundError:
-    return ModuleNotFoundError(
-        f"RUNTIME {package!r} needs the package {package}, which is not installed: "
-        f"pip install {package} onnx (or: pip install 'sebre[export]')."
-    )
+def _package(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"RUNTIME {name!r} needs the package {name}, which is not installed: "
+            f"pip install {name} onnx (or: pip install 'sebre[export]')."
+        ) from error

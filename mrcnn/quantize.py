@@ -46,7 +46,7 @@ def calibrate(model: Any, batches: Iterable[Sequence[np.ndarray]]) -> Ranges:
         ValueError: no batches.
     """
     onnx = import_onnx()
-    watched = sorted({name for node in _chosen(model) for name in _activations(node, model)})
+    watched = sorted({name for node in _chosen(model) for name in _activations(node)})
     probe = onnx.ModelProto()
     probe.CopyFrom(model)
     del probe.graph.output[:]
@@ -110,7 +110,7 @@ def quantize(model: Any, ranges: Ranges, keep: Sequence[str] = ()) -> Any:
     for node in graph.node:
         pending: list[Any] = []
         if node.name in chosen:
-            activations = _activations(node, model)
+            activations = _activations(node)
             for place, name in enumerate(node.input):
                 if name in activations:
                     node.input[place] = twin(name)
@@ -153,7 +153,7 @@ def _chosen(model: Any, keep: Sequence[str] = ()) -> list[Any]:
     ]
 
 
-def _activations(node: Any, model: Any) -> list[str]:
+def _activations(node: Any) -> list[str]:
     return list(node.input if node.op_type == "Add" else node.input[:1])
 
 

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from mrcnn.devices import usable_cores
+
 _PACKAGES = ("tensorflow", "keras", "numpy", "onnx", "onnxruntime", "openvino")
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8")
 _THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
@@ -19,9 +21,7 @@ def facts() -> dict[str, Any]:
     """The machine and the software, as plain JSON types; None for what cannot be told."""
     return {
         "processor": _first("/proc/cpuinfo", "model name") or platform.processor(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cores": usable_cores(),
         "flags": _flags(),
         "memory_gib": _kib("/proc/meminfo", "MemTotal", 2**20),
         "platform": platform.platform(),
