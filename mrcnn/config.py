@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from mrcnn.files import replace_text
+from mrcnn.resizing import MODES as RESIZE_MODES
 
 _CHOICES = {
-    "IMAGE_RESIZE_MODE": ("none", "square", "pad64", "crop"),
+    "IMAGE_RESIZE_MODE": RESIZE_MODES,
     "ROI_ALIGN": ("legacy", "aligned"),
     "PRECISION": ("float32", "bfloat16", "float16", "int8"),
     "RUNTIME": ("keras", "onnxruntime", "openvino"),
@@ -105,7 +106,7 @@ class Config:
     USE_RPN_ROIS = True  # False: training takes its ROIs as an input
 
     # --- Input ------------------------------------------------------------------
-    IMAGE_RESIZE_MODE = "square"  # none | square | pad64 | crop
+    IMAGE_RESIZE_MODE = "square"  # none | square | pad64 | fit64 | crop; see `resize_image`
     IMAGE_MIN_DIM = 800
     IMAGE_MAX_DIM = 1024
     IMAGE_MIN_SCALE = 0

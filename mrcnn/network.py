@@ -43,7 +43,8 @@ def demand_whole_cells(image_shape: Sequence[int]) -> None:
         raise ValueError(
             f"The molded image is {height} x {width} px; the pyramid needs both sides to be "
             "multiples of 64 (256, 320, 384, ...). Change IMAGE_MAX_DIM (IMAGE_MIN_DIM in "
-            "crop mode); for images of any shape set IMAGE_RESIZE_MODE to 'square' or 'pad64'."
+            "crop mode); for images of any shape set IMAGE_RESIZE_MODE to 'square', 'fit64' or "
+            "'pad64'."
         )
 
 

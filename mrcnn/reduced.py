@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mrcnn.config import Config
 from mrcnn.pictures import read_picture, to_rgb8, unreadable
-from mrcnn.resizing import ReducedPicture
+from mrcnn.resizing import FITTING_MODES, ReducedPicture
 from mrcnn.sources import open_source
 
 
@@ -50,7 +50,7 @@ def read_reduced(path: str | Path, max_side: int | None) -> ReducedPicture:
 
 
 def read_for(path: str | Path, config: Config) -> ReducedPicture:
-    """`read_reduced` as far as the settings make the picture small: in mode "square"."""
+    """`read_reduced` as far as the settings make the picture small."""
     return read_reduced(path, reduced_side(config))
 
 
@@ -61,4 +61,4 @@ def reduced_side(config: Config) -> int | None:
     sections that were averaged right down to the network's size cost the shipped network of
     slicemap 0.01 of its Dice on training sections; at twice the size it kept it.
     """
-    return 2 * config.IMAGE_MAX_DIM if config.IMAGE_RESIZE_MODE == "square" else None
+    return 2 * config.IMAGE_MAX_DIM if config.IMAGE_RESIZE_MODE in FITTING_MODES else None

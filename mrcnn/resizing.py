@@ -11,6 +11,9 @@ import skimage.transform
 Padding = list[tuple[int, int]]
 Crop = tuple[int, int, int, int]
 
+MODES = ("none", "square", "pad64", "fit64", "crop")
+FITTING_MODES = ("square", "fit64")  # make pictures fit IMAGE_MAX_DIM
+
 
 def resize(
     image: np.ndarray,
@@ -122,17 +125,18 @@ def resize_image(
     """Scale a picture and pad or crop it to a size the network takes.
 
     Except in mode "none" the picture is enlarged until its shorter side is `min_dim` and
-    its scale at least `min_scale`; it is made smaller only by mode "square", to fit
-    `max_dim`. Bilinear; integer pictures are truncated to their dtype, not rounded.
+    its scale at least `min_scale`; it is made smaller only by modes "square" and "fit64", to
+    fit `max_dim`. Bilinear; integer pictures are truncated to their dtype, not rounded.
 
     Args:
         image: [H, W, C], any dtype; or what stands for it.
         min_dim: wanted length of the shorter side, px.
-        max_dim: side of the square in mode "square", px.
+        max_dim: longest side in modes "square" and "fit64", px.
         min_scale: lower bound of the scale.
         mode: "none": untouched. "square": centred in max_dim x max_dim. "pad64": centred
-            in the next multiples of 64. "crop": a random min_dim x min_dim part, drawn
-            with Python's `random`.
+            in the next multiples of 64. "fit64": scaled as by "square", padded as by
+            "pad64", so that nothing is computed for the rest of the square. "crop": a random
+            min_dim x min_dim part, drawn with Python's `random`.
 
     Returns:
         image [h, w, C] of the same dtype; window (y1, x1, y2, x2) of the picture in it,
@@ -142,7 +146,7 @@ def resize_image(
         ValueError: unknown mode, a size the mode needs is missing or unfit, or the
             picture is not [H, W, C].
 
-    Source: Matterport `utils.resize_image`.
+    Source: Matterport `utils.resize_image`; "fit64" is ours.
     """
     image = as_picture(image)
     _check_resize(image.shape, min_dim, max_dim, mode)
@@ -151,7 +155,8 @@ def resize_image(
     if mode == "none":
         return _scaled(image, (height, width)), (0, 0, height, width), 1, no_padding, None
 
-    scale = _scale(height, width, min_dim, max_dim if mode == "square" else None, min_scale)
+    longest = max_dim if mode in FITTING_MODES else None
+    scale = _scale(height, width, min_dim, longest, min_scale)
     shape = (height, width)
     if scale != 1:
         shape = (round(height * scale), round(width * scale))
@@ -192,12 +197,14 @@ def _scaled(image: np.ndarray | ReducedPicture, shape: tuple[int, int]) -> np.nd
 def _check_resize(
     shape: tuple[int, ...], min_dim: int | None, max_dim: int | None, mode: str
 ) -> None:
-    if mode not in ("none", "square", "pad64", "crop"):
-        raise ValueError(f"Resize mode {mode!r}; it must be none, square, pad64 or crop.")
+    if mode not in MODES:
+        raise ValueError(f"Resize mode {mode!r}; it must be one of {', '.join(MODES)}.")
     if len(shape) != 3 or 0 in shape:
         raise ValueError(f"Image of shape {shape}; it must be [height, width, channels].")
-    if mode == "square" and not max_dim:
-        raise ValueError(f"Resize mode 'square' needs max_dim; it is {max_dim!r}.")
+    if mode in FITTING_MODES and not max_dim:
+        raise ValueError(f"Resize mode {mode!r} needs max_dim; it is {max_dim!r}.")
+    if mode == "fit64" and max_dim % 64:
+        raise ValueError(f"Resize mode 'fit64' needs max_dim a multiple of 64, not {max_dim!r}.")
     if mode == "crop" and not min_dim:
         raise ValueError(f"Resize mode 'crop' needs min_dim; it is {min_dim!r}.")
     if mode == "pad64" and (not min_dim or min_dim % 64):

@@ -45,7 +45,7 @@ def test_defaults_are_those_of_the_original_and_every_addition_is_off():
 @pytest.mark.parametrize(
     ("name", "value", "wanted"),
     [
-        ("IMAGE_RESIZE_MODE", "stretch", "'none', 'square', 'pad64', 'crop'"),
+        ("IMAGE_RESIZE_MODE", "stretch", "'none', 'square', 'pad64', 'fit64', 'crop'"),
         ("ROI_ALIGN", "exact", "'legacy', 'aligned'"),
         ("PRECISION", "float64", "'float32', 'bfloat16', 'float16'"),
         ("OPTIMIZER", "adam", "'sgd', 'adamw'"),

@@ -166,16 +166,28 @@ def test_four_threads_at_once_get_what_one_gets(build, images):
             assert_same(results[number][i], alone[(number + i) % 4])
 
 
-@pytest.mark.parametrize("mode", ["none", "pad64"])
+@pytest.mark.parametrize("mode", ["none", "pad64", "fit64"])
 def test_modes_without_a_fixed_size(model, build, images, mode):
     own = build(IMAGE_RESIZE_MODE=mode)
     # A picture of the network's size is the same in each mode.
     assert_same(own.detect(images[:1])[0], model.detect(images[:1])[0])
-    other = images[1] if mode == "pad64" else np.pad(images[0], ((0, 0), (64, 0), (0, 0)))
+    other = images[1] if mode != "none" else np.pad(images[0], ((0, 0), (64, 0), (0, 0)))
     results = own.detect([images[0], other])  # of two molded shapes
     assert_same(results[0], own.detect(images[:1])[0])
     assert_same(results[1], own.detect([other])[0])
     assert results[1]["masks"].shape[:2] == other.shape[:2] and len(results[1]["scores"]) > 0
+
+
+def test_without_padding_to_a_square_the_same_is_found(build):
+    wide = np.concatenate([Phantoms(2).load_image(i) for i in range(2)], axis=1)
+    whole, fitted = (build(IMAGE_MAX_DIM=128, IMAGE_RESIZE_MODE=m) for m in ("square", "fit64"))
+    assert [m.mold_inputs([wide])[0].shape[1:3] for m in (whole, fitted)] == [(128, 128), (64, 128)]
+    wanted, found = whole.detect([wide])[0], fitted.detect([wide])[0]
+    sure = wanted["scores"] > 0.5
+    assert sure.sum() >= 2
+    # Borders lie elsewhere, so scores and boxes differ a little.
+    iou = np.asarray(pairwise_iou(wanted["rois"][sure], found["rois"])).max(axis=1)
+    assert np.median(iou) > 0.7
 
 
 def test_a_picture_that_does_not_fit_the_pyramid_is_named(build, images):

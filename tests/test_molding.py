@@ -14,6 +14,8 @@ from mrcnn.config import Config
     ("shape", "args", "mode", "out_shape", "window", "scale"),
     [
         ((2192, 3616), (384, 384), "square", (384, 384), (75, 0, 308, 384), 384 / 3616),
+        ((2192, 3616), (384, 384), "fit64", (256, 384), (11, 0, 244, 384), 384 / 3616),
+        ((320, 240), (384, 384), "fit64", (384, 320), (0, 16, 384, 304), 1.2),
         ((480, 640), (800, 1024), "square", (1024, 1024), (128, 0, 896, 1024), 1.6),
         ((480, 640), (512, None), "pad64", (512, 704), (0, 10, 512, 693), 512 / 480),
     ],
@@ -56,6 +58,8 @@ def test_crop_mode_follows_the_seed_and_takes_the_mask_along():
         ((8, 8, 3), {"mode": "crop"}, "needs min_dim"),
         ((8, 8, 3), {"mode": "pad64", "min_dim": 100}, "multiple of 64, not 100"),
         ((8, 8, 3), {"mode": "pad64"}, "multiple of 64, not None"),
+        ((8, 8, 3), {"mode": "fit64"}, "'fit64' needs max_dim; it is None"),
+        ((8, 8, 3), {"mode": "fit64", "max_dim": 100}, "multiple of 64, not 100"),
         ((1, 5000, 3), {"mode": "square", "max_dim": 64}, "too narrow"),
     ],
 )

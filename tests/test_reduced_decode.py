@@ -256,12 +256,12 @@ def test_a_mask_of_another_size(sections):
             load_sample(sections, Settings(REDUCED_DECODE=on), 0)
 
 
-@pytest.mark.parametrize("mode", ["square", "pad64", "none"])
+@pytest.mark.parametrize("mode", ["square", "fit64", "pad64", "none"])
 def test_prediction_answers_in_px_of_the_original(tmp_path, mode):
     config = Settings(IMAGE_RESIZE_MODE=mode)
     path = write(tmp_path, "rgb.jpg")
     reduced, full = read_for(path, config), load_image(path)
-    assert (reduced.step == (1, 1)) == (mode != "square")
+    assert (reduced.step == (1, 1)) == (mode not in ("square", "fit64"))
     (image, meta, window), expected = (mold_inputs([p], config) for p in (reduced, full))
     np.testing.assert_array_equal(meta, expected[1])
     np.testing.assert_array_equal(window, expected[2])
