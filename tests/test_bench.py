@@ -371,6 +371,19 @@ def test_steps_are_timed_with_files_and_with_one_batch_repeated(monkeypatch):
     assert found["trainable_parameters"] == 4
 
 
+def test_scores_of_each_way_are_held_against_those_of_the_network():
+    ways = {
+        "same": {},
+        "blind": {"DETECTION_MIN_CONFIDENCE": 1.0},
+        "int8": {"RUNTIME": "openvino", "PRECISION": "int8"},
+    }
+    settings = {"weights": "slicemap", "dataset": "slicemap", "datasets": "none", "limit": 2}
+    same, blind, int8 = measure(order("accuracy", ways=ways, **settings))["entries"]
+    assert same["ratio"] == 0.0 and same["map"] == same["map_before"] > 0.5
+    assert blind["ratio"] > 0.5 and same["sections"] == 2
+    assert 0.0 < int8["ratio"] < 0.2
+
+
 def test_what_is_not_there_is_named_with_its_cure():
     result = worker.measure(order("detect", config={"NO_SUCH": 1}))
     assert result["status"] == worker.NOT_AVAILABLE and "NO_SUCH" in result["reason"]
