@@ -69,6 +69,11 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
         )
         for count in (300, 100)
     },
+    "fit64": ("float32, no padding to a square", {"IMAGE_RESIZE_MODE": "fit64"}),
+    "bfloat16_fit64": (
+        "bfloat16, no padding to a square",
+        {"PRECISION": "bfloat16", "IMAGE_RESIZE_MODE": "fit64"},
+    ),
     "bfloat16_300": (
         "bfloat16, 300 proposals",
         {"PRECISION": "bfloat16", "POST_NMS_ROIS_INFERENCE": 300},
@@ -80,6 +85,16 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
             "PRECISION": "int8",
             "POST_NMS_ROIS_INFERENCE": 300,
             "PRE_NMS_LIMIT": 2000,
+        },
+    ),
+    "openvino_int8_300_fit64": (
+        "OpenVINO, int8, 300 proposals of 2,000 anchors, no padding to a square",
+        {
+            "RUNTIME": "openvino",
+            "PRECISION": "int8",
+            "POST_NMS_ROIS_INFERENCE": 300,
+            "PRE_NMS_LIMIT": 2000,
+            "IMAGE_RESIZE_MODE": "fit64",
         },
     ),
 }
