@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 
 from mrcnn import winograd, winograd_compiled
-from mrcnn.layers import BatchNorm, Conv, Rectifier, covers_input, nested_layers
+from mrcnn.layers import BatchNorm, Conv, Rectifier, as_product, nested_layers
 from mrcnn.watching import watch_assignments
 
 # Of a direct convolution, from which on Winograd's is used.
@@ -84,23 +84,19 @@ class FoldedConvolutions:
 
     def convolve(self, layer: Conv, images: Any) -> Any:
         """What a convolution, and what it absorbed, make of images [B, H, W, C]."""
-        form = self._form(layer, images)
+        product = as_product(layer, images)
+        form = self._form(layer, images, product)
         kernel, bias = self._kernel(layer, form), self._bias(layer)
         relu = layer.name in self._rectified
         if form == "winograd":
             outputs = winograd_compiled.convolve(images, kernel, bias, relu)
         elif form == "dense":
-            outputs = self._dense(layer, images, kernel, bias, relu)
+            rows, size = product
+            outputs = self._arithmetic.product(rows, kernel, bias, relu)
+            outputs = ops.reshape(outputs, (-1, *size, layer.filters))
         else:
             outputs = self._arithmetic.convolution(layer, images, kernel, bias, relu)
         return outputs if relu else layer.activation(outputs)
-
-    def _dense(self, layer: Conv, images: Any, kernel: Any, bias: Any, relu: bool) -> Any:
-        """A convolution that looks at single pixels, or once at all of them, as a product."""
-        shape = images.shape[1:3] if layer.kernel_size == (1, 1) else (1, 1)
-        rows = ops.reshape(images, (-1, kernel.shape[0]))
-        outputs = self._arithmetic.product(rows, kernel, bias, relu)
-        return ops.reshape(outputs, (-1, *shape, layer.filters))
 
     def renew(self) -> bool:
         """Forget the constants if a weight of the model was assigned since the last time.
@@ -117,9 +113,8 @@ class FoldedConvolutions:
     def _forget(self) -> None:
         self._stale = True
 
-    def _form(self, layer: Conv, images: Any) -> str:
-        one_px = layer.kernel_size == layer.strides == (1, 1)
-        if one_px or covers_input(layer, images):
+    def _form(self, layer: Conv, images: Any, product: Any) -> str:
+        if product is not None:
             return "dense"
         low = layer.compute_dtype != "float32"
         least = _WINOGRAD_PRODUCTS_LOW_PRECISION if low else _WINOGRAD_PRODUCTS

@@ -27,15 +27,54 @@ def square_sum(values: Any) -> Any:
     return ops.sum(ops.square(values))
 
 
+def normalizes(images: Any) -> bool:
+    """Whether `normalize` takes them: low precision, which Keras converts there and back."""
+    low = keras.backend.standardize_dtype(images.dtype) in ("bfloat16", "float16")
+    return low and len(images.shape) == 4 and backend() == "tensorflow"
+
+
+def normalize(layer: keras.layers.BatchNormalization, images: Any) -> Any:
+    """Batch normalisation by the stored statistics.
+
+    Args:
+        layer: of the last axis, with gamma and beta.
+        images: [B, H, W, C], bfloat16 or float16; so is the result. It computes in float32.
+    """
+    import tensorflow as tf
+
+    weights = (layer.gamma, layer.beta, layer.moving_mean, layer.moving_variance)
+    gamma, beta, mean, variance = (ops.convert_to_tensor(w, dtype="float32") for w in weights)
+    return tf.compat.v1.nn.fused_batch_norm(
+        images, gamma, beta, mean, variance, epsilon=layer.epsilon, is_training=False
+    )[0]
+
+
 class MomentumSGD(keras.optimizers.SGD):
-    """`keras.optimizers.SGD` with the same variables, whose update is one kernel a weight."""
+    """`keras.optimizers.SGD` with the same variables, whose update is one kernel a weight.
+
+    Its `global_clipnorm` scales the rate of a step in the place of each gradient.
+    """
+
+    def _own(self) -> bool:
+        return bool(self.momentum) and not self.nesterov and _one_kernel()
+
+    def _clip_gradients(self, grads):
+        if not (self.global_clipnorm and self._own()):
+            return super()._clip_gradients(grads)
+        norm = ops.sqrt(sum(square_sum(grad) for grad in grads))
+        # As Keras: a norm that is not finite makes the weights NaN.
+        self._share = ops.minimum(1.0, self.global_clipnorm / norm) + (norm - norm)
+        return grads
 
     def update_step(self, gradient, variable, learning_rate):
         """Change one variable and its momentum."""
-        if not self.momentum or self.nesterov or not _one_kernel():
+        if not self._own():
             super().update_step(gradient, variable, learning_rate)
             return
         import tensorflow as tf
+
+        if self.global_clipnorm:
+            learning_rate = learning_rate * self._share
 
         momentum = self.momentums[self._get_variable_index(variable)]
         tf.raw_ops.ResourceApplyKerasMomentum(

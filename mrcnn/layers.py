@@ -2,6 +2,7 @@
 
 import contextlib
 import contextvars
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from mrcnn import winograd_compiled
+from mrcnn import fused, winograd_compiled
 from mrcnn.config import Config
 
 _folded: contextvars.ContextVar[Any] = contextvars.ContextVar("folded", default=None)
@@ -29,27 +30,44 @@ def folded(convolutions: Any) -> Iterator[None]:
         _folded.reset(token)
 
 
-def covers_input(layer: keras.layers.Conv2D, images: Any) -> bool:
-    """Whether a convolution sees its whole input [B, H, W, C] at once: a dense layer."""
-    return layer.padding == "valid" and tuple(images.shape[1:3]) == layer.kernel_size
+def as_product(layer: keras.layers.Conv2D, images: Any) -> tuple[Any, tuple[int, int]] | None:
+    """The matrix product that a convolution amounts to.
+
+    Args:
+        layer: it may look at single pixels, or at its whole input at once.
+        images: its input [B, H, W, C].
+
+    Returns:
+        Rows [n, C'] to be multiplied by the kernel [C', K], and the size (h, w) of the
+        result [B, h, w, K]; or None if it is no such convolution, or a size is unknown.
+    """
+    if layer.groups != 1 or None in images.shape[1:3]:
+        return None
+    # Leaving out pixels costs more than the product saves.
+    if layer.kernel_size == layer.strides == (1, 1):
+        return ops.reshape(images, (-1, images.shape[-1])), tuple(images.shape[1:3])
+    if layer.padding == "valid" and tuple(images.shape[1:3]) == layer.kernel_size:
+        # In the order of the kernel's weights.
+        return ops.reshape(images, (-1, math.prod(images.shape[1:]))), (1, 1)
+    return None
 
 
 @keras.saving.register_keras_serializable(package="mrcnn")
 class Conv(keras.layers.Conv2D):
     """A convolution that can be folded, and is a matrix product where that is the same.
 
-    As a product the hidden layers of the box head take about 30 % less time.
+    Products take about 30 % less time on CPUs, and so do their gradients.
     """
 
     def call(self, inputs: Any) -> Any:
         convolutions = _folded.get()
         if convolutions is not None:
             return convolutions.convolve(self, inputs)
-        if covers_input(self, inputs):
-            # Rows of the kernel in the order of the flattened input.
-            kernel = ops.reshape(self.kernel, (-1, self.filters))
-            outputs = ops.matmul(ops.reshape(inputs, (-1, kernel.shape[0])), kernel)
-            outputs = ops.reshape(outputs, (-1, 1, 1, self.filters))
+        product = as_product(self, inputs)
+        if product is not None:
+            rows, size = product
+            outputs = ops.matmul(rows, ops.reshape(self.kernel, (-1, self.filters)))
+            outputs = ops.reshape(outputs, (-1, *size, self.filters))
         elif winograd_compiled.pays_in_training(self, inputs):
             outputs = winograd_compiled.convolve_in_training(inputs, self.kernel)
         else:
@@ -87,6 +105,8 @@ class BatchNorm(keras.layers.BatchNormalization):
             return inputs
         if self.train_bn is not None:
             training = self.train_bn
+        if self.train_bn is False and fused.normalizes(inputs):
+            return fused.normalize(self, inputs)
         return super().call(inputs, training=training, mask=mask)
 
     def get_config(self) -> dict[str, Any]:

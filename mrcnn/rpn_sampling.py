@@ -6,6 +6,7 @@ the gradient of the losses needs it at those anchors only, which spares most of 
 the RPN's backward pass and changes nothing but roundings.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,14 +48,11 @@ def rpn_at(rpn: keras.Model, feature_maps: Sequence[Any], rows: Any) -> Any:
     )
     depth = feature_maps[0].shape[-1]
     ratios = outputs[0].filters // 2
-    table, corners, pitches = _padded_cells(feature_maps, shared.strides[0])
+    table, neighbours = _cells(feature_maps, shared.strides[0])
     position, ratio = rows // ratios, rows % ratios
-    corner = ops.take(ops.convert_to_tensor(corners), position)
-    pitch = ops.take(ops.convert_to_tensor(pitches), position)
+    cells = ops.take(ops.convert_to_tensor(neighbours), position, axis=0)
     image = ops.arange(ops.shape(rows)[0], dtype="int32") * table.shape[1]
-    step = ops.arange(_SIDE, dtype="int32")
-    lines = (corner + image[:, None])[..., None] + step * pitch[..., None]
-    cells = lines[..., None] + step
+    cells = cells + image[:, None, None]
     patches = ops.take(ops.reshape(table, (-1, depth)), ops.reshape(cells, (-1,)), axis=0)
     patches = ops.cast(ops.reshape(patches, (-1, _SIDE**2 * depth)), shared.compute_dtype)
     kernel = ops.reshape(shared.kernel, (-1, shared.filters))
@@ -68,31 +66,26 @@ def rpn_at(rpn: keras.Model, feature_maps: Sequence[Any], rows: Any) -> Any:
     return ops.concatenate(found, axis=-1)
 
 
-def _padded_cells(feature_maps: Sequence[Any], stride: int) -> tuple[Any, np.ndarray, np.ndarray]:
-    """All levels, padded as a "same" convolution does, as one float32 table
-    [B, cells, depth]; for each position of the kernel int32 [positions]: the cell of its
-    first weight, and the number of cells from one row of the kernel to the next."""
-    tables, corners, pitches = [], [], []
-    offset = 0
-    for features in feature_maps:
-        height, width, depth = features.shape[1:]
-        (top, bottom), (left, right) = (_margins(side, stride) for side in (height, width))
-        # Overlapping patches add up their gradients in float32, as a convolution does.
-        padded = ops.pad(
-            ops.cast(features, "float32"), [[0, 0], [top, bottom], [left, right], [0, 0]]
-        )
-        rows, pitch = height + top + bottom, width + left + right
-        tables.append(ops.reshape(padded, (-1, rows * pitch, depth)))
-        y = np.arange(-(-height // stride)) * stride
-        x = np.arange(-(-width // stride)) * stride
-        corners.append((offset + y[:, None] * pitch + x).ravel())
-        pitches.append(np.full(len(y) * len(x), pitch))
-        offset += rows * pitch
-    return (
-        ops.concatenate(tables, axis=1),
-        np.concatenate(corners).astype(np.int32),
-        np.concatenate(pitches).astype(np.int32),
-    )
+def _cells(feature_maps: Sequence[Any], stride: int) -> tuple[Any, np.ndarray]:
+    """All levels as one float32 table [B, cells + 1, depth], whose last row is zero, as
+    outside of a level; and for each position of the kernel, its cells int32 [positions, 9]."""
+    outside = sum(features.shape[1] * features.shape[2] for features in feature_maps)
+    neighbours, first = [], 0
+    for height, width in (features.shape[1:3] for features in feature_maps):
+        margins = (_margins(side, stride) for side in (height, width))
+        own = np.arange(first, first + height * width).reshape(height, width)
+        own = np.pad(own, tuple(margins), constant_values=outside)
+        windows = np.lib.stride_tricks.sliding_window_view(own, (_SIDE, _SIDE))
+        neighbours.append(windows[::stride, ::stride].reshape(-1, _SIDE**2))
+        first += height * width
+    depth = feature_maps[0].shape[-1]
+    # Overlapping patches add up their gradients in float32, as a convolution does.
+    rows = [
+        ops.reshape(ops.cast(f, "float32"), (-1, math.prod(f.shape[1:3]), depth))
+        for f in feature_maps
+    ]
+    rows.append(ops.zeros_like(rows[0][:, :1]))
+    return ops.concatenate(rows, axis=1), np.concatenate(neighbours).astype(np.int32)
 
 
 def _margins(side: int, stride: int) -> tuple[int, int]:

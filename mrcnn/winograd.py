@@ -62,9 +62,45 @@ def convolve(images: Any, kernel: Any, bias: Any) -> Any:
     Returns:
         float32 [B, H, W, K].
     """
-    height, width, channels = images.shape[1:]
+    height, width = images.shape[1:3]
     filters = kernel.shape[-1]
-    down, across = -(-height // TILE), -(-width // TILE)
+    down, across = _tile_counts(images)
+    products = ops.matmul(_transform_tiles(images), kernel)
+    outputs = _both_sides(_OUTPUT, products, (TILE, TILE, -1, down, across, filters))
+    outputs = ops.transpose(outputs, (2, 3, 0, 4, 1, 5))
+    outputs = ops.reshape(outputs, (-1, down * TILE, across * TILE, filters))
+    return outputs[:, :height, :width] + bias
+
+
+def kernel_gradient(images: Any, upstream: Any) -> Any:
+    """Gradient of `convolve` and `transform_kernel` to the kernel.
+
+    Args:
+        images: float32 [B, H, W, C]; H and W are static.
+        upstream: of the result, float32 [B, H, W, K].
+
+    Returns:
+        float32 [3, 3, C, K].
+    """
+    height, width, filters = upstream.shape[1:]
+    down, across = _tile_counts(upstream)
+    spare = ((0, down * TILE - height), (0, across * TILE - width))
+    outputs = ops.pad(upstream, ((0, 0), *spare, (0, 0)))
+    outputs = ops.reshape(outputs, (-1, down, TILE, across, TILE, filters))
+    outputs = ops.transpose(outputs, (2, 4, 0, 1, 3, 5))
+    products = _both_sides(_OUTPUT.T, outputs, (_SIDE**2, -1, filters))
+    tiles = ops.transpose(_transform_tiles(images), (0, 2, 1))
+    return _both_sides(_KERNEL.T, ops.matmul(tiles, products), (3, 3, images.shape[-1], filters))
+
+
+def _tile_counts(images: Any) -> tuple[int, int]:
+    return tuple(-(-side // TILE) for side in images.shape[1:3])
+
+
+def _transform_tiles(images: Any) -> Any:
+    """The tiles of images [B, H, W, C], as the products take them: [36, tiles, C]."""
+    height, width, channels = images.shape[1:]
+    down, across = _tile_counts(images)
     spare = ((1, down * TILE + 1 - height), (1, across * TILE + 1 - width))
     images = ops.pad(images, ((0, 0), *spare, (0, 0)))
     # Value (i, j) of every tile, one picture for each of the 36.
@@ -76,12 +112,7 @@ def convolve(images: Any, kernel: Any, bias: Any) -> Any:
             for j in range(_SIDE)
         ]
     )
-    tiles = _both_sides(_INPUT, tiles, (_SIDE**2, -1, channels))
-    products = ops.matmul(tiles, kernel)
-    outputs = _both_sides(_OUTPUT, products, (TILE, TILE, -1, down, across, filters))
-    outputs = ops.transpose(outputs, (2, 3, 0, 4, 1, 5))
-    outputs = ops.reshape(outputs, (-1, down * TILE, across * TILE, filters))
-    return outputs[:, :height, :width] + bias
+    return _both_sides(_INPUT, tiles, (_SIDE**2, -1, channels))
 
 
 def _both_sides(matrix: np.ndarray, tiles: Any, shape: tuple[int, ...]) -> Any:

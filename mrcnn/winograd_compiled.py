@@ -12,6 +12,7 @@ from mrcnn.ops import backend
 
 _LEAST_PX = 14 * 14
 _LEAST_PRODUCTS_TRAINING = 1e9  # the kernel is transformed at every step
+_LEAST_PRODUCTS_TRAINING_LOW_PRECISION = 4e9  # direct convolutions are twice as fast there
 
 
 @functools.cache
@@ -47,10 +48,10 @@ def pays(layer: Any, images: Any, least_products: float) -> bool:
 
 
 def pays_in_training(layer: Any, images: Any) -> bool:
-    """`pays` for a float32 layer whose kernel changes."""
-    if layer.compute_dtype != "float32" or layer.groups != 1:
-        return False
-    return pays(layer, images, _LEAST_PRODUCTS_TRAINING)
+    """`pays` for a layer whose kernel changes."""
+    low = layer.compute_dtype != "float32"
+    least = _LEAST_PRODUCTS_TRAINING_LOW_PRECISION if low else _LEAST_PRODUCTS_TRAINING
+    return layer.groups == 1 and pays(layer, images, least)
 
 
 def convolve(images: Any, kernel: Any, bias: Any, relu: bool) -> Any:
@@ -82,38 +83,51 @@ def convolve_in_training(images: Any, kernel: Any) -> Any:
     """Convolution that can be differentiated.
 
     Args:
-        images: float32 [B, H, W, C].
-        kernel: float32 [3, 3, C, K].
+        images: [B, H, W, C]; its type stays.
+        kernel: [3, 3, C, K], of the same type.
 
     Returns:
-        float32 [B, H, W, K].
+        [B, H, W, K].
     """
     import tensorflow as tf
+
+    filters = kernel.shape[3]
 
     @tf.custom_gradient
     def differentiable(images, kernel):
         def gradient(upstream):
-            turned = tf.transpose(kernel[::-1, ::-1], (0, 1, 3, 2))
-            to_kernel = tf.raw_ops.Conv2DBackpropFilter(
-                input=images,
-                filter_sizes=kernel.shape,
-                out_backprop=upstream,
-                strides=[1, 1, 1, 1],
-                padding="SAME",
-            )
-            return _trained(tuple(upstream.shape), kernel.shape[2])(upstream, turned), to_kernel
+            to_images = _trained(tuple(upstream.shape), kernel.shape[2], True)(upstream, kernel)
+            return to_images, _kernel_gradient(tuple(images.shape), filters)(images, upstream)
 
-        return _trained(tuple(images.shape), kernel.shape[3])(images, kernel), gradient
+        return _trained(tuple(images.shape), filters, False)(images, kernel), gradient
 
     return differentiable(images, tf.identity(kernel))
 
 
 @functools.cache
-def _trained(shape: tuple, filters: int) -> Callable:
+def _trained(shape: tuple, filters: int, turned: bool) -> Callable:
+    """`turned`: the kernel is that of the convolution whose gradient to the images this is."""
     import tensorflow as tf
 
     @tf.function(autograph=False, jit_compile=True)
     def compiled(images: Any, kernel: Any) -> Any:
-        return winograd.convolve(images, winograd.transform_kernel(kernel), 0.0)
+        if turned:
+            kernel = tf.transpose(tf.reverse(kernel, (0, 1)), (0, 1, 3, 2))
+        transformed = winograd.transform_kernel(tf.cast(kernel, tf.float32))
+        return tf.cast(
+            winograd.convolve(tf.cast(images, tf.float32), transformed, 0.0), images.dtype
+        )
+
+    return compiled
+
+
+@functools.cache
+def _kernel_gradient(shape: tuple, filters: int) -> Callable:
+    import tensorflow as tf
+
+    @tf.function(autograph=False, jit_compile=True)
+    def compiled(images: Any, upstream: Any) -> Any:
+        found = winograd.kernel_gradient(tf.cast(images, tf.float32), tf.cast(upstream, tf.float32))
+        return tf.cast(found, images.dtype)
 
     return compiled

@@ -207,27 +207,66 @@ def test_memory_does_not_grow(detector):
     assert resident() < 1.05 * before
 
 
-def test_winograd_in_training_has_the_gradients_of_the_convolution(monkeypatch):
+def gradients(layer, images):
+    """Outputs of a layer, and gradients to the images and to its trainable weights, float32."""
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        outputs = layer(images)
+        loss = tf.reduce_sum(tf.cast(outputs, tf.float32) ** 2)
+    found = [outputs, *tape.gradient(loss, [images, *layer.trainable_weights])]
+    return [tf.cast(f, tf.float32) for f in found]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_winograd_in_training_has_the_gradients_of_the_convolution(monkeypatch, precision):
     tf = pytest.importorskip("tensorflow")
-    layer = Conv(6, 3, padding="same", activation="relu")
-    images = tf.constant(values(2, 18, 15, 4))
-    layer.build(images.shape)
-    layer.bias.assign(values(6, seed=3))
+    kernel, bias = values(3, 3, 4, 6, seed=1), values(6, seed=3)
 
-    def outcome():
-        with tf.GradientTape() as tape:
-            tape.watch(images)
-            outputs = layer(images)
-            loss = tf.reduce_sum(outputs**2)
-        return [outputs, *tape.gradient(loss, [images, *layer.trainable_weights])]
+    def outcome(precision):
+        layer = LayerStyle(precision=precision).conv(6, 3, "c", padding="same", activation="relu")
+        images = tf.cast(values(2, 18, 15, 4), precision)
+        layer.build(images.shape)
+        layer.set_weights([kernel, bias])
+        return gradients(layer, images)
 
-    wanted = outcome()
+    wanted, direct = outcome("float32"), outcome(precision)
     used = []
     convolve = winograd_compiled.convolve_in_training
     monkeypatch.setattr(
         winograd_compiled, "convolve_in_training", lambda *a: used.append(1) or convolve(*a)
     )
-    monkeypatch.setattr(winograd_compiled, "_LEAST_PRODUCTS_TRAINING", 0)
-    found = outcome()
+    for name in ("_LEAST_PRODUCTS_TRAINING", "_LEAST_PRODUCTS_TRAINING_LOW_PRECISION"):
+        monkeypatch.setattr(winograd_compiled, name, 0)
+    found = outcome(precision)
     assert used
-    assert gap(found, wanted) < 5e-5
+    assert gap(found, wanted) < max(5e-5, 1.5 * gap(direct, wanted)) < 0.2
+
+
+def test_a_convolution_of_single_pixels_has_the_gradients_of_the_convolution():
+    tf = pytest.importorskip("tensorflow")
+    images = tf.constant(values(2, 9, 7, 4))
+    for strides in (1, 2):
+        ours = Conv(6, 1, strides=strides, activation="relu")
+        keras_layer = keras.layers.Conv2D(6, 1, strides=strides, activation="relu")
+        for layer in (ours, keras_layer):
+            layer.build(images.shape)
+        ours.bias.assign(values(6, seed=3))
+        keras_layer.set_weights(ours.get_weights())
+        assert gap(gradients(ours, images), gradients(keras_layer, images)) < 1e-5
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_stored_statistics_in_low_precision(precision):
+    tf = pytest.importorskip("tensorflow")
+    images = tf.cast(values(2, 9, 7, 4), precision)
+    ours = LayerStyle(train_bn=False, precision=precision).norm("norm")
+    keras_layer = keras.layers.BatchNormalization(dtype=f"mixed_{precision}")
+    for layer in (ours, keras_layer):
+        layer.build(images.shape)
+    rng = np.random.default_rng(1)
+    ours.set_weights([rng.uniform(0.5, 2, 4), *rng.normal(size=(2, 4)), rng.uniform(0.1, 4, 4)])
+    keras_layer.set_weights(ours.get_weights())
+    assert ours(images, training=True).dtype == precision
+    assert gap(gradients(ours, images), gradients(keras_layer, images)) < 1e-2
