@@ -100,7 +100,7 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 # Shipped networks, and their data sets, whose scores a way of computing must not change.
 STAND_INS = {"slicemap_384": "slicemap", "extended_mouse_384": "mouse_mri"}
-SCORED = 100  # sections of a data set, at most
+SCORED = 200  # sections of a data set, at most; of fewer, single regions decide
 
 
 def all_cases() -> list[Case]:
@@ -196,7 +196,8 @@ def all_cases() -> list[Case]:
                 "weights": weights,
                 "dataset": dataset,
                 "limit": SCORED,
-                "ways": {name: config for name, (_, config) in WAYS.items()},
+                # Processors emulate float16: that is for GPUs.
+                "ways": {name: config for name, (_, config) in WAYS.items() if name != "float16"},
             },
             f"the network {weights} on {dataset}",
             unit="change of a score",
