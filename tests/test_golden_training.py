@@ -14,6 +14,7 @@ from mrcnn.network import LOSS_NAMES
 # hold under this change cannot be asked of another machine's arithmetic either.
 ROUNDING = 1e-7
 MARGIN = 4
+SHAKES = (0, 1)  # seeds; the worst of them counts, for one may flip nothing
 
 CASES = (
     "train_r50_128_heads",
@@ -112,8 +113,10 @@ def run(request, golden, build):
     before = {w.path: w.numpy() for w in network.weights if "moving" in w.path}
     found = two_steps(inputs)
     found["moving_before"] = before
-    noise = np.random.default_rng(0).standard_normal(inputs[0].shape).astype("float32")
-    found["shaken"] = two_steps([inputs[0] * (1 + ROUNDING * noise), *inputs[1:]])
+    found["shaken"] = []
+    for seed in SHAKES:
+        noise = np.random.default_rng(seed).standard_normal(inputs[0].shape).astype("float32")
+        found["shaken"].append(two_steps([inputs[0] * (1 + ROUNDING * noise), *inputs[1:]]))
     with np.load(golden / record["file"]) as archive:
         numbers = dict(archive)
     return record, model, numbers, found
@@ -130,20 +133,22 @@ def test_losses_after_each_step(run, step):
     record, _, numbers, found = run
     wanted = numbers[f"losses_after_step{step}_global"]
     rtol = 1e-4 if step == 1 or record["layers"] == "heads" else 1e-3
-    slack = np.abs(found["shaken"]["losses"][step] - found["losses"][step])
+    slack = max(
+        np.abs(shaken["losses"][step] - found["losses"][step]).max() for shaken in found["shaken"]
+    )
     error = np.abs(found["losses"][step] - wanted)
-    assert np.all(error <= np.maximum(rtol * np.abs(wanted), MARGIN * slack.max())), error
+    assert np.all(error <= np.maximum(rtol * np.abs(wanted), MARGIN * slack)), error
 
 
 def test_gradient_norms(run):
     _, _, numbers, found = run
-    norms, shaken = (
+    norms, *shaken = (
         {p: np.linalg.norm(g) for p, g in source["gradients"].items()}
-        for source in (found, found["shaken"])
+        for source in (found, *found["shaken"])
     )
     wanted = dict(zip(numbers["trainable_names"], numbers["grad_norms"], strict=True))
     assert set(norms) == {str(n) for n in wanted}
-    slack = max(abs(shaken[n] / norms[n] - 1) for n in norms)
+    slack = max(abs(other[n] / norms[n] - 1) for n in norms for other in shaken)
     for name, norm in wanted.items():
         limit = max(1e-4, MARGIN * slack)
         np.testing.assert_allclose(norms[name], norm, rtol=limit, atol=1e-6, err_msg=name)
@@ -170,18 +175,20 @@ def test_gradient_and_update_samples(run):
         path, where = name.replace("__", "/"), numbers[f"{name}__idx"]
         # Weights are float32: an update is known to their last bits only.
         grain = 2 * np.spacing(np.abs(found["weights"][0][path]).max())
-        values, shaken = measured(found, path, where), measured(found["shaken"], path, where)
+        values = measured(found, path, where)
+        shaken = [measured(source, path, where) for source in found["shaken"]]
         for kind, value in values.items():
             target = numbers[f"{name}__{kind}"]
             scale = np.abs(target).max()
             floor = grain / scale if "update" in kind else 0
-            error, slack = np.abs(value - target) / scale, np.abs(shaken[kind] - value) / scale
-            rows.append((name, kind, error, slack, floor))
+            error = np.abs(value - target) / scale
+            slacks = [np.abs(other[kind] - value) / scale for other in shaken]
+            rows.append((name, kind, error, slacks, floor))
     for measure, first in ((np.max, 5e-3), (lambda e: np.quantile(e, 0.95), 5e-4)):
         for kind in ("grad", "global1_update", "global2_update"):
             limit = second if kind == "global2_update" else first
             of_kind = [row for row in rows if row[1] == kind]
-            slack = max(measure(slack) for *_, slack, _ in of_kind)
+            slack = max(measure(slack) for *_, slacks, _ in of_kind for slack in slacks)
             for name, _, error, _, floor in of_kind:
                 assert measure(error) <= max(limit + floor, MARGIN * slack), (name, kind)
 
