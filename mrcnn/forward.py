@@ -74,8 +74,6 @@ class _TensorFlowArithmetic:
     def convolution(self, layer: Any, images: Any, kernel: Any, bias: Any, relu: bool) -> Any:
         import tensorflow as tf
 
-        # As a part of the graph the kernel is brought into the form of the processor once.
-        kernel = tf.constant(kernel.numpy())
         outputs = tf.nn.conv2d(
             images, kernel, layer.strides, layer.padding.upper(), dilations=layer.dilation_rate
         )
