@@ -27,8 +27,10 @@ def square_sum(values: Any) -> Any:
     return ops.sum(ops.square(values))
 
 
-def normalizes(images: Any) -> bool:
+def normalizes(layer: keras.layers.BatchNormalization, images: Any) -> bool:
     """Whether `normalize` takes them: low precision, which Keras converts there and back."""
+    if not (layer.scale and layer.center and layer.axis == -1):
+        return False
     low = keras.backend.standardize_dtype(images.dtype) in ("bfloat16", "float16")
     return low and len(images.shape) == 4 and backend() == "tensorflow"
 
@@ -75,7 +77,6 @@ class MomentumSGD(keras.optimizers.SGD):
 
         if self.global_clipnorm:
             learning_rate = learning_rate * self._share
-
         momentum = self.momentums[self._get_variable_index(variable)]
         tf.raw_ops.ResourceApplyKerasMomentum(
             var=variable.handle,

@@ -105,7 +105,7 @@ class BatchNorm(keras.layers.BatchNormalization):
             return inputs
         if self.train_bn is not None:
             training = self.train_bn
-        if self.train_bn is False and fused.normalizes(inputs):
+        if self.train_bn is False and fused.normalizes(self, inputs):
             return fused.normalize(self, inputs)
         return super().call(inputs, training=training, mask=mask)
 

@@ -38,6 +38,7 @@ def pays(layer: Any, images: Any, least_products: float) -> bool:
     if (
         (layer.kernel_size, layer.strides, layer.padding) != ((3, 3), (1, 1), "same")
         or layer.dilation_rate != (1, 1)
+        or layer.groups != 1
         or not height
         or not width
         or height * width < _LEAST_PX
@@ -51,7 +52,7 @@ def pays_in_training(layer: Any, images: Any) -> bool:
     """`pays` for a layer whose kernel changes."""
     low = layer.compute_dtype != "float32"
     least = _LEAST_PRODUCTS_TRAINING_LOW_PRECISION if low else _LEAST_PRODUCTS_TRAINING
-    return layer.groups == 1 and pays(layer, images, least)
+    return pays(layer, images, least)
 
 
 def convolve(images: Any, kernel: Any, bias: Any, relu: bool) -> Any:

@@ -47,6 +47,14 @@ def _detect(name: str, title: str, quick: bool = False, **settings: Any) -> Case
     return Case(f"detect/{name}", "detect", settings, title, quick)
 
 
+_FIT64 = {"IMAGE_RESIZE_MODE": "fit64"}
+_FEWEST = {
+    "RUNTIME": "openvino",
+    "PRECISION": "int8",
+    "POST_NMS_ROIS_INFERENCE": 300,
+    "PRE_NMS_LIMIT": 2000,
+}
+
 # Ways to detect, apart from float32 in Keras, which is the reference; name: title, settings.
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "bfloat16": ("bfloat16", {"PRECISION": "bfloat16"}),
@@ -69,10 +77,10 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
         )
         for count in (300, 100)
     },
-    "fit64": ("float32, no padding to a square", {"IMAGE_RESIZE_MODE": "fit64"}),
+    "fit64": ("float32, no padding to a square", _FIT64),
     "bfloat16_fit64": (
         "bfloat16, no padding to a square",
-        {"PRECISION": "bfloat16", "IMAGE_RESIZE_MODE": "fit64"},
+        {"PRECISION": "bfloat16", **_FIT64},
     ),
     "bfloat16_300": (
         "bfloat16, 300 proposals",
@@ -80,22 +88,11 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "openvino_int8_300": (
         "OpenVINO, int8, 300 proposals of 2,000 anchors",
-        {
-            "RUNTIME": "openvino",
-            "PRECISION": "int8",
-            "POST_NMS_ROIS_INFERENCE": 300,
-            "PRE_NMS_LIMIT": 2000,
-        },
+        _FEWEST,
     ),
     "openvino_int8_300_fit64": (
         "OpenVINO, int8, 300 proposals of 2,000 anchors, no padding to a square",
-        {
-            "RUNTIME": "openvino",
-            "PRECISION": "int8",
-            "POST_NMS_ROIS_INFERENCE": 300,
-            "PRE_NMS_LIMIT": 2000,
-            "IMAGE_RESIZE_MODE": "fit64",
-        },
+        {**_FEWEST, **_FIT64},
     ),
 }
 # Shipped networks, and their data sets, whose scores a way of computing must not change.
