@@ -103,16 +103,22 @@ def _transform_tiles(images: Any) -> Any:
     down, across = _tile_counts(images)
     spare = ((1, down * TILE + 1 - height), (1, across * TILE + 1 - width))
     images = ops.pad(images, ((0, 0), *spare, (0, 0)))
-    # Value (i, j) of every tile, one picture for each of the 36.
+    # Value j of the columns of every tile, then value i of its rows. Sums of whole pictures take
+    # half the time of products by a matrix here, and stacked halfway, no sum is computed twice.
     rows, columns = (down - 1) * TILE + 1, (across - 1) * TILE + 1
-    tiles = ops.stack(
+    tiles = _sums([images[:, :, j : j + columns : TILE] for j in range(_SIDE)])
+    tiles = _sums([tiles[:, :, i : i + rows : TILE] for i in range(_SIDE)])
+    return ops.reshape(tiles, (_SIDE**2, -1, channels))
+
+
+def _sums(parts: list[Any]) -> Any:
+    """The input transform of one side: six arrays of a shape -> [6, *shape]."""
+    return ops.stack(
         [
-            images[:, i : i + rows : TILE, j : j + columns : TILE]
-            for i in range(_SIDE)
-            for j in range(_SIDE)
+            sum(float(factor) * part for factor, part in zip(row, parts, strict=True) if factor)
+            for row in _INPUT
         ]
     )
-    return _both_sides(_INPUT, tiles, (_SIDE**2, -1, channels))
 
 
 def _both_sides(matrix: np.ndarray, tiles: Any, shape: tuple[int, ...]) -> Any:
