@@ -17,10 +17,6 @@ from mrcnn import winograd, winograd_compiled
 from mrcnn.layers import BatchNorm, Conv, Rectifier, as_product, nested_layers
 from mrcnn.watching import watch_assignments
 
-# Of a direct convolution, from which on Winograd's is used.
-_WINOGRAD_PRODUCTS = 3e8
-_WINOGRAD_PRODUCTS_LOW_PRECISION = 1e9  # direct convolutions are twice as fast there
-
 
 class Arithmetic(Protocol):
     """What a framework computes folded convolutions with; `relu`: rectify the result."""
@@ -116,9 +112,7 @@ class FoldedConvolutions:
     def _form(self, layer: Conv, images: Any, product: Any) -> str:
         if product is not None:
             return "dense"
-        low = layer.compute_dtype != "float32"
-        least = _WINOGRAD_PRODUCTS_LOW_PRECISION if low else _WINOGRAD_PRODUCTS
-        return "winograd" if winograd_compiled.pays(layer, images, least) else "direct"
+        return "winograd" if winograd_compiled.pays(layer, images) else "direct"
 
     def _kernel(self, layer: Conv, form: str) -> Any:
         key = (layer.name, form)

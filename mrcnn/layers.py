@@ -68,7 +68,7 @@ class Conv(keras.layers.Conv2D):
             rows, size = product
             outputs = ops.matmul(rows, ops.reshape(self.kernel, (-1, self.filters)))
             outputs = ops.reshape(outputs, (-1, *size, self.filters))
-        elif winograd_compiled.pays_in_training(self, inputs):
+        elif winograd_compiled.pays(self, inputs):
             outputs = winograd_compiled.convolve_in_training(inputs, self.kernel)
         else:
             return super().call(inputs)

@@ -11,8 +11,9 @@ from mrcnn import winograd
 from mrcnn.ops import backend
 
 _LEAST_PX = 14 * 14
-_LEAST_PRODUCTS_TRAINING = 1e9  # the kernel is transformed at every step
-_LEAST_PRODUCTS_TRAINING_LOW_PRECISION = 4e9  # direct convolutions are twice as fast there
+# Of a direct convolution; below, transforms and compilation cost more than they save.
+_LEAST_PRODUCTS = 3e8
+_LEAST_PRODUCTS_LOW_PRECISION = 2e9  # direct convolutions are twice as fast there
 
 
 @functools.cache
@@ -25,14 +26,12 @@ def available() -> bool:
     return not tf.config.list_logical_devices("GPU")
 
 
-def pays(layer: Any, images: Any, least_products: float) -> bool:
+def pays(layer: Any, images: Any) -> bool:
     """Whether a convolution of images [B, H, W, C] is of the kind, and large enough.
 
     Args:
         layer: keras.layers.Conv2D.
         images: its input; a batch of unknown size counts as one image.
-        least_products: of the direct convolution; below, transforms and compilation cost more
-            than they save.
     """
     batch, height, width, channels = images.shape
     if (
@@ -45,14 +44,9 @@ def pays(layer: Any, images: Any, least_products: float) -> bool:
         or not available()
     ):
         return False
-    return 9 * (batch or 1) * height * width * channels * layer.filters >= least_products
-
-
-def pays_in_training(layer: Any, images: Any) -> bool:
-    """`pays` for a layer whose kernel changes."""
     low = layer.compute_dtype != "float32"
-    least = _LEAST_PRODUCTS_TRAINING_LOW_PRECISION if low else _LEAST_PRODUCTS_TRAINING
-    return pays(layer, images, least)
+    least = _LEAST_PRODUCTS_LOW_PRECISION if low else _LEAST_PRODUCTS
+    return 9 * (batch or 1) * height * width * channels * layer.filters >= least
 
 
 def convolve(images: Any, kernel: Any, bias: Any, relu: bool) -> Any:

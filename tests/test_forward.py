@@ -68,7 +68,7 @@ def test_winograd_is_the_convolution(shape):
 
 @pytest.mark.parametrize("products", [0, 1e18], ids=["winograd", "direct"])
 def test_folding_changes_nothing(monkeypatch, products):
-    monkeypatch.setattr(folding, "_WINOGRAD_PRODUCTS", products)
+    monkeypatch.setattr(winograd_compiled, "_LEAST_PRODUCTS", products)
     forms = []
     form = folding.FoldedConvolutions._form
     monkeypatch.setattr(
@@ -237,7 +237,7 @@ def test_winograd_in_training_has_the_gradients_of_the_convolution(monkeypatch, 
     monkeypatch.setattr(
         winograd_compiled, "convolve_in_training", lambda *a: used.append(1) or convolve(*a)
     )
-    for name in ("_LEAST_PRODUCTS_TRAINING", "_LEAST_PRODUCTS_TRAINING_LOW_PRECISION"):
+    for name in ("_LEAST_PRODUCTS", "_LEAST_PRODUCTS_LOW_PRECISION"):
         monkeypatch.setattr(winograd_compiled, name, 0)
     found = outcome(precision)
     assert used
