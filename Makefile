@@ -1,7 +1,7 @@
 # make demo        segment the test sections with the shipped model
 # make test        style checks and the whole test suite
 # make notebooks   run the notebooks again, with their figures
-# make bench       time detection, training and input beside a reference network (an hour)
+# make bench       time detection, training and input beside a reference network (two hours)
 # Each builds what it needs in .venv first; that needs Python 3.11 or newer and a network.
 
 VENV := .venv

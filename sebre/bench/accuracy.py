@@ -21,7 +21,8 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
 
     Args:
         settings: weights: name; dataset: name of its prepared folder; datasets: folder in which
-            it lies; limit: sections at most, spread evenly; ways: settings by name.
+            it lies; limit: sections at most, spread evenly, all where none is given; ways:
+            settings by name.
         seed: not used; nothing is drawn.
 
     Returns:
@@ -43,7 +44,7 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
         )
     regions = experiment.regions
     numbers = [i["number"] for i in SectionDataset(regions).load(root, "val").image_info]
-    numbers = numbers[:: -(-len(numbers) // settings["limit"])]
+    numbers = numbers[:: -(-len(numbers) // settings.get("limit", len(numbers)))]
     dataset = SectionDataset(regions).load(root, "val", numbers)
     training = SectionDataset(regions).load(root, "train")
     for part in (dataset, training):

@@ -97,7 +97,6 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 # Shipped networks, and their data sets, whose scores a way of computing must not change.
 STAND_INS = {"slicemap_384": "slicemap", "extended_mouse_384": "mouse_mri"}
-SCORED = 200  # sections of a data set, at most; of fewer, single regions decide
 
 
 def all_cases() -> list[Case]:
@@ -192,11 +191,11 @@ def all_cases() -> list[Case]:
             {
                 "weights": weights,
                 "dataset": dataset,
-                "limit": SCORED,
                 # Processors emulate float16: that is for GPUs.
                 "ways": {name: config for name, (_, config) in WAYS.items() if name != "float16"},
             },
             f"the network {weights} on {dataset}",
+            long=True,
             unit="change of a score",
         )
         for weights, dataset in STAND_INS.items()
