@@ -17,11 +17,10 @@ import numpy as np
 
 from mrcnn.files import replace_file
 from mrcnn.model import MaskRCNN
-from mrcnn.molding import mold_inputs
 from mrcnn.network import demand_whole_cells
 from mrcnn.onnx_graph import INPUTS, OUTPUTS, write_graph
 from mrcnn.ops import backend
-from mrcnn.quantize import calibrate, quantize
+from mrcnn.quantize import measure_ranges, quantize
 
 FORMATS = ("onnx", "saved_model")
 FORMAT_VERSION = 1
@@ -102,15 +101,8 @@ def _onnx(model: MaskRCNN, facts: dict[str, Any], images: Sequence[np.ndarray] |
     graph = write_graph(model.keras_model, shape, facts["batch"], anchors, metadata)
     if facts["precision"] == "float32":
         return graph
-    samples = [mold_inputs([image], model.config)[:2] for image in images]
-    wrong = [list(s[0].shape[1:]) for s in samples if list(s[0].shape[1:]) != shape]
-    if wrong:
-        raise ValueError(
-            f"An image to measure ranges on is molded to {wrong[0]} and the export is for {shape}; "
-            "give images of this molded shape."
-        )
-    probe = write_graph(model.keras_model, shape, 1, anchors, {})
-    return quantize(graph, calibrate(probe, samples))
+    ranges = measure_ranges(model.keras_model, images, model.config, model.get_anchors)
+    return quantize(graph, ranges)
 
 
 def _write_saved_model(model: MaskRCNN, path: Path, facts: dict[str, Any]) -> None:

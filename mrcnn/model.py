@@ -265,10 +265,10 @@ class MaskRCNN:
         """Measure the ranges of activations that PRECISION "int8" needs.
 
         Args:
-            images: some typical (training) images [H, W, channels].
+            images: some typical (training) images [H, W, channels], of any shapes.
 
         Raises:
-            ValueError: PRECISION is not "int8".
+            ValueError: PRECISION is not "int8", or no images.
         """
         self._demand_mode("inference")
         if self.config.PRECISION != "int8":
@@ -276,7 +276,7 @@ class MaskRCNN:
                 f"PRECISION is {self.config.PRECISION!r}; only 'int8' is calibrated, with RUNTIME "
                 "'onnxruntime' or 'openvino'."
             )
-        self._forward.calibrate([mold_inputs([image], self.config)[:2] for image in images])
+        self._forward.calibrate(images, self.get_anchors)
 
     def detect(
         self, images: Sequence[np.ndarray], verbose: int = 0, masks: str = "full"

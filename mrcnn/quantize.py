@@ -6,11 +6,16 @@ that ONNX Runtime and OpenVINO both turn into integer kernels. What decides on s
 coordinates stays in float32, and so does all box arithmetic.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 
+from mrcnn.config import Config
+from mrcnn.molding import mold_inputs
+from mrcnn.onnx_graph import write_graph
 from mrcnn.onnx_layers import LEARNED
 from mrcnn.onnx_sessions import open_onnxruntime
 from mrcnn.onnx_writer import import_onnx
@@ -31,19 +36,49 @@ _KERNEL_AXIS = {"Conv": 0, "Gemm": 1, "ConvTranspose": 1}  # of the output chann
 Ranges = dict[str, tuple[float, float]]
 
 
+def measure_ranges(
+    network: keras.Model,
+    images: Sequence[np.ndarray],
+    config: Config,
+    anchors_of: Callable[[Sequence[int]], np.ndarray],
+) -> Ranges:
+    """`calibrate` a network on pictures, which may be molded to several shapes.
+
+    The ranges hold for graphs of every shape and batch.
+
+    Args:
+        network: an inference graph of `mrcnn.network.build_inference`, in float32.
+        images: [H, W, C] each, typical ones; never those of a test part.
+        config: its settings.
+        anchors_of: see `MaskRCNN.get_anchors`.
+
+    Raises:
+        ValueError: no images.
+    """
+    by_shape = defaultdict(list)
+    for image in images:
+        molded, meta, _ = mold_inputs([image], config)
+        by_shape[molded.shape[1:]].append((molded, meta))
+    if not by_shape:
+        raise ValueError("No images were given to measure the ranges on; give at least one.")
+    sums: dict[str, Any] = defaultdict(float)
+    for shape, batches in by_shape.items():
+        probe = write_graph(network, shape, 1, anchors_of(shape), {})
+        for name, bounds in calibrate(probe, batches).items():
+            sums[name] += np.array(bounds) * len(batches) / len(images)
+    return {name: (float(low), float(high)) for name, (low, high) in sums.items()}
+
+
 def calibrate(model: Any, batches: Iterable[Sequence[np.ndarray]]) -> Ranges:
     """Measure the range of every activation that `quantize` makes eight-bit.
 
     Args:
         model: onnx.ModelProto of `mrcnn.onnx_graph.write_graph`.
-        batches: inputs of the graph, typical ones; never those of a test part.
+        batches: inputs of the graph, one at least.
 
     Returns:
         Least and greatest value by tensor, each the mean over the batches: single extremes
         would waste resolution.
-
-    Raises:
-        ValueError: no batches.
     """
     onnx = import_onnx()
     watched = sorted({name for node in _chosen(model) for name in _activations(node)})
@@ -59,8 +94,6 @@ def calibrate(model: Any, batches: Iterable[Sequence[np.ndarray]]) -> Ranges:
             )
     run = open_onnxruntime(probe.SerializeToString())
     found = np.array([run(batch) for batch in batches])
-    if not len(found):
-        raise ValueError("No images were given to measure the ranges on; at least one is needed.")
     means = found.reshape(len(found), len(watched), 2).mean(axis=0)
     return {
         name: (float(low), float(high)) for name, (low, high) in zip(watched, means, strict=True)

@@ -3,8 +3,9 @@
 Both compute on the CPU, from the weights that the Keras network holds.
 """
 
+import functools
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -13,7 +14,7 @@ import numpy as np
 from mrcnn.config import Config
 from mrcnn.onnx_graph import write_graph
 from mrcnn.onnx_sessions import Run, open_onnxruntime, open_openvino
-from mrcnn.quantize import Ranges, calibrate, quantize
+from mrcnn.quantize import Ranges, measure_ranges, quantize
 from mrcnn.watching import watch_assignments
 
 Inputs = Sequence[np.ndarray]
@@ -46,7 +47,7 @@ class RuntimeForward:
         self._model, self._config = model, config
         self._lock = threading.RLock()
         self._runs: dict[tuple, Run] = {}
-        self._samples: list[Inputs] = []
+        self._measure: Callable[[], Ranges] | None = None
         self._ranges: Ranges | None = None
         watch_assignments(model, self.forget)
 
@@ -65,49 +66,39 @@ class RuntimeForward:
             self._runs.clear()
             self._ranges = None
 
-    def calibrate(self, samples: Iterable[Inputs]) -> None:
+    def calibrate(
+        self, images: Sequence[np.ndarray], anchors_of: Callable[[Sequence[int]], np.ndarray]
+    ) -> None:
         """Set what the ranges of the activations are measured on, for PRECISION "int8".
 
-        Args:
-            samples: (molded images [1, h, w, C], image metas [1, 12 + C]) each; all of one
-                shape, typical, and never of a test part.
+        Arguments are those of `mrcnn.quantize.measure_ranges`, which the next call runs.
         """
-        samples = [tuple(np.asarray(a, "float32") for a in sample) for sample in samples]
-        if len({image.shape for image, _ in samples}) != 1:
-            raise ValueError(
-                f"{len(samples)} samples of {len({i.shape for i, _ in samples})} shapes were given "
-                "to measure ranges on; give at least one, and all of one molded shape."
-            )
+        if not images:
+            raise ValueError("No images were given to measure ranges on; give at least one.")
         with self._lock:
             self.forget()
-            self._samples = samples
+            self._measure = functools.partial(
+                measure_ranges, self._model, images, self._config, anchors_of
+            )
 
     def _open(self, shape: Sequence[int], anchors: np.ndarray) -> Run:
         graph = write_graph(self._model, shape[1:], shape[0], anchors, {})
         if self._config.PRECISION == "int8":
-            graph = quantize(graph, self._measured(anchors, shape))
+            graph = quantize(graph, self._measured())
         content = graph.SerializeToString()
         if self._config.RUNTIME == "onnxruntime":
             return open_onnxruntime(content)
         bfloat16 = self._config.PRECISION == "bfloat16"
         return open_openvino(content, bfloat16, self._config.RUNTIME_CACHE_DIR)
 
-    def _measured(self, anchors: np.ndarray, shape: Sequence[int]) -> Ranges:
-        """Ranges of the activations; they hold for any batch, and for other shapes."""
-        if not self._samples:
+    def _measured(self) -> Ranges:
+        if self._measure is None:
             raise ValueError(
                 "PRECISION 'int8' needs the ranges of the activations: call "
                 "calibrate(images) with some training images first, or load an exported file."
             )
         if self._ranges is None:
-            sample_shape = self._samples[0][0].shape
-            if tuple(sample_shape[1:]) != tuple(shape[1:]):
-                raise ValueError(
-                    f"The network was calibrated on molded images of {tuple(sample_shape[1:])} and "
-                    f"is now given {tuple(shape[1:])}; calibrate on images of this shape."
-                )
-            probe = write_graph(self._model, shape[1:], 1, anchors, {})
-            self._ranges = calibrate(probe, self._samples)
+            self._ranges = self._measure()
         return self._ranges
 
 

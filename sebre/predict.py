@@ -68,6 +68,7 @@ def load_segmenter(
     weights: str | Path,
     experiment: Experiment | None = None,
     folder: Path | None = None,
+    typical: Sequence[np.ndarray] | None = None,
     **overrides: Any,
 ) -> Segmenter | UNetSegmenter:
     """Build the network of a weights file, of either kind, and load it.
@@ -76,13 +77,16 @@ def load_segmenter(
         weights: name in the manifest, or path; also of an ONNX file of `sebre export`.
         experiment: that the weights belong to; None takes it from the manifest.
         folder: of the manifest; None for the shipped one.
+        typical: training sections [H, W, C] to measure the ranges on that PRECISION "int8" needs.
         **overrides: settings that differ.
 
     Raises:
         FileNotFoundError: no such weights.
-        ValueError: damaged weights, weights of another network, or an unknown experiment.
+        ValueError: damaged weights, weights of another network, an unknown experiment, or int8
+            without typical sections.
     """
-    found, experiment, config = find_network(weights, experiment, folder, **overrides)
+    ranges = typical is not None
+    found, experiment, config = find_network(weights, experiment, folder, ranges, **overrides)
     if _is_exported(found):
         model = _open_exported(found, experiment, overrides)
     elif network_of(found) == "unet":
@@ -90,6 +94,8 @@ def load_segmenter(
     else:
         model = MaskRCNN("inference", config, model_dir=".")
         model.load_weights(found.path)
+        if config.PRECISION == "int8":
+            model.calibrate(typical)
     return Segmenter(model, experiment.regions, found)
 
 
@@ -97,11 +103,13 @@ def find_network(
     weights: str | Path,
     experiment: Experiment | None = None,
     folder: Path | None = None,
+    ranges: bool = False,
     **overrides: Any,
 ) -> tuple[WeightsFile, Experiment, Config]:
     """The weights file, experiment and settings that `load_segmenter` takes.
 
-    Arguments and errors are those of `load_segmenter`; no network is built.
+    Arguments and errors are those of `load_segmenter`; no network is built. `ranges`: those for
+    int8 will be measured.
     """
     found = find_weights(weights, folder)
     if experiment is None:
@@ -122,7 +130,7 @@ def find_network(
     variant = experiment.variants.get(found.entry.get("variant", ""), experiment.default)
     config = variant.config.load(found.config) if found.config else variant.config()
     config = with_settings(config, **{"IMAGES_PER_GPU": 1, "GPU_COUNT": 1, **overrides})
-    if config.PRECISION == "int8":
+    if config.PRECISION == "int8" and not ranges:
         raise ValueError(
             f"{found.path}: int8 needs a network whose ranges were measured. Write one with "
             "`sebre export --precision int8`, and give that file as weights."

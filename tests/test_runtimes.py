@@ -9,6 +9,7 @@ from export_cases import Tiny, assert_same_results, few_sections, mean_dice, pic
 
 from mrcnn import onnx_sessions
 from mrcnn.model import MaskRCNN
+from mrcnn.molding import mold_inputs
 from mrcnn.watching import watch_assignments
 from sebre.predict import load_segmenter
 from sebre.weights_store import store_dir
@@ -84,6 +85,18 @@ def test_int8_is_calibrated_and_close(shipped, sections, tmp_path):
     model.calibrate(few_sections("train", 8))
     found = model.detect(sections)
     assert 0.95 < mean_dice(shipped.detect(sections), found) < 1
+
+
+def test_ranges_serve_sections_of_other_shapes(sections):
+    settings = {"IMAGE_RESIZE_MODE": "fit64"}
+    typical = few_sections("train", 8)
+    low = [image[26:-26] for image in typical[:2]]  # molded to 64 x 128 px
+    low_precision = {"RUNTIME": "openvino", "PRECISION": "int8", **settings}
+    found = load_segmenter("slicemap", typical=[*typical, *low], **low_precision)
+    pictures = [*sections, sections[0][26:-26]]
+    assert {mold_inputs([p], found.config)[0].shape[1] for p in pictures} == {64, 128}
+    wanted = load_segmenter("slicemap", **settings).detect(pictures)
+    assert 0.95 < mean_dice(wanted, found.detect(pictures)) < 1
 
 
 def test_openvino_keeps_compiled_graphs(tmp_path, sections):

@@ -74,18 +74,10 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
 def _scores(
     weights: str, dataset: Any, changes: Mapping[str, Any], typical: Sequence[np.ndarray]
 ) -> dict[str, float]:
-    from mrcnn.model import MaskRCNN
-    from sebre.config import with_settings
     from sebre.evaluate import iterate_sections
-    from sebre.predict import Segmenter, find_network
+    from sebre.predict import load_segmenter
     from sebre.summary import summarize
 
-    found, experiment, config = find_network(weights)
-    config = with_settings(config, **changes)
-    model = MaskRCNN("inference", config, model_dir=".")
-    model.load_weights(found.path)
-    if config.PRECISION == "int8":
-        model.calibrate(typical)
-    segmenter = Segmenter(model, experiment.regions, found)
+    segmenter = load_segmenter(weights, typical=typical, **changes)
     summary = summarize(iterate_sections(segmenter, dataset), segmenter.regions)
     return {key: summary[name] for key, name in SCORES.items()}
