@@ -51,8 +51,8 @@ class ExportedMaskRCNN(MaskRCNN):
         if tuple(inputs[0].shape[1:]) != self.image_shape:
             raise ValueError(
                 f"{self._path}: made for molded images of {self.image_shape}, and this one is "
-                f"{tuple(inputs[0].shape[1:])}. Export the network for this shape, or set "
-                "IMAGE_RESIZE_MODE to 'square'."
+                f"{tuple(inputs[0].shape[1:])}. Export the network for this shape (`sebre "
+                "export --shape`), or set IMAGE_RESIZE_MODE to 'square'."
             )
         return self._given(inputs)
 

@@ -244,6 +244,7 @@ def _export(args: argparse.Namespace) -> int:
         args.precision,
         args.calibrate,
         dict(args.set),
+        args.shape,
     )
     say(f"Network: {path}")
     return DONE

@@ -171,6 +171,13 @@ def _add_export(sub: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="for int8: prepared data set, on whose training part ranges are measured",
     )
+    sub.add_argument(
+        "--shape",
+        type=_count,
+        nargs=2,
+        metavar=("HEIGHT", "WIDTH"),
+        help="px of the molded images, for IMAGE_RESIZE_MODE=fit64 (default: a square)",
+    )
     _add_settings(sub)
 
 

@@ -1,6 +1,6 @@
 """Networks for other runtimes: `sebre export`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ def export_network(
     precision: str = "float32",
     calibrate: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
+    shape: Sequence[int] | None = None,
 ) -> Path:
     """Write a network with everything that `detect` needs; see `mrcnn.export.export_model`.
 
@@ -33,6 +34,7 @@ def export_network(
         precision: "float32" or, for "onnx", "int8".
         calibrate: prepared data set, on whose training part the ranges for "int8" are measured.
         settings: of the configuration, that differ from those of the weights.
+        shape: (h, w) px of the molded images; None for that of the configuration.
 
     Returns:
         The path.
@@ -50,7 +52,8 @@ def export_network(
     images = calibration_images(experiment, calibrate) if precision == "int8" else None
     labels = ["background", *experiment.regions.names]
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    return export_model(segmenter.model, path, form, precision, images, labels)
+    molded = None if shape is None else (*shape, segmenter.config.IMAGE_CHANNEL_COUNT)
+    return export_model(segmenter.model, path, form, precision, images, labels, molded)
 
 
 def calibration_images(experiment: Experiment, dataset: str | Path) -> list[np.ndarray]:

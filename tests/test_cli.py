@@ -116,6 +116,21 @@ def test_prepare_train_evaluate_detect_publish(tiny, tmp_path, capsys, monkeypat
     assert again.shape == (84, 84)
     facts = json.loads((tmp_path / "exported" / "run.json").read_text())
     assert facts["settings"]["RUNTIME"] == "openvino"
+    Image.fromarray(np.asarray(Image.open(image))[26:-26]).save(tmp_path / "low.png")
+    code = run(
+        "export", "slicemap", "--weights", weights, "--out", out / "low.onnx", "--precision",
+        "int8", "--calibrate", DATASET, "--shape", "64", "128", "--set", "IMAGE_RESIZE_MODE=fit64",
+        "--set", "IMAGE_MIN_DIM=128", "--set", "IMAGE_MAX_DIM=128",
+    )  # fmt: skip
+    assert code == cli.DONE
+    for picture, wanted in ((image, cli.SOME_FAILED), (tmp_path / "low.png", cli.DONE)):
+        code = run(
+            "detect", "slicemap", picture, "--weights", out / "low.onnx", "--runtime", "openvino",
+            "--out", tmp_path / "low",
+        )  # fmt: skip
+        assert code == wanted
+    assert "`sebre export --shape`" in capsys.readouterr().err
+
     code = run("inspect", "slicemap", image, "--weights", out / "n.onnx", "--out", out)
     assert code == cli.USER_ERROR
     assert "n.onnx: an exported network" in capsys.readouterr().err
