@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from sebre.bench.detect import CALIBRATION
 from sebre.bench.networks import available
 from sebre.bench.pictures import DATASETS
 from sebre.bench.worker import FAILED, NOT_AVAILABLE, NotAvailable, Prepared
@@ -32,6 +31,7 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
         NotAvailable: the data set is not there.
     """
     from sebre.dataset import SectionDataset
+    from sebre.exports import calibration_images
     from sebre.predict import find_network
 
     _, experiment, _ = find_network(settings["weights"])
@@ -46,11 +46,8 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
     numbers = [i["number"] for i in SectionDataset(regions).load(root, "val").image_info]
     numbers = numbers[:: -(-len(numbers) // settings.get("limit", len(numbers)))]
     dataset = SectionDataset(regions).load(root, "val", numbers)
-    training = SectionDataset(regions).load(root, "train")
-    for part in (dataset, training):
-        part.prepare()
-    spread = np.linspace(0, len(training.image_ids) - 1, CALIBRATION).astype(int)
-    typical = [training.load_image(i) for i in dict.fromkeys(spread.tolist())]
+    dataset.prepare()
+    typical = calibration_images(experiment, root)  # as `sebre export` takes them
 
     before = _scores(settings["weights"], dataset, {}, typical)
     entries = []
