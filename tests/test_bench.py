@@ -1,6 +1,7 @@
 """`python -m sebre.bench`: ratios, the choice of cases, baselines, the page, and tiny cases."""
 
 import copy
+import importlib
 import json
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 
+from mrcnn.loading import load_sample
 from sebre.bench import __main__ as program
 from sebre.bench import cases, page, pictures, record, run, table, targets, timing, worker
 from sebre.bench.calibration import matrix_product, reference_network
@@ -331,12 +333,35 @@ def test_growth_of_memory_is_seen(monkeypatch):
     assert all(e["ratio"] == e["resident_mib"] / e["resident_mib_first"] for e in found)
 
 
-def test_reading_is_timed_for_each_format_and_from_the_cache():
-    case = order("input", side=200, count=2, formats=pictures.FORMATS, config=TINY)
-    found = measure(case)["entries"]
+def decodings(kind, monkeypatch, **settings):
+    """How often each task of a case decodes an image, by its name; no time is compared."""
+    calls = []
+
+    def load(dataset, config, image_id):
+        calls.append(image_id)
+        return load_sample(dataset, config, image_id)
+
+    monkeypatch.setattr("mrcnn.data.load_sample", load)
+    prepared = importlib.import_module(worker.KINDS[kind]).prepare(settings, 0)
+    try:
+        found = {}
+        for task in prepared.tasks:
+            calls.clear()
+            task.run()
+            found[task.name] = len(calls)
+        return found
+    finally:
+        prepared.close()
+
+
+def test_reading_is_timed_for_each_format_and_from_the_cache(monkeypatch):
+    settings = {"side": 200, "count": 2, "formats": pictures.FORMATS, "config": TINY}
+    found = measure(order("input", **settings))["entries"]
     assert [e["name"] for e in found] == ["png", "jpeg", "tiff", "cached"]
     assert [e["epoch"] for e in found] == ["first, decoding"] * 3 + ["cached"]
-    assert found[-1]["seconds"] < found[0]["seconds"]
+    assert all(e["seconds"] > 0 for e in found)
+    counts = decodings("input", monkeypatch, **settings)
+    assert counts == {"png": 2, "jpeg": 2, "tiff": 2, "cached": 0}
 
 
 class Learner:
@@ -367,10 +392,12 @@ class Learner:
 
 def test_steps_are_timed_with_files_and_with_one_batch_repeated(monkeypatch):
     monkeypatch.setattr("mrcnn.model.MaskRCNN", Learner)
-    found = measure(order("feed", side=300, count=3, format="png", config=TINY))["entries"]
+    settings = {"side": 300, "count": 3, "format": "png", "config": TINY}
+    found = measure(order("feed", **settings))["entries"]
     assert [e["name"] for e in found] == ["cached", "decoding"]
     assert all(e["steps"] == 3 and e["original_px"] == [300, 300] for e in found)
-    assert found[0]["seconds"] < found[1]["seconds"]
+    assert all(e["seconds"] > 0 for e in found)
+    assert decodings("feed", monkeypatch, **settings) == {"cached": 0, "decoding": 3}
     (found,) = measure(order("train", config=TINY))["entries"]
     assert found["loss"] > 0 and found["image_px"] == [64, 64]
     assert found["trainable_parameters"] == 4
