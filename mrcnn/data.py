@@ -155,7 +155,7 @@ class Batches(keras.utils.PyDataset):
     Attributes:
         epoch: number of the epoch to be read; it may be set.
         error: what the last failed read raised, or None. TensorFlow hides it in an
-            InvalidArgumentError of its own; catch that around `fit` and raise this.
+            InvalidArgumentError of its own; `mrcnn.fitting.fit` raises this instead.
 
     Raises:
         ValueError: no images, or NUM_CLASSES does not fit the dataset.
@@ -228,7 +228,11 @@ class Batches(keras.utils.PyDataset):
         self._epoch_begun = False
 
     def __getitem__(self, index: int) -> tuple[tuple[np.ndarray, ...]]:
-        """Batch `index` of the current epoch, as the one element of a tuple.
+        """Batch `index` of the current epoch, see `read`."""
+        return self.read(self.epoch, index)
+
+    def read(self, epoch: int, index: int) -> tuple[tuple[np.ndarray, ...]]:
+        """Batch `index` of an epoch, as the one element of a tuple.
 
         Its arrays are the inputs of the training model: those of `data_generator`, with
         meta, rpn_bbox and boxes as float32, and if not USE_RPN_ROIS random regions int32
@@ -241,12 +245,12 @@ class Batches(keras.utils.PyDataset):
         if not 0 <= index < len(self):
             raise IndexError(f"Batch {index} of {len(self)}.")
         try:
-            return self._read((self.epoch, index))
+            return self._next((epoch, index))
         except Exception as error:
             self.error = error
             raise
 
-    def _read(self, key: tuple[int, int]) -> tuple[tuple[np.ndarray, ...]]:
+    def _next(self, key: tuple[int, int]) -> tuple[tuple[np.ndarray, ...]]:
         """The batch of a key, and have the threads prepare those after it."""
         if self._pool is None:
             return self._make(*key)

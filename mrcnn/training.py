@@ -20,6 +20,7 @@ import numpy as np
 from mrcnn import checkpoints
 from mrcnn.data import Batches
 from mrcnn.files import replace_text
+from mrcnn.fitting import fit
 from mrcnn.optimizers import LAYER_PRESETS, compile_model, set_trainable
 from mrcnn.parallel_model import distribution_scope
 from mrcnn.weights import save_weights
@@ -153,22 +154,15 @@ def train(
             Checkpoints(model, facts, monitor="loss" if val_batches is None else "val_loss"),
             *(custom_callbacks or []),
         ]
-        try:
-            history = model.keras_model.fit(
-                train_batches,
-                initial_epoch=model.epoch,
-                epochs=epochs,
-                validation_data=val_batches,
-                verbose=verbose,
-                # The batches shuffle by themselves; keras would draw from Python's own state.
-                shuffle=False,
-                callbacks=callbacks,
-            )
-        except Exception:
-            for batches in filter(None, (train_batches, val_batches)):
-                if batches.error is not None:
-                    raise batches.error from None
-            raise
+        history = fit(
+            model.keras_model,
+            train_batches,
+            val_batches,
+            initial_epoch=model.epoch,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=callbacks,
+        )
     model.epoch = max(model.epoch, epochs)
     return history
 
@@ -259,8 +253,8 @@ class _ReplicaBatches(Batches):
     """Masks as numbers: Keras averages the first batch over the devices, which booleans do
     not allow."""
 
-    def __getitem__(self, index):
-        (inputs,) = super().__getitem__(index)
+    def read(self, epoch, index):
+        (inputs,) = super().read(epoch, index)
         return (tuple(a.astype(np.uint8) if a.dtype == bool else a for a in inputs),)
 
 

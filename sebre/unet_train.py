@@ -26,6 +26,7 @@ import numpy as np
 from mrcnn import checkpoints
 from mrcnn.data import Batches
 from mrcnn.fetch import file_sha256
+from mrcnn.fitting import fit
 from mrcnn.network import seeded
 from mrcnn.optimizers import make_optimizer
 from mrcnn.training import EpochLog
@@ -46,9 +47,9 @@ class LabelBatches(Batches):
     Where masks overlap, `sebre.pictures.drawn_labels` decides: the smaller one wins.
     """
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, epoch: int, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Molded images float32 [B, h, w, C] and class ids uint8 or uint16 [B, h, w]."""
-        (inputs,) = super().__getitem__(index)
+        (inputs,) = super().read(epoch, index)
         images, _, _, _, class_ids, _, masks, *_ = inputs
         return images, np.stack([_labels(*pair) for pair in zip(class_ids, masks, strict=True)])
 
@@ -140,39 +141,22 @@ def train_unet(
     if val_set is not None:
         checks = LabelBatches(val_set, config, shuffle=False, training=False)
     if begun < epochs:
-        _fit(model, batches, checks, begun, epochs, verbose, _Checkpoints(folder, name, facts))
+        callbacks = [_Checkpoints(folder, name, facts)]
+        fit(
+            model,
+            batches,
+            checks,
+            initial_epoch=begun,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=callbacks,
+        )
 
     path = folder / f"{name}.h5"
     save_weights(model, path, dtype="float16")
     load_weights(model, path)  # what is scored is what is stored
     stored = WeightsFile(path, file_sha256(path), config=folder / "config.json")
     return UNetSegmenter(model, config, experiment.regions, stored)
-
-
-def _fit(
-    model: keras.Model,
-    batches: LabelBatches,
-    checks: LabelBatches | None,
-    begun: int,
-    epochs: int,
-    verbose: int,
-    callback: keras.callbacks.Callback,
-) -> None:
-    try:
-        model.fit(
-            batches,
-            initial_epoch=begun,
-            epochs=epochs,
-            validation_data=checks,
-            verbose=verbose,
-            shuffle=False,  # the batches shuffle by themselves
-            callbacks=[callback],
-        )
-    except Exception:
-        for part in filter(None, (batches, checks)):
-            if part.error is not None:
-                raise part.error from None
-        raise
 
 
 class _Checkpoints(keras.callbacks.Callback):

@@ -13,6 +13,7 @@ from mrcnn.augment import RandomRotateFlip, SideFlipError
 from mrcnn.cache import Sample, SampleCache
 from mrcnn.config import Config
 from mrcnn.data import Batches, UnreadableImageError, data_generator, load_image_gt
+from mrcnn.fitting import endless, fit
 from mrcnn.imgaug_compat import prepare_imgaug
 from mrcnn.molding import compose_image_meta, extract_bboxes, minimize_mask, parse_image_meta
 from mrcnn.resizing import resize_image, resize_mask
@@ -591,12 +592,12 @@ def _fit(batches, epochs, initial_epoch=0):
             self.before = total
 
     model.compile(optimizer="sgd")
-    model.fit(
+    fit(
+        model,
         batches,
+        Batches(Rectangles((1, 2)), batches.config, training=False),
         epochs=epochs,
         initial_epoch=initial_epoch,
-        validation_data=Batches(Rectangles((1, 2)), batches.config, training=False),
-        shuffle=False,
         verbose=0,
         callbacks=[Collect()],
     )
@@ -623,6 +624,31 @@ def test_fit_sees_the_batches_in_order_and_resumes():
     np.testing.assert_allclose(
         _fit(resumed, epochs=3, initial_epoch=1), wanted[4:], rtol=1e-3, atol=1e-3
     )
+
+
+def test_one_iterator_that_is_not_tuned_reads_each_batch_once(monkeypatch):
+    # An iterator an epoch, as Keras makes them, may be closed only after a minute.
+    batches, keys = _training(0), []
+    assert endless(batches).options().autotune.enabled is False
+
+    def read(epoch, index):
+        keys.append((epoch, index))
+        return Batches.read(batches, epoch, index)
+
+    monkeypatch.setattr(batches, "read", read)
+    _fit(batches, epochs=3)
+    shapes, keys = keys[:3], keys[3:]
+    assert shapes == [(0, 0)] * 3
+    # Some are ready for a fourth epoch.
+    wanted = [(epoch, index) for epoch in range(4) for index in range(4)]
+    assert keys == wanted[: len(keys)] and 12 <= len(keys) < 16
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_reading_raised_ends_the_training(tmp_path, workers):
+    batches = Batches(OnDisk(tmp_path), _config(WORKERS=workers), shuffle=False)
+    with pytest.raises(UnreadableImageError, match=r"image_2\.png"):
+        _fit(batches, epochs=1)
 
 
 def test_validation_batches_stay_the_same():

@@ -255,7 +255,7 @@ def test_a_resumed_run_ends_as_if_nothing_had_happened(two_sections, tmp_path, m
 
 
 def test_the_seed_decides_the_first_weights(two_sections, tmp_path, monkeypatch):
-    monkeypatch.setattr(unet_train, "_fit", lambda *args: None)
+    monkeypatch.setattr(unet_train, "fit", lambda *_, **__: None)
     sums = [
         train_unet(EXPERIMENT, two_sections, tmp_path / str(k), 1, seed, settings=TINY).weights
         for k, seed in enumerate((0, 0, 1))

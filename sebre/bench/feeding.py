@@ -13,7 +13,7 @@ from sebre.bench.worker import Prepared, Task
 def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
     """Build a network in training mode; train on files, and on one batch of them.
 
-    The reference is `fit` on the one batch. With R in between, threads would get ahead while
+    The reference is training on the one batch. With R in between, threads would get ahead while
     it runs, and hide that they are too slow.
 
     Args:
@@ -23,6 +23,7 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
     """
     config = configuration(settings.get("config", {}), seed)
     from mrcnn.data import Batches
+    from mrcnn.fitting import fit
     from mrcnn.model import MaskRCNN
 
     side, count, name = settings["side"], settings["count"], settings["format"]
@@ -35,19 +36,19 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
         model.set_trainable(".*", verbose=0)
         # No learning: what a step costs does not depend on it, and random weights stay finite.
         model.compile(0.0, config.LEARNING_MOMENTUM)
-        repeated = repeat(cached[0], len(cached))
+        repeated = repeat(dataset, config)
 
-        def fit(batches: Any) -> None:
-            model.keras_model.fit(batches, epochs=1, shuffle=False, verbose=0)
+        def epoch(batches: Any) -> None:
+            fit(model.keras_model, batches, epochs=1, verbose=0)
 
-        fit(repeated)
-        fit(cached)
+        epoch(repeated)
+        epoch(cached)
         facts = {"original_px": [side, side], "steps": len(cached), "format": name}
         tasks = [
-            Task("cached", lambda: fit(cached), 1, {**facts, "epoch": "cached"}),
+            Task("cached", lambda: epoch(cached), 1, {**facts, "epoch": "cached"}),
             Task(
                 "decoding",
-                lambda: fit(Batches(dataset, config)),
+                lambda: epoch(Batches(dataset, config)),
                 1,
                 {**facts, "epoch": "first, decoding"},
             ),
@@ -58,18 +59,17 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
     except BaseException:
         files.close()
         raise
-    return Prepared(tasks, lambda: fit(repeated), close=files.close)
+    return Prepared(tasks, lambda: epoch(repeated), close=files.close)
 
 
-def repeat(batch: Any, steps: int) -> Any:
-    """One batch many times, as Keras takes it."""
-    import keras
+def repeat(dataset: Any, config: Any) -> Any:
+    """The first batch of a data set in the place of every other."""
+    from mrcnn.data import Batches
 
-    class Repeated(keras.utils.PyDataset):
-        def __len__(self) -> int:
-            return steps
+    class Repeated(Batches):
+        def read(self, epoch: int, index: int) -> Any:
+            return first
 
-        def __getitem__(self, index: int) -> Any:
-            return batch
-
-    return Repeated(workers=1, use_multiprocessing=False)
+    batches = Repeated(dataset, config)
+    first = Batches.read(batches, 0, 0)
+    return batches
