@@ -8,17 +8,36 @@ taken for each device first on TensorFlow.
 """
 
 import contextlib
+import ctypes
 import functools
 import os
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import keras
 
+_M_ARENA_MAX = -8  # of malloc.h
+
 
 def usable_cores() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def keep_memory_together() -> None:
+    """Let all threads of this process take memory from one place; without glibc, no effect.
+
+    With a place for each thread, the large tensors of a training step are given back to the
+    system and fetched again, page by page: that took 5 % of a bfloat16 step on two cores. It
+    works for threads that have not begun, so call it before the first tensor is made.
+
+    Source: mallopt(3), M_ARENA_MAX.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def available_devices() -> list[str]:

@@ -17,7 +17,7 @@ from mrcnn.backbone import resnet_graph
 from mrcnn.boxes import norm_boxes
 from mrcnn.config import Config
 from mrcnn.detection import DetectionLayer
-from mrcnn.devices import scale_loss
+from mrcnn.devices import keep_memory_together, scale_loss
 from mrcnn.fpn import build_fpn
 from mrcnn.fused import square_sum
 from mrcnn.heads import build_fpn_mask_graph, fpn_classifier_graph
@@ -273,6 +273,7 @@ def build_training(config: Config) -> TrainingModel:
     deltas, ground-truth classes, boxes in px, masks, and ROIs in px if USE_RPN_ROIS is
     False); outputs RPN and head predictions, proposals, sampled ROIs, the five losses. At most
     RPN_TRAIN_ANCHORS_PER_IMAGE anchors of an image may count (match not 0)."""
+    keep_memory_together()
     style = LayerStyle.of(config)
     height, width, channels = (int(v) for v in config.IMAGE_SHAPE)
     instances = config.MAX_GT_INSTANCES

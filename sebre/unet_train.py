@@ -25,6 +25,7 @@ import numpy as np
 
 from mrcnn import checkpoints
 from mrcnn.data import Batches
+from mrcnn.devices import keep_memory_together
 from mrcnn.fetch import file_sha256
 from mrcnn.fitting import fit
 from mrcnn.network import seeded
@@ -113,6 +114,7 @@ def train_unet(
     folder = Path(logs) / f"{name}{time.strftime('%Y%m%dT%H%M%S')}"
     if resume:
         folder = _last_run(Path(logs), name)
+    keep_memory_together()
     with seeded(config.SEED):
         model = build_unet(config)
     model.compile(
