@@ -36,7 +36,7 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
         model.set_trainable(".*", verbose=0)
         # No learning: what a step costs does not depend on it, and random weights stay finite.
         model.compile(0.0, config.LEARNING_MOMENTUM)
-        repeated = repeat(dataset, config)
+        repeated = repeat(cached[0], dataset, config)
 
         def epoch(batches: Any) -> None:
             fit(model.keras_model, batches, epochs=1, verbose=0)
@@ -62,14 +62,12 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
     return Prepared(tasks, lambda: epoch(repeated), close=files.close)
 
 
-def repeat(dataset: Any, config: Any) -> Any:
-    """The first batch of a data set in the place of every other."""
+def repeat(batch: Any, dataset: Any, config: Any) -> Any:
+    """One batch in the place of every batch of a data set."""
     from mrcnn.data import Batches
 
     class Repeated(Batches):
         def read(self, epoch: int, index: int) -> Any:
-            return first
+            return batch
 
-    batches = Repeated(dataset, config)
-    first = Batches.read(batches, 0, 0)
-    return batches
+    return Repeated(dataset, config)
