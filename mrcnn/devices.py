@@ -1,4 +1,4 @@
-"""Devices for data parallelism; with `ops.py` the only file that knows the backend.
+"""What a process computes on: its cores, its memory, and devices for data parallelism.
 
 TensorFlow mirrors the model with `tf.distribute.MirroredStrategy`: each device computes
 the losses of its own share of the batch, and the gradients are averaged, as with the towers
