@@ -21,7 +21,7 @@ help:
 	@sed -n 's/^# //p' Makefile
 
 demo: $(VENV)/.installed
-	$(BIN)/python -m sebre.demo
+	$(BIN)/python -m sebre.cli.demo
 
 test: lint
 	OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
@@ -53,7 +53,7 @@ $(VENV)/.installed: requirements.txt requirements-imgaug.txt setup.py
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps -r requirements-imgaug.txt
 	$(BIN)/python -m pip install --quiet --no-deps -e .
-	$(BIN)/python -m mrcnn.imgaug_hook
+	$(BIN)/python -m mrcnn.compat.imgaug_hook
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt

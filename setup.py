@@ -38,5 +38,5 @@ setup(
         "cluster": ["dask>=2025.1", "distributed>=2025.1"],
         "dev": ["pytest>=8.3", "pytest-xdist>=3.6", "ruff>=0.9"],
     },
-    entry_points={"console_scripts": ["sebre = sebre.cli:main"]},
+    entry_points={"console_scripts": ["sebre = sebre.cli.commands:main"]},
 )

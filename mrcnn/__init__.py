@@ -1,4 +1,4 @@
 """Mask R-CNN on Keras 3, with the module paths and names of Matterport's package."""
 
 # Makes `import imgaug` work on NumPy 2, in whatever order a program imports.
-from mrcnn import imgaug_compat  # noqa: F401
+from mrcnn.compat import imgaug as imgaug_compat  # noqa: F401

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from mrcnn.files import replace_text
-from mrcnn.resizing import MODES as RESIZE_MODES
+from mrcnn.io.files import replace_text
 
+RESIZE_MODES = ("none", "square", "pad64", "fit64", "crop")
 _CHOICES = {
     "IMAGE_RESIZE_MODE": RESIZE_MODES,
     "ROI_ALIGN": ("legacy", "aligned"),
@@ -146,7 +146,7 @@ class Config:
     DETECTION_NMS_THRESHOLD = 0.3  # IoU
     BEST_PER_CLASS = False  # keep the best detection of each class alone
     # What runs the network in `detect`: "keras", or on the CPU "onnxruntime" (PRECISION float32
-    # or int8) or "openvino" (float32, bfloat16 or int8); see `mrcnn.runtimes`.
+    # or int8) or "openvino" (float32, bfloat16 or int8); see `mrcnn.export.runtimes`.
     RUNTIME = "keras"
     RUNTIME_CACHE_DIR = None  # folder where OpenVINO keeps compiled graphs
 
@@ -154,8 +154,8 @@ class Config:
     WORKERS = 2  # threads that prepare batches
     CACHE_MEMORY_MB = 1024  # decoded, resized images and masks held in memory
     CACHE_DIR = None  # folder for what exceeds it; None: a temporary folder
-    # True: large sections are decoded at a fraction of their size, see `mrcnn.reduced`. Much
-    # faster; texture is averaged where the reference samples it. Boxes, masks and areas are
+    # True: large sections are decoded at a fraction of their size, see `mrcnn.imageio.reduced`.
+    # Much faster; texture is averaged where the reference samples it. Boxes, masks and areas are
     # in px of the original all the same.
     REDUCED_DECODE = False
     SKIP_CORRUPT_IMAGES = False  # True: skip and count instead of stopping
@@ -176,7 +176,7 @@ class Config:
 
     @_Derived
     def IMAGE_META_SIZE(self) -> int:
-        """Length of the image meta vector, see `mrcnn.molding.compose_image_meta`."""
+        """Length of the image meta vector, see `mrcnn.data.molding.compose_image_meta`."""
         return 1 + 3 + 3 + 4 + 1 + self.NUM_CLASSES
 
     def __init__(self, **overrides: Any):

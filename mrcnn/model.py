@@ -14,24 +14,29 @@ from typing import Any
 import keras
 import numpy as np
 
-from mrcnn import checkpoints, optimizers, training, weights
-from mrcnn.anchors import config_anchors
-from mrcnn.backbone import resnet_graph
-from mrcnn.boxes import apply_box_deltas as apply_box_deltas_graph
-from mrcnn.boxes import clip_boxes as clip_boxes_graph
-from mrcnn.boxes import norm_boxes
-from mrcnn.boxes import norm_boxes as norm_boxes_graph
-from mrcnn.boxes import pairwise_iou as overlaps_graph
+from mrcnn.accelerate.forward import compile_forward
 from mrcnn.config import Config, compute_backbone_shapes
-from mrcnn.data import data_generator, load_image_gt
-from mrcnn.debug_targets import build_detection_targets, generate_random_rois
-from mrcnn.detection import DetectionLayer
-from mrcnn.forward import compile_forward
-from mrcnn.heads import build_fpn_mask_graph, fpn_classifier_graph
-from mrcnn.inspection import Inspector
-from mrcnn.layers import BatchNorm, nested_layers
-from mrcnn.logs import log
-from mrcnn.losses import (
+from mrcnn.data.batches import data_generator
+from mrcnn.data.molding import (
+    compose_image_meta,
+    mold_image,
+    mold_inputs,
+    parse_image_meta,
+    parse_image_meta_graph,
+    unmold_compact,
+    unmold_detections,
+    unmold_image,
+)
+from mrcnn.data.sampled_rois import build_detection_targets, generate_random_rois
+from mrcnn.data.samples import load_image_gt
+from mrcnn.export.runtimes import RuntimeForward
+from mrcnn.modeling.anchors import config_anchors
+from mrcnn.modeling.backbone import resnet_graph
+from mrcnn.modeling.detection import DetectionLayer
+from mrcnn.modeling.heads import build_fpn_mask_graph, fpn_classifier_graph
+from mrcnn.modeling.inspection import Inspector
+from mrcnn.modeling.layers import BatchNorm, nested_layers
+from mrcnn.modeling.losses import (
     mrcnn_bbox_loss_graph,
     mrcnn_class_loss_graph,
     mrcnn_mask_loss_graph,
@@ -39,26 +44,24 @@ from mrcnn.losses import (
     rpn_class_loss_graph,
     smooth_l1_loss,
 )
-from mrcnn.mask_formats import demand_format, unmold_compact
-from mrcnn.molding import (
-    compose_image_meta,
-    mold_image,
-    mold_inputs,
-    parse_image_meta,
-    parse_image_meta_graph,
-    unmold_detections,
-    unmold_image,
-)
-from mrcnn.network import build_inference, build_training, demand_whole_cells, seeded
+from mrcnn.modeling.network import build_inference, build_training, demand_whole_cells, seeded
+from mrcnn.modeling.proposals import ProposalLayer
+from mrcnn.modeling.roi_align import PyramidROIAlign
+from mrcnn.modeling.roi_targets import DetectionTargetLayer
+from mrcnn.modeling.rpn import build_rpn_model
+from mrcnn.modeling.rpn_targets import build_rpn_targets
 from mrcnn.parallel_model import distribution_scope
-from mrcnn.proposals import ProposalLayer
-from mrcnn.roi_align import PyramidROIAlign
-from mrcnn.rpn import build_rpn_model
-from mrcnn.rpn_targets import build_rpn_targets
-from mrcnn.runtimes import RuntimeForward
-from mrcnn.stages import Stages
-from mrcnn.targets import DetectionTargetLayer
-from mrcnn.weights import WeightReport
+from mrcnn.structures.boxes import apply_box_deltas as apply_box_deltas_graph
+from mrcnn.structures.boxes import clip_boxes as clip_boxes_graph
+from mrcnn.structures.boxes import norm_boxes
+from mrcnn.structures.boxes import norm_boxes as norm_boxes_graph
+from mrcnn.structures.boxes import pairwise_iou as overlaps_graph
+from mrcnn.structures.mask_formats import demand_format
+from mrcnn.structures.stages import Stages
+from mrcnn.training import checkpoints, optimizers
+from mrcnn.training import loop as training
+from mrcnn.weights import loading as weights
+from mrcnn.weights.loading import WeightReport
 
 # fmt: off
 __all__ = [
@@ -102,7 +105,7 @@ class MaskRCNN:
         self.keras_model = self.build(mode, config)
 
     def build(self, mode: str, config: Config) -> keras.Model:
-        """Build the network; see `mrcnn.network`."""
+        """Build the network; see `mrcnn.modeling.network`."""
         demand_whole_cells(config.IMAGE_SHAPE)
         with distribution_scope(config), seeded(config.SEED):
             if mode == "training":
@@ -126,7 +129,7 @@ class MaskRCNN:
     def load_weights(
         self, filepath: str | Path, by_name: bool = False, exclude: Sequence[str] | None = None
     ) -> WeightReport:
-        """Load an HDF5 weight file, old layout or Keras's own; see `mrcnn.weights`.
+        """Load an HDF5 weight file, old layout or Keras's own; see `mrcnn.weights.loading`.
 
         Args:
             filepath: the file.
@@ -185,7 +188,7 @@ class MaskRCNN:
         resume: bool = False,
         verbose: int = 1,
     ) -> Any:
-        """Train the network; see `mrcnn.training.train`.
+        """Train the network; see `mrcnn.training.loop.train`.
 
         Args:
             train_dataset: prepared `Dataset`.
@@ -193,7 +196,7 @@ class MaskRCNN:
             learning_rate: of the optimizer.
             epochs: total number of epochs to reach, earlier calls included.
             layers: "heads", "3+", "4+", "5+", "all", or a regular expression of names.
-            augmentation: an imgaug augmenter or a callable; see `mrcnn.augment`.
+            augmentation: an imgaug augmenter or a callable; see `mrcnn.data.augment`.
             custom_callbacks: Keras callbacks.
             no_augmentation_sources: sources of images that are not augmented.
             resume: take optimizer and random states from the last checkpoint too.
@@ -284,9 +287,11 @@ class MaskRCNN:
         """Detect regions in any number of images of any sizes.
 
         Args:
-            images: [H, W, channels] each, 0..255, RGB order; or `mrcnn.resizing.ReducedPicture`.
+            images: [H, W, channels] each, 0..255, RGB order; or
+                `mrcnn.imageio.reduced.ReducedPicture`.
             verbose: 1 prints shape, range and type of the arrays.
-            masks: "full", or for large images "rle" or "contours"; see `mrcnn.mask_formats`.
+            masks: "full", or for large images "rle" or "contours"; see
+                `mrcnn.structures.mask_formats`.
 
         Returns:
             One dict an image: rois int32 [N, 4] px of the image, class_ids int32 [N],
@@ -332,7 +337,7 @@ class MaskRCNN:
         ]
 
     def mold_inputs(self, images: Sequence[np.ndarray]) -> tuple:
-        """See `mrcnn.molding.mold_inputs`."""
+        """See `mrcnn.data.molding.mold_inputs`."""
         return mold_inputs(images, self.config)
 
     def unmold_detections(
@@ -343,7 +348,7 @@ class MaskRCNN:
         image_shape: Sequence[int],
         window: Sequence[int],
     ) -> tuple:
-        """See `mrcnn.molding.unmold_detections`."""
+        """See `mrcnn.data.molding.unmold_detections`."""
         return unmold_detections(detections, mrcnn_mask, original_image_shape, image_shape, window)
 
     def get_anchors(self, image_shape: Sequence[int]) -> np.ndarray:
@@ -418,3 +423,12 @@ class MaskRCNN:
             detections, masks, original_shape, molded_shape, window, form
         )
         return {"rois": rois, "class_ids": class_ids, "scores": scores, "masks": masks}
+
+
+def log(text: str, array: np.ndarray | None = None) -> None:
+    """Print a text and, if given, an array's shape, range and type (Matterport's format)."""
+    if array is not None:
+        span = (f"{v:10.5f}" for v in (array.min(), array.max())) if array.size else ("", "")
+        low, high = span
+        text = f"{text:25}shape: {array.shape!s:20}  min: {low:10}  max: {high:10}  {array.dtype}"
+    print(text)

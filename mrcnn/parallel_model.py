@@ -12,7 +12,7 @@ import contextlib
 
 import keras
 
-from mrcnn import devices
+from mrcnn import backend as devices
 from mrcnn.config import Config
 
 

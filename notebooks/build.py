@@ -26,7 +26,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from PIL import Image
 
-from mrcnn.files import replace_text
+from mrcnn.io.files import replace_text
 
 FOLDER = Path(__file__).resolve().parent
 CELL_SECONDS = 300

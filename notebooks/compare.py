@@ -28,12 +28,10 @@
 # to, in place of `"../results"`. A new file shows up in every table and figure of its experiment.
 
 # %%
-from sebre.claims import ledger, statements_table, verdicts_table
-from sebre.published import find_scores
-from sebre.report import dice_table, map_table, provenance_table, scores_table, table1
-from sebre.report_curves import angles_figure
-from sebre.report_details import failures_table, intervals_table, volumes_table
-from sebre.report_figures import (
+from sebre.report.claims import ledger, statements_table, verdicts_table
+from sebre.report.curves import angles_figure
+from sebre.report.details import failures_table, intervals_table, volumes_table
+from sebre.report.figures import (
     ap_figure,
     dice_figure,
     failures_figure,
@@ -41,15 +39,17 @@ from sebre.report_figures import (
     spread_figure,
     turned_figure,
 )
-from sebre.report_methods import (
+from sebre.report.method_figures import methods_figure
+from sebre.report.method_tables import (
     methods_dice_table,
     methods_table,
     networks_table,
     splits_table,
 )
-from sebre.report_methods_figure import methods_figure
-from sebre.results import of_network
-from sebre.results_page import read_records
+from sebre.report.page import read_records
+from sebre.report.published import find_scores
+from sebre.report.records import of_network
+from sebre.report.tables import dice_table, map_table, provenance_table, scores_table, table1
 
 # %% [markdown]
 # A file that is missing or damaged is named here, with the command that makes it again. The rest

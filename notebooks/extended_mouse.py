@@ -27,8 +27,9 @@
 # **Your own sections:** set `DATASET` to a prepared folder, and `WEIGHTS` if you trained on it.
 
 # %%
-from sebre import stages, walk_figures
-from sebre.open_walk import open_walk
+from sebre.inspect import figures as walk_figures
+from sebre.inspect import panels as stages
+from sebre.inspect.examples import open_walk
 
 DATASET = None  # such as "../datasets/mine"
 WEIGHTS = None  # such as "../logs/<run>/<file>.h5"

@@ -42,22 +42,23 @@ from PIL import Image
 
 from mrcnn import visualize
 from mrcnn.model import load_image_gt
-from sebre.check import check
-from sebre.dataset import SectionDataset
-from sebre.evaluate import evaluate_sections
-from sebre.experiments import EXPERIMENTS
-from sebre.predict import load_segmenter, read_image, region_rows
+from sebre.data.check import check
+from sebre.data.dataset import SectionDataset
+from sebre.data.regions import SLICEMAP, Region, RegionSet, read_regions
+from sebre.drawing.contact_sheet import save_sheet
+from sebre.evaluation.evaluate import evaluate_sections
+from sebre.evaluation.section import sheet_row
+from sebre.evaluation.summary import summarize
+from sebre.experiments.base import EXPERIMENTS
+from sebre.inspect.figures import show_losses
+from sebre.networks.segmenter import load_segmenter, read_image
+from sebre.networks.train import train
+from sebre.predict.outputs import region_rows
 from sebre.prepare.build import build
-from sebre.prepare.colour_code import downsample_labels, match_colours, match_exactly
+from sebre.prepare.color_matching import downsample_labels, match_colours, match_exactly
 from sebre.prepare.painting import paint_overlays
 from sebre.prepare.sources import read_source
-from sebre.prepare.sources.paired import find_pairs
-from sebre.regions import SLICEMAP, Region, RegionSet, read_regions
-from sebre.scores import sheet_row
-from sebre.sheet import save_sheet
-from sebre.summary import summarize
-from sebre.train import train
-from sebre.walk_figures import show_losses
+from sebre.prepare.sources.image_pairs import find_pairs
 
 # %%
 folder = TemporaryDirectory()
@@ -203,7 +204,8 @@ Image.open(HOME / "found.png").reduce(2)
 # ## Use it
 #
 # The checkpoint and the `config.json` beside it are the network. `detect` takes pictures of any
-# size; `sebre.folders.detect_files` writes label maps, overlays and a table for whole folders.
+# size; `sebre.predict.folders.detect_files` writes label maps, overlays and a table for whole
+# folders.
 
 # %%
 result = segmenter.detect([found[0].image])[0]

@@ -26,8 +26,9 @@
 # what you trained on it. Everything below then shows a section of yours.
 
 # %%
-from sebre import stages, walk_figures
-from sebre.open_walk import open_walk
+from sebre.inspect import figures as walk_figures
+from sebre.inspect import panels as stages
+from sebre.inspect.examples import open_walk
 
 DATASET = None  # such as "../datasets/mine"
 WEIGHTS = None  # such as "../logs/<run>/<file>.h5"
@@ -39,10 +40,10 @@ print(walk.note)
 # %% [markdown]
 # ## How many boxes at each stage
 #
-# The numbers follow from the settings (`sebre/config.py`): pictures of 384 px, five scales of
-# anchors, three shapes. The released notebook prints the same ones for its section: 36,828
-# anchors, a sample of 256 to learn from, 6,000 before non-maximum suppression, 1,000 proposals, at
-# most 8 detections.
+# The numbers follow from the settings (`sebre/experiments/configs.py`): pictures of 384 px, five
+# scales of anchors, three shapes. The released notebook prints the same ones for its section:
+# 36,828 anchors, a sample of 256 to learn from, 6,000 before non-maximum suppression, 1,000
+# proposals, at most 8 detections.
 
 # %%
 walk.facts()
@@ -50,9 +51,10 @@ walk.facts()
 # %% [markdown]
 # ## Feature maps
 #
-# The backbone (`mrcnn/backbone.py`) halves the picture five times; C2 to C5 are its last four
-# outputs. The feature pyramid (`mrcnn/fpn.py`) adds the coarse maps to the fine ones, so that P2
-# to P5 all know what is where. P6 serves the largest anchors. Bright: high mean activation.
+# The backbone (`mrcnn/modeling/backbone.py`) halves the picture five times; C2 to C5 are its
+# last four outputs. The feature pyramid (`mrcnn/modeling/fpn.py`) adds the coarse maps to the
+# fine ones, so that P2 to P5 all know what is where. P6 serves the largest anchors. Bright: high
+# mean activation.
 
 # %%
 walk_figures.show_features(walk)
@@ -90,8 +92,8 @@ stages.show(walk, "cd")
 # ## e, f. One box of many alike, in normalised coordinates
 #
 # Non-maximum suppression keeps the best of boxes that overlap by more than 0.7 and returns the
-# first 1,000. They leave this stage in coordinates from 0 to 1: `mrcnn/proposals.py` is all of b
-# to f.
+# first 1,000. They leave this stage in coordinates from 0 to 1: `mrcnn/modeling/proposals.py` is
+# all of b to f.
 
 # %%
 stages.show(walk, "ef")

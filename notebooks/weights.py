@@ -34,9 +34,9 @@ import numpy as np
 import sebre
 from mrcnn import visualize
 from mrcnn.model import MaskRCNN
-from mrcnn.weight_files import open_hdf5, read_layers
-from mrcnn.weight_match import CLASS_LAYERS
-from sebre.config import SlicemapConfig
+from mrcnn.weights.hdf5 import open_hdf5, read_layers
+from mrcnn.weights.layer_match import CLASS_LAYERS
+from sebre.experiments.configs import SlicemapConfig
 
 # %%
 segmenter = sebre.load("slicemap")

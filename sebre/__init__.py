@@ -14,8 +14,8 @@ def load(name: str, **overrides: Any) -> Any:
         **overrides: settings that differ, such as DETECTION_MIN_CONFIDENCE=0.5.
 
     Returns:
-        `sebre.predict.Segmenter`, or `sebre.unet.UNetSegmenter` for weights of a U-Net; their
-        `detect([image])` gives regions, scores and masks.
+        `sebre.networks.segmenter.Segmenter`, or `sebre.networks.unet.UNetSegmenter` for weights
+        of a U-Net; their `detect([image])` gives regions, scores and masks.
 
     Raises:
         FileNotFoundError: no such weights.
@@ -26,6 +26,6 @@ def load(name: str, **overrides: Any) -> Any:
         >>> segmenter.detect([image])[0]["class_ids"]  # doctest: +SKIP
     """
     # The network is heavy to import; `import sebre` alone must not pay for it.
-    from sebre.predict import load_segmenter
+    from sebre.networks.segmenter import load_segmenter
 
     return load_segmenter(name, **overrides)

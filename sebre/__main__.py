@@ -2,7 +2,7 @@
 
 import sys
 
-from sebre.cli import main
+from sebre.cli.commands import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -7,15 +7,15 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from paths import ROOT
 
-from sebre.published import PublishedScore, read_published
+from sebre.report.published import PublishedScore, read_published
 
 # Before anything imports Keras or Matplotlib.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-ROOT = Path(__file__).resolve().parents[1]
 
 # Files of more than half a minute, the longest first.
 LONG = (

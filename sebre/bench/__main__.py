@@ -13,9 +13,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mrcnn.files import replace_text
-from sebre.bench import cases, record, run, table, targets, worker
-from sebre.cli import DONE, SOME_FAILED, USER_ERROR, say
+from mrcnn.io.files import replace_text
+from sebre.bench import measurements as record
+from sebre.bench import run, targets, worker
+from sebre.bench import terminal as table
+from sebre.bench.cases import catalogue as cases
+from sebre.cli.commands import DONE, SOME_FAILED, USER_ERROR, say
 
 logger = logging.getLogger("sebre.bench")
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mrcnn.devices import usable_cores
+from mrcnn.backend import usable_cores
 
 _PACKAGES = ("tensorflow", "keras", "numpy", "onnx", "onnxruntime", "openvino")
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8")

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mrcnn.files import replace_file, replace_text
-from sebre.bench.figure import scaling_figure
-from sebre.bench.record import measured
+from mrcnn.io.files import replace_file, replace_text
+from sebre.bench.measurements import measured
+from sebre.bench.scaling import scaling_figure
 from sebre.bench.targets import SCORE_LIMIT, Finding, findings
 from sebre.bench.worker import MEASURED
-from sebre.report_table import NONE, Table, number, with_interval
+from sebre.report.markdown import NONE, Table, number, with_interval
 
 FIGURE = "scaling.png"
 GFLOP = 127  # of one detection: resnet101, 384 px, 1000 proposals, 9 classes, 8 detections
@@ -170,7 +170,7 @@ def _sentences(record: Mapping[str, Any]) -> list[str]:
     return [
         f"One detection is about {GFLOP} GFLOP. The float32 one runs at {share:.0%} of the rate "
         "of the matrix product, everything from resizing to masks\n"
-        "included; `mrcnn.winograd` needs fewer products than are counted here.\n"
+        "included; `mrcnn.accelerate.winograd` needs fewer products than are counted here.\n"
     ]
 
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mrcnn.files import replace_text
-from sebre.bench.cases import Case
+from mrcnn.io.files import replace_text
+from sebre.bench.cases.catalogue import Case
+from sebre.bench.inputs import DATASETS
 from sebre.bench.machine import facts
-from sebre.bench.pictures import DATASETS
 from sebre.bench.worker import FAILED, MEASURED
 
 FORMAT = 1

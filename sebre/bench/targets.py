@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sebre.bench.cases import WAYS
-from sebre.bench.record import measured
+from sebre.bench.cases.catalogue import WAYS
+from sebre.bench.measurements import measured
 from sebre.bench.timing import slope
 
 SIDES = "side/"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mrcnn.files import replace_text
+from mrcnn.io.files import replace_text
 from sebre.bench.calibration import MATRIX, matrix_product, reference_network
 from sebre.bench.timing import interleave
 
@@ -17,12 +17,12 @@ MEASURED, NOT_AVAILABLE, FAILED = "measured", "not available", "failed"
 
 # Kinds of cases, and the modules whose `prepare(settings, seed)` gives a `Prepared`.
 KINDS = {
-    "detect": "sebre.bench.detect",
-    "train": "sebre.bench.training",
-    "input": "sebre.bench.pipeline",
-    "feed": "sebre.bench.feeding",
-    "memory": "sebre.bench.memory",
-    "accuracy": "sebre.bench.accuracy",
+    "detect": "sebre.bench.cases.detect",
+    "train": "sebre.bench.cases.train_step",
+    "input": "sebre.bench.cases.pipeline",
+    "feed": "sebre.bench.cases.feeding",
+    "memory": "sebre.bench.cases.memory",
+    "accuracy": "sebre.bench.cases.accuracy",
 }
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from sebre.section_files import is_lossy, unreadable
+from sebre.data.section_files import is_lossy, unreadable
 
 MAX_PIXELS = 2**29  # 537 million; a decoded PNG of that size takes 2 GiB
 

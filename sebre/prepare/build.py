@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mrcnn.fetch import file_sha256
-from sebre.pictures import label_map, overlay
-from sebre.prepare.audit import audit
+from mrcnn.io.download import file_sha256
+from sebre.data.leakage import audit
+from sebre.data.regions import RegionSet
+from sebre.data.rotation import ANGLES, rotated_versions
+from sebre.data.split import SplitRule, assign
+from sebre.drawing.contact_sheet import save_sheet
+from sebre.drawing.overlay import label_map, overlay
 from sebre.prepare.layout import LayoutWriter
 from sebre.prepare.raw import RawSection, RawSet
-from sebre.prepare.rotation import ANGLES, rotated_versions
-from sebre.prepare.split import SplitRule, assign
-from sebre.regions import RegionSet
-from sebre.sheet import save_sheet
 
 SHEET_SECTIONS = 24  # at most this many on the contact sheet
 _SHEET_PX = 512  # longer side of a picture on the sheet
@@ -60,7 +60,7 @@ def build(
     Args:
         raw_set: what to write.
         out: folder to write; it must not exist, or be empty.
-        split: rule (`sebre.prepare.split`); None takes that of the source.
+        split: rule (`sebre.data.split`); None takes that of the source.
         seed: of the split.
         rotations: write the 20 rotated versions of each section (paper, Methods), of its
             mirror image too where the source says so.

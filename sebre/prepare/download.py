@@ -13,15 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mrcnn.fetch import (
-    RETRIES,
-    DownloadError,
-    byte_bar,
-    fetch,
-    what_is_wrong,
-    writing,
-)
-from sebre.tables import read_table
+from mrcnn.io.download import RETRIES, DownloadError, byte_bar, fetch, what_is_wrong, writing
+from sebre.data.csv_tables import read_table
 
 __all__ = [
     "DownloadError",

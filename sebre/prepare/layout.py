@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mrcnn.fetch import file_sha256
-from sebre.regions import RegionSet
+from mrcnn.io.download import file_sha256
+from sebre.data.regions import RegionSet
 
 SECTION_COLUMNS = (
     "section",

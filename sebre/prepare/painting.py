@@ -1,6 +1,6 @@
 """Drawn regions as painted overlays, to correct them in a drawing program.
 
-What is written is what the source "colour-code" reads (`sebre.prepare.sources.colour_code`):
+What is written is what the source "colour-code" reads (`sebre.prepare.sources.color_code`):
 after the correction, `sebre prepare colour-code` makes a prepared data set of it again.
 """
 
@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mrcnn.files import replace_text
-from sebre.dataset import SectionDataset
-from sebre.pictures import label_map, save_png
-from sebre.prepare.sources.colour_code import OVERLAYS, REGIONS
-from sebre.prepare.sources.paired import IMAGES
-from sebre.regions import RegionSet
+from mrcnn.io.files import replace_text
+from sebre.data.dataset import SectionDataset
+from sebre.data.regions import RegionSet
+from sebre.drawing.overlay import label_map, save_png
+from sebre.prepare.sources.color_code import OVERLAYS, REGIONS
+from sebre.prepare.sources.image_pairs import IMAGES
 
 _FINER = 2  # edges are smooth: drawn so much larger, then averaged
 _WHITE = 255
@@ -29,8 +29,9 @@ def paint_overlays(
 
         <raw>/images/section_<k>.png    <raw>/overlays/section_<k>.png    <raw>/regions.csv
 
-    Where masks overlap, the smaller one is seen, as in `sebre.pictures.label_map`. The ground is
-    white, and pixels on an edge have mixed colours, as in the export of a drawing program.
+    Where masks overlap, the smaller one is seen, as in `sebre.drawing.overlay.label_map`. The
+    ground is white, and pixels on an edge have mixed colours, as in the export of a drawing
+    program.
 
     Args:
         dataset: prepared; k is the place of a section in it, from 0.

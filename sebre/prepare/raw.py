@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sebre.regions import RegionSet
+from sebre.data.regions import RegionSet
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class RawSet:
         licence: short name or sentence.
         card: Markdown of the data set card: source, processing, quality, citation.
         files: raw files, whose checksums are recorded.
-        split: rule used when none is given (`sebre.prepare.split`).
+        split: rule used when none is given (`sebre.data.split`).
         processing: how images and masks were made, for dataset.json.
         flips: rotated versions are made of the mirror image too.
         texts: further text files of the data set by name, such as LICENSE.

@@ -4,7 +4,9 @@ An orientation is three letters, one an array axis, that name the direction in w
 grows: R(ight) or L(eft), A(nterior) or P(osterior), S(uperior) or I(nferior), as in NiBabel.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -14,7 +16,24 @@ import nrrd
 import numpy as np
 import scipy.ndimage
 
-from sebre.prepare.quiet import NIBABEL, without_log
+NIBABEL, TIFFFILE = "nibabel.global", "tifffile"
+
+
+@contextlib.contextmanager
+def without_log(logger: str) -> Iterator[None]:
+    """Let a logger write nothing; also a decorator.
+
+    Args:
+        logger: its name.
+    """
+    log = logging.getLogger(logger)
+    level = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
 
 # Array axis of the canonical orientation (R, A, S) that a plane is cut along.
 PLANES = {"sagittal": 0, "coronal": 1, "horizontal": 2}

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from sebre.data.regions import RegionSet
 from sebre.prepare.raw import RawSection, RawSet
 from sebre.prepare.volume import (
     PLANES,
@@ -25,7 +26,6 @@ from sebre.prepare.volume import (
     to_8_bit,
     to_labels,
 )
-from sebre.regions import RegionSet
 
 _TISSUE = {0, 1, 2, 3}  # fluid, grey and white matter
 

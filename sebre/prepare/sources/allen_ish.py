@@ -1,6 +1,6 @@
 """Stained sections of the Allen Brain Atlas, with the regions of its reference atlas.
 
-The raw folder is what `download` (sebre.prepare.allen_download) writes: sections.csv, images/
+The raw folder is what `download` (sebre.prepare.allen.image_download) writes: sections.csv, images/
 and atlas/. Each section takes the drawing of the nearest atlas image, moved onto it by the
 affine map in atlas.csv.
 """
@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sebre.prepare.allen_download import (
+from sebre.data.csv_tables import read_rows, read_table
+from sebre.data.regions import MOUSE, RegionSet, read_regions
+from sebre.prepare.allen.image_download import (
     ADVICE,
     MATRIX,
     PLACE_COLUMNS,
@@ -22,11 +24,9 @@ from sebre.prepare.allen_download import (
     marker_of,
     names,
 )
-from sebre.prepare.allen_structures import Rules, read_tree, structure_classes
+from sebre.prepare.allen.structure_tree import Rules, read_tree, structure_classes
+from sebre.prepare.allen.svg_atlas import svg_labels
 from sebre.prepare.raw import RawSection, RawSet
-from sebre.prepare.svg_atlas import svg_labels
-from sebre.regions import MOUSE, RegionSet, read_regions
-from sebre.tables import read_rows, read_table
 
 __all__ = ["download", "read_source"]
 
@@ -73,7 +73,7 @@ def read_source(
 
     Args:
         raw: folder that `download` has filled.
-        regions: CSV of other regions (`sebre.regions.read_regions`) with one more column,
+        regions: CSV of other regions (`sebre.data.regions.read_regions`) with one more column,
             `structures`: acronyms of the structure tree, divided by spaces. Rows that come
             first win.
         gene: take sections of these genes only (Gad1, Nissl, ...), divided by commas.

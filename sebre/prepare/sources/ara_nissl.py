@@ -3,8 +3,8 @@
 The raw folder holds `nissl/<plate>.jpg`, `svg/<id>.svg`, and one of two tables:
 
 - `alignment.csv`: plate, jpg, svg, the placement a11 a12 b1 a21 a22 b2 (picture to drawing,
-  `sebre.prepare.svg_atlas`), and the midline X = midline_m * Y + midline_c in the coordinates of
-  the drawing; perhaps jpg_width and jpg_height, which are then compared;
+  `sebre.prepare.allen.svg_atlas`), and the midline X = midline_m * Y + midline_c in the
+  coordinates of the drawing; perhaps jpg_width and jpg_height, which are then compared;
 - `atlas_index.csv`, as published: plate.id (of the drawing), image.id. Placements are fitted.
 """
 
@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sebre.prepare.placement import Placement, place
+from sebre.data.csv_tables import read_table
+from sebre.data.regions import HIPPOCAMPUS
+from sebre.prepare.allen.placement import Placement, place
+from sebre.prepare.allen.svg_atlas import paint, read_drawing
 from sebre.prepare.raw import RawSection, RawSet
-from sebre.prepare.svg_atlas import paint, read_drawing
-from sebre.regions import HIPPOCAMPUS
-from sebre.tables import read_table
 
 MIN_MASK_PX = 20
 

@@ -9,12 +9,11 @@ from pathlib import Path
 import nrrd
 import tifffile
 
-from sebre.prepare.quiet import TIFFFILE, without_log
+from sebre.data.regions import MOUSE
+from sebre.prepare.allen.structure_tree import mouse_classes
 from sebre.prepare.raw import RawSet
-from sebre.prepare.structure_table import mouse_classes
-from sebre.prepare.volume import Volume, canonical
+from sebre.prepare.volume import TIFFFILE, Volume, canonical, without_log
 from sebre.prepare.volume_source import Scan, volume_set
-from sebre.regions import MOUSE
 
 IMAGE = "downsampled_standard_brainreg.tiff"
 ANNOTATION = "annotation_25_reoriented_2017.nrrd"

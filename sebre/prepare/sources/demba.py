@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from sebre.data.regions import MOUSE
+from sebre.prepare.allen.structure_tree import mouse_classes
 from sebre.prepare.raw import RawSet
-from sebre.prepare.structure_table import mouse_classes
 from sebre.prepare.volume import Volume, canonical
 from sebre.prepare.volume_source import Scan, volume_set
-from sebre.regions import MOUSE
 
 # Index 0 grows from front to back, 1 from top to bottom, 2 across; which side comes first is
 # not stated, and does not matter to regions of both sides.

@@ -7,9 +7,9 @@ and `IBSR_<nn>_seg_ana` (labels) as NIfTI (.nii, .nii.gz) or Analyze (.img with 
 import re
 from pathlib import Path
 
+from sebre.data.regions import SUBCORTICAL
 from sebre.prepare.raw import RawSet
 from sebre.prepare.volume_source import Scan, volume_set
-from sebre.regions import SUBCORTICAL
 
 # Class id of SUBCORTICAL by number in the label volume.
 LABELS = {number: region.id for region in SUBCORTICAL for number in region.atlas_ids}

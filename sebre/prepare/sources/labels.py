@@ -15,10 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
+from sebre.data.csv_tables import read_rows
+from sebre.data.regions import RegionSet, read_regions
 from sebre.prepare.big_pictures import read_label_values, read_reduced
-from sebre.prepare.colour_code import downsample_labels, region_masks
+from sebre.prepare.color_matching import downsample_labels, region_masks
 from sebre.prepare.raw import RawSection, RawSet
-from sebre.prepare.sources.paired import (
+from sebre.prepare.sources.image_pairs import (
     SPLIT,
     Pair,
     check_downsample,
@@ -26,8 +28,6 @@ from sebre.prepare.sources.paired import (
     find_pairs,
     raw_files,
 )
-from sebre.regions import RegionSet, read_regions
-from sebre.tables import read_rows
 
 LABELS = "labels"
 REGIONS = "regions.csv"

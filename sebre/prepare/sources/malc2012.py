@@ -7,10 +7,10 @@ The raw folder holds `<scan>_SS.nii.gz` (skull-stripped) and `<scan>_glm.nii.gz`
 from pathlib import Path
 from typing import Any
 
+from sebre.data.csv_tables import read_table
+from sebre.data.regions import SUBCORTICAL
 from sebre.prepare.raw import RawSet
 from sebre.prepare.volume_source import Scan, volume_set
-from sebre.regions import SUBCORTICAL
-from sebre.tables import read_table
 
 MIN_MASK_PX = 10  # the first and last voxels of a structure; 7 % of the masks
 

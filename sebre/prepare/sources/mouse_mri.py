@@ -6,10 +6,10 @@ The raw folder holds `template/<scan>.nii.gz` (brain-extracted), `label/<scan>.n
 
 from pathlib import Path
 
+from sebre.data.csv_tables import read_table
+from sebre.data.regions import MOUSE
 from sebre.prepare.raw import RawSet
 from sebre.prepare.volume_source import Scan, volume_set
-from sebre.regions import MOUSE
-from sebre.tables import read_table
 
 MIN_MASK_PX = 10  # smaller pieces are the rims of a region, left over by the label fusion
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from sebre.data.regions import MOUSE
 from sebre.prepare.big_pictures import read_label_values, read_reduced
-from sebre.prepare.colour_code import INK, fill_gaps
+from sebre.prepare.color_matching import INK, fill_gaps
 from sebre.prepare.raw import RawSection, RawSet
-from sebre.regions import MOUSE
 
 MAX_FISSURE_PX = 4
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from sebre.data.csv_tables import read_table
+from sebre.data.regions import SLICEMAP
 from sebre.prepare.raw import RawSection, RawSet
-from sebre.regions import SLICEMAP
-from sebre.tables import read_table
 
 MIN_MASK_PX = 20  # a region torn off is marked in the source by a blot of 1 to 7 px
 WHITE_PERCENTILE = 99.0

@@ -1,0 +1,116 @@
+"""The compiled call of a finished network, for inference."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from mrcnn.accelerate.folding import FoldedConvolutions
+from mrcnn.backend import backend
+from mrcnn.modeling.layers import folded
+
+Forward = Callable[[list[np.ndarray]], Any]
+
+
+def compile_forward(model: keras.Model) -> Forward:
+    """A function inputs -> outputs (NumPy, in the model's output structure).
+
+    It is compiled once for each combination of input shapes, at the first call that has
+    them, and may be called from several threads. Batch normalisation and the like run in
+    inference mode. On TensorFlow the weights are folded (`mrcnn.accelerate.folding`); a later
+    assignment to the model's variables is noticed.
+    """
+    run = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[backend()](model)
+
+    def forward(inputs: list[np.ndarray]) -> Any:
+        tensors = [ops.convert_to_tensor(i, dtype="float32") for i in inputs]
+        return keras.tree.map_structure(ops.convert_to_numpy, run(tensors))
+
+    return forward
+
+
+def _tensorflow(model: keras.Model) -> Callable[[list[Any]], Any]:
+    import tensorflow as tf
+
+    convolutions = FoldedConvolutions(model, _TensorFlowArithmetic())
+    compiled: dict[tuple, Callable] = {}
+    lock = threading.Lock()
+
+    def call(inputs: list[Any]) -> Any:
+        with folded(convolutions):
+            return model(inputs, training=False)
+
+    def run(inputs: list[Any]) -> Any:
+        shapes = tuple(tuple(i.shape) for i in inputs)
+        with lock:
+            if convolutions.renew():
+                compiled.clear()
+            if shapes not in compiled:
+                signature = [tf.TensorSpec(shape, tf.float32) for shape in shapes]
+                compiled[shapes] = tf.function(call, input_signature=[signature], autograph=False)
+            function = compiled[shapes]
+        return function(inputs)
+
+    return run
+
+
+class _TensorFlowArithmetic:
+    """Written in the operations that TensorFlow joins into one: product, bias, rectifier."""
+
+    def constant(self, values: Callable[[], np.ndarray], dtype: str) -> Any:
+        import tensorflow as tf
+
+        with tf.init_scope():
+            return tf.cast(values(), dtype)
+
+    def product(self, rows: Any, kernel: Any, bias: Any, relu: bool) -> Any:
+        import tensorflow as tf
+
+        return _finish(tf.matmul(rows, kernel), bias, relu)
+
+    def convolution(self, layer: Any, images: Any, kernel: Any, bias: Any, relu: bool) -> Any:
+        import tensorflow as tf
+
+        outputs = tf.nn.conv2d(
+            images, kernel, layer.strides, layer.padding.upper(), dilations=layer.dilation_rate
+        )
+        return _finish(outputs, bias, relu)
+
+
+def _finish(outputs: Any, bias: Any, relu: bool) -> Any:
+    import tensorflow as tf
+
+    outputs = tf.nn.bias_add(outputs, tf.cast(bias, outputs.dtype))
+    return tf.nn.relu(outputs) if relu else outputs
+
+
+def _jax(model: keras.Model) -> Callable[[list[Any]], Any]:
+    import jax
+
+    jitted = jax.jit(
+        lambda trainable, fixed, inputs: model.stateless_call(
+            trainable, fixed, inputs, training=False
+        )[0]
+    )
+
+    def run(inputs: list[Any]) -> Any:
+        return jitted(
+            [v.value for v in model.trainable_variables],
+            [v.value for v in model.non_trainable_variables],
+            inputs,
+        )
+
+    return run
+
+
+def _torch(model: keras.Model) -> Callable[[list[Any]], Any]:
+    import torch
+
+    def run(inputs: list[Any]) -> Any:
+        with torch.no_grad():
+            return model(inputs, training=False)
+
+    return run

@@ -1,0 +1,1 @@
+"""What lets older packages run here: imgaug on NumPy 2."""

@@ -1,0 +1,142 @@
+"""Runs an exported network behind the interface of `MaskRCNN`."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from mrcnn.config import Config
+from mrcnn.export.formats import FORMAT_VERSION, METADATA
+from mrcnn.export.onnx_graph import OUTPUTS
+from mrcnn.export.onnx_writer import import_onnx
+from mrcnn.export.runtimes import open_graph
+from mrcnn.model import MaskRCNN
+
+
+class ExportedMaskRCNN(MaskRCNN):
+    """An exported network: `detect` and `detect_molded`, without a Keras network.
+
+    Attributes:
+        labels: names of the classes by id, or None.
+        image_shape: [h, w, C] of the molded images, which is fixed.
+    """
+
+    def __init__(self, path: Path, config: Config, facts: dict[str, Any], forward: Any):
+        self._given, self._path = forward, path
+        self.labels: list[str] | None = facts.get("labels")
+        self.image_shape: tuple[int, ...] = tuple(facts["image_shape"])
+        super().__init__("inference", config, path.parent)
+
+    def build(self, mode: str, config: Config) -> None:
+        """There is no Keras network to build."""
+        self._forward = self._checked
+
+    def load_weights(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Not available: the weights are a part of the file."""
+        raise NotImplementedError(
+            f"{self._path}: an exported network has its weights inside. Export it again from "
+            "the other weights."
+        )
+
+    def inspect(self, image: np.ndarray, features: bool = False) -> NoReturn:
+        """Not available: see `MaskRCNN.inspect`."""
+        raise NotImplementedError(
+            f"{self._path}: an exported network has no intermediate stages. Use the weights file "
+            "that it was exported from."
+        )
+
+    def _checked(self, inputs: Sequence[np.ndarray]) -> Any:
+        if tuple(inputs[0].shape[1:]) != self.image_shape:
+            raise ValueError(
+                f"{self._path}: made for molded images of {self.image_shape}, and this one is "
+                f"{tuple(inputs[0].shape[1:])}. Export the network for this shape (`sebre "
+                "export --shape`), or set IMAGE_RESIZE_MODE to 'square'."
+            )
+        return self._given(inputs)
+
+
+def load_exported(path: str | Path, runtime: str | None = None, **settings: Any) -> MaskRCNN:
+    """Open a file or folder that `mrcnn.export.export_model` wrote.
+
+    Args:
+        path: an ONNX file, or the folder of a SavedModel.
+        runtime: of an ONNX file: "onnxruntime" (default) or "openvino".
+        **settings: settings of the molding and of RUNTIME_CACHE_DIR that differ; those that
+            are part of the graph (proposals, thresholds) cannot be changed any more.
+
+    Returns:
+        An `ExportedMaskRCNN`.
+
+    Raises:
+        ModuleNotFoundError: a package that it needs is not installed.
+        ValueError: not a file of this kind, a damaged one, or of a newer version.
+        OSError: it cannot be read.
+    """
+    path = Path(path)
+    if path.is_dir():
+        facts = _facts(path, (path / METADATA).read_text(encoding="utf-8"))
+        return ExportedMaskRCNN(path, _config(path, facts, settings), facts, _saved_model(path))
+    content = path.read_bytes()
+    onnx = import_onnx()
+    try:
+        texts = {p.key: p.value for p in onnx.load_from_string(content).metadata_props}
+    except Exception as error:  # protobuf's DecodeError is no ValueError
+        raise _damaged(path, error) from error
+    facts = _facts(path, texts.get("mask_rcnn"))
+    settings["RUNTIME"] = runtime or "onnxruntime"
+    config = _config(path, facts, settings)
+    return ExportedMaskRCNN(path, config, facts, open_graph(content, config))
+
+
+def _facts(path: Path, text: str | None) -> dict[str, Any]:
+    try:
+        facts = json.loads(text or "")
+        version = int(facts["format_version"])
+        facts["image_shape"], facts["config"], facts["batch"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise _damaged(path, error) from error
+    if version > FORMAT_VERSION:
+        raise ValueError(
+            f"{path}: written in version {version} of the format, and this program reads up to "
+            f"version {FORMAT_VERSION}. Update the program."
+        )
+    return facts
+
+
+def _config(path: Path, facts: dict[str, Any], settings: dict[str, Any]) -> Config:
+    # Only the graph needs the backbone, and one of the user's own is known by its name alone.
+    dropped = ("BACKBONE", "COMPUTE_BACKBONE_SHAPE", "RUNTIME", "RUNTIME_CACHE_DIR")
+    stored = {
+        name: value
+        for name, value in facts["config"].items()
+        if hasattr(Config, name) and name not in dropped
+    }
+    fixed = {"IMAGES_PER_GPU": facts["batch"], "GPU_COUNT": 1, "PRECISION": facts["precision"]}
+    try:
+        return Config.from_dict({**stored, **fixed, **settings})
+    except (TypeError, AttributeError) as error:
+        raise _damaged(path, error) from error
+
+
+def _saved_model(path: Path) -> Any:
+    import tensorflow as tf
+
+    try:
+        module = tf.saved_model.load(str(path))
+    except (OSError, tf.errors.OpError, ValueError) as error:
+        raise _damaged(path, error) from error
+
+    def forward(inputs: Sequence[np.ndarray]) -> list[Any]:
+        outputs = module.serve(*(tf.convert_to_tensor(i, tf.float32) for i in inputs[:2]))
+        detections, masks = (outputs[name].numpy() for name in OUTPUTS)
+        return [detections, None, None, masks]
+
+    return forward
+
+
+def _damaged(path: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"{path}: not a network exported by this program, or damaged ({error!r}). Export it again."
+    )

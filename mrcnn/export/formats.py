@@ -1,0 +1,152 @@
+"""Export of the whole inference graph, as an ONNX file or a SavedModel.
+
+Both take a molded image and its meta (see `mrcnn.data.molding.mold_inputs`) and give the
+detections and their masks; anchors are inside, so that the shape of the input is fixed.
+`mrcnn.export.exported_model.load_exported` gives a file the interface of `MaskRCNN` again.
+"""
+
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mrcnn.backend import backend
+from mrcnn.export.onnx_graph import INPUTS, OUTPUTS, write_graph
+from mrcnn.export.quantize import measure_ranges, quantize
+from mrcnn.io.files import replace_file
+from mrcnn.model import MaskRCNN
+from mrcnn.modeling.network import demand_whole_cells
+
+FORMATS = ("onnx", "saved_model")
+FORMAT_VERSION = 1
+METADATA = "mask_rcnn.json"  # beside a SavedModel's own files
+
+
+def export_model(
+    model: MaskRCNN,
+    path: str | Path,
+    format: str = "onnx",
+    precision: str = "float32",
+    images: Sequence[np.ndarray] | None = None,
+    labels: Sequence[str] | None = None,
+    image_shape: Sequence[int] | None = None,
+) -> Path:
+    """Write the inference graph of a network with its weights and settings.
+
+    Args:
+        model: in inference mode, with weights.
+        path: a file for "onnx", a folder for "saved_model"; replaced if it is there.
+        format: "onnx", which ONNX Runtime and OpenVINO run, or "saved_model", which
+            TensorFlow runs.
+        precision: "float32", or for "onnx" "int8" (see `mrcnn.export.quantize`).
+        images: for "int8": pictures [H, W, C] to measure ranges on; some dozens of a training
+            part, never of a test part.
+        labels: names of the classes by id, background first, to be kept in the file.
+        image_shape: [h, w, C] of the molded images; None for `config.IMAGE_SHAPE`. The batch
+            is `config.BATCH_SIZE`.
+
+    Returns:
+        The path.
+
+    Raises:
+        ModuleNotFoundError: onnx, or for "int8" onnxruntime, is not installed.
+        ValueError: a wrong argument, or a network that cannot be exported.
+        OSError: the path cannot be written.
+    """
+    if model.mode != "inference":
+        raise ValueError(
+            f"Only a network in inference mode can be exported, and this one was built in "
+            f"{model.mode} mode: MaskRCNN(mode='inference', ...)."
+        )
+    if format not in FORMATS:
+        raise ValueError(f"Format {format!r} is unknown; use one of {', '.join(FORMATS)}.")
+    if precision not in ("float32", "int8") or (precision == "int8" and format != "onnx"):
+        raise ValueError(
+            f"Precision {precision!r} cannot be exported as {format}; use 'float32', or 'int8' "
+            "with 'onnx'."
+        )
+    if precision == "int8" and not images:
+        raise ValueError(
+            "Precision 'int8' needs images to measure the ranges of the activations on: give "
+            "some dozens of training images."
+        )
+    shape = [int(v) for v in (model.config.IMAGE_SHAPE if image_shape is None else image_shape)]
+    demand_whole_cells(shape)
+    facts = {
+        "format_version": FORMAT_VERSION,
+        "image_shape": shape,
+        "batch": int(model.config.BATCH_SIZE),
+        "precision": precision,
+        "labels": None if labels is None else list(labels),
+        "config": model.config.to_dict(),
+    }
+    path = Path(path)
+    if format == "saved_model":
+        _write_saved_model(model, path, facts)
+    else:
+        graph = _onnx(model, facts, images)
+        replace_file(path, lambda part: part.write_bytes(graph.SerializeToString()))
+    return path
+
+
+def _onnx(model: MaskRCNN, facts: dict[str, Any], images: Sequence[np.ndarray] | None) -> Any:
+    shape = facts["image_shape"]
+    anchors = model.get_anchors(shape)
+    metadata = {"mask_rcnn": json.dumps(facts)}
+    graph = write_graph(model.keras_model, shape, facts["batch"], anchors, metadata)
+    if facts["precision"] == "float32":
+        return graph
+    ranges = measure_ranges(model.keras_model, images, model.config, model.get_anchors)
+    return quantize(graph, ranges)
+
+
+def _write_saved_model(model: MaskRCNN, path: Path, facts: dict[str, Any]) -> None:
+    if backend() != "tensorflow":
+        raise ValueError(
+            f"A SavedModel can be written with KERAS_BACKEND=tensorflow alone, not {backend()}; "
+            "use format 'onnx'."
+        )
+    import tensorflow as tf
+
+    batch, shape = facts["batch"], facts["image_shape"]
+    anchors = np.repeat(model.get_anchors(shape)[None], batch, axis=0)
+    network = model.keras_model
+
+    def serve(image: Any, meta: Any) -> dict[str, Any]:
+        outputs = network([image, meta, tf.constant(anchors)], training=False)
+        return dict(zip(OUTPUTS, (outputs[0], outputs[3]), strict=True))
+
+    module = tf.Module()
+    module.variables_of_network = [v.value for v in network.variables]
+    module.serve = tf.function(
+        serve,
+        autograph=False,
+        input_signature=[
+            tf.TensorSpec([batch, *shape], tf.float32, INPUTS[0]),
+            tf.TensorSpec([batch, network.inputs[1].shape[1]], tf.float32, INPUTS[1]),
+        ],
+    )
+    part = path.with_name(path.name + ".part")
+    old = path.with_name(path.name + ".old")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of TensorFlow's own making
+            tf.saved_model.save(module, str(part), signatures=module.serve)
+        (part / METADATA).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        if path.exists():
+            os.replace(path, old)
+        os.replace(part, path)
+    except (OSError, tf.errors.OpError) as error:
+        raise OSError(
+            f"{path}: could not be written ({error}). The folder around it must exist and be "
+            "writable, with enough free space."
+        ) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)

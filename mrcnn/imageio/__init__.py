@@ -1,0 +1,1 @@
+"""Reading pictures: whole, in windows, at reduced scale, in tiles."""

@@ -1,0 +1,153 @@
+"""Reading pictures at reduced scale, for what makes them small anyway."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import skimage.transform
+
+from mrcnn.imageio.pixels import read_picture, to_rgb8, unreadable
+from mrcnn.imageio.windows import open_source
+
+
+def resize(
+    image: np.ndarray,
+    output_shape: Sequence[int],
+    order: int = 1,
+    mode: str = "constant",
+    cval: float = 0,
+    clip: bool = True,
+    preserve_range: bool = False,
+    anti_aliasing: bool = False,
+    anti_aliasing_sigma: Any = None,
+) -> np.ndarray:
+    """`skimage.transform.resize` with the defaults of the reference.
+
+    Pixel centres are aligned, everything outside the picture counts as `cval`, nothing is
+    smoothed. Bool arrays are taken as 0.0 and 1.0 unless `order` is 0.
+
+    Source: Matterport `utils.resize`.
+    """
+    image = np.asarray(image)
+    if image.dtype == bool and order != 0:
+        image = image.astype(np.float64)
+    return skimage.transform.resize(
+        image,
+        output_shape,
+        order=order,
+        mode=mode,
+        cval=cval,
+        clip=clip,
+        preserve_range=preserve_range,
+        anti_aliasing=anti_aliasing,
+        anti_aliasing_sigma=anti_aliasing_sigma,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class ReducedPicture:
+    """A picture decoded at reduced scale, which stands for its original.
+
+    `resize_image` and all that calls it take it in the place of the original array, and
+    answer in px of the original. `mrcnn.imageio.reduced` reads it from a file.
+
+    Attributes:
+        pixels: [h, w, C].
+        shape: (H, W, C) of the original, px.
+        step: (rows, columns) px of the original from one of `pixels` to the next.
+        first: (row, column) px of the original where the centre of `pixels[0, 0]` lies;
+            0 is the centre of the original's first pixel.
+    """
+
+    pixels: np.ndarray
+    shape: tuple[int, int, int]
+    step: tuple[float, float] = (1.0, 1.0)
+    first: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """That of `pixels`."""
+        return self.pixels.dtype
+
+    @property
+    def size(self) -> int:
+        """Number of values that are held."""
+        return self.pixels.size
+
+    def min(self) -> Any:
+        """The smallest value that is held."""
+        return self.pixels.min()
+
+    def max(self) -> Any:
+        """The largest value that is held."""
+        return self.pixels.max()
+
+    def resized(self, shape: Sequence[int]) -> np.ndarray:
+        """The original resized to (h, w) px, [h, w, C] of the same dtype.
+
+        Bilinear between the centres of `pixels`, truncated as by `resize_image`; the border
+        is continued. Where nothing was reduced this is what `resize_image` does.
+        """
+        if self.step == (1.0, 1.0):
+            if tuple(shape) == self.shape[:2]:
+                return self.pixels
+            return resize(self.pixels, shape, preserve_range=True).astype(self.dtype)
+        image = self.pixels.astype(np.float32)
+        for axis in (0, 1):
+            last = image.shape[axis] - 1
+            centres = (np.arange(shape[axis]) + 0.5) * (self.shape[axis] / shape[axis]) - 0.5
+            places = ((centres - self.first[axis]) / self.step[axis]).clip(0, last)
+            low = places.astype(int)
+            part = (places - low).astype(np.float32)
+            part = part[:, None, None] if axis == 0 else part[None, :, None]
+            below = image.take(low, axis)
+            image = below + (image.take(np.minimum(low + 1, last), axis) - below) * part
+        return image.astype(self.dtype)
+
+
+def as_picture(image: Any) -> Any:
+    """A `ReducedPicture` as it is, anything else as an array."""
+    return image if isinstance(image, ReducedPicture) else np.asarray(image)
+
+
+def read_reduced(path: str | Path, max_side: int | None) -> ReducedPicture:
+    """Read a picture at a whole fraction of its size, with little memory.
+
+    JPEG is decoded at 1/2, 1/4 or 1/8 (libjpeg), JPEG 2000 at the halvings it holds; of a TIFF
+    pyramid a level is read, and a plain TIFF strip by strip or tile by tile; all other files
+    are decoded whole. What is still twice too large is averaged over whole blocks.
+
+    Against `Dataset.load_image` and bilinear resizing, which takes 4 neighbouring pixels of
+    the original for each pixel: pixels are means over about the area that they cover, so that
+    fine texture is averaged and not sampled. Positions are the same.
+
+    Args:
+        path: file.
+        max_side: the longer side is not made shorter than this, px; None reduces nothing.
+
+    Returns:
+        uint8 RGB `pixels`, the shape of the original, and where the pixels lie in it.
+
+    Raises:
+        ValueError: the file is missing, cannot be decoded, or is no such picture.
+    """
+    try:
+        if max_side is None:
+            pixels = to_rgb8(read_picture(path), path)
+            return ReducedPicture(pixels, pixels.shape)
+        with open_source(path, max_side) as source:
+            block = max(1, max(source.shape[:2]) // max_side)
+            pixels = to_rgb8(source.block_means(block), path, source.largest())
+            step, first = (
+                tuple(s * block for s in source.step),
+                tuple(
+                    f + s * (block - 1) / 2 for f, s in zip(source.first, source.step, strict=True)
+                ),
+            )
+            return ReducedPicture(pixels, (*source.original, 3), step, first)
+    except Exception as error:
+        if isinstance(error, ValueError) and str(path) in str(error):  # of `to_rgb8`
+            raise
+        raise unreadable(path, error) from error

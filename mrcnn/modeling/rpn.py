@@ -1,0 +1,61 @@
+"""Region proposal network: objectness and box deltas for every anchor."""
+
+from typing import Any
+
+import keras
+from keras import layers
+
+from mrcnn.modeling.layers import LayerStyle, SoftmaxOfTwo
+
+
+def build_rpn_model(
+    anchor_stride: int,
+    anchors_per_location: int,
+    depth: int,
+    filters: int = 512,
+    style: LayerStyle | None = None,
+) -> keras.Model:
+    """The model `rpn_model`, shared by all pyramid levels.
+
+    Args:
+        anchor_stride: cells between anchors.
+        anchors_per_location: number of anchor ratios.
+        depth: channels of the feature maps.
+        filters: of the shared 3x3 convolution.
+        style: how layers are made.
+
+    Returns:
+        Model [B, h, w, depth] -> logits [B, n, 2] (background, foreground),
+        probabilities [B, n, 2], deltas [B, n, (dy, dx, log dh, log dw)], all float32;
+        n = h * w * anchors_per_location, in anchor order: row, column, ratio.
+    """
+    style = style or LayerStyle()
+    feature_map = keras.Input([None, None, depth], name="input_rpn_feature_map")
+    shared = style.conv(
+        filters, 3, "rpn_conv_shared", padding="same", activation="relu", strides=anchor_stride
+    )(feature_map)
+    # Outputs are float32 at any precision: they decide on scores and coordinates.
+    logits = style.conv(2 * anchors_per_location, 1, "rpn_class_raw", spread=0.01, dtype="float32")(
+        shared
+    )
+    logits = layers.Reshape((-1, 2))(logits)
+    probabilities = SoftmaxOfTwo(name="rpn_class_xxx")(logits)
+    deltas = style.conv(4 * anchors_per_location, 1, "rpn_bbox_pred", spread=0.01, dtype="float32")(
+        shared
+    )
+    deltas = layers.Reshape((-1, 4))(deltas)
+    return keras.Model(feature_map, [logits, probabilities, deltas], name="rpn_model")
+
+
+def apply_rpn(rpn: keras.Model, feature_maps: list[Any]) -> list[Any]:
+    """Run the RPN on every level and join the levels in anchor order.
+
+    Returns:
+        [rpn_class_logits [B, A, 2], rpn_class [B, A, 2], rpn_bbox [B, A, 4]].
+    """
+    outputs = zip(*[rpn(features) for features in feature_maps], strict=True)
+    names = ("rpn_class_logits", "rpn_class", "rpn_bbox")
+    return [
+        layers.Concatenate(axis=1, name=name)(list(output))
+        for name, output in zip(names, outputs, strict=True)
+    ]

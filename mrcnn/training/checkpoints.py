@@ -1,0 +1,215 @@
+"""Where a training run keeps its files: log directories, checkpoints, resume state.
+
+    <model_dir>/<name><YYYYMMDD>T<HHMM>/
+        mask_rcnn_<name>_<epoch:04d>.h5    weights after each epoch, 1-based
+        best_mask_rcnn_<name>.h5           weights of the best epoch so far
+        training_state_<epoch:04d>.npz     optimizer and random state of the last epoch
+        log.csv                            one row an epoch
+
+The best weights do not start with "mask_rcnn", so they are never taken for the last ones.
+"""
+
+import datetime
+import errno
+import json
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from mrcnn.io.files import replace_file
+
+_RUN_DATE = r"\d{8}T\d{4}"
+_CHECKPOINT = re.compile(
+    rf"(?P<root>.*[/\\])?[^/\\]+?(?P<date>{_RUN_DATE})[/\\]mask_rcnn_[^/\\]+?(?P<epoch>\d{{4,}})\.h5"
+)
+_STATE_FORMAT = 1
+
+
+def log_dir_for(model_dir: str | Path, name: str, now: datetime.datetime) -> str:
+    """Directory of a run that starts at `now`: `<model_dir>/<name><YYYYMMDD>T<HHMM>`.
+
+    Args:
+        model_dir: folder of all runs.
+        name: Config.NAME; lower-cased.
+        now: start of the run, to the minute.
+    """
+    return str(Path(model_dir) / f"{name.lower()}{now:%Y%m%dT%H%M}")
+
+
+def checkpoint_path_for(log_dir: str | Path, name: str) -> str:
+    """Path of the checkpoints of a run, with `{epoch:04d}` left to fill in."""
+    return str(Path(log_dir) / f"mask_rcnn_{name.lower()}_{{epoch:04d}}.h5")
+
+
+def parse_checkpoint_path(path: str | Path, name: str) -> tuple[str, int] | None:
+    r"""Run directory and epoch that a checkpoint's path stands for.
+
+    The path must look like `.../<any name><YYYYMMDD>T<HHMM>/mask_rcnn_<any name>_<epoch>.h5`;
+    separators may be `/` or `\`.
+
+    Args:
+        path: weight file.
+        name: Config.NAME of the model that goes on training.
+
+    Returns:
+        (directory, epoch): `<root>/<name><YYYYMMDD>T<HHMM>`, that is the file's own
+        directory when the checkpoint is of the same experiment, and the number in the
+        file name. None when the path is not of this form.
+
+    Source: Matterport's `MaskRCNN.set_log_dir`.
+    """
+    match = _CHECKPOINT.fullmatch(str(path))
+    if match is None:
+        return None
+    return f"{match['root'] or ''}{name.lower()}{match['date']}", int(match["epoch"])
+
+
+def find_last(model_dir: str | Path, name: str) -> str:
+    """Path of the last checkpoint of the newest run of an experiment.
+
+    Args:
+        model_dir: folder of all runs.
+        name: Config.NAME.
+
+    Raises:
+        FileNotFoundError: there is no run, or the newest run has no checkpoint yet.
+
+    Source: Matterport's `MaskRCNN.find_last`.
+    """
+    model_dir = Path(model_dir)
+    run_name = re.compile(re.escape(name.lower()) + _RUN_DATE)
+    runs = []
+    if model_dir.is_dir():
+        runs = [p for p in model_dir.iterdir() if p.is_dir() and run_name.fullmatch(p.name)]
+    if not runs:
+        raise FileNotFoundError(
+            errno.ENOENT,
+            f"No run of {name!r} found; wanted a folder {name.lower()}<YYYYMMDD>T<HHMM>. "
+            "Train first, or check model_dir and NAME",
+            str(model_dir),
+        )
+    run = max(runs, key=lambda p: p.name)
+    # The suffix leaves out a file that was being written when a run was killed.
+    files = sorted(p.name for p in run.glob("mask_rcnn*.h5"))
+    if not files:
+        raise FileNotFoundError(
+            errno.ENOENT,
+            "The newest run has no checkpoint mask_rcnn*.h5; it stopped before the end of its "
+            "first epoch. Delete the folder to use an older run, or start again",
+            str(run),
+        )
+    return str(run / files[-1])
+
+
+def state_path(log_dir: str | Path, epoch: int) -> Path:
+    """Path of the resume state that belongs to the checkpoint of `epoch`."""
+    return Path(log_dir) / f"training_state_{epoch:04d}.npz"
+
+
+def random_state_variables(keras_model: keras.Model) -> list:
+    """States of all random generators owned by the layers of a model, in fixed order."""
+    weights = {id(v) for v in keras_model.weights}
+    return [v for v in keras_model.variables if id(v) not in weights]
+
+
+def save_state(path: str | Path, keras_model: keras.Model, facts: dict[str, Any]) -> None:
+    """Write the optimizer's variables and the random states, atomically.
+
+    Args:
+        path: target `.npz`.
+        keras_model: compiled model with a built optimizer.
+        facts: JSON types, given back by `load_state`.
+    """
+    optimizer = keras_model.optimizer.variables
+    seeds = random_state_variables(keras_model)
+    arrays = {f"optimizer_{i}": np.asarray(v) for i, v in enumerate(optimizer)}
+    arrays |= {f"seed_{i}": np.asarray(v) for i, v in enumerate(seeds)}
+    header = {
+        **facts,
+        "format": _STATE_FORMAT,
+        "optimizer_paths": [v.path for v in optimizer],
+        "seed_count": len(seeds),
+    }
+
+    def write(part: Path) -> None:
+        with part.open("wb") as file:
+            np.savez(file, header=np.array(json.dumps(header)), **arrays)
+
+    replace_file(path, write)
+
+
+def load_state(path: str | Path) -> dict[str, Any]:
+    """Read what `save_state` wrote.
+
+    Returns:
+        The facts given to `save_state`, with `optimizer` and `seeds` (lists of arrays)
+        and `optimizer_paths` added.
+
+    Raises:
+        FileNotFoundError: there is no state for this checkpoint.
+        ValueError: the file is no resume state of this version.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            state = json.loads(str(file["header"]))
+            if state["format"] != _STATE_FORMAT:
+                raise ValueError(f"format {state['format']}, wanted {_STATE_FORMAT}")
+            count = len(state["optimizer_paths"])
+            state["optimizer"] = [file[f"optimizer_{i}"] for i in range(count)]
+            state["seeds"] = [file[f"seed_{i}"] for i in range(state["seed_count"])]
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            errno.ENOENT,
+            "There is no training state for this checkpoint, so the run cannot be resumed "
+            "exactly. Load the last checkpoint (find_last), or train without resume",
+            str(path),
+        ) from None
+    except (ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{path}: not a readable training state ({error}). Train without resume."
+        ) from error
+    return state
+
+
+def restore_optimizer(keras_model: keras.Model, state: dict[str, Any], path: Path) -> None:
+    """Assign a saved optimizer state to the built optimizer of a model.
+
+    Raises:
+        ValueError: the state is of other layers, or of another optimizer.
+    """
+    variables = keras_model.optimizer.variables
+    ours = [(v.path, tuple(v.shape)) for v in variables]
+    saved = [
+        (p, a.shape) for p, a in zip(state["optimizer_paths"], state["optimizer"], strict=True)
+    ]
+    if ours != saved:
+        differ = [pair for pair in zip(saved, ours, strict=False) if pair[0] != pair[1]]
+        first = f"; first difference: {differ[0][0]} saved, {differ[0][1]} now" if differ else ""
+        raise ValueError(
+            f"{path}: the saved optimizer state ({len(saved)} variables) does not fit this run "
+            f"({len(ours)} variables){first}. It belongs to layers={state.get('layers')!r}: "
+            "resume with the same layers, OPTIMIZER and PRECISION, or train without resume."
+        )
+    for variable, value in zip(variables, state["optimizer"], strict=True):
+        variable.assign(value)
+
+
+def restore_random_states(keras_model: keras.Model, state: dict[str, Any], path: Path) -> None:
+    """Assign saved random states to the layers of a model.
+
+    Raises:
+        ValueError: the model has another number of random generators.
+    """
+    variables = random_state_variables(keras_model)
+    if len(variables) != len(state["seeds"]):
+        raise ValueError(
+            f"{path}: holds {len(state['seeds'])} random states, the model has {len(variables)}. "
+            "The model was built in another way; train without resume."
+        )
+    for variable, value in zip(variables, state["seeds"], strict=True):
+        variable.assign(value.astype(keras.backend.standardize_dtype(variable.dtype)))

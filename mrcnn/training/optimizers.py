@@ -1,0 +1,274 @@
+"""Which layers train, and the optimizer and learning-rate schedule that train them."""
+
+import logging
+import math
+import re
+
+import keras
+from keras import ops
+
+from mrcnn import backend as devices
+from mrcnn.accelerate.fused import one_kernel, square_sum
+from mrcnn.backend import replica_count
+from mrcnn.config import Config
+
+logger = logging.getLogger(__name__)
+
+_HEADS = r"(mrcnn\_.*)|(rpn\_.*)|(fpn\_.*)"
+
+# Stage 1 (conv1, bn_conv1) and stage 2 train with "all" alone.
+LAYER_PRESETS = {
+    "heads": _HEADS,
+    "3+": r"(res3.*)|(bn3.*)|(res4.*)|(bn4.*)|(res5.*)|(bn5.*)|" + _HEADS,
+    "4+": r"(res4.*)|(bn4.*)|(res5.*)|(bn5.*)|" + _HEADS,
+    "5+": r"(res5.*)|(bn5.*)|" + _HEADS,
+    "all": ".*",
+}
+
+
+def set_trainable(keras_model: keras.Model, layer_regex: str, verbose: int = 1) -> list[str]:
+    """Make the layers whose whole name matches trainable, and freeze all others.
+
+    Nested models are walked through, so `rpn_.*` selects the layers inside `rpn_model`.
+    Compile the model afterwards.
+
+    Args:
+        keras_model: model to change.
+        layer_regex: regular expression, or a name of `LAYER_PRESETS`.
+        verbose: above 0 the selected layers are logged.
+
+    Returns:
+        Names of the selected layers, in the model's order.
+
+    Raises:
+        ValueError: no layer with weights matches.
+
+    Source: Matterport's `MaskRCNN.set_trainable`.
+    """
+    layer_regex = LAYER_PRESETS.get(layer_regex, layer_regex)
+    try:
+        pattern = re.compile(layer_regex)
+    except re.error as error:
+        raise ValueError(f"layers={layer_regex!r} is no regular expression: {error}.") from error
+    # A frozen parent hides its layers' weights; keras hands the flag down, so it comes first.
+    keras_model.trainable = True
+    selected = _select(keras_model, pattern)
+    if not selected:
+        raise ValueError(
+            f"layers={layer_regex!r} selects no layer with weights. Use one of "
+            f"{', '.join(map(repr, LAYER_PRESETS))} or a regular expression that matches "
+            "whole layer names, such as 'mrcnn_.*'."
+        )
+    if verbose > 0:
+        logger.info("Training %d layers: %s", len(selected), " ".join(selected))
+    return selected
+
+
+def _select(model: keras.Model, pattern: re.Pattern) -> list[str]:
+    selected = []
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            selected += _select(layer, pattern)
+        elif layer.weights:
+            layer.trainable = pattern.fullmatch(layer.name) is not None
+            if layer.trainable:
+                selected.append(layer.name)
+    return selected
+
+
+@keras.saving.register_keras_serializable(package="mrcnn")
+class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up, then a constant rate or half a cosine down to 0.
+
+    Args:
+        learning_rate: rate after the warm-up.
+        total_steps: optimizer steps at whose end the cosine reaches 0.
+        warmup_steps: steps of the linear rise; step 0 already learns.
+        cosine: True decays, False stays constant.
+        accumulation_steps: calls of the optimizer for each of its steps; Keras counts the
+            calls.
+
+    Source: Loshchilov and Hutter 2017 (SGDR), section 3; Goyal et al. 2017, section 2.2.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float,
+        total_steps: int,
+        warmup_steps: int = 0,
+        cosine: bool = False,
+        accumulation_steps: int = 1,
+    ):
+        super().__init__()
+        self.learning_rate = learning_rate
+        self.total_steps = total_steps
+        self.warmup_steps = warmup_steps
+        self.cosine = cosine
+        self.accumulation_steps = accumulation_steps
+
+    def __call__(self, step):
+        """Rate of call `step` (0-based) of the optimizer, a float32 scalar tensor."""
+        step = ops.cast(step // self.accumulation_steps, "float32")
+        rate = ops.convert_to_tensor(self.learning_rate, "float32")
+        if self.cosine:
+            decay_steps = max(self.total_steps - self.warmup_steps, 1)
+            progress = ops.clip((step - self.warmup_steps) / decay_steps, 0.0, 1.0)
+            rate = rate * 0.5 * (1.0 + ops.cos(math.pi * progress))
+        if self.warmup_steps:
+            rate = rate * ops.minimum(1.0, (step + 1.0) / self.warmup_steps)
+        return rate
+
+    def get_config(self) -> dict:
+        """Arguments of `__init__`."""
+        return {
+            "learning_rate": self.learning_rate,
+            "total_steps": self.total_steps,
+            "warmup_steps": self.warmup_steps,
+            "cosine": self.cosine,
+            "accumulation_steps": self.accumulation_steps,
+        }
+
+
+def make_optimizer(
+    config: Config, learning_rate: float, momentum: float, total_steps: int
+) -> keras.optimizers.Optimizer:
+    """Optimizer for one call of `train`.
+
+    Gradients are clipped to GRADIENT_CLIP_NORM by the norm of all of them together
+    (None or 0 does not clip). SGD has no Nesterov momentum and no decay of its own: the L2
+    term is part of the loss. AdamW decays by WEIGHT_DECAY, without biases, gamma and beta.
+    With ACCUMULATION_STEPS, the mean gradient of so many batches is what is clipped and
+    applied, and every other number of steps still counts optimizer steps.
+
+    Args:
+        config: Config with OPTIMIZER, LEARNING_SCHEDULE, WARMUP_STEPS, WEIGHT_DECAY,
+            GRADIENT_CLIP_NORM, ACCUMULATION_STEPS, PRECISION.
+        learning_rate: rate after the warm-up.
+        momentum: of SGD; AdamW has its own.
+        total_steps: optimizer steps of the whole call, for the cosine schedule.
+
+    Raises:
+        ValueError: ACCUMULATION_STEPS on several devices of TensorFlow.
+    """
+    accumulation = int(config.ACCUMULATION_STEPS)
+    if accumulation > 1 and devices.replica_count() > 1:
+        raise ValueError(
+            f"ACCUMULATION_STEPS is {accumulation} and GPU_COUNT {config.GPU_COUNT}: TensorFlow "
+            "accumulates on one device only. Set ACCUMULATION_STEPS = 1 (IMAGES_PER_GPU may "
+            "grow instead), or GPU_COUNT = 1."
+        )
+    rate = float(learning_rate)
+    cosine = config.LEARNING_SCHEDULE == "cosine"
+    # Without a schedule the rate stays a variable, which callbacks may set.
+    if cosine or config.WARMUP_STEPS:
+        rate = WarmupSchedule(rate, total_steps, config.WARMUP_STEPS, cosine, accumulation)
+    shared = {
+        "global_clipnorm": config.GRADIENT_CLIP_NORM or None,
+        "gradient_accumulation_steps": accumulation if accumulation > 1 else None,
+    }
+    # Fixed names keep the variables' paths the same in a resumed run.
+    if config.OPTIMIZER == "adamw":
+        optimizer = averaged(keras.optimizers.AdamW)(
+            rate,
+            weight_decay=config.WEIGHT_DECAY,
+            name="adamw",
+            **shared,
+        )
+        optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    else:
+        optimizer = averaged(MomentumSGD)(
+            rate,
+            momentum=momentum,
+            name="sgd",
+            **shared,
+        )
+    if config.PRECISION == "float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name="loss_scale")
+    return optimizer
+
+
+def compile_model(
+    keras_model: keras.Model,
+    config: Config,
+    learning_rate: float,
+    momentum: float,
+    total_steps: int,
+) -> None:
+    """Compile a training model, which brings its own losses, with a new optimizer.
+
+    Args: as `make_optimizer`; `keras_model` with its trainable layers already chosen.
+    """
+    keras_model.compile(
+        optimizer=make_optimizer(config, learning_rate, momentum, total_steps),
+        # TensorFlow's fast crop-and-resize does not compile under XLA.
+        jit_compile=keras.backend.backend() == "jax",
+    )
+
+
+def averaged(optimizer_class: type) -> type:
+    """The class, or one that clips the gradients after they were summed over the replicas.
+
+    Keras clips on each replica before the sum, which is another step than on one device.
+
+    Args:
+        optimizer_class: subclass of keras.optimizers.Optimizer.
+    """
+    if replica_count() == 1:
+        return optimizer_class
+    import tensorflow as tf
+
+    class Averaged(optimizer_class):
+        def apply(self, grads, trainable_variables=None):
+            context = tf.distribute.get_replica_context()
+            grads = list(grads)
+            known = [i for i, grad in enumerate(grads) if grad is not None]
+            total = context.all_reduce(tf.distribute.ReduceOp.SUM, [grads[i] for i in known])
+            if self.clip_norm:
+                total, _ = tf.clip_by_global_norm(total, self.clip_norm)
+            for i, grad in zip(known, total, strict=True):
+                # What follows sums over the replicas once more.
+                grads[i] = grad / context.num_replicas_in_sync
+            return super().apply(grads, trainable_variables)
+
+    def make(*args, global_clipnorm=None, **kwargs):
+        optimizer = Averaged(*args, **kwargs)
+        optimizer.clip_norm = global_clipnorm
+        return optimizer
+
+    return make
+
+
+class MomentumSGD(keras.optimizers.SGD):
+    """`keras.optimizers.SGD` with the same variables, whose update is one kernel a weight.
+
+    Its `global_clipnorm` scales the rate of a step in the place of each gradient.
+    """
+
+    def _own(self) -> bool:
+        return bool(self.momentum) and not self.nesterov and one_kernel()
+
+    def _clip_gradients(self, grads):
+        if not (self.global_clipnorm and self._own()):
+            return super()._clip_gradients(grads)
+        norm = ops.sqrt(sum(square_sum(grad) for grad in grads))
+        # As Keras: a norm that is not finite makes the weights NaN.
+        self._share = ops.minimum(1.0, self.global_clipnorm / norm) + (norm - norm)
+        return grads
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Change one variable and its momentum."""
+        if not self._own():
+            super().update_step(gradient, variable, learning_rate)
+            return
+        import tensorflow as tf
+
+        if self.global_clipnorm:
+            learning_rate = learning_rate * self._share
+        momentum = self.momentums[self._get_variable_index(variable)]
+        tf.raw_ops.ResourceApplyKerasMomentum(
+            var=variable.handle,
+            accum=momentum.value.handle,
+            lr=tf.cast(learning_rate, variable.dtype),
+            grad=tf.cast(gradient, variable.dtype),
+            momentum=tf.cast(self.momentum, variable.dtype),
+        )

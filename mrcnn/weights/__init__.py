@@ -1,0 +1,21 @@
+"""Weight files: reading, matching by name, and writing."""
+
+from mrcnn.weights.loading import (
+    IMAGENET_MD5,
+    IMAGENET_URL,
+    WeightReport,
+    get_imagenet_weights,
+    load_weights,
+    quiet_keras,
+    save_weights,
+)
+
+__all__ = [
+    "IMAGENET_MD5",
+    "IMAGENET_URL",
+    "WeightReport",
+    "get_imagenet_weights",
+    "load_weights",
+    "quiet_keras",
+    "save_weights",
+]

@@ -1,0 +1,272 @@
+"""HDF5 files in the legacy (Keras 2) weights layout: safe reading, atomic writing.
+
+The layout: an ordered attribute `layer_names`, one group a layer with an ordered
+attribute `weight_names`, one dataset a weight. Nothing here knows of models.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+
+from mrcnn.io.files import replace_file
+
+# HDF5 keeps an attribute in the object header, which ends at 64 kB.
+_ATTRIBUTE_BYTES = 64512
+# Far above any real file: a bound on what a hostile attribute can make us read.
+_MAX_NAMES = 100_000
+
+
+class WeightFileError(ValueError):
+    """A weights file that cannot be read or does not fit; the message names it."""
+
+
+@dataclass(frozen=True)
+class StoredArray:
+    """One weight in an open file.
+
+    Attributes:
+        name: entry of `weight_names`, for example "conv1/kernel:0".
+        dataset: the HDF5 dataset, not read yet.
+    """
+
+    name: str
+    dataset: h5py.Dataset
+
+
+@dataclass(frozen=True)
+class StoredLayer:
+    """One layer group with weights: its name and its arrays in stored order."""
+
+    name: str
+    arrays: list[StoredArray]
+
+
+@contextmanager
+def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
+    """Open a file for reading; every failure inside becomes one clear error.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        WeightFileError: not a file, not HDF5, truncated or damaged.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such weights file.")
+    if not path.is_file():
+        raise WeightFileError(f"{path}: not a file; give the path of an HDF5 weights file.")
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except WeightFileError:
+        raise
+    except Exception as error:  # h5py raises nearly every built-in kind for damaged files
+        raise WeightFileError(
+            f"{path}: not a readable HDF5 weights file; it is truncated, damaged or of another "
+            f"kind ({error}). Download or copy it again."
+        ) from error
+
+
+def is_keras3_file(file: h5py.File) -> bool:
+    """Whether an open file has the layout of Keras 3's own `.weights.h5`."""
+    return not _has_names(file, "layer_names") and "layers" in file
+
+
+def read_layers(file: h5py.File, path: str | Path) -> list[StoredLayer]:
+    """Layers with weights of an open legacy file, in stored order; no array is read.
+
+    Args:
+        file: open file; its root, or its group `model_weights`, holds the layers.
+        path: for messages.
+
+    Raises:
+        WeightFileError: the layout is another one, or a link or type is refused.
+    """
+    root = file
+    if not _has_names(file, "layer_names") and "model_weights" in file:
+        root = _member(file, "model_weights", path)
+    if not isinstance(root, h5py.Group) or not _has_names(root, "layer_names"):
+        raise WeightFileError(
+            f"{path}: an HDF5 file without weights in the Keras layout: there is no attribute "
+            "'layer_names', at the root or in a group 'model_weights'."
+        )
+    names = _names(root, "layer_names", path)
+    layers = []
+    for name in names:
+        group = _member(root, name, path)
+        if not isinstance(group, h5py.Group):
+            raise WeightFileError(f"{path}: {name!r} is not a group with weights.")
+        arrays = [
+            StoredArray(weight, _dataset(_member(group, weight, path), f"{name}/{weight}", path))
+            for weight in _names(group, "weight_names", path)
+        ]
+        if arrays:
+            layers.append(StoredLayer(name, arrays))
+    if not layers:
+        raise WeightFileError(f"{path}: the file lists {len(names)} layers, none with weights.")
+    return layers
+
+
+def read_keras3_layers(file: h5py.File, path: str | Path) -> list[StoredLayer]:
+    """Layers with weights of an open `.weights.h5` file of Keras 3; no array is read.
+
+    Its groups are numbered by layer class, in an order that depends on the graph; an
+    attribute of `vars` holds the layer's name.
+
+    Raises:
+        WeightFileError: a layer has no name, or a link or type is refused.
+    """
+    layers: list[StoredLayer] = []
+    waiting, seen = [_member(file, "layers", path)], set()
+    while waiting:
+        group = waiting.pop()
+        address = h5py.h5o.get_info(group.id).addr
+        if not isinstance(group, h5py.Group) or address in seen:
+            continue
+        seen.add(address)
+        waiting += [_member(group, name, path) for name in group if name != "vars"]
+        variables = _member(group, "vars", path) if "vars" in group else {}
+        if not len(variables):
+            continue
+        name = variables.attrs.get("name") if isinstance(variables, h5py.Group) else None
+        if not isinstance(name, str) or {*variables} != {str(i) for i in range(len(variables))}:
+            raise WeightFileError(
+                f"{path}: {group.name!r} does not say which layer it holds; the file is foreign "
+                "or of an early Keras 3. Save the weights again with a current version."
+            )
+        layers.append(
+            StoredLayer(
+                name,
+                [
+                    StoredArray(
+                        f"{name}/{i}",
+                        _dataset(_member(variables, str(i), path), f"{name}/{i}", path),
+                    )
+                    for i in range(len(variables))
+                ],
+            )
+        )
+    if not layers:
+        raise WeightFileError(f"{path}: an HDF5 file without weights.")
+    return layers
+
+
+def read_array(stored: StoredArray, dtype: str, path: str | Path) -> np.ndarray:
+    """Read one weight as `dtype`; every value must be finite.
+
+    The caller compares `stored.dataset.shape` first, so that a huge declared
+    shape is never allocated.
+    """
+    with np.errstate(over="ignore"):  # an overflow shows as infinity below
+        array = stored.dataset[()].astype(dtype)
+    if not np.isfinite(array).all():
+        raise WeightFileError(
+            f"{path}: weight {stored.name!r} holds NaN or infinite values (as {dtype}). The "
+            "training that wrote it diverged; use an earlier checkpoint."
+        )
+    return array
+
+
+def write_layers(
+    path: str | Path, layers: Sequence[tuple[str, Sequence[tuple[str, np.ndarray]]]]
+) -> None:
+    """Write the legacy layout, atomically: a failure leaves what was there before.
+
+    Args:
+        path: target file.
+        layers: (group, [(weight name, array), ...]) in the order wanted.
+
+    Raises:
+        OSError: the folder is missing or not writable, or the disk is full.
+    """
+
+    def write(part: Path) -> None:
+        with h5py.File(part, "w") as file:
+            _write_names(file, "layer_names", [name for name, _ in layers])
+            # Fixed-length bytes: old readers call .decode() on these attributes.
+            file.attrs["backend"] = np.bytes_("tensorflow")
+            file.attrs["keras_version"] = np.bytes_(keras.__version__)
+            for name, weights in layers:
+                group = file.create_group(name)
+                _write_names(group, "weight_names", [weight for weight, _ in weights])
+                for weight, array in weights:
+                    group.create_dataset(weight, data=array)
+
+    replace_file(path, write)
+
+
+def _member(group: h5py.Group, name: str, path: str | Path) -> h5py.Group | h5py.Dataset:
+    """The object at a relative path, through hard links alone.
+
+    A soft or external link could point anywhere on the disk of whoever loads the file.
+    """
+    item = group
+    for step in filter(None, name.split("/")):
+        link = item.get(step, getlink=True) if isinstance(item, h5py.Group) else None
+        if link is None:
+            raise WeightFileError(f"{path}: {name!r} is listed but missing in {group.name!r}.")
+        if not isinstance(link, h5py.HardLink):
+            raise WeightFileError(
+                f"{path}: {name!r} in {group.name!r} is a {type(link).__name__}; weights files "
+                "with links are refused."
+            )
+        item = item[step]
+    return item
+
+
+def _dataset(item: h5py.Group | h5py.Dataset, name: str, path: str | Path) -> h5py.Dataset:
+    """`item` if it is an array of numbers stored in this very file."""
+    if not isinstance(item, h5py.Dataset) or item.shape is None:
+        raise WeightFileError(f"{path}: {name!r} is not an array.")
+    if item.dtype.kind not in "fiu":
+        raise WeightFileError(
+            f"{path}: {name!r} has type {item.dtype}; weights are floating-point numbers."
+        )
+    if item.is_virtual or item.external:
+        raise WeightFileError(f"{path}: {name!r} keeps its data in another file; refused.")
+    return item
+
+
+def _has_names(group: h5py.Group, key: str) -> bool:
+    return key in group.attrs or f"{key}0" in group.attrs
+
+
+def _names(group: h5py.Group, key: str, path: str | Path) -> list[str]:
+    """A list of strings: one attribute, or chunks key0, key1, ..."""
+    if key in group.attrs:
+        chunks = [key]
+    else:
+        chunks = []
+        while f"{key}{len(chunks)}" in group.attrs:
+            chunks.append(f"{key}{len(chunks)}")
+    if not chunks:
+        raise WeightFileError(f"{path}: group {group.name!r} has no attribute {key!r}.")
+    names = []
+    for chunk in chunks:
+        kind = group.attrs.get_id(chunk)
+        count = int(np.prod(kind.shape)) if kind.shape else 0
+        if count == 0:  # Keras stores an empty list as an array of floats
+            continue
+        if kind.dtype.kind != "S" and h5py.check_string_dtype(kind.dtype) is None:
+            raise WeightFileError(
+                f"{path}: attribute {chunk!r} of {group.name!r} has type {kind.dtype}, not text."
+            )
+        if count + len(names) > _MAX_NAMES:
+            raise WeightFileError(f"{path}: attribute {chunk!r} of {group.name!r} is too long.")
+        for name in np.asarray(group.attrs[chunk], dtype=object).reshape(-1):
+            names.append(name.decode("utf-8") if isinstance(name, bytes) else str(name))
+    return names
+
+
+def _write_names(group: h5py.Group, key: str, names: Sequence[str]) -> None:
+    array = np.array([name.encode("utf-8") for name in names])
+    if array.nbytes <= _ATTRIBUTE_BYTES:
+        group.attrs[key] = array
+        return
+    step = _ATTRIBUTE_BYTES // array.itemsize
+    for index, start in enumerate(range(0, len(array), step)):
+        group.attrs[f"{key}{index}"] = array[start : start + step]

@@ -1,0 +1,79 @@
+"""What a way of computing changes in the scores of a shipped network."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sebre.bench.inputs import DATASETS, available
+from sebre.bench.worker import FAILED, NOT_AVAILABLE, NotAvailable, Prepared
+
+# Of `sebre.evaluation.evaluate`: the mean over sections of the AP of a section, and the mean
+# over regions of Dice.
+SCORES = {"map": "map_paper", "dice": "dice_mean"}
+
+
+def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
+    """Evaluate a network as it is, then in each way.
+
+    Args:
+        settings: weights: name; dataset: name of its prepared folder; datasets: folder in which
+            it lies; limit: sections at most, spread evenly, all where none is given; ways:
+            settings by name.
+        seed: not used; nothing is drawn.
+
+    Returns:
+        An entry a way. Its ratio is no ratio, but the larger change of the two scores.
+
+    Raises:
+        NotAvailable: the data set is not there.
+    """
+    from sebre.data.dataset import SectionDataset
+    from sebre.networks.exports import calibration_images
+    from sebre.networks.segmenter import find_network
+
+    _, experiment, _ = find_network(settings["weights"])
+    places = [Path(place) / settings["dataset"] for place in (settings["datasets"], DATASETS)]
+    root = next((place for place in places if place.is_dir()), None)
+    if root is None:
+        raise NotAvailable(
+            f"the data set {settings['dataset']} is not there: make it with `sebre prepare`, and "
+            "give the folder that it lies in with --datasets DIR."
+        )
+    regions = experiment.regions
+    numbers = [i["number"] for i in SectionDataset(regions).load(root, "val").image_info]
+    numbers = numbers[:: -(-len(numbers) // settings.get("limit", len(numbers)))]
+    dataset = SectionDataset(regions).load(root, "val", numbers)
+    dataset.prepare()
+    typical = calibration_images(experiment, root)  # as `sebre export` takes them
+
+    before = _scores(settings["weights"], dataset, {}, typical)
+    entries = []
+    for name, changes in settings["ways"].items():
+        entry = {"name": name, "sections": len(numbers)}
+        try:
+            available(changes)
+            after = _scores(settings["weights"], dataset, changes, typical)
+        except NotAvailable as error:
+            entry |= {"status": NOT_AVAILABLE, "reason": str(error)}
+        except Exception as error:
+            entry |= {"status": FAILED, "reason": f"{type(error).__name__}: {error}"}
+        else:
+            change = max(abs(after[key] - before[key]) for key in SCORES)
+            entry |= {"ratio": change, "q1": change, "q3": change, "n": 1, **after}
+            entry |= {f"{key}_before": value for key, value in before.items()}
+        entries.append(entry)
+    return Prepared(entries=entries)
+
+
+def _scores(
+    weights: str, dataset: Any, changes: Mapping[str, Any], typical: Sequence[np.ndarray]
+) -> dict[str, float]:
+    from sebre.evaluation.evaluate import iterate_sections
+    from sebre.evaluation.summary import summarize
+    from sebre.networks.segmenter import load_segmenter
+
+    segmenter = load_segmenter(weights, typical=typical, **changes)
+    summary = summarize(iterate_sections(segmenter, dataset), segmenter.regions)
+    return {key: summary[name] for key, name in SCORES.items()}

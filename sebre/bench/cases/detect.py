@@ -1,0 +1,62 @@
+"""How long `MaskRCNN.detect` takes, from the picture to masks at its size."""
+
+import tempfile
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from sebre.bench.inputs import configuration, sections
+from sebre.bench.machine import peak_mib
+from sebre.bench.worker import Prepared, Task
+
+SIZE = (240, 384)  # px, of a section
+CALIBRATION = 16  # pictures that int8 takes its ranges from
+
+
+def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
+    """Build a network with random weights and detect once.
+
+    Args:
+        settings: config: settings over SeBRe's; images: shapes in px, each one a task;
+            batch: sections at a time.
+        seed: of weights and pictures.
+
+    Returns:
+        One task a shape. The first knows the seconds of building and of the first call.
+
+    Raises:
+        NotAvailable: setting or package is not there.
+    """
+    config = configuration(settings.get("config", {}), seed)
+    from mrcnn.model import MaskRCNN
+
+    shapes = [tuple(shape) for shape in settings.get("images", [SIZE])]
+    batch = settings.get("batch", 1)
+    tasks = []
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        model = MaskRCNN("inference", config, folder)
+        build = time.perf_counter() - start
+        if config.PRECISION == "int8":
+            model.calibrate(sections([SIZE] * CALIBRATION, seed + 1))
+        for shape in shapes:
+            images = sections([shape] * batch, seed)
+            start = time.perf_counter()
+            results = model.detect(images)
+            first = time.perf_counter() - start
+            found = [len(result["class_ids"]) for result in results]
+            facts = {
+                "image_px": list(shape),
+                "proposals": config.POST_NMS_ROIS_INFERENCE,
+                "batch": batch,
+                "detections": found,
+                "parameters": model.keras_model.count_params(),
+                "build_s": build,
+                "first_call_s": first,
+            }
+            name = "" if shape == shapes[0] else f"{shape[0]}x{shape[1]}"
+            tasks.append(Task(name, lambda images=images: model.detect(images), batch, facts))
+        for task in tasks:
+            task.run()
+            task.facts["peak_mib"] = peak_mib()
+    return Prepared(tasks)

@@ -1,0 +1,50 @@
+"""How long one optimizer step takes, with one batch repeated."""
+
+import math
+import tempfile
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from sebre.bench.inputs import configuration, slicemap
+from sebre.bench.machine import peak_mib
+from sebre.bench.worker import Prepared, Task
+
+
+def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
+    """Build a network in training mode, all layers trainable, and take a step.
+
+    Args:
+        settings: config: settings over SeBRe's.
+        seed: of the weights, and of the choice of the batch.
+    """
+    config = configuration(settings.get("config", {}), seed)
+    from mrcnn.data.batches import Batches
+    from mrcnn.model import MaskRCNN
+
+    (batch,) = Batches(slicemap(), config)[0]
+    with tempfile.TemporaryDirectory() as folder:
+        model = MaskRCNN("training", config, folder)
+        model.set_trainable(".*", verbose=0)
+        # No learning: what a step costs does not depend on it, and random weights stay finite.
+        model.compile(0.0, config.LEARNING_MOMENTUM)
+        start = time.perf_counter()
+        loss = float(step(model, batch)["loss"])
+        facts = {
+            "batch": config.BATCH_SIZE,
+            "image_px": config.IMAGE_SHAPE[:2].tolist(),
+            "rois": config.TRAIN_ROIS_PER_IMAGE,
+            "trainable_parameters": sum(
+                math.prod(v.shape) for v in model.keras_model.trainable_variables
+            ),
+            "loss": loss,
+            "first_call_s": time.perf_counter() - start,
+        }
+        step(model, batch)
+        facts["peak_mib"] = peak_mib()
+    return Prepared([Task("", lambda: step(model, batch), 1, facts)])
+
+
+def step(model: Any, batch: tuple) -> dict[str, float]:
+    """One optimizer step; the losses."""
+    return model.keras_model.train_on_batch(batch, return_dict=True)

@@ -1,0 +1,336 @@
+"""The command line: `sebre COMMAND ...`, also `python -m sebre`.
+
+Exit codes: 0 done, 2 the user's error, 3 done but some inputs failed.
+"""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+# Before anything imports Keras; TensorFlow's start-up notes would bury the results.
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from sebre.cli.parser import SOURCE_OPTIONS, build_parser  # noqa: E402
+from sebre.experiments.base import EXPERIMENTS  # noqa: E402
+
+DONE, USER_ERROR, SOME_FAILED = 0, 2, 3
+
+
+def say(text: str = "") -> None:
+    """Print a line of results."""
+    print(text, flush=True)
+
+
+def main(argv: Sequence[str] | None = None, experiment: str | None = None) -> int:
+    """Run a command.
+
+    Args:
+        argv: arguments; None takes those of the process.
+        experiment: fixes the experiment: commands do not take one then.
+
+    Returns:
+        The exit code.
+    """
+    argv = sys.argv[1:] if argv is None else [str(argument) for argument in argv]
+    args = build_parser(experiment, _COMMANDS).parse_args(argv)
+    args.line = " ".join(["sebre" if experiment is None else f"samples/{experiment}.py", *argv])
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        return args.run(args)
+    except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
+        print(f"sebre {args.command}: {_message(error)}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        print(f"sebre {args.command}: stopped.", file=sys.stderr)
+        return 130
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or ''}: {error.strerror}".removeprefix(": ")
+    return " ".join(str(error).split())
+
+
+def _prepare(args: argparse.Namespace) -> int:
+    from sebre.prepare.build import build
+    from sebre.prepare.download import download_source
+    from sebre.prepare.sources import read_source
+
+    given = {name: getattr(args, name) for name in SOURCE_OPTIONS}
+    options = {name: value for name, value in given.items() if value is not None}
+    if args.download:
+        download_source(args.source, args.raw, options)
+    raw_set = read_source(args.source, args.raw, options)
+    given = [f"--{name} {value}" for name, value in options.items() if name != "exact"]
+    given += ["--exact"] if "exact" in options else []
+    given += [f"--split {args.split}"] if args.split else []
+    given += [f"--seed {args.seed}"] if args.seed else []
+    given += ["--rotations"] if args.rotations else []
+    command = ["sebre prepare", args.source, f"--raw DIR --out datasets/{raw_set.name}", *given]
+    build(raw_set, args.out, args.split, args.seed, args.rotations, command=" ".join(command))
+    say(f"Prepared data set: {args.out}")
+    return DONE
+
+
+def _check(args: argparse.Namespace) -> int:
+    from sebre.data.check import check, render
+    from sebre.data.regions import read_regions
+
+    findings = check(args.dataset, read_regions(args.regions) if args.regions else None)
+    say(render(findings, args.dataset))
+    return USER_ERROR if any(finding.severity == "error" for finding in findings) else DONE
+
+
+def _train(args: argparse.Namespace) -> int:
+    if args.network == "unet":
+        return _train_unet(args)
+    from mrcnn.backend import count_devices
+    from sebre.networks.train import train
+
+    settings = dict(args.set)
+    if args.devices is not None:
+        settings["GPU_COUNT"] = count_devices(args.devices)
+    model = train(
+        EXPERIMENTS[args.experiment],
+        args.dataset,
+        args.weights,
+        args.logs,
+        variant=args.variant,
+        steps=args.steps,
+        seed=args.seed,
+        inner_validation=args.inner_validation,
+        resume=args.resume,
+        settings=settings,
+    )
+    say(f"Weights: {model.checkpoint_path.format(epoch=model.epoch)}")
+    return DONE
+
+
+def _train_unet(args: argparse.Namespace) -> int:
+    from sebre.networks.unet_train import train_unet
+
+    if args.weights != "none" and not (args.resume and args.weights == "last"):
+        raise ValueError(
+            f"--weights {args.weights}: a U-Net starts from random weights, or goes on with the "
+            "last run (--resume). Leave --weights out."
+        )
+    if args.devices is not None:
+        raise ValueError("--devices: a U-Net is trained on one device. Leave --devices out.")
+    if args.steps and len(args.steps) > 1:
+        raise ValueError(
+            f"--steps has {len(args.steps)} numbers; the schedule of a U-Net has one part. Give "
+            "one number."
+        )
+    segmenter = train_unet(
+        EXPERIMENTS[args.experiment],
+        args.dataset,
+        args.logs,
+        steps=args.steps[0] if args.steps else None,
+        seed=args.seed,
+        inner_validation=args.inner_validation,
+        settings=dict(args.set),
+        resume=args.resume,
+    )
+    say(f"Weights: {segmenter.weights.path}")
+    return DONE
+
+
+def _weights(args: argparse.Namespace) -> str:
+    """The weights given, or those that the experiment ships."""
+    if args.weights is not None:
+        return args.weights
+    shipped = EXPERIMENTS[args.experiment].weights
+    if not shipped:
+        raise ValueError(
+            f"No weights are shipped for {args.experiment}. Give --weights, the path of weights "
+            "that you trained."
+        )
+    return shipped[0]
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from sebre.data.dataset import SectionDataset
+    from sebre.evaluation.angles import default_angles
+    from sebre.evaluation.evaluate import evaluate, save_json
+    from sebre.networks.segmenter import load_segmenter
+    from sebre.networks.train import training_sets
+
+    experiment = EXPERIMENTS[args.experiment]
+    if args.inner_validation:
+        _, dataset = training_sets(experiment, args.dataset, args.inner_validation, args.seed)
+    else:
+        dataset = SectionDataset(experiment.regions).load(args.dataset, args.subset)
+        dataset.prepare()
+    segmenter = load_segmenter(_weights(args), experiment, **_settings(args))
+    facts = {"command": args.line}
+    if args.inner_validation:
+        facts["subset"] = f"inner validation: {args.inner_validation:g} of train, seed {args.seed}"
+    record = evaluate(
+        segmenter,
+        dataset,
+        experiment.name,
+        args.dataset,
+        facts=facts,
+        draws=args.draws,
+        angles=default_angles(experiment.turn) if args.angles else None,
+        angle_sections=args.angle_sections,
+        slice_um=args.slice_um,
+    )
+    save_json(record, args.out)
+    for title, scores in (("as they lie", record), ("turned", record["turned"])):
+        if scores is None:
+            continue
+        say(
+            f"{title:11} {scores['n_sections']:4d} sections  mAP {_score(scores['map_paper'])}  "
+            f"Dice {_score(scores['dice_mean'])}  "
+            + "  ".join(
+                f"{name} {value:.3f}"
+                for name, value in scores["dice_per_region"].items()
+                if value is not None
+            )
+        )
+    say(f"Results: {args.out}")
+    return DONE
+
+
+def _score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _detect(args: argparse.Namespace) -> int:
+    from sebre.predict.folders import detect_folders, find_sections
+    from sebre.predict.job import plan_job
+
+    sections = find_sections(args.inputs, args.out)
+    job = plan_job(
+        _weights(args),
+        EXPERIMENTS[args.experiment],
+        args.out,
+        _settings(args),
+        tile=args.tile,
+        overlap=args.overlap,
+        overlay_px=args.overlay_px,
+        shapes=args.masks,
+    )
+    outcomes = detect_folders(
+        job,
+        sections,
+        workers=args.workers,
+        scheduler=args.scheduler,
+        restart=args.restart,
+        retries=args.retries,
+    )
+    for row in (row for outcome in outcomes for row in outcome.rows):
+        say(f"{row['image']:24} {row['region']:24} {row['score']:6.3f} {row['area_px']:8d} px")
+    say(f"Label maps, overlays and regions.csv: {args.out}")
+    failed = [outcome.error for outcome in outcomes if outcome.error]
+    for message in failed:
+        print(f"sebre detect: {message}", file=sys.stderr)
+    return SOME_FAILED if failed else DONE
+
+
+def _export(args: argparse.Namespace) -> int:
+    from sebre.networks.exports import export_network
+
+    path = export_network(
+        EXPERIMENTS[args.experiment],
+        _weights(args),
+        args.out,
+        args.format,
+        args.precision,
+        args.calibrate,
+        dict(args.set),
+        args.shape,
+    )
+    say(f"Network: {path}")
+    return DONE
+
+
+def _settings(args: argparse.Namespace) -> dict[str, Any]:
+    """Settings that differ, by --set and by the options that stand for one."""
+    named = {"PRECISION": args.precision, "RUNTIME": args.runtime}
+    if getattr(args, "reduced_decode", False):
+        named["REDUCED_DECODE"] = True
+    return {**dict(args.set), **{name: value for name, value in named.items() if value}}
+
+
+def _inspect(args: argparse.Namespace) -> int:
+    from sebre.data.dataset import SectionDataset
+    from sebre.inspect.panels import save_panels
+    from sebre.inspect.trace import walk_section
+    from sebre.networks.segmenter import demand_mask_rcnn, load_segmenter, read_image
+
+    experiment = EXPERIMENTS[args.experiment]
+    image, masks, class_ids = read_image(args.image), None, None
+    if args.masks is not None:
+        sections = SectionDataset(experiment.regions)
+        sections.add_section(args.image.name, args.image, args.masks)
+        sections.prepare()
+        masks, class_ids = sections.load_mask(0)
+    segmenter = demand_mask_rcnn(load_segmenter(_weights(args), experiment, **dict(args.set)))
+    walk = walk_section(segmenter, image, masks, class_ids, args.image.name)
+    paths = save_panels(walk, args.out, args.image.stem)
+    for name, count in walk.facts().items():
+        say(f"{name.replace('_', ' '):14} {count:6d}")
+    if not walk.drawn:
+        say("No --masks: the targets of panel a are those of the regions found.")
+    say(f"Panels a to i: {paths[-2]}, and one file each beside it. Every stage: {paths[-1]}")
+    return DONE
+
+
+def _register(args: argparse.Namespace) -> int:
+    from sebre.registration.labellers import NETWORK
+    from sebre.registration.scoring import register_command
+
+    record = register_command(
+        args.experiment,
+        args.dataset,
+        args.method,
+        args.out,
+        weights=_weights(args) if args.method == NETWORK else args.weights,
+        rotate=args.rotate,
+        limit=args.limit,
+        seed=args.seed,
+        threads=args.threads,
+        command=args.line,
+    )
+    for title, scores in (("upright", record), (f"turned {args.rotate:g}", record["turned"])):
+        times = scores["seconds_per_section"]
+        median = f"{times['median']:.2f}" if times else "-"  # none where every one failed
+        failed = f"  {scores['n_failed']} of them failed" if scores["n_failed"] else ""
+        say(
+            f"{title:12} {scores['n_sections']:4d} sections  mean Dice "
+            f"{_score(scores['dice_mean'])}  mean squared error {scores['mse']:.4f}  "
+            f"{median} processor s a section{failed}"
+        )
+    say(f"Results: {args.out}")
+    return DONE
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from sebre.report.page import FIGURES, PAGE, compare
+
+    tables, problems = compare(args.results, args.out)
+    for table in tables:
+        say(table.text())
+    say(f"Page and figures: {args.out / PAGE}, {args.out / FIGURES}")
+    for problem in problems:
+        print(f"sebre compare: {problem}", file=sys.stderr)
+    return SOME_FAILED if problems else DONE
+
+
+_COMMANDS = {
+    "prepare": _prepare,
+    "check": _check,
+    "train": _train,
+    "evaluate": _evaluate,
+    "detect": _detect,
+    "export": _export,
+    "inspect": _inspect,
+    "register": _register,
+    "compare": _compare,
+}

@@ -1,0 +1,123 @@
+"""`python -m sebre.cli.demo`: the shipped network on the test sections of datasets/slicemap.
+
+Prints a table, and writes overlays, label maps, tables and one contact sheet.
+"""
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from sebre.cli.commands import DONE, USER_ERROR, say
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the demo.
+
+    Returns:
+        0, or 2 when weights or data are missing.
+    """
+    parser = argparse.ArgumentParser(prog="python -m sebre.cli.demo", description=__doc__)
+    parser.add_argument("--weights", default="slicemap", help="default: %(default)s")
+    parser.add_argument("--dataset", type=Path, default=ROOT / "datasets" / "slicemap")
+    parser.add_argument("--out", type=Path, default=ROOT / "results" / "demo")
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    try:
+        run(args.weights, args.dataset, args.out)
+    except (ValueError, OSError) as error:
+        print(f"sebre.cli.demo: {error}", file=sys.stderr)
+        return USER_ERROR
+    return DONE
+
+
+def run(weights: str, root: Path, out: Path) -> None:
+    """Segment, score, print and draw.
+
+    Args:
+        weights: name or path.
+        root: prepared data set with a "val" part.
+        out: folder to write.
+    """
+    from sebre.data.dataset import SectionDataset
+    from sebre.drawing.contact_sheet import save_sheet
+    from sebre.evaluation.evaluate import evaluate_sections, save_json
+    from sebre.evaluation.section import sheet_row
+    from sebre.evaluation.summary import summarize
+    from sebre.experiments.base import EXPERIMENTS
+    from sebre.networks.segmenter import load_segmenter
+    from sebre.predict.outputs import region_rows, save_section, save_table
+
+    start = time.perf_counter()
+    segmenter = load_segmenter(weights, EXPERIMENTS["slicemap"])
+    regions = segmenter.regions
+    dataset = SectionDataset(regions).load(root, "val")
+    dataset.prepare()
+    say(f"Segmenting the {dataset.num_images} test sections of {_short(root)}")
+    lying = evaluate_sections(segmenter, dataset)
+    turned = evaluate_sections(segmenter, dataset, turned=True)
+
+    out.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for section in lying:
+        name = section.name.replace("/", "_")
+        save_section(name, section.image, section.result, regions, out)
+        rows += region_rows(name, section.result, regions)
+    save_table(rows, out / "regions.csv")
+    scores = {"as_they_lie": summarize(lying, regions), "turned": summarize(turned, regions)}
+    save_json({"weights_sha256": segmenter.weights.sha256, **scores}, out / "scores.json")
+    sheet = [sheet_row(section, regions) for section in lying]
+    save_sheet(sheet, ("drawn", "found"), regions, out / "contact_sheet.png")
+
+    _print_table(lying, scores, regions)
+    say()
+    say(f"Contact sheet            {_short(out / 'contact_sheet.png')}")
+    say(f"Overlays and label maps  {_short(out)}/val_*_overlay.png, val_*_labels.png")
+    say(f"Tables                   {_short(out / 'regions.csv')}, {_short(out / 'scores.json')}")
+    say(f"{time.perf_counter() - start:.0f} s")
+
+
+def _print_table(sections: Sequence, scores: dict, regions) -> None:
+    """Score / IoU / Dice of every region of every section, then means."""
+    say()
+    say(f"{'':10} {'':>7} {'':>6}  " + "".join(f"{region.name:^17}" for region in regions))
+    columns = "score  IoU Dice"
+    say(f"{'section':10} {'regions':>7} {'AP':>6}  " + "".join(f"{columns:^17}" for _ in regions))
+    for section in sections:
+        cells = []
+        for i in (region.id for region in regions):
+            if i not in section.dices:
+                cells.append("not drawn" if i not in section.result["class_ids"] else "extra")
+            elif not section.scores[i]:
+                cells.append("missed")
+            else:
+                values = (section.scores[i], section.ious[i], section.dices[i])
+                cells.append(" ".join(f"{value:.2f}" for value in values))
+        found = f"{section.found} of {len(section.dices)}"
+        cells = "".join(f"{cell:^17}" for cell in cells)
+        say(f"{section.name:10} {found:>7} {section.ap:6.3f}  {cells}")
+    say()
+    for title, key in (("as they lie", "as_they_lie"), ("turned and mirrored", "turned")):
+        summary = scores[key]
+        per_region = "  ".join(
+            f"{name} {value:.3f}"
+            for name, value in summary["dice_per_region"].items()
+            if value is not None
+        )
+        say(
+            f"{title:20} mAP {summary['map_paper']:.3f}  mean Dice {summary['dice_mean']:.3f}"
+            f"  ({per_region})"
+        )
+
+
+def _short(path: Path) -> str:
+    path = path.resolve()
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Prepared data sets: sections, regions, splits, and checks of them."""

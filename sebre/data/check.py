@@ -1,0 +1,345 @@
+"""Looks through a prepared data set for what would go wrong in training or spoil its scores.
+
+It also reads folders made for the released SeBRe code, which have images and masks only.
+"""
+
+import json
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mrcnn.io.download import file_sha256
+from sebre.data.check_section import check_section
+from sebre.data.csv_tables import read_rows
+from sebre.data.findings import Finding, render
+from sebre.data.leakage import audit
+from sebre.data.regions import Region, RegionSet
+from sebre.data.section_files import IMAGE_TYPES, Refused, part_folder, scan
+
+__all__ = ["Finding", "check", "render"]
+
+_SUBSET = re.compile(r"mrcnn_(.+)_dataset_(?:images|masks)")
+# section_masks_12_basal_ganglia_m3 -> basal_ganglia
+_REGION = re.compile(r".*?_\d+_(.+?)_m_?\d+")
+_WORD_WITH_NUMBER = re.compile(r"(?:.*_)?(?![mM]\d)[^\W\d_]+\d+")
+
+
+@dataclass
+class _Section:
+    image: Path
+    masks: dict[int, Path]
+    digest: str = ""
+    present: frozenset[int] = frozenset()
+
+
+@dataclass
+class _Contents:
+    """What was found of the data set, by name of the section, such as ("val", 3)."""
+
+    sections: dict[tuple[str, int], _Section] = field(default_factory=dict)
+
+    def mask_files(self) -> Iterator[tuple[int, Path]]:
+        for section in self.sections.values():
+            yield from section.masks.items()
+
+
+def check(dataset: str | Path, regions: RegionSet | None = None) -> list[Finding]:
+    """Look through a prepared data set.
+
+    Every file is read. What the reader (`sebre.data.dataset`) refuses is an error; a data set
+    without errors can be trained on.
+
+    Args:
+        dataset: its folder.
+        regions: that the masks were drawn for; None takes those of dataset.json. Without
+            either, class ids are not checked.
+
+    Returns:
+        What was found; `render` makes a text of it.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    root = Path(dataset)
+    if not root.is_dir():
+        raise FileNotFoundError(f"{root}: no such folder. Give the folder of a prepared data set.")
+    findings: list[Finding] = []
+    subsets = sorted({m[1] for p in root.iterdir() if (m := _SUBSET.fullmatch(p.name))})
+    if not subsets:
+        return [_not_a_dataset(root)]
+    recorded = _recorded_regions(root, findings)
+    contents = _Contents()
+    for subset in subsets:
+        _list_part(root, subset, contents, findings)
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        parts = contents.sections.values()
+        for section, seen in zip(
+            parts, pool.map(lambda s: check_section(s.image, s.masks), parts), strict=True
+        ):
+            section.digest, section.present = seen.digest, seen.present
+            findings += seen.findings
+    findings += _mask_names(contents)
+    if regions is not None and recorded is not None and regions.names != recorded.names:
+        findings.append(
+            Finding(
+                "error",
+                "region set",
+                root / "dataset.json",
+                f"made for the regions {', '.join(recorded.names)}; asked for "
+                f"{', '.join(regions.names)}.",
+                "Use the experiment or region set that it was made for.",
+            )
+        )
+    regions = regions or recorded
+    findings += _region_names(contents, regions)
+    if regions is not None:
+        findings += _class_ids(root, contents, regions, subsets)
+    findings += _same_pictures(contents)
+    findings += _table(root, contents, regions)
+    findings += _checksums(root)
+    findings += _summary(root, contents, subsets)
+    return findings
+
+
+def _not_a_dataset(root: Path) -> Finding:
+    inner = [p.name for p in sorted(root.iterdir()) if p.is_dir() and any(p.glob("mrcnn_*"))]
+    cure = (
+        f"Check {root / inner[0]} instead."
+        if inner
+        else "A prepared data set has mrcnn_train_dataset_images and mrcnn_train_dataset_masks; "
+        "check the path, or make it with `sebre prepare`."
+    )
+    problem = "no folder named mrcnn_<subset>_dataset_images in it."
+    return Finding("error", "layout", root, problem, cure)
+
+
+def _recorded_regions(root: Path, findings: list[Finding]) -> RegionSet | None:
+    path = root / "dataset.json"
+    if not path.is_file():
+        text = "there is no dataset.json; regions are known by the names of the masks only."
+        findings.append(Finding("note", "dataset.json", root, text))
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        regions = tuple(
+            Region(int(r["id"]), str(r["name"]), str(r["name"]), tuple(map(int, r["color"])))
+            for r in record["regions"]
+        )
+        return RegionSet(str(record.get("region_set", root.name)), regions)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        problem = f"its regions cannot be read ({type(error).__name__}: {error})."
+        cure = "It wants regions: [{id, name, color: [r, g, b]}, ...], ids from 1."
+        findings.append(Finding("error", "dataset.json", path, problem, cure))
+        return None
+
+
+def _list_part(root: Path, subset: str, contents: _Contents, findings: list[Finding]) -> None:
+    """Images and masks of one subset by number; what the reader would refuse."""
+
+    def listed(folder: Path, kind: Any) -> dict[int, Path]:
+        found, refused = scan(folder, kind)
+        findings.extend(_refused(refused))
+        return found
+
+    found: dict[str, dict[int, Path]] = {}
+    for content, kind in (("images", "file"), ("masks", "folder")):
+        folder = part_folder(root, subset, content)
+        if not folder.is_dir():
+            cure = "Add it, or remove the other folder of this subset."
+            findings.append(Finding("error", "layout", folder, "no such folder.", cure))
+            return
+        found[content] = listed(folder, kind)
+    images, folders = found["images"], found["masks"]
+    if not images:
+        problem = f"no images ({', '.join(IMAGE_TYPES)}) in it."
+        folder = part_folder(root, subset, "images")
+        findings.append(Finding("error", "layout", folder, problem, "Add them."))
+    for number in sorted(folders.keys() - images.keys()):
+        problem = f"no image of {subset} ends in _{number}."
+        cure = "Add the image, or remove the masks."
+        findings.append(Finding("error", "no image", folders[number], problem, cure))
+    for number in sorted(images):
+        masks = {}
+        if number in folders:
+            masks = dict(sorted(listed(folders[number], "file").items()))
+        else:
+            problem = f"no mask folder of {subset} ends in _{number}."
+            cure = "Add it; leave it empty if the section shows no region."
+            findings.append(Finding("error", "no mask folder", images[number], problem, cure))
+        contents.sections[subset, number] = _Section(images[number], masks)
+    if images:
+        missing = sorted(set(range(max(images) + 1)) - images.keys())
+        if missing:
+            shown = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
+            text = (
+                f"numbers without an image: {shown}. No harm here; the released SeBRe code "
+                "wants 0, 1, 2, ... without a gap."
+            )
+            folder = part_folder(root, subset, "images")
+            findings.append(Finding("note", "numbering", folder, text))
+
+
+def _refused(refused: Iterable[Refused]) -> Iterator[Finding]:
+    for thing in refused:
+        yield Finding("error", "file name", thing.path, thing.problem, thing.cure)
+
+
+def _mask_names(contents: _Contents) -> Iterator[Finding]:
+    """Numbers that belong to a word, as in CA3.png, are read as class ids."""
+    for class_id, path in contents.mask_files():
+        if _WORD_WITH_NUMBER.fullmatch(path.stem):
+            problem = f"class id {class_id} is read from the end of a word."
+            cure = f"Name it ..._m{class_id}{path.suffix} if that is meant."
+            yield Finding("warning", "mask name", path, problem, cure)
+
+
+def _plain(name: str) -> str:
+    return name.lower().strip(":").replace(" ", "_").replace("-", "_")
+
+
+def _region_names(contents: _Contents, regions: RegionSet | None) -> Iterator[Finding]:
+    """Names in the files of masks against the region set, or against one another."""
+    seen: dict[int, Counter[str]] = defaultdict(Counter)
+    named: list[tuple[int, Path, str]] = []
+    for class_id, path in contents.mask_files():
+        if match := _REGION.fullmatch(path.stem):
+            named.append((class_id, path, match[1]))
+            seen[class_id][_plain(match[1])] += 1
+    for class_id, path, name in named:
+        if regions is None:
+            wanted, where = seen[class_id].most_common(1)[0][0], "other sections"
+        elif 1 <= class_id <= len(regions):
+            wanted, where = regions[class_id].name, f"the region set {regions.name!r}"
+        else:
+            continue
+        if _plain(name) != _plain(wanted):
+            problem = f"class id {class_id} is {wanted} in {where}, not {name}."
+            cure = "Look which region it is; the number at the end of the name decides."
+            yield Finding("warning", "region name", path, problem, cure)
+
+
+def _class_ids(
+    root: Path, contents: _Contents, regions: RegionSet, subsets: Iterable[str]
+) -> Iterator[Finding]:
+    for class_id, path in contents.mask_files():
+        if not 1 <= class_id <= len(regions):
+            problem = f"class id {class_id} is not in the region set {regions.name!r} "
+            problem += f"(1-{len(regions)})."
+            cure = "Rename the file, or use the region set that it was drawn for."
+            yield Finding("error", "class id", path, problem, cure)
+    for subset in subsets:
+        parts = [s.present for (part, _), s in contents.sections.items() if part == subset]
+        for region in regions:
+            if parts and not any(region.id in present for present in parts):
+                text = f"no section shows {region.name} (class id {region.id})."
+                cure = "It cannot be learned." if subset == "train" else "It cannot be scored."
+                path = part_folder(root, subset, "masks")
+                yield Finding("warning", "absent region", path, text, cure)
+
+
+def _same_pictures(contents: _Contents) -> Iterator[Finding]:
+    by_digest: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for name, section in contents.sections.items():
+        if section.digest:
+            by_digest[section.digest].append(name)
+    for names in by_digest.values():
+        for name in names[1:]:
+            first = contents.sections[names[0]].image
+            across = any(other[0] != name[0] for other in names)
+            problem = f"shows the same picture as {first.parent.name}/{first.name}"
+            problem += ", in another part of the data set." if across else "."
+            yield Finding(
+                "warning", "same picture", contents.sections[name].image, problem, "Keep one."
+            )
+
+
+def _table(root: Path, contents: _Contents, regions: RegionSet | None) -> Iterator[Finding]:
+    path = root / "sections.csv"
+    if not path.is_file():
+        text = "there is no sections.csv; subjects and leaks between the parts are not known."
+        yield Finding("note", "sections.csv", root, text)
+        return
+    try:
+        columns, rows = read_rows(path)
+        if missing := {"section", "subset"} - set(columns):
+            raise ValueError(f"column {', '.join(sorted(missing))} is missing")
+        named = Counter((row["subset"], int(row["section"])) for row in rows)
+    except (OSError, ValueError, TypeError) as error:
+        problem = f"cannot be read ({str(error).removeprefix(f'{path}: ')})."
+        cure = "It wants the columns section (a number) and subset, one row an image."
+        yield Finding("error", "sections.csv", path, problem, cure)
+        return
+    for (subset, number), times in named.items():
+        if times > 1:
+            problem = f"{times} rows for section {number} of {subset}."
+            yield Finding("error", "sections.csv", path, problem, "Keep one.")
+        if (subset, number) not in contents.sections:
+            problem = f"section {number} of {subset} has a row but no image."
+            yield Finding("error", "sections.csv", path, problem, "Add it, or remove the row.")
+    for name, section in contents.sections.items():
+        if name not in named:
+            problem = "has no row in sections.csv."
+            yield Finding("warning", "sections.csv", section.image, problem, "Add a row.")
+    if regions is not None:
+        yield from _listed_regions(rows, contents, regions)
+    found = audit(rows)
+    if found.sections or found.subjects:
+        cure = "Scores are better than on new brains; split by subject where there are several."
+        yield Finding("warning", "leaks", path, str(found), cure)
+    else:
+        yield Finding("note", "leaks", path, str(found))
+
+
+def _listed_regions(
+    rows: Iterable[Mapping[str, Any]], contents: _Contents, regions: RegionSet
+) -> Iterator[Finding]:
+    for row in rows:
+        section = contents.sections.get((row["subset"], int(row["section"])))
+        if section is None or row.get("regions") is None:
+            continue
+        names = {regions[i].name for i in section.present if 1 <= i <= len(regions)}
+        if names != set(row["regions"].split()):
+            problem = f"shows {', '.join(sorted(names)) or 'no region'}; its row in sections.csv "
+            problem += f"lists {row['regions'] or 'none'}."
+            yield Finding(
+                "warning", "listed regions", section.image, problem, "Look which is right."
+            )
+
+
+def _checksums(root: Path) -> Iterator[Finding]:
+    sums = root / "SHA256SUMS"
+    if not sums.is_file():
+        return
+    listed = {"SHA256SUMS"}
+    for number, line in enumerate(sums.read_text("utf-8", errors="replace").splitlines(), start=1):
+        match = re.fullmatch(r"([0-9a-fA-F]{64})[ \t]+\*?(.+)", line.strip())
+        if match is None:
+            if line.strip():
+                problem = f"line {number} is not a checksum and a file name."
+                yield Finding("error", "checksum", sums, problem, "Make the file again.")
+            continue
+        path = root / match[2]
+        listed.add(Path(match[2]).as_posix())
+        if not path.is_file():
+            yield Finding("error", "checksum", path, "listed in SHA256SUMS, but not there.")
+        elif file_sha256(path) != match[1].lower():
+            problem = "differs from its checksum in SHA256SUMS."
+            cure = "Copy the file again; if you changed it, make SHA256SUMS again."
+            yield Finding("error", "checksum", path, problem, cure)
+    for path in sorted(root.rglob("*")):
+        name = path.relative_to(root)
+        if path.is_file() and name.as_posix() not in listed and not name.name.startswith("."):
+            yield Finding("note", "checksum", path, "not listed in SHA256SUMS.")
+
+
+def _summary(root: Path, contents: _Contents, subsets: Iterable[str]) -> Iterator[Finding]:
+    counts = Counter(subset for subset, _ in contents.sections)
+    text = ", ".join(f"{counts[subset]} images in {subset}" for subset in subsets)
+    masks = Counter(class_id for class_id, _ in contents.mask_files())
+    per_id = ", ".join(f"{i}: {n}" for i, n in sorted(masks.items()))
+    yield Finding("note", "contents", root, f"{text}; masks by class id: {per_id or 'none'}.")

@@ -1,0 +1,202 @@
+"""Prepared data sets (`sebre.data.section_files` has their layout) as data sets of the network."""
+
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from mrcnn.data.dataset import Dataset
+from sebre.data.regions import HIPPOCAMPUS, MOUSE, SUBCORTICAL, RegionSet
+from sebre.data.section_files import (
+    IMAGE_TYPES,
+    demand_same_size,
+    numbered,
+    part_folder,
+    read_mask,
+    read_mask_at,
+)
+
+SOURCE = "brain"  # as in the released SeBRe code
+
+
+class SectionDataset(Dataset):
+    """Sections of a prepared data set.
+
+    Args:
+        regions: the region set that the mask numbers refer to.
+    """
+
+    def __init__(self, regions: RegionSet = MOUSE):
+        super().__init__()
+        self.regions = regions
+        for region in regions:
+            self.add_class(SOURCE, region.id, region.name)
+
+    def load(
+        self, root: str | Path, subset: str, numbers: Collection[int] | None = None
+    ) -> "SectionDataset":
+        """Add the sections of one subset, in the order of their numbers. Call `prepare` after.
+
+        Every name is checked now, pixels when they are read.
+
+        Args:
+            root: folder of the data set.
+            subset: "train", "val" or another one that the folder has.
+            numbers: add these section numbers only.
+
+        Returns:
+            The data set itself.
+
+        Raises:
+            ValueError: a folder or file is missing, double, or has a name without a number,
+                or a mask has a class id that the region set lacks.
+        """
+        root = Path(root)
+        images_dir = part_folder(root, subset, "images")
+        masks_dir = part_folder(root, subset, "masks")
+        for folder in (images_dir, masks_dir):
+            if not folder.is_dir():
+                raise ValueError(
+                    f"{folder}: no such folder. A prepared data set has "
+                    f"mrcnn_{subset}_dataset_images and mrcnn_{subset}_dataset_masks; check the "
+                    "path, or make it with `sebre prepare`."
+                )
+        images = numbered(images_dir, "file")
+        folders = numbered(masks_dir, "folder")
+        if not images:
+            raise ValueError(f"{images_dir}: no images ({', '.join(IMAGE_TYPES)}) in it.")
+        alone = sorted(folders.keys() - images.keys())
+        if alone:
+            raise ValueError(
+                f"{folders[alone[0]]}: no image in {images_dir} ends in _{alone[0]}. "
+                "Add the image, or remove the masks."
+            )
+        wanted = sorted(images if numbers is None else numbers)
+        for number in wanted:
+            if number not in images:
+                raise ValueError(f"{images_dir}: no image ends in _{number}.")
+            if number not in folders:
+                raise ValueError(
+                    f"{images[number]}: no folder in {masks_dir} ends in _{number}. Add it; "
+                    "leave it empty if the section shows no region."
+                )
+            self.add_section(
+                f"{subset}/{number}",
+                images[number],
+                folders[number],
+                number=number,
+                subset=subset,
+            )
+        return self
+
+    def add_section(self, name: str, image: Path, masks: Path, **facts: Any) -> None:
+        """Add one section.
+
+        Args:
+            name: what `image_reference` says.
+            image: file.
+            masks: folder of its masks, whose names end in their class ids.
+            **facts: further entries of `image_info`.
+
+        Raises:
+            ValueError: the folder has a file without a number, or of no region.
+        """
+        self.add_image(SOURCE, name, image, masks=self._mask_files(masks), **facts)
+
+    def _mask_files(self, folder: Path) -> dict[int, Path]:
+        files = numbered(folder, "file")
+        for class_id, path in files.items():
+            if not 1 <= class_id <= len(self.regions):
+                raise ValueError(
+                    f"{path}: class id {class_id} is not in the region set "
+                    f"{self.regions.name!r} (1-{len(self.regions)}). Rename the file, or use "
+                    "the region set that it was drawn for."
+                )
+        return dict(sorted(files.items()))
+
+    def image_reference(self, image_id: int) -> str:
+        """Name of the section, such as "val/3"."""
+        return self.image_info[image_id]["id"]
+
+    def load_mask(self, image_id: int) -> tuple[np.ndarray, np.ndarray]:
+        """Masks of a section; empty ones are left out.
+
+        Any value above 0 is inside (above half of the range in a JPEG, which is not exact).
+
+        Returns:
+            bool [H, W, N], and class ids int32 [N].
+
+        Raises:
+            ValueError: a file cannot be read, or differs in size from the image.
+        """
+        info = self.image_info[image_id]
+        try:
+            with Image.open(info["path"]) as image:
+                shape = image.size[::-1]
+        except (OSError, Image.DecompressionBombError) as error:
+            raise ValueError(f"{info['path']}: cannot read this image ({error}).") from error
+
+        def read(path: Path) -> np.ndarray:
+            mask = read_mask(path)
+            demand_same_size(path, mask.shape, info["path"], shape)
+            return mask
+
+        return self._stacked(info, shape, read)
+
+    def load_mask_at(
+        self, image_id: int, shape: Sequence[int], rows: np.ndarray, columns: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Some rows and columns of the masks, which are read one by one."""
+        if type(self).load_mask is not SectionDataset.load_mask:
+            return super().load_mask_at(image_id, shape, rows, columns)
+        info = self.image_info[image_id]
+        size = tuple(shape[:2])
+
+        def read(path: Path) -> np.ndarray:
+            return read_mask_at(path, info["path"], size, rows, columns)
+
+        return self._stacked(info, (len(rows), len(columns)), read)
+
+    def _stacked(
+        self, info: dict[str, Any], shape: Sequence[int], read: Callable[[Path], np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The masks of a section that are not empty, bool [*shape, N], and their class ids."""
+        masks, class_ids = [], []
+        for class_id, path in info["masks"].items():
+            mask = read(path)
+            if mask.any():
+                masks.append(mask)
+                class_ids.append(self.map_source_class_id(f"{SOURCE}.{class_id}"))
+        if not masks:
+            return np.zeros((*shape, 0), bool), np.zeros(0, np.int32)
+        return np.stack(masks, axis=-1), np.array(class_ids, np.int32)
+
+
+class P14MouseDataset(SectionDataset):
+    """Eight regions in sections of the P14 mouse brain."""
+
+    def __init__(self):
+        super().__init__(MOUSE)
+
+
+class ExtendedMouseDataset(SectionDataset):
+    """Eight regions in sections of mouse brains of three markers and three ages."""
+
+    def __init__(self):
+        super().__init__(MOUSE)
+
+
+class HippocampusDataset(SectionDataset):
+    """Four subregions of the mouse hippocampus."""
+
+    def __init__(self):
+        super().__init__(HIPPOCAMPUS)
+
+
+class IBSRDataset(SectionDataset):
+    """Eight subcortical structures in sections of human MRI."""
+
+    def __init__(self):
+        super().__init__(SUBCORTICAL)

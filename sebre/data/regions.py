@@ -1,0 +1,215 @@
+"""Region sets: which class id is which region, and its colour.
+
+A region set is a table. The built-in ones are below; `read_regions` reads any other from a
+CSV file.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sebre.data.csv_tables import read_rows
+
+Color = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Region:
+    """One region.
+
+    Attributes:
+        id: class id, from 1; 0 is the background.
+        name: lower case with underscores; part of file names.
+        acronym: short name for pictures.
+        color: (red, green, blue), 0..255, in pictures.
+        atlas_ids: numbers of the structures in the atlas or label scheme of the source.
+        paint: colour in colour-coded overlays; None for that of pictures.
+    """
+
+    id: int
+    name: str
+    acronym: str
+    color: Color
+    atlas_ids: tuple[int, ...] = ()
+    paint: Color | None = None
+
+    @property
+    def code(self) -> Color:
+        """Colour that stands for the region in a colour-coded overlay."""
+        return self.color if self.paint is None else self.paint
+
+
+@dataclass(frozen=True)
+class RegionSet:
+    """The regions of an experiment, in the order of their ids 1 .. n without a gap.
+
+    Attributes:
+        name: of the set.
+        regions: the table.
+    """
+
+    name: str
+    regions: tuple[Region, ...]
+
+    def __post_init__(self):
+        ids = [region.id for region in self.regions]
+        if not ids or ids != list(range(1, len(ids) + 1)):
+            raise ValueError(
+                f"Region set {self.name!r} has the ids {ids}; they must be 1, 2, ... in order, "
+                "without a gap. Renumber the regions."
+            )
+        for region in self.regions:
+            for color in (region.color, region.code):
+                if any(not 0 <= value <= 255 for value in color):
+                    raise ValueError(
+                        f"Region set {self.name!r}: the colour of {region.name!r} is {color}; "
+                        "each value must be from 0 to 255."
+                    )
+        for what in ("name", "color", "code"):
+            values = [getattr(region, what) for region in self.regions]
+            twice = sorted({value for value in values if values.count(value) > 1})
+            if twice:
+                raise ValueError(
+                    f"Region set {self.name!r}: {what} {twice[0]!r} is used twice. "
+                    "Each region needs its own."
+                )
+
+    def __len__(self) -> int:
+        return len(self.regions)
+
+    def __iter__(self) -> Iterator[Region]:
+        return iter(self.regions)
+
+    def __getitem__(self, class_id: int) -> Region:
+        if not 1 <= class_id <= len(self.regions):
+            raise KeyError(
+                f"Class id {class_id} is not in region set {self.name!r} (1-{len(self.regions)})."
+            )
+        return self.regions[class_id - 1]
+
+    @property
+    def names(self) -> list[str]:
+        """Names in the order of the ids."""
+        return [region.name for region in self.regions]
+
+    @property
+    def num_classes(self) -> int:
+        """Classes of a network: the regions and the background."""
+        return len(self.regions) + 1
+
+
+# Ids of the released SeBRe code; the paper lists 7 and 8 in the other order. Numbers are
+# structures of the Allen mouse brain common coordinate framework. Paints are the colours of the
+# Allen developing mouse brain atlas, in which the released code expects its overlays; some of
+# them look alike with any eyes, so pictures have others of about the same hues.
+MOUSE = RegionSet(
+    "mouse",
+    (
+        Region(1, "cortex", "Ctx", (190, 20, 0), (315,), (242, 25, 60)),
+        Region(2, "hippocampus", "Hip", (255, 53, 126), (1089,), (255, 72, 101)),
+        Region(3, "basal_ganglia", "BG", (231, 150, 17), (477, 803), (229, 135, 36)),
+        Region(4, "thalamus", "Th", (255, 247, 44), (549,), (255, 237, 100)),
+        Region(5, "prethalamus", "PTh", (210, 231, 169), (), (255, 244, 164)),
+        Region(6, "midbrain", "MB", (57, 145, 127), (313,), (23, 179, 23)),
+        Region(7, "hindbrain", "HB", (169, 69, 255), (1065, 512), (238, 93, 255)),
+        Region(8, "telencephalic_vesicle", "Tel", (108, 199, 255), (), (237, 152, 92)),
+    ),
+)
+
+# Colours of this set and of SLICEMAP: Okabe and Ito. Those of all four sets are told apart with
+# any colour vision (`tests/test_regions.py` measures it).
+HIPPOCAMPUS = RegionSet(
+    "hippocampus",
+    (
+        Region(1, "CA1", "CA1", (86, 180, 233), (382,)),
+        Region(2, "CA2", "CA2", (230, 159, 0), (423,)),
+        Region(3, "CA3", "CA3", (0, 158, 115), (463,)),
+        Region(4, "DG", "DG", (204, 121, 167), (726,)),
+    ),
+)
+
+# Numbers are those of FreeSurfer's and the IBSR's label tables. Left and right share a hue,
+# left the lighter one.
+SUBCORTICAL = RegionSet(
+    "subcortical",
+    (
+        Region(1, "left_caudate", "L Cau", (139, 165, 217), (11,)),
+        Region(2, "right_caudate", "R Cau", (27, 60, 252), (50,)),
+        Region(3, "left_putamen", "L Put", (255, 255, 1), (12,)),
+        Region(4, "right_putamen", "R Put", (156, 144, 20), (51,)),
+        Region(5, "left_pallidum", "L Pal", (255, 170, 144), (13,)),
+        Region(6, "right_pallidum", "R Pal", (158, 59, 7), (52,)),
+        Region(7, "left_thalamus", "L Tha", (90, 255, 234), (10,)),
+        Region(8, "right_thalamus", "R Tha", (0, 121, 94), (49,)),
+    ),
+)
+
+SLICEMAP = RegionSet(
+    "slicemap",
+    (
+        Region(1, "cortex", "Ctx", (86, 180, 233)),
+        Region(2, "hippocampus", "Hip", (230, 159, 0)),
+        Region(3, "thalamus", "Th", (0, 158, 115)),
+        Region(4, "midbrain", "MB", (240, 228, 66)),
+        Region(5, "brainstem", "BS", (204, 121, 167)),
+        Region(6, "cerebellum", "Cb", (213, 94, 0)),
+    ),
+)
+
+_COLUMNS = {
+    "id": ("id",),
+    "name": ("name", "sub-region", "region"),
+    "acronym": ("acronym", "label"),
+    "r": ("r", "red"),
+    "g": ("g", "green"),
+    "b": ("b", "blue"),
+}
+
+
+def read_regions(path: str | Path) -> RegionSet:
+    """Read a region set from a CSV file with a header.
+
+    Columns (upper or lower case): name (or sub-region), r, g, b; also acronym (or label),
+    and id. Without an id column the regions are numbered from 1 by row. Blank rows are
+    skipped. Spaces in names become underscores.
+
+    Args:
+        path: the file; its stem names the set.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a column is missing, or a row does not fit.
+    """
+    path = Path(path)
+    header, rows = read_rows(path, "Save it as CSV.", "text file")
+    column = {
+        key: next((h for h in header if h and h.strip().lower() in names), None)
+        for key, names in _COLUMNS.items()
+    }
+    missing = [key for key in ("name", "r", "g", "b") if column[key] is None]
+    if missing:
+        raise ValueError(
+            f"{path}: column {', '.join(missing)} is missing; found {header or 'no rows'}. "
+            "The header must be: id,name,acronym,r,g,b (id and acronym may be left out)."
+        )
+
+    def cell(row: dict, key: str) -> str:
+        return (row.get(column[key]) or "").strip() if column[key] else ""
+
+    regions = []
+    for line, row in enumerate(rows, start=2):
+        name = "_".join(cell(row, "name").split())
+        if not name:
+            continue
+        try:
+            number = int(cell(row, "id")) if column["id"] else len(regions) + 1
+            color = tuple(int(cell(row, key)) for key in "rgb")
+        except ValueError as error:
+            raise ValueError(
+                f"{path}, line {line} ({name}): {error}. id, r, g and b must be whole numbers."
+            ) from error
+        regions.append(Region(number, name, cell(row, "acronym") or name, color))
+    try:
+        return RegionSet(path.stem, tuple(regions))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error

@@ -1,0 +1,195 @@
+"""Names and pixels of the files of a prepared data set.
+
+    <root>/
+      mrcnn_<subset>_dataset_images/<anything>_<k>.png
+      mrcnn_<subset>_dataset_masks/<anything>_<k>/<anything>_m<id>.png
+
+The number k joins an image and its mask folder. The class id is the number at the end of the
+mask's name, of any length: `..._cortex_m1.png`, `..._m_12.png` and `..._3.png` are all read.
+Folders made for the released SeBRe code are of this form.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from mrcnn.imageio.pixels import read_picture
+from mrcnn.imageio.windows import open_source
+
+IMAGE_TYPES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+
+_NUMBER = re.compile(r"(?:^|.*\D)(\d+)")
+_LEFT_BY_SYSTEMS = ("Thumbs.db", "desktop.ini")
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Something in a folder that cannot be read as a part of the data set.
+
+    Attributes:
+        path: what it is about.
+        problem: what is wrong.
+        cure: what to do.
+    """
+
+    path: Path
+    problem: str
+    cure: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.problem} {self.cure}"
+
+
+def part_folder(root: Path, subset: str, content: Literal["images", "masks"]) -> Path:
+    """Folder of the images or of the masks of a subset."""
+    return root / f"mrcnn_{subset}_dataset_{content}"
+
+
+def is_lossy(path: Path) -> bool:
+    """Whether values in the file are not exactly those that were saved."""
+    return path.suffix.lower() in (".jpg", ".jpeg")
+
+
+def scan(folder: Path, kind: Literal["file", "folder"]) -> tuple[dict[int, Path], list[Refused]]:
+    """Files or folders in a folder by the number at the end of their names.
+
+    What operating systems leave behind is passed over.
+
+    Args:
+        folder: to look in.
+        kind: what belongs there.
+
+    Returns:
+        Paths by number in the order of names, and what has no such name, or a number that
+        was there before.
+    """
+    found: dict[int, Path] = {}
+    refused = []
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name in _LEFT_BY_SYSTEMS:
+            continue
+        fits = path.is_dir() if kind == "folder" else path.suffix.lower() in IMAGE_TYPES
+        match = _NUMBER.fullmatch(path.name if kind == "folder" else path.stem)
+        if not fits or match is None:
+            wanted = (
+                "folders named <anything>_<number>"
+                if kind == "folder"
+                else f"images named <anything>_<number> ({', '.join(IMAGE_TYPES)})"
+            )
+            refused.append(
+                Refused(path, f"only {wanted} belong here.", "Rename it or move it away.")
+            )
+            continue
+        number = int(match[1])
+        if number in found:
+            problem = f"{found[number].name} has the number {number} too."
+            refused.append(Refused(path, problem, "Keep one of them."))
+            continue
+        found[number] = path
+    return found, refused
+
+
+def numbered(folder: Path, kind: Literal["file", "folder"]) -> dict[int, Path]:
+    """As `scan`, where nothing may be refused.
+
+    Raises:
+        ValueError: the first thing in the folder that does not belong there.
+    """
+    found, refused = scan(folder, kind)
+    if refused:
+        raise ValueError(str(refused[0]))
+    return found
+
+
+def read_array(path: Path) -> np.ndarray:
+    """A picture as it is in the file, [H, W] or [H, W, channels].
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    try:
+        return read_picture(path)
+    except Exception as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: Exception) -> ValueError:
+    """What to raise where a decoder raised whatever a damaged picture led it to."""
+    return ValueError(
+        f"{path}: cannot read this picture ({type(error).__name__}: {error}). Replace the file."
+    )
+
+
+def read_values(path: Path) -> np.ndarray:
+    """Values of a mask as they are in the file, [H, W]; the largest channel, without alpha.
+
+    Raises:
+        ValueError: it cannot be read, or is no mask.
+    """
+    return mask_values(read_array(path), path)
+
+
+def mask_values(values: np.ndarray, path: Path) -> np.ndarray:
+    """The largest channel, without alpha, [H, W] of a decoded mask or of a part of it.
+
+    Raises:
+        ValueError: it is no mask.
+    """
+    if values.ndim == 3 and values.shape[-1] <= 4:
+        values = (values[..., :-1] if values.shape[-1] in (2, 4) else values).max(axis=-1)
+    if values.ndim != 2:
+        raise ValueError(f"{path}: an array of shape {values.shape} is not a mask; save it as PNG.")
+    return values
+
+
+def inside(values: np.ndarray, path: Path) -> np.ndarray:
+    """Which values are inside: any above 0; in a JPEG, which is not exact, above half."""
+    return values > (127 if is_lossy(path) else 0)
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """A mask, bool [H, W].
+
+    Raises:
+        ValueError: it cannot be read, or is no picture.
+    """
+    return inside(read_values(path), path)
+
+
+def read_mask_at(
+    path: Path, image: Path, shape: tuple[int, int], rows: np.ndarray, columns: np.ndarray
+) -> np.ndarray:
+    """Some rows and columns of a mask, bool [h, w]; needs little memory.
+
+    Args:
+        path: its file.
+        image: file of its image, for messages.
+        shape: (H, W) px of the image.
+        rows: int [h], in rising order.
+        columns: int [w].
+
+    Raises:
+        ValueError: it cannot be read, is no mask, or differs in size from the image.
+    """
+    try:
+        with open_source(path) as source:
+            found = source.shape[:2]
+            values = source.read_at(rows, columns) if found == shape else None
+    except Exception as error:
+        raise unreadable(path, error) from error
+    demand_same_size(path, found, image, shape)
+    return inside(mask_values(values, path), path)
+
+
+def demand_same_size(
+    mask: Path, found: tuple[int, int], image: Path, shape: tuple[int, int]
+) -> None:
+    """Raise ValueError if a mask (H, W) differs in size from its image (H, W)."""
+    if found != shape:
+        raise ValueError(
+            f"{mask}: the mask has {found[0]} x {found[1]} px, its image {image} has "
+            f"{shape[0]} x {shape[1]}. Export both at the same size."
+        )

@@ -1,0 +1,1 @@
+"""Pictures of sections with regions drawn on them."""

@@ -1,0 +1,1 @@
+"""Scores: per section, per region, per volume, with intervals."""

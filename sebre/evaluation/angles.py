@@ -1,0 +1,94 @@
+"""Scores against the angle that sections are turned by (paper, Fig. 4)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from sebre.data.dataset import SectionDataset
+from sebre.data.metadata import SetFacts
+from sebre.data.rotation import rotated_versions
+from sebre.evaluation.bootstrap import Tally
+from sebre.evaluation.section import score_section
+from sebre.experiments.base import Turn
+from sebre.networks.segmenter import Segmenter
+from sebre.networks.unet import UNetSegmenter
+
+STEP, WIDE_STEP = 5, 30  # degrees
+
+
+def default_angles(turn: Turn) -> tuple[int, ...]:
+    """Angles in the range of an experiment, in degrees.
+
+    Up to less than 180 to either side: in steps of 5. Any angle: in steps of 30 from -150 to
+    180; -180 is the same.
+    """
+    if turn.max_angle >= 180:
+        return tuple(range(-180 + WIDE_STEP, 180 + WIDE_STEP, WIDE_STEP))
+    most = int(turn.max_angle // STEP) * STEP
+    return tuple(range(-most, most + STEP, STEP))
+
+
+def score_angles(
+    segmenter: Segmenter | UNetSegmenter,
+    dataset: SectionDataset,
+    angles: Sequence[float],
+    facts: SetFacts | None = None,
+    most: int | None = None,
+    seed: int = 0,
+    enlarge: bool = False,
+) -> dict[str, Any]:
+    """Turn sections by each of some angles, and score them.
+
+    The canvas keeps its size (`sebre.data.rotation.rotated_versions`), as in the paper; what
+    the section does not cover has the median colour of its border, and regions count as far as
+    they are still in the picture. A wider canvas would cut nothing off, but it also makes
+    the section smaller in the picture that the network sees: the scores would mix both.
+    Sections are turned from how they lie in the data set.
+
+    Args:
+        segmenter: the network.
+        dataset: prepared.
+        angles: degrees, positive counter-clockwise as seen.
+        facts: of the data set, for the units of the intervals.
+        most: sections to use, evenly over the data set; None for all.
+        seed: of the bootstrap.
+        enlarge: widen the canvas of each angle so that nothing is cut off.
+
+    Returns:
+        "n_sections"; "enlarged"; "n_interval_units"; and under "curve", for each angle, "angle",
+        "map_paper", "dice_mean" and "dice_per_region" as `sebre.evaluation.summary.summarize`
+        has them, and under "intervals" those of the first two.
+    """
+    units = facts.units if facts else {}
+    angles = tuple(dict.fromkeys(angles))
+    tallies = {a: Tally(dataset.regions, lambda name: units.get(name, name)) for a in angles}
+    ids = dataset.image_ids
+    if most is not None and most < len(ids):
+        ids = ids[np.linspace(0, len(ids) - 1, most).round().astype(int)]
+    for image_id in ids:
+        image = dataset.load_image(image_id)
+        masks, class_ids = dataset.load_mask(image_id)
+        by_class = {int(c): masks[..., i] for i, c in enumerate(class_ids)}
+        versions = rotated_versions(image, by_class, enlarge=enlarge, angles=angles)
+        for angle, _, picture, drawn in versions:
+            stacked = np.zeros((*picture.shape[:2], 0), bool)
+            if drawn:
+                stacked = np.stack(list(drawn.values()), axis=-1)
+            result = segmenter.detect([picture])[0]
+            name = dataset.image_reference(image_id)
+            ids_drawn = np.array(list(drawn), np.int32)
+            tallies[angle].add(
+                score_section(name, picture, stacked, ids_drawn, result, contours=False)
+            )
+    curve = []
+    for angle, tally in tallies.items():
+        intervals = tally.intervals(seed)
+        shown = {key: intervals[key] for key in ("map_paper", "dice_mean")}
+        curve.append({"angle": angle, **tally.means(), "intervals": shown})
+    return {
+        "n_sections": len(ids),
+        "enlarged": enlarge,
+        "n_interval_units": next(iter(tallies.values())).n_units if tallies else 0,
+        "curve": curve,
+    }

@@ -1,0 +1,127 @@
+"""Failures of a network: which regions of which sections, by kind.
+
+Counts are of sections: a region of a section counts once in each kind that holds, however
+many detections do it. A region can be of several kinds: a cortex found where the
+hippocampus is drawn is a wrong region, and poor too if the section shows cortex elsewhere, or
+extra if it shows none.
+
+- missed: drawn, but nothing of it found
+- poor: drawn and found, but its best-scoring detection has a mask IoU below 0.5
+- extra: found, but not drawn
+- duplicate: more than one detection of it was kept
+- wrong_region: a detection of it has, of all drawn masks, most IoU with that of another
+  region, and at least 0.5
+- side_swap: a wrong region that is the same structure of the other side (left_x and right_x)
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from mrcnn.structures.matching import compute_overlaps_masks
+from sebre.data.regions import RegionSet
+
+KINDS = ("missed", "poor", "extra", "duplicate", "wrong_region")
+SIDE_SWAP = "side_swap"
+LISTED = 10  # sections that a result names for each kind
+LEAST_IOU = 0.5
+
+_SIDES = {"left_": "right_", "right_": "left_"}
+_INSTEAD = "instead"
+
+
+def find_failures(
+    masks: np.ndarray,
+    class_ids: np.ndarray,
+    result: Mapping[str, Any],
+    best: Mapping[int, int],
+    ious: Mapping[int, float],
+) -> dict[str, list]:
+    """Failures of one section.
+
+    Args:
+        masks: drawn, bool [H, W, N], none of them empty.
+        class_ids: of the masks, int [N].
+        result: of `MaskRCNN.detect`.
+        best: row of the best detection, by class id of every region found.
+        ious: of the best detections, by class id of every region drawn.
+
+    Returns:
+        Class ids by kind, but for the side swaps, which need the names of regions: under
+        "instead" are the pairs (class id found, class id drawn there) of wrong regions.
+    """
+    rows = np.flatnonzero(result["masks"].any(axis=(0, 1)))
+    found = np.asarray(result["class_ids"])[rows]
+    drawn = [int(c) for c in class_ids]
+    instead = set()
+    if len(drawn) and len(rows):
+        overlaps = compute_overlaps_masks(result["masks"][..., rows], masks)
+        for class_id, row in zip(found, overlaps, strict=True):
+            at = int(row.argmax())
+            if row[at] >= LEAST_IOU and drawn[at] != class_id:
+                instead.add((int(class_id), drawn[at]))
+    counts = Counter(int(c) for c in found)
+    return {
+        "missed": [c for c in drawn if c not in best],
+        "poor": [c for c in drawn if c in best and ious[c] < LEAST_IOU],
+        "extra": sorted(best.keys() - set(drawn)),
+        "duplicate": sorted(c for c, n in counts.items() if n > 1),
+        "wrong_region": sorted({c for c, _ in instead}),
+        _INSTEAD: sorted(instead),
+    }
+
+
+def side_partners(regions: RegionSet) -> dict[int, int]:
+    """Class id of the same structure of the other side, by class id; by the names."""
+    ids = {region.name: region.id for region in regions}
+    partners = {}
+    for name, class_id in ids.items():
+        for side, other in _SIDES.items():
+            partner = ids.get(other + name.removeprefix(side))
+            if name.startswith(side) and partner:
+                partners[class_id] = partner
+    return partners
+
+
+class FailureTable:
+    """Counts the failures of sections that come one by one.
+
+    Args:
+        regions: the region set.
+    """
+
+    def __init__(self, regions: RegionSet):
+        self.regions = regions
+        self._partners = side_partners(regions)
+        kinds = (*KINDS, SIDE_SWAP) if self._partners else KINDS
+        self._by_section: dict[str, list[tuple[str, list[int]]]] = {kind: [] for kind in kinds}
+
+    def add(self, name: str, failures: Mapping[str, list]) -> None:
+        """Add what `find_failures` gave for a section."""
+        swapped = sorted({c for c, other in failures[_INSTEAD] if self._partners.get(c) == other})
+        for kind, sections in self._by_section.items():
+            failed = swapped if kind == SIDE_SWAP else failures[kind]
+            if failed:
+                sections.append((name, failed))
+
+    def result(self) -> dict[str, Any]:
+        """By kind: "total", of regions of sections; "per_region", by name; and "sections".
+
+        These are the sections with most of it, at most `LISTED`, with the names of the regions.
+        Without regions that have sides there is no "side_swap".
+        """
+        return {kind: self._kind(sections) for kind, sections in self._by_section.items()}
+
+    def _kind(self, sections: Iterable[tuple[str, list[int]]]) -> dict[str, Any]:
+        sections = list(sections)
+        counts = Counter(class_id for _, failed in sections for class_id in failed)
+        worst = sorted(sections, key=lambda entry: -len(entry[1]))[:LISTED]
+        return {
+            "total": counts.total(),
+            "per_region": {region.name: counts[region.id] for region in self.regions},
+            "sections": {
+                name: [self.regions[class_id].name for class_id in failed] for name, failed in worst
+            },
+        }

@@ -1,0 +1,151 @@
+"""A section of a prepared data set, with a network that knows its regions, ready to be shown."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from mrcnn.config import Config
+from sebre.data.dataset import SectionDataset
+from sebre.data.metadata import read_facts
+from sebre.data.regions import Region, RegionSet
+from sebre.data.section_files import part_folder
+from sebre.experiments.base import EXPERIMENTS, Experiment
+from sebre.inspect.trace import PAPER_NUMBERS, Walk, walk_section
+from sebre.networks.segmenter import Segmenter, demand_mask_rcnn, load_segmenter
+
+_LOOKED_AT = 30  # sections of which the best to show is taken
+
+DATASETS = Path(__file__).resolve().parents[1] / "datasets"
+
+# Prepared data sets and shipped networks that find their regions at the paper's 384 px, by
+# experiment; the last is embedded.
+_EMBEDDED = ("slicemap", "slicemap_384")
+_AT_PAPER_SIZE = {
+    "extended_mouse": ("mouse_mri", "extended_mouse_384"),
+    "hippocampus": ("ara_nissl", "hippocampus"),
+    "ibsr": ("malc2012", "ibsr"),
+    "slicemap": _EMBEDDED,
+}
+
+
+def open_walk(
+    experiment: str,
+    dataset: str | Path | None = None,
+    weights: str | Path | None = None,
+    section: str | None = None,
+    features: bool = False,
+) -> Walk:
+    """Take one section of a prepared data set through a network (paper, Fig. 2).
+
+    A shipped network runs with the numbers of the released code: 384 px, 6,000 anchors before
+    non-maximum suppression, 1,000 proposals, 8 detections. Other weights keep their own.
+
+    Args:
+        experiment: its name.
+        dataset: prepared folder; None takes the experiment's stand-in in `datasets/`, and where
+            that is not there, or SEBRE_EMBEDDED_ONLY is set, the embedded sections.
+        weights: name or path; None takes the shipped network that knows the data set's regions.
+        section: such as "val/3"; None takes one of the test part with most regions.
+        features: keep the feature maps too.
+
+    Raises:
+        ValueError: an unknown experiment or section, or, without weights, a data set whose
+            regions no shipped network knows; weights of a U-Net.
+        OSError: a file is missing.
+    """
+    if experiment not in EXPERIMENTS:
+        raise ValueError(f"{experiment!r} is not one of {', '.join(EXPERIMENTS)}.")
+    note = ""
+    if dataset is None:
+        wanted = _AT_PAPER_SIZE.get(experiment, _EMBEDDED)[0]
+        if os.environ.get("SEBRE_EMBEDDED_ONLY"):
+            wanted = _EMBEDDED[0]
+        elif not (DATASETS / wanted).is_dir():
+            note = f"datasets/{wanted} is not here (`sebre prepare` makes it). "
+            wanted = _EMBEDDED[0]
+        dataset = DATASETS / wanted
+    root = Path(dataset)
+    chosen, segmenter = _network(experiment, root, weights)
+    sections = _load(root, chosen, section)
+    image_id = _richest(sections) if section is None else 0
+    name = sections.image_reference(image_id)
+    note += (
+        f"Section {name} of {root.name}; network {segmenter.weights.name or weights}, which looks "
+        f"for {', '.join(chosen.regions.names)}."
+    )
+    trained, shown = _sides(segmenter)
+    if trained != shown:
+        note += f" It was trained at {trained} px; at {shown} px it is a little less exact."
+    masks, class_ids = sections.load_mask(image_id)
+    return walk_section(
+        segmenter, sections.load_image(image_id), masks, class_ids, name, note, features
+    )
+
+
+def _network(
+    experiment: str, root: Path, weights: str | Path | None
+) -> tuple[Experiment, Segmenter]:
+    """The experiment that has the data set's regions, and a network for it."""
+    drawn = _drawn_regions(root)
+    known = [EXPERIMENTS[experiment], *EXPERIMENTS.values()]
+    fitting = [e for e in known if drawn is None or e.regions.names == drawn.names]
+    if weights is not None:
+        chosen = fitting[0] if fitting else replace(EXPERIMENTS[experiment], regions=drawn)
+        return chosen, demand_mask_rcnn(load_segmenter(weights, chosen))
+    chosen = next((e for e in fitting if e.name in _AT_PAPER_SIZE), None)
+    if chosen is None:
+        regions = ", ".join((drawn or EXPERIMENTS[experiment].regions).names)
+        raise ValueError(
+            f"{root}: no network is shipped for its regions ({regions}). Train one with "
+            "`sebre train`, and give its weights."
+        )
+    return chosen, load_segmenter(_AT_PAPER_SIZE[chosen.name][1], chosen, **PAPER_NUMBERS)
+
+
+def _sides(segmenter: Segmenter) -> tuple[int, int]:
+    """Size of the pictures that a network was trained on, and of those that it gets here."""
+    shown = segmenter.model.config.IMAGE_MAX_DIM
+    config = segmenter.weights.config
+    return (Config.load(config).IMAGE_MAX_DIM if config else shown), shown
+
+
+def _drawn_regions(root: Path) -> RegionSet | None:
+    """The regions that a data set says it has; None if it says nothing."""
+    rows = read_facts(root).record.get("regions")
+    if rows is None:
+        return None
+    try:
+        regions = [Region(r["id"], r["name"], r["name"], tuple(r["color"])) for r in rows]
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"{root / 'dataset.json'}: cannot read its regions ({error!r}). Prepare it again."
+        ) from error
+    return RegionSet(root.name, tuple(regions))
+
+
+def _load(root: Path, experiment: Experiment, section: str | None) -> SectionDataset:
+    """The section asked for, or the whole test part (the training part where there is none)."""
+    subset, numbers = "val", None
+    if section is not None:
+        subset, _, number = section.partition("/")
+        if not number.isdecimal():
+            raise ValueError(f"section is {section!r}; give part and number, such as 'val/3'.")
+        numbers = [int(number)]
+    elif not part_folder(root, "val", "images").is_dir():
+        subset = "train"
+    sections = SectionDataset(experiment.regions).load(root, subset, numbers)
+    sections.prepare()
+    return sections
+
+
+def _richest(sections: SectionDataset) -> int:
+    """Of the sections with most regions, the one whose smallest region is largest."""
+    counts = [len(info["masks"]) for info in sections.image_info]
+    rich = [i for i, count in enumerate(counts) if count == max(counts)]
+    rich = rich[:: max(1, len(rich) // _LOOKED_AT)]
+
+    def smallest(image_id: int) -> int:
+        masks, _ = sections.load_mask(image_id)
+        return int(min(masks.sum(axis=(0, 1)), default=0))
+
+    return max(rich, key=smallest)

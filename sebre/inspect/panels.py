@@ -1,0 +1,292 @@
+"""The nine panels of the paper's Fig. 2, of any section: from anchors to masks.
+
+    a  drawn regions, and the anchors that the RPN learns from
+    b  anchors with the highest scores
+    c  the best anchors, moved by the RPN
+    d  clipped to the picture
+    e  after non-maximum suppression
+    f  the proposals, in normalised coordinates
+    g  what the heads say of them
+    h  the detections: boxes refined, one a region
+    i  their masks
+
+A box has the colour of the region that it is one of (IoU of at least 0.5 with the region's box;
+from panel g on, the network's own opinion) and is grey and dashed if it is of none.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from mrcnn.io.files import replace_file
+from mrcnn.structures.boxes import apply_box_deltas
+from sebre.drawing.canvas import Panel
+from sebre.inspect.trace import Walk
+
+_PANEL_IN = 4.6
+_DPI = 100
+
+# As many boxes as the released notebook draws at each stage.
+TOP_ANCHORS = 100
+TOP_BOXES = 50
+HEAD_ROIS = 200
+_NEGATIVES = 24  # of the RPN's negative anchors: enough to see what they are
+
+
+def _targets(panel: Panel, walk: Walk) -> None:
+    anchors = walk.pixels(walk.stages.anchors)
+    negative = np.flatnonzero(walk.rpn_match < 0)
+    chosen = np.random.default_rng(0).permutation(negative)[:_NEGATIVES]
+    for box in anchors[chosen]:
+        panel.box(box, 0, width=0.8)
+    positive = np.flatnonzero(walk.rpn_match > 0)
+    deltas = walk.rpn_bbox[: len(positive)] * walk.config.RPN_BBOX_STD_DEV
+    moved = apply_box_deltas(anchors[positive], deltas)
+    for box, region in zip(anchors[positive], walk.region_of(moved), strict=True):
+        panel.box(box, region, style="dashed", width=1.6)
+    for box, region in zip(walk.gt_boxes, walk.class_ids, strict=True):
+        panel.box(box, region, width=2.6)
+    for box, region in zip(walk.gt_boxes, walk.class_ids, strict=True):
+        panel.label(box, region)
+
+
+def _targets_title(walk: Walk) -> str:
+    source = "Drawn boxes" if walk.drawn else "Nothing drawn: boxes found"
+    positive, negative = (np.count_nonzero(walk.rpn_match == sign) for sign in (1, -1))
+    return f"{source}; {positive} positive, {negative} negative anchors"
+
+
+def _scored(panel: Panel, walk: Walk) -> None:
+    boxes = walk.pixels(walk.stages.pre_nms_anchors[:TOP_ANCHORS])
+    panel.boxes(boxes, walk.region_of(boxes), style="dashed")
+
+
+def _scored_title(walk: Walk) -> str:
+    scores = walk.stages.pre_nms_scores[:TOP_ANCHORS]
+    return f"Top {len(scores)} of {len(walk.stages.anchors):,} anchors, score {_span(scores)}"
+
+
+def _refined(panel: Panel, walk: Walk) -> None:
+    before = walk.pixels(walk.stages.pre_nms_anchors[:TOP_BOXES])
+    after = walk.pixels(walk.stages.refined_anchors[:TOP_BOXES])
+    regions = walk.region_of(after)
+    for old, new, region in zip(before, after, regions, strict=True):
+        panel.box(old, region, style="dotted", width=0.8)
+        panel.joint(old, new, region)
+    panel.boxes(after, regions)
+    panel.see_all(after)
+
+
+def _refined_title(walk: Walk) -> str:
+    return f"Top {_top(walk.stages.refined_anchors)} moved (dotted: before)"
+
+
+def _clipped(panel: Panel, walk: Walk) -> None:
+    boxes = walk.pixels(walk.stages.refined_anchors_clipped[:TOP_BOXES])
+    panel.boxes(boxes, walk.region_of(boxes))
+    panel.see_all(walk.pixels(walk.stages.refined_anchors[:TOP_BOXES]))  # as panel c
+
+
+def _clipped_title(walk: Walk) -> str:
+    return f"Top {_top(walk.stages.refined_anchors_clipped)} clipped to the picture"
+
+
+def _suppressed(panel: Panel, walk: Walk) -> None:
+    rows = walk.stages.post_nms_indices[:TOP_BOXES]
+    boxes = walk.pixels(walk.stages.refined_anchors_clipped[rows])
+    panel.boxes(boxes, walk.region_of(boxes))
+
+
+def _suppressed_title(walk: Walk) -> str:
+    before, after = len(walk.stages.pre_nms_anchors), len(walk.stages.post_nms_indices)
+    return f"First {min(after, TOP_BOXES)} of {after:,} left of {before:,} by NMS"
+
+
+def _proposals(panel: Panel, walk: Walk) -> None:
+    boxes = walk.pixels(walk.stages.proposals[walk.proposals[:TOP_BOXES]])
+    panel.boxes(boxes, walk.region_of(boxes))
+    panel.normalised_axes()
+
+
+def _proposals_title(walk: Walk) -> str:
+    count = len(walk.stages.proposals)
+    return f"First {min(len(walk.proposals), TOP_BOXES)} of {count:,} proposals, normalised"
+
+
+def _heads(panel: Panel, walk: Walk) -> None:
+    rows, regions, scores = _opinions(walk)
+    boxes = walk.pixels(walk.stages.proposals[rows])
+    chosen = np.random.default_rng(0).permutation(len(rows))[:HEAD_ROIS]
+    background, positive = (chosen[regions[chosen] == 0], chosen[regions[chosen] > 0])
+    panel.boxes(boxes[background], regions[background], width=0.6)
+    panel.boxes(boxes[positive], regions[positive], width=1.2)
+    best = _best(regions, scores)
+    for row in best:
+        panel.box(boxes[row], regions[row], width=2.8)
+    for row in best:
+        panel.label(boxes[row], regions[row], scores[row])
+
+
+def _heads_title(walk: Walk) -> str:
+    _, regions, _ = _opinions(walk)
+    return f"Heads: {np.count_nonzero(regions)} of {len(regions):,} proposals are of a region"
+
+
+def _final(panel: Panel, walk: Walk) -> None:
+    rows, regions, scores = _opinions(walk)
+    before = walk.pixels(walk.stages.proposals[rows])
+    after = walk.pixels(walk.stages.refined_proposals[rows])
+    for row in _best(regions, scores):
+        panel.box(before[row], regions[row], style="dotted", width=1.2)
+        panel.joint(before[row], after[row], regions[row])
+    boxes, found, confidence = _detected(walk)
+    for box, region in zip(boxes, found, strict=True):
+        panel.box(box, region, width=2.8)
+    for box, region, score in zip(boxes, found, confidence, strict=True):
+        panel.label(box, region, score)
+
+
+def _final_title(walk: Walk) -> str:
+    return f"{len(_detected(walk)[1])} detections (dotted: the proposal), after NMS a class"
+
+
+def _masks(panel: Panel, walk: Walk) -> None:
+    result = walk.molded_result
+    panel.masks(result["masks"], result["class_ids"], result["scores"])
+    for row, region in enumerate(result["class_ids"]):
+        panel.name_inside(result["masks"][..., row], region)
+
+
+def _masks_title(walk: Walk) -> str:
+    return f"{len(walk.result['class_ids'])} masks"
+
+
+@dataclass(frozen=True)
+class _Stage:
+    name: str
+    draw: Callable[[Panel, Walk], None]
+    title: Callable[[Walk], str]
+
+
+_STAGES = {
+    "a": _Stage("targets", _targets, _targets_title),
+    "b": _Stage("anchors", _scored, _scored_title),
+    "c": _Stage("refined", _refined, _refined_title),
+    "d": _Stage("clipped", _clipped, _clipped_title),
+    "e": _Stage("nms", _suppressed, _suppressed_title),
+    "f": _Stage("proposals", _proposals, _proposals_title),
+    "g": _Stage("heads", _heads, _heads_title),
+    "h": _Stage("detections", _final, _final_title),
+    "i": _Stage("masks", _masks, _masks_title),
+}
+PANELS = tuple(_STAGES)
+
+
+def draw_panel(walk: Walk, letter: str, ax: Axes) -> None:
+    """Draw one panel.
+
+    Args:
+        walk: the section.
+        letter: "a" to "i".
+        ax: axes to draw on, in a figure that has its final size.
+
+    Raises:
+        ValueError: no such panel.
+    """
+    if letter not in _STAGES:
+        raise ValueError(f"There is no panel {letter!r}; Fig. 2 has {', '.join(_STAGES)}.")
+    stage = _STAGES[letter]
+    panel = Panel(ax, walk.picture, walk.regions)
+    panel.title(letter, stage.title(walk))
+    stage.draw(panel, walk)
+
+
+def show(walk: Walk, letters: str = "abcdefghi", dpi: int = 75) -> None:
+    """Draw panels side by side, at most three a row, in a new figure (for notebooks).
+
+    Args:
+        walk: the section.
+        letters: of the panels, such as "cd".
+        dpi: dots per inch.
+    """
+    across, down = _grid(letters)
+    figure = plt.figure(figsize=(across * _PANEL_IN, down * _PANEL_IN), dpi=dpi)
+    _draw(walk, letters, figure)
+
+
+def save_panels(walk: Walk, out: str | Path, name: str) -> list[Path]:
+    """Write `<name>_<letter>_<stage>.png` of each panel, all nine together and the stages.
+
+    Args:
+        walk: the section.
+        out: folder, made if it does not exist.
+        name: start of the file names.
+
+    Returns:
+        The nine paths, `<name>_panels.png` and `<name>_stages.npz`.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for letters in (*PANELS, "".join(PANELS)):
+        across, down = _grid(letters)
+        figure = Figure(figsize=(across * _PANEL_IN, down * _PANEL_IN), dpi=_DPI)
+        FigureCanvasAgg(figure)
+        _draw(walk, letters, figure)
+        which = f"{letters}_{_STAGES[letters].name}" if letters in _STAGES else "panels"
+        paths.append(out / f"{name}_{which}.png")
+        replace_file(paths[-1], lambda part, figure=figure: figure.savefig(part, format="png"))
+    paths.append(out / f"{name}_stages.npz")
+    walk.stages.save(paths[-1])
+    return paths
+
+
+def _grid(letters: str) -> tuple[int, int]:
+    across = min(len(letters), 3)
+    return across, -(-len(letters) // across)
+
+
+def _draw(walk: Walk, letters: str, figure: Any) -> None:
+    across, down = _grid(letters)
+    for place, letter in enumerate(letters):
+        row, column = divmod(place, across)
+        # By hand: labels are placed by their extent, which a later layout would change.
+        x, y = column / across, 1 - (row + 1) / down
+        ax = figure.add_axes((x + 0.02 / across, y + 0.03 / down, 0.96 / across, 0.9 / down))
+        draw_panel(walk, letter, ax)
+
+
+def _opinions(walk: Walk) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of every proposal that is not padding: its row, most probable class and probability."""
+    probabilities = walk.stages.mrcnn_class[walk.proposals]
+    return walk.proposals, probabilities.argmax(axis=1), probabilities.max(axis=1)
+
+
+def _best(regions: np.ndarray, scores: np.ndarray) -> list[int]:
+    """Index of the most certain proposal of each region."""
+    return [
+        int(np.argmax(np.where(regions == region, scores, -1)))
+        for region in np.unique(regions[regions > 0])
+    ]
+
+
+def _detected(walk: Walk) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Boxes, class ids and scores of the detections."""
+    rows = walk.stages.detections
+    rows = rows[rows[:, 4] > 0]
+    return walk.pixels(rows[:, :4]), rows[:, 4].astype(int), rows[:, 5]
+
+
+def _top(boxes: np.ndarray) -> int:
+    return min(len(boxes), TOP_BOXES)
+
+
+def _span(scores: np.ndarray) -> str:
+    return f"{scores.min():.2f}-{scores.max():.2f}" if len(scores) else "-"

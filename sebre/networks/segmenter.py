@@ -1,0 +1,185 @@
+"""Sections in, regions out: label maps, overlays, tables of regions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+
+from mrcnn.config import Config
+from mrcnn.data.dataset import Dataset
+from mrcnn.export.exported_model import load_exported
+from mrcnn.model import MaskRCNN
+from mrcnn.structures.mask_formats import select_masks
+from sebre.data.regions import RegionSet
+from sebre.drawing.overlay import label_map
+from sebre.experiments.base import EXPERIMENTS, Experiment
+from sebre.experiments.configs import with_settings
+from sebre.networks.unet import UNetSegmenter, load_unet, unet_config
+from sebre.networks.weights_store import WeightsFile, find_weights, network_of
+
+
+@dataclass
+class Segmenter:
+    """A Mask R-CNN ready to segment sections; `sebre.networks.unet.UNetSegmenter` is its
+    counterpart.
+
+    Attributes:
+        model: in inference mode, with weights.
+        regions: its region set.
+        weights: where the weights came from.
+        network: its kind, in words.
+    """
+
+    model: MaskRCNN
+    regions: RegionSet
+    weights: WeightsFile
+    network: ClassVar[str] = "Mask R-CNN"
+
+    @property
+    def config(self) -> Config:
+        """Its settings."""
+        return self.model.config
+
+    @property
+    def keras_model(self) -> keras.Model:
+        """The network alone."""
+        return self.model.keras_model
+
+    def detect(self, images: Sequence[Any], masks: str = "full") -> list[dict[str, Any]]:
+        """See `MaskRCNN.detect`."""
+        return self.model.detect(images, masks=masks)
+
+
+def load_segmenter(
+    weights: str | Path,
+    experiment: Experiment | None = None,
+    folder: Path | None = None,
+    typical: Sequence[np.ndarray] | None = None,
+    **overrides: Any,
+) -> Segmenter | UNetSegmenter:
+    """Build the network of a weights file, of either kind, and load it.
+
+    Args:
+        weights: name in the manifest, or path; also of an ONNX file of `sebre export`.
+        experiment: that the weights belong to; None takes it from the manifest.
+        folder: of the manifest; None for the shipped one.
+        typical: training sections [H, W, C] to measure the ranges on that PRECISION "int8" needs.
+        **overrides: settings that differ.
+
+    Raises:
+        FileNotFoundError: no such weights.
+        ValueError: damaged weights, weights of another network, an unknown experiment, or int8
+            without typical sections.
+    """
+    ranges = typical is not None
+    found, experiment, config = find_network(weights, experiment, folder, ranges, **overrides)
+    if _is_exported(found):
+        model = _open_exported(found, experiment, overrides)
+    elif network_of(found) == "unet":
+        return load_unet(found, experiment, **overrides)
+    else:
+        model = MaskRCNN("inference", config, model_dir=".")
+        model.load_weights(found.path)
+        if config.PRECISION == "int8":
+            model.calibrate(typical)
+    return Segmenter(model, experiment.regions, found)
+
+
+def find_network(
+    weights: str | Path,
+    experiment: Experiment | None = None,
+    folder: Path | None = None,
+    ranges: bool = False,
+    **overrides: Any,
+) -> tuple[WeightsFile, Experiment, Config]:
+    """The weights file, experiment and settings that `load_segmenter` takes.
+
+    Arguments and errors are those of `load_segmenter`; no network is built. `ranges`: those for
+    int8 will be measured.
+    """
+    found = find_weights(weights, folder)
+    if experiment is None:
+        name = found.entry.get("experiment")
+        if name not in EXPERIMENTS:
+            raise ValueError(
+                f"{weights}: which experiment the weights belong to is not known (found {name!r});"
+                f" give one of {', '.join(EXPERIMENTS)}."
+            )
+        experiment = EXPERIMENTS[name]
+    if _is_exported(found):
+        return found, experiment, _open_exported(found, experiment, overrides).config
+    if network_of(found) == "unet":
+        config = with_settings(unet_config(experiment).load(found.config), **overrides)
+        if config.RUNTIME != "keras":
+            raise ValueError(f"{found.path}: a U-Net runs on Keras alone; leave RUNTIME out.")
+        return found, experiment, config
+    variant = experiment.variants.get(found.entry.get("variant", ""), experiment.default)
+    config = variant.config.load(found.config) if found.config else variant.config()
+    config = with_settings(config, **{"IMAGES_PER_GPU": 1, "GPU_COUNT": 1, **overrides})
+    if config.PRECISION == "int8" and not ranges:
+        raise ValueError(
+            f"{found.path}: int8 needs a network whose ranges were measured. Write one with "
+            "`sebre export --precision int8`, and give that file as weights."
+        )
+    return found, experiment, config
+
+
+def _is_exported(found: WeightsFile) -> bool:
+    return found.path.suffix == ".onnx"
+
+
+def _open_exported(
+    found: WeightsFile, experiment: Experiment, overrides: Mapping[str, Any]
+) -> MaskRCNN:
+    model = load_exported(found.path, overrides.get("RUNTIME"), **overrides)
+    if model.config.NUM_CLASSES != experiment.regions.num_classes:
+        raise ValueError(
+            f"{found.path}: this network is for {model.config.NUM_CLASSES - 1} regions, but "
+            f"{experiment.name} has {len(experiment.regions)}. Give the experiment that it was "
+            "exported for."
+        )
+    return model
+
+
+def demand_mask_rcnn(segmenter: Segmenter | UNetSegmenter) -> Segmenter:
+    """The segmenter itself, for what needs the Keras network of a Mask R-CNN and its stages.
+
+    Raises:
+        ValueError: it is another network, or an exported file.
+    """
+    if not isinstance(segmenter, Segmenter):
+        raise ValueError(
+            f"{segmenter.weights.path}: the weights of a {segmenter.network}, which has none of "
+            f"the stages that are needed here. Give those of a {Segmenter.network}."
+        )
+    if _is_exported(segmenter.weights):
+        raise ValueError(
+            f"{segmenter.weights.path}: an exported network, whose stages cannot be seen. Give "
+            "the weights that it was exported from."
+        )
+    return segmenter
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """An image file as uint8 [H, W, 3]; see `Dataset.load_image`."""
+    reader = Dataset()
+    reader.add_image("file", 0, path)
+    return reader.load_image(0)
+
+
+def best_per_region(result: dict[str, Any]) -> dict[int, int]:
+    """Row of the best-scoring detection of each class id found, in the order of the ids."""
+    best: dict[int, int] = {}
+    for row in np.argsort(-np.asarray(result["scores"]), kind="stable"):
+        best.setdefault(int(result["class_ids"][row]), int(row))
+    return dict(sorted(best.items()))
+
+
+def best_labels(result: dict[str, Any], shape: Sequence[int]) -> np.ndarray:
+    """Label map of the best detection of each region."""
+    rows = list(best_per_region(result).values())
+    masks = select_masks(result["masks"], rows)
+    return label_map(result["class_ids"][rows], result["scores"][rows], masks, shape)

@@ -1,0 +1,250 @@
+"""A U-Net for the same sections, to answer whether Mask R-CNN was needed.
+
+It labels every pixel with a region or the background, where Mask R-CNN finds boxes first.
+Shape: Ronneberger et al. 2015, "U-Net", Fig. 1 (two 3 x 3 convolutions a level, pooling by 2,
+transposed convolutions up, skips). Different here: convolutions keep the size, so that no
+border is lost; batch normalisation; fewer filters; no dropout.
+
+`sebre.networks.unet_train` trains it. `UNetSegmenter` takes the place of a
+`sebre.networks.segmenter.Segmenter` wherever sections are segmented or scored.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+import scipy.ndimage
+import scipy.special
+from keras import ops
+
+from mrcnn.config import Config
+from mrcnn.data.molding import mold_inputs
+from mrcnn.imageio.reduced import resize
+from mrcnn.modeling.layers import LayerStyle
+from mrcnn.structures.mask_formats import demand_format, mask_to_contours, mask_to_rle
+from mrcnn.structures.masks import extract_bboxes
+from mrcnn.weights.loading import load_weights
+from sebre.data.regions import RegionSet
+from sebre.experiments.base import Experiment
+from sebre.experiments.configs import with_settings
+from sebre.networks.weights_store import WeightsFile
+
+_MASK_FORMS = {"full": lambda mask: mask, "rle": mask_to_rle, "contours": mask_to_contours}
+_GREY_UNIT = 64.0  # grey values: about their deviation after MEAN_PIXEL is subtracted
+
+
+class UNetSettings:
+    """Settings of the U-Net; the rest are those of an experiment's small variant."""
+
+    UNET_WIDTH = 16  # filters of the first level, doubled at every further one
+    UNET_LEVELS = 5  # Ronneberger et al. 2015
+    UNET_DICE_WEIGHT = 1.0  # of the Dice loss, beside the cross-entropy
+    # Share of the picture. Connected parts below it are dropped. In the training parts of
+    # slicemap and ara_nissl drawn parts have at least 0.0022 of the picture, but for specks
+    # of the drawing of at most 0.00001.
+    UNET_SPECK = 0.001
+
+
+def unet_config(experiment: Experiment) -> type[Config]:
+    """The class of settings of an experiment's U-Net: its small variant, and `UNetSettings`."""
+    base = experiment.variant("small").config
+    return type(f"{base.__name__}UNet", (UNetSettings, base), {"__doc__": UNetSettings.__doc__})
+
+
+def build_unet(config: Config) -> keras.Model:
+    """The network, with random weights.
+
+    Args:
+        config: of `unet_config`. Of the network it uses IMAGE_SHAPE, NUM_CLASSES, the UNET_
+            settings, INITIALIZATION, TRAIN_BN, BN_MOMENTUM and PRECISION.
+
+    Returns:
+        Molded images float32 [B, h, w, C] -> logits float32 [B, h, w, NUM_CLASSES].
+
+    Raises:
+        ValueError: the side of the images cannot be halved between all levels.
+    """
+    style = LayerStyle.of(config)
+    shape, levels = tuple(int(side) for side in config.IMAGE_SHAPE), config.UNET_LEVELS
+    step = 2 ** (levels - 1)
+    if levels < 1 or config.UNET_WIDTH < 1 or any(side % step for side in shape[:2]):
+        raise ValueError(
+            f"A U-Net of {levels} levels (UNET_LEVELS) and width {config.UNET_WIDTH} (UNET_WIDTH) "
+            f"for images of {shape[0]} x {shape[1]} px: both must be at least 1, and the sides "
+            f"multiples of 2 ** (levels - 1)."
+        )
+
+    def double_conv(x: Any, filters: int, name: str) -> Any:
+        for part in "ab":
+            x = style.conv(filters, 3, f"{name}{part}", padding="same", use_bias=False)(x)
+            x = style.relu(f"{name}{part}_relu")(style.norm(f"{name}{part}_bn")(x))
+        return x
+
+    widths = [config.UNET_WIDTH * 2**level for level in range(levels)]
+    image = keras.Input(shape, name="image")
+    x = keras.layers.Rescaling(1 / _GREY_UNIT, name="rescale")(image)
+    skips = []
+    for level, width in enumerate(widths):
+        x = double_conv(x, width, f"down{level}")
+        if level < levels - 1:
+            skips.append(x)
+            x = keras.layers.MaxPooling2D(name=f"pool{level}", dtype=style.policy)(x)
+    for level in reversed(range(levels - 1)):
+        x = keras.layers.Conv2DTranspose(
+            widths[level],
+            2,
+            strides=2,
+            kernel_initializer=style.kernel(),
+            dtype=style.policy,
+            name=f"rise{level}",
+        )(x)
+        x = keras.layers.Concatenate(name=f"skip{level}", dtype=style.policy)([skips[level], x])
+        x = double_conv(x, widths[level], f"up{level}")
+    logits = style.conv(config.NUM_CLASSES, 1, "logits", dtype="float32")(x)
+    return keras.Model(image, logits, name="unet")
+
+
+@keras.saving.register_keras_serializable(package="sebre")
+class DiceCrossEntropy(keras.losses.Loss):
+    """Cross-entropy of the softmax, and a soft Dice loss of the regions.
+
+    Cross-entropy: mean over pixels. Dice loss: 1 - (2 * sum(p t) + 1) / (sum(p) + sum(t) + 1)
+    with probability p and truth t (0 or 1), sums over all pixels of the batch, mean over the
+    regions that it shows; 0 if it shows none. The background has no part in the Dice loss.
+
+    Args:
+        dice_weight: float. Of the Dice loss. Defaults to `1.0`.
+
+    Call arguments:
+        y_true: class ids [B, h, w].
+        y_pred: logits [B, h, w, classes].
+
+    Reference: Milletari et al. 2016 (V-Net), section 3; Isensee et al. 2021 (nnU-Net), who add
+    the two.
+    """
+
+    def __init__(self, dice_weight: float = 1.0, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.dice_weight = dice_weight
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        y_pred = ops.cast(y_pred, "float32")
+        truth = ops.one_hot(ops.cast(y_true, "int32"), y_pred.shape[-1], dtype="float32")
+        entropy = ops.mean(ops.categorical_crossentropy(truth, y_pred, from_logits=True))
+        pixels = (0, 1, 2)
+        found, drawn = ops.softmax(y_pred)[..., 1:], truth[..., 1:]
+        both = ops.sum(found * drawn, axis=pixels)
+        area = ops.sum(drawn, axis=pixels)
+        shown = ops.cast(area > 0, "float32")
+        losses = 1 - (2 * both + 1) / (ops.sum(found, axis=pixels) + area + 1)
+        dice = ops.sum(shown * losses) / ops.maximum(ops.sum(shown), 1)
+        return entropy + self.dice_weight * dice
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "dice_weight": self.dice_weight}
+
+
+@dataclass
+class UNetSegmenter:
+    """A U-Net ready to segment sections; the interface is that of
+    `sebre.networks.segmenter.Segmenter`.
+
+    Attributes:
+        keras_model: with weights.
+        config: its settings.
+        regions: its region set.
+        weights: where the weights came from.
+        network: its kind, in words.
+    """
+
+    keras_model: keras.Model
+    config: Config
+    regions: RegionSet
+    weights: WeightsFile
+    network: ClassVar[str] = "U-Net"
+
+    def detect(self, images: Sequence[Any], masks: str = "full") -> list[dict[str, Any]]:
+        """Segment sections of any size.
+
+        Probabilities are resized bilinearly to the size of the section; the most probable
+        class takes the pixel. All parts of a region make one mask, but for specks
+        (UNET_SPECK). Masks do not overlap.
+
+        Args:
+            images: uint8 [H, W, 3] each, or read at a reduced scale.
+            masks: "full", "rle" or "contours"; see `mrcnn.structures.mask_formats`.
+
+        Returns:
+            As `MaskRCNN.detect`, one row for each region found, in the order of the class
+            ids. The score is the mean probability of the region inside its mask.
+        """
+        demand_format(masks)
+        return [self._detect(image, masks) for image in images]
+
+    def _detect(self, image: Any, form: str) -> dict[str, Any]:
+        molded, _, windows = mold_inputs([image], self.config)
+        y1, x1, y2, x2 = windows[0]
+        logits = self.keras_model.predict_on_batch(molded)[0, y1:y2, x1:x2]
+        labels, probability = _most_probable(scipy.special.softmax(logits, -1), image.shape[:2])
+        ids, boxes, scores, masks = [], [], [], []
+        for class_id in range(1, self.config.NUM_CLASSES):  # one by one: sections may be large
+            mask = self._without_specks(labels == class_id)
+            if mask.any():
+                ids.append(class_id)
+                boxes.append(extract_bboxes(mask[..., None])[0])
+                scores.append(probability[mask].mean())
+                masks.append(_MASK_FORMS[form](mask))
+        if form == "full":
+            masks = np.stack(masks, axis=-1) if masks else np.zeros((*labels.shape, 0), bool)
+        return {
+            "rois": np.array(boxes, np.int32).reshape(-1, 4),
+            "class_ids": np.array(ids, np.int32),
+            "scores": np.array(scores, np.float32),
+            "masks": masks,
+        }
+
+    def _without_specks(self, mask: np.ndarray) -> np.ndarray:
+        parts, _ = scipy.ndimage.label(mask)
+        large = np.bincount(parts.ravel()) >= self.config.UNET_SPECK * mask.size
+        large[0] = False
+        return large[parts]
+
+
+def load_unet(found: WeightsFile, experiment: Experiment, **overrides: Any) -> UNetSegmenter:
+    """Build the network of a weights file that `sebre.networks.unet_train` wrote, and load it.
+
+    `sebre.networks.segmenter.load_segmenter` calls it for the name or path of such a file.
+
+    Args:
+        found: the file, with settings.
+        experiment: that it was trained for.
+        **overrides: settings that differ.
+
+    Raises:
+        ValueError: weights or settings that are damaged, or of another experiment.
+    """
+    config = unet_config(experiment).load(found.config)
+    if config.NUM_CLASSES != experiment.regions.num_classes:
+        raise ValueError(
+            f"{found.path}: these weights are for {config.NUM_CLASSES - 1} regions, but "
+            f"{experiment.name} has {len(experiment.regions)}. Give the experiment that they were "
+            "trained for."
+        )
+    model = build_unet(with_settings(config, **overrides))
+    load_weights(model, found.path)
+    return UNetSegmenter(model, config, experiment.regions, found)
+
+
+def _most_probable(
+    probabilities: np.ndarray, shape: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and their probabilities, both [H, W], of probabilities [h, w, classes]."""
+    labels = np.zeros(shape, np.uint16)
+    best = np.full(shape, -1, np.float32)
+    for class_id in range(probabilities.shape[-1]):  # one by one: sections may be large
+        values = resize(probabilities[..., class_id], shape, mode="edge")
+        better = values > best
+        labels[better], best[better] = class_id, values[better]
+    return labels, best

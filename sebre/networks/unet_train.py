@@ -1,0 +1,243 @@
+"""Training of the U-Net: the pictures, order, augmentation and optimizer of Mask R-CNN.
+
+With the same experiment, seed and steps, the two networks see the same augmented pictures in
+the same order; only what is learned from them differs. A run keeps its files in a folder:
+
+    <logs>/unet_<experiment><YYYYMMDD>T<HHMMSS>/
+        config.json                        settings
+        log.csv                            one row an epoch
+        unet_<experiment>_<epoch:04d>.h5   weights of the last epoch, float32
+        training_state_<epoch:04d>.npz     optimizer state of the last epoch
+        unet_<experiment>.h5               the trained network, float16
+"""
+
+import json
+import logging
+import math
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from mrcnn.backend import keep_memory_together
+from mrcnn.data.batches import Batches
+from mrcnn.io.download import file_sha256
+from mrcnn.modeling.network import seeded
+from mrcnn.training import checkpoints
+from mrcnn.training.fitting import fit
+from mrcnn.training.loop import EpochLog
+from mrcnn.training.optimizers import make_optimizer
+from mrcnn.weights.loading import load_weights, save_weights
+from sebre.drawing.overlay import drawn_labels
+from sebre.experiments.base import Experiment
+from sebre.experiments.configs import with_settings
+from sebre.networks.train import steps_per_epoch, training_sets
+from sebre.networks.unet import DiceCrossEntropy, UNetSegmenter, build_unet, unet_config
+from sebre.networks.weights_store import WeightsFile
+
+logger = logging.getLogger(__name__)
+
+
+class LabelBatches(Batches):
+    """`mrcnn.data.batches.Batches` with one label a pixel in place of boxes and masks.
+
+    Where masks overlap, `sebre.drawing.overlay.drawn_labels` decides: the smaller one wins.
+    """
+
+    def read(self, epoch: int, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Molded images float32 [B, h, w, C] and class ids uint8 or uint16 [B, h, w]."""
+        (inputs,) = super().read(epoch, index)
+        images, _, _, _, class_ids, _, masks, *_ = inputs
+        return images, np.stack([_labels(*pair) for pair in zip(class_ids, masks, strict=True)])
+
+
+def train_unet(
+    experiment: Experiment,
+    dataset: str | Path,
+    logs: str | Path,
+    steps: int | None = None,
+    seed: int = 0,
+    inner_validation: float = 0.0,
+    settings: Mapping[str, Any] | None = None,
+    verbose: int = 1,
+    resume: bool = False,
+) -> UNetSegmenter:
+    """Train on the training part of a prepared data set, from random weights.
+
+    The test part (subset "val") is not looked at.
+
+    Args:
+        experiment: what to train; its small variant gives the size of the pictures, their
+            augmentation, how many make a step, the steps and the optimizer.
+        dataset: folder of the prepared data set.
+        logs: folder of all runs; this one makes a folder in it.
+        steps: optimizer steps; None takes the experiment's.
+        seed: of weights, order and augmentation, and of the inner split.
+        inner_validation: share of the training sections to hold out, by section, and to
+            validate on after every epoch; 0 trains on all.
+        settings: of the configuration, that differ; see `sebre.networks.unet.UNetSettings`.
+        verbose: as `keras.Model.fit`.
+        resume: go on with the last run of the experiment in `logs`, which was interrupted, as
+            if nothing had happened; all other arguments must be those of that run.
+
+    Returns:
+        The trained network. The folder of its `weights.path` holds the weights (float16, which
+        the network has too), the settings and log.csv.
+
+    Raises:
+        FileNotFoundError: nothing to resume.
+        ValueError: a data set that does not fit, steps that cannot be divided into epochs,
+            settings that cannot work, or a run to resume that was begun in another way.
+        FloatingPointError: the loss became NaN or infinite.
+    """
+    variant = experiment.variant("small")
+    usual = sum(stage.steps for stage in variant.schedule)
+    steps = usual if steps is None else steps
+    if steps < 1:
+        raise ValueError(f"steps is {steps}; at least 1 is needed.")
+    train_set, val_set = training_sets(experiment, dataset, inner_validation, seed)
+    config = unet_config(experiment)()
+    config.WARMUP_STEPS = round(config.WARMUP_STEPS * steps / usual)
+    config.STEPS_PER_EPOCH = steps_per_epoch([steps], config.STEPS_PER_EPOCH)
+    own = {"MAX_GT_INSTANCES": len(experiment.regions), "USE_MINI_MASK": False, "SEED": seed}
+    with_settings(config, **{**own, **(settings or {})})
+    if steps % config.STEPS_PER_EPOCH:
+        raise ValueError(
+            f"steps is {steps}; it must be a multiple of STEPS_PER_EPOCH, {config.STEPS_PER_EPOCH}."
+        )
+
+    name = f"unet_{experiment.name}"
+    folder = Path(logs) / f"{name}{time.strftime('%Y%m%dT%H%M%S')}"
+    if resume:
+        folder = _last_run(Path(logs), name)
+    keep_memory_together()
+    with seeded(config.SEED):
+        model = build_unet(config)
+    model.compile(
+        make_optimizer(config, config.LEARNING_RATE, config.LEARNING_MOMENTUM, steps),
+        DiceCrossEntropy(config.UNET_DICE_WEIGHT),
+        jit_compile=keras.backend.backend() == "jax",
+    )
+    model.optimizer.build(model.trainable_variables)
+    facts = {"steps": steps, "inner_validation": inner_validation, **config.to_dict()}
+    begun = 0
+    if resume:
+        begun = _restore(model, folder, name, facts)
+    else:
+        folder.mkdir(parents=True)
+        config.save(folder / "config.json")
+    epochs = steps // config.STEPS_PER_EPOCH
+    logger.info("Training a U-Net, epochs %d to %d, files in %s", begun + 1, epochs, folder)
+    batches = LabelBatches(
+        train_set,
+        config,
+        augmentation=variant.augmentation(),
+        steps=config.STEPS_PER_EPOCH * config.ACCUMULATION_STEPS,
+    )
+    batches.epoch = begun  # the order of the pictures belongs to the epoch
+    checks = None
+    if val_set is not None:
+        checks = LabelBatches(val_set, config, shuffle=False, training=False)
+    if begun < epochs:
+        callbacks = [_Checkpoints(folder, name, facts)]
+        fit(
+            model,
+            batches,
+            checks,
+            initial_epoch=begun,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=callbacks,
+        )
+
+    path = folder / f"{name}.h5"
+    save_weights(model, path, dtype="float16")
+    load_weights(model, path)  # what is scored is what is stored
+    stored = WeightsFile(path, file_sha256(path), config=folder / "config.json")
+    return UNetSegmenter(model, config, experiment.regions, stored)
+
+
+class _Checkpoints(keras.callbacks.Callback):
+    """After each epoch: a row of log.csv, and what the run can be resumed from.
+
+    Stops on a loss that is no number. Every epoch replaces the checkpoint of the one before.
+    """
+
+    def __init__(self, folder: Path, name: str, facts: Mapping[str, Any]):
+        super().__init__()
+        self.folder, self.name, self.facts = folder, name, facts
+        self.log = EpochLog(folder / "log.csv")
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self.log.truncate(epoch)  # a row may be there without its checkpoint
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        epoch += 1
+        values = {name: float(value) for name, value in (logs or {}).items()}
+        if not math.isfinite(values["loss"]):
+            raise FloatingPointError(
+                f"The loss is {values['loss']} in epoch {epoch}. Try a smaller LEARNING_RATE, "
+                "or PRECISION = 'float32'."
+            )
+        self.log.append({"epoch": epoch, **values})
+        old = _checkpoint_files(self.folder, self.name)
+        state = checkpoints.state_path(self.folder, epoch)
+        checkpoints.save_state(state, self.model, {**self.facts, "epoch": epoch})
+        # The weights come last: once they are there, everything that belongs to them is.
+        save_weights(self.model, self.folder / f"{self.name}_{epoch:04d}.h5")
+        for path in old:
+            checkpoints.state_path(self.folder, _epoch_of(path)).unlink(missing_ok=True)
+            path.unlink()
+
+
+def _checkpoint_files(folder: Path, name: str) -> list[Path]:
+    """Weights of epochs, in their order."""
+    return sorted(folder.glob(f"{name}_*.h5"), key=_epoch_of)
+
+
+def _epoch_of(path: Path) -> int:
+    return int(path.stem.rpartition("_")[2])
+
+
+def _last_run(logs: Path, name: str) -> Path:
+    """Folder of the newest run of this name."""
+    runs = [p for p in logs.glob(f"{name}*") if re.fullmatch(rf"{name}\d{{8}}T\d{{6}}", p.name)]
+    if not runs:
+        raise FileNotFoundError(
+            f"{logs}: no run to resume; wanted a folder {name}<YYYYMMDD>T<HHMMSS>. Give the "
+            "folder of all runs that the interrupted training was given, or train without resume."
+        )
+    return max(runs, key=lambda path: path.name)
+
+
+def _restore(model: keras.Model, folder: Path, name: str, facts: Mapping[str, Any]) -> int:
+    """Load the last checkpoint of a run; returns the epochs that it has behind it."""
+    files = _checkpoint_files(folder, name)
+    if not files:
+        raise FileNotFoundError(
+            f"{folder}: nothing to resume; the run stopped before the end of its first epoch. "
+            "Train without resume."
+        )
+    epoch = _epoch_of(files[-1])
+    path = checkpoints.state_path(folder, epoch)
+    state = checkpoints.load_state(path)
+    now = json.loads(json.dumps(facts))  # as they come back from a file
+    changed = [f"{k} {state.get(k)!r}, now {v!r}" for k, v in now.items() if state.get(k) != v]
+    if changed:
+        raise ValueError(
+            f"{folder}: the run was begun with other arguments ({'; '.join(changed)}). Resume it "
+            "with the same, or train without resume."
+        )
+    load_weights(model, files[-1])
+    checkpoints.restore_optimizer(model, state, path)
+    return epoch
+
+
+def _labels(class_ids: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Label map [h, w] of one row of a batch, padded with class id 0."""
+    real = class_ids > 0
+    return drawn_labels(class_ids[real], masks[..., real])

@@ -1,0 +1,136 @@
+"""The shipped weights: `weights/manifest.json`, by name, checked before use."""
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mrcnn.io.download import file_sha256
+from mrcnn.io.files import replace_text
+
+NETWORKS = ("mask_rcnn", "unet")  # kinds of networks
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A weights file that may be loaded.
+
+    Attributes:
+        path: the file.
+        sha256: its checksum.
+        name: in the manifest; None for a file given by its path.
+        config: file of its settings; None if unknown.
+        entry: what the manifest says.
+    """
+
+    path: Path
+    sha256: str
+    name: str | None = None
+    config: Path | None = None
+    entry: dict[str, Any] = field(default_factory=dict)
+
+
+def store_dir() -> Path:
+    """Folder of the manifest: SEBRE_WEIGHTS, or `weights` beside the packages."""
+    given = os.environ.get("SEBRE_WEIGHTS")
+    return Path(given) if given else Path(__file__).resolve().parents[1] / "weights"
+
+
+def read_manifest(folder: Path | None = None) -> dict[str, dict[str, Any]]:
+    """Entries of the manifest by name; empty when there is no manifest.
+
+    Raises:
+        ValueError: the manifest is not what it should be.
+    """
+    path = (folder or store_dir()) / "manifest.json"
+    if not path.is_file():
+        return {}
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if not all(isinstance(entry["file"], str) for entry in manifest.values()):
+            raise TypeError("an entry's file is not text")
+    except (ValueError, AttributeError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"{path}: not a manifest of weights ({error!r}). Restore the file."
+        ) from error
+    return manifest
+
+
+def find_weights(name_or_path: str | Path, folder: Path | None = None) -> WeightsFile:
+    """A name of the manifest, or else a path, as a file that is there and whole.
+
+    A config for a file given by its path is taken from `config.json` in its folder.
+
+    Args:
+        name_or_path: what the user gave.
+        folder: of the manifest; None for `store_dir()`.
+
+    Raises:
+        FileNotFoundError: no such name or file.
+        ValueError: a damaged file: its checksum differs from the manifest's.
+    """
+    folder = folder or store_dir()
+    manifest = read_manifest(folder)
+    entry = manifest.get(str(name_or_path))
+    if entry is None:
+        path = Path(name_or_path)
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{name_or_path}: neither a file nor a name in {folder / 'manifest.json'} "
+                f"(names: {', '.join(manifest) or 'none'}). Train with `sebre train`, or give "
+                "the path of a weights file."
+            )
+        config = path.parent / "config.json"
+        return WeightsFile(path, file_sha256(path), config=config if config.is_file() else None)
+
+    path = folder / entry["file"]
+    if not path.is_file():
+        size = f"{entry.get('bytes', 0) / 1e6:.1f} MB, SHA-256 {entry.get('sha256')}"
+        source = f"Get them from {entry['url']}" if entry.get("url") else "Restore the file"
+        raise FileNotFoundError(
+            f"{path}: the weights {name_or_path!r} are not there. {source} ({size}) and put them "
+            "at this place."
+        )
+    checksum = file_sha256(path)
+    if checksum != entry.get("sha256"):
+        raise ValueError(
+            f"{path}: SHA-256 {checksum} differs from the manifest's {entry.get('sha256')}. The "
+            "file is damaged or was exchanged; restore it."
+        )
+    config = folder / entry["config"] if entry.get("config") else None
+    return WeightsFile(path, checksum, str(name_or_path), config, entry)
+
+
+def network_of(found: WeightsFile) -> str:
+    """Which of `NETWORKS` the weights are of, by their settings; without any, a Mask R-CNN.
+
+    Raises:
+        ValueError: the settings cannot be read.
+    """
+    if found.config is None:
+        return "mask_rcnn"
+    try:
+        settings = json.loads(found.config.read_text(encoding="utf-8"))
+        return "unet" if "UNET_WIDTH" in settings else "mask_rcnn"
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"{found.config}: not a saved configuration ({error}).") from error
+
+
+def write_entry(name: str, folder: Path, **facts: Any) -> dict[str, Any]:
+    """Add or replace an entry of the manifest.
+
+    Args:
+        name: of the weights.
+        folder: of the manifest.
+        **facts: `file` (in the folder) and whatever describes it; its checksum and size are
+            filled in.
+
+    Returns:
+        The entry.
+    """
+    path = folder / facts["file"]
+    entry = {**facts, "sha256": file_sha256(path), "bytes": path.stat().st_size}
+    manifest = {**read_manifest(folder), name: entry}
+    replace_text(folder / "manifest.json", json.dumps(manifest, indent=1) + "\n")
+    return entry

@@ -1,0 +1,172 @@
+"""What is written for a segmented section: tables, overlays, label maps, shapes."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from mrcnn.data.resizing import read_for
+from mrcnn.imageio.reduced import ReducedPicture, read_reduced
+from mrcnn.imageio.tiles import detect_tiled
+from mrcnn.io.files import replace_text
+from mrcnn.structures.mask_formats import (
+    mask_areas,
+    rle_to_contours,
+    rle_to_text,
+    select_masks,
+    to_rles,
+)
+from sebre.data.regions import RegionSet
+from sebre.drawing.overlay import overlay, reduced_labels, save_png
+from sebre.networks.segmenter import Segmenter, best_labels, best_per_region, read_image
+from sebre.networks.unet import UNetSegmenter
+
+TABLE_COLUMNS = ("image", "region_id", "region", "score", "area_px", "y1", "x1", "y2", "x2")
+OVERLAY_PX = 2048  # longest side of an overlay
+_STACK_PX = 2048**2  # of larger sections, masks are kept as run lengths
+
+
+def region_rows(name: str, result: dict[str, Any], regions: RegionSet) -> list[dict[str, Any]]:
+    """Table rows of one section, in the order of the class ids: see TABLE_COLUMNS.
+
+    `area_px` counts the whole mask, before overlaps are resolved.
+    """
+    rows, areas = [], mask_areas(result["masks"])
+    for class_id, i in best_per_region(result).items():
+        y1, x1, y2, x2 = (int(v) for v in result["rois"][i])
+        rows.append(
+            {
+                "image": name,
+                "region_id": class_id,
+                "region": regions[class_id].name,
+                "score": round(float(result["scores"][i]), 4),
+                "area_px": int(areas[i]),
+                **{"y1": y1, "x1": x1, "y2": y2, "x2": x2},
+            }
+        )
+    return rows
+
+
+def output_paths(name: str, out: Path, shapes: str | None = None) -> list[Path]:
+    """Where the label map, the overlay and, if there are any, the shapes of a section go."""
+    paths = [out / f"{name}_labels.png", out / f"{name}_overlay.png"]
+    return paths if shapes is None else [*paths, out / f"{name}_regions.json"]
+
+
+def save_section(
+    name: str,
+    image: np.ndarray | ReducedPicture,
+    result: dict[str, Any],
+    regions: RegionSet,
+    out: Path,
+    overlay_px: int = OVERLAY_PX,
+) -> list[Path]:
+    """Write `<name>_labels.png` and `<name>_overlay.png`.
+
+    Pixels of the label map are class ids, at the size of the section. The overlay of a
+    larger section is reduced by a whole factor.
+
+    Args:
+        name: of the section.
+        image: uint8 [H, W, 3], or read at a reduced scale.
+        result: of `detect`.
+        regions: the region set.
+        out: folder to write.
+        overlay_px: longest side of the overlay.
+
+    Returns:
+        The two paths.
+    """
+    labels = best_labels(result, image.shape)
+    paths = output_paths(name, out)
+    save_png(labels, paths[0])
+    pixels = image.pixels if isinstance(image, ReducedPicture) else image
+    factor = -(-max(pixels.shape) // overlay_px)
+    if factor > 1:
+        pixels = np.asarray(Image.fromarray(pixels).reduce(factor))
+    save_png(overlay(pixels, reduced_labels(labels, pixels.shape), regions), paths[1])
+    return paths
+
+
+def save_shapes(
+    rows: Sequence[dict[str, Any]], result: dict[str, Any], shapes: str, path: Path
+) -> None:
+    """Write the masks of a section's regions as JSON, each beside its row of the table.
+
+    Args:
+        rows: of `region_rows` of the result.
+        result: of `detect`.
+        shapes: "rle", run lengths as in COCO's annotation files ("size" [H, W], "counts"
+            text), or "contours", "polygons" of (y, x) px, 0 being the centre of a pixel.
+        path: file to write.
+    """
+    best = best_per_region(result)
+    masks = to_rles(select_masks(result["masks"], list(best.values())))
+    written = [rle_to_text(mask) if shapes == "rle" else _polygons(mask) for mask in masks]
+    entries = [{**row, shapes: shape} for row, shape in zip(rows, written, strict=True)]
+    replace_text(path, json.dumps(entries, indent=1) + "\n")
+
+
+def segment_picture(
+    segmenter: Segmenter | UNetSegmenter,
+    path: Path,
+    name: str,
+    out: Path,
+    tile: int | None = None,
+    overlap: int | None = None,
+    overlay_px: int = OVERLAY_PX,
+    shapes: str | None = None,
+) -> list[dict[str, Any]]:
+    """Segment an image file and write its label map and overlay.
+
+    Args:
+        segmenter: the network. With its setting REDUCED_DECODE a large picture is read at a
+            reduced scale where the format allows.
+        path: image file.
+        name: of the outputs, see `save_section`.
+        out: folder to write.
+        tile: side of the tiles that are segmented one by one, px; None for the whole picture.
+        overlap: of neighbouring tiles, px; None takes a quarter of a tile.
+        overlay_px: longest side of the overlay.
+        shapes: also write the masks to `<name>_regions.json`, see `save_shapes`.
+
+    Returns:
+        Its `region_rows`.
+
+    Raises:
+        ValueError: the file cannot be read.
+        OSError: the outputs cannot be written.
+    """
+    if tile is not None:
+        picture = read_reduced(path, overlay_px)
+        result = detect_tiled(segmenter, path, tile, overlap)
+    else:
+        reduced = segmenter.config.REDUCED_DECODE
+        picture = read_for(path, segmenter.config) if reduced else read_image(path)
+        large = picture.shape[0] * picture.shape[1] > _STACK_PX
+        result = segmenter.detect([picture], masks="rle" if large or shapes else "full")[0]
+    rows = region_rows(name, result, segmenter.regions)
+    save_section(name, picture, result, segmenter.regions, out, overlay_px)
+    if shapes is not None:
+        save_shapes(rows, result, shapes, output_paths(name, out, shapes)[-1])
+    return rows
+
+
+def _polygons(mask: dict[str, Any]) -> dict[str, Any]:
+    contours = rle_to_contours(mask)
+    polygons = [np.round(polygon, 2).tolist() for polygon in contours["polygons"]]
+    return {"size": list(contours["size"]), "polygons": polygons}
+
+
+def save_table(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Write rows of `region_rows` as CSV, atomically."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, TABLE_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    replace_text(path, text.getvalue())

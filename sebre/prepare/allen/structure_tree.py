@@ -1,0 +1,202 @@
+"""Structure trees of the Allen atlases, and which of their structures make up which region."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sebre.data.csv_tables import read_table
+from sebre.data.regions import MOUSE, RegionSet
+
+Rules = Sequence[tuple[str, Sequence[str]]]
+
+# Region -> acronyms in the structure tree. A structure belongs to the first row that names it or
+# an ancestor of it.
+#
+# Developing mouse atlas: the structures whose colours the authors' drawings show, and which are
+# printed in their plates (16.jpg: DPall, MPall, TelA, CSPall, p3A, r1A). So "hindbrain" is the
+# cerebellum, and "telencephalic vesicle" what is left of its alar plate. p2A and m1A are
+# inferred from where their colours lie.
+DEVELOPING_RULES: Rules = (
+    ("cortex", ("DPall",)),
+    ("hippocampus", ("MPall",)),
+    ("basal_ganglia", ("CSPall",)),
+    ("telencephalic_vesicle", ("TelA",)),
+    ("thalamus", ("p2A",)),
+    ("prethalamus", ("p3A",)),
+    ("midbrain", ("m1A",)),
+    ("hindbrain", ("r1A",)),
+)
+# Adult atlas. The prethalamus lies in the thalamus and the hypothalamus of this tree, so it
+# comes first; the arbor vitae (arb) fills the cerebellum.
+ADULT_RULES: Rules = (
+    ("prethalamus", ("RT", "GENv", "ZI")),
+    ("thalamus", ("TH",)),
+    ("cortex", ("Isocortex",)),
+    ("hippocampus", ("HPF",)),
+    ("basal_ganglia", ("STR", "PAL")),
+    ("midbrain", ("MB",)),
+    ("hindbrain", ("CB", "arb", "HB")),
+    ("telencephalic_vesicle", ("OLF", "CTXsp", "CH")),
+)
+_COLOR_TOLERANCE = 1  # the released code and the authors' plates differ by 1
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A structure tree.
+
+    Attributes:
+        path: its file.
+        paths: ids from the root to the structure itself, by its id.
+        ids: id by acronym.
+        colors: (red, green, blue) by id.
+    """
+
+    path: Path
+    paths: Mapping[int, tuple[int, ...]]
+    ids: Mapping[str, int]
+    colors: Mapping[int, tuple[int, int, int]]
+
+    @property
+    def rules(self) -> Rules:
+        """The rules for the eight regions that fit the tree."""
+        return ADULT_RULES if "Isocortex" in self.ids else DEVELOPING_RULES
+
+
+def read_tree(path: Path) -> Tree:
+    """Read a structure graph as the Allen API gives it (structure_graph_download, JSON).
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: not a structure graph.
+    """
+    paths: dict[int, tuple[int, ...]] = {}
+    ids: dict[str, int] = {}
+    colors: dict[int, tuple[int, int, int]] = {}
+
+    def walk(nodes: Sequence[Mapping[str, Any]], above: tuple[int, ...]) -> None:
+        for node in nodes:
+            number = int(node["id"])
+            paths[number] = (*above, number)
+            ids.setdefault(node["acronym"], number)
+            color = bytes.fromhex(node.get("color_hex_triplet") or "")
+            if len(color) == 3:
+                colors[number] = (color[0], color[1], color[2])
+            walk(node.get("children") or [], paths[number])
+
+    try:
+        answer = json.loads(path.read_text(encoding="utf-8"))
+        walk(answer["msg"] if isinstance(answer, dict) else answer, ())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(
+            f"{path}: not a structure graph of the Allen API ({error!r}). Remove it, and "
+            "download it again."
+        ) from error
+    if not paths:
+        raise ValueError(f"{path}: the structure graph is empty. Remove it; download it again.")
+    return Tree(path, paths, ids, colors)
+
+
+def structure_classes(
+    tree: Tree, regions: RegionSet, rules: Rules, by_color: bool = True
+) -> dict[int, int]:
+    """Class id of every structure of a tree that belongs to a region.
+
+    Args:
+        tree: the structures.
+        regions: the region set.
+        rules: acronyms of each region, the first that fits wins.
+        by_color: where a tree has no structure under the acronyms of a region, take those in
+            the region's colour (the colours of the mouse regions are those of the developing
+            mouse atlas); else every acronym must be in the tree.
+
+    Raises:
+        ValueError: the tree has no structure of a region.
+    """
+    class_of = {region.name: region.id for region in regions}
+    ancestors: list[tuple[int, int]] = []
+    for name, acronyms in rules:
+        absent = [acronym for acronym in acronyms if acronym not in tree.ids]
+        roots = [tree.ids[acronym] for acronym in acronyms if acronym in tree.ids]
+        if by_color and not roots:
+            color = regions[class_of[name]].code
+            roots = [number for number, c in tree.colors.items() if _alike(c, color)]
+        if not roots or (absent and not by_color):
+            some = ", ".join(list(tree.ids)[:20])
+            raise ValueError(
+                f"{tree.path}: no structure {' or '.join(absent)} for the region {name}. Name "
+                "the structures in a table: --regions FILE.csv with the columns "
+                f"name,r,g,b,structures (acronyms divided by spaces). The tree has: {some}, ..."
+            )
+        ancestors += [(root, class_of[name]) for root in roots]
+    return class_of_structures(tree.paths, ancestors)
+
+
+def _alike(a: Sequence[int], b: Sequence[int]) -> bool:
+    return all(abs(x - y) <= _COLOR_TOLERANCE for x, y in zip(a, b, strict=True))
+
+
+def class_of_structures(
+    paths: Mapping[int, Sequence[int]], ancestors: Sequence[tuple[int, int]]
+) -> dict[int, int]:
+    """Class id of every structure that belongs to one.
+
+    Args:
+        paths: for every structure the ids from the root of the tree to itself.
+        ancestors: (structure id, class id) in order of priority: the first whose structure
+            is in a path decides, so that classes never overlap.
+    """
+    found = {}
+    for number, path in paths.items():
+        on_path = set(path)
+        class_id = next((c for ancestor, c in ancestors if ancestor in on_path), 0)
+        if class_id:
+            found[number] = class_id
+    return found
+
+
+FILE = "structure_tree_safe_2017.csv"
+
+
+_COLUMNS = ("id", "acronym", "structure_id_path")
+
+
+def read_structures(path: str | Path) -> Tree:
+    """Read a structure table: columns id, acronym, structure_id_path (as /997/8/567/).
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: not a structure table.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: no such file. It is the structure tree of the Allen mouse atlas (columns "
+            f"{', '.join(_COLUMNS)}); `sebre prepare ccf --download` fetches it. Give its "
+            "place with --structures."
+        )
+    rows = read_table(path, _COLUMNS)
+    try:
+        paths = {
+            int(row["id"]): tuple(int(part) for part in row["structure_id_path"].split("/") if part)
+            for row in rows
+        }
+        ids = {row["acronym"]: int(row["id"]) for row in rows}
+    except ValueError as error:
+        raise ValueError(f"{path}: an id is not a number ({error}).") from error
+    return Tree(path, paths, ids, {})
+
+
+def mouse_classes(raw: Path, given: Path | None) -> dict[int, int]:
+    """Class id in MOUSE of every structure of the adult atlas that belongs to one.
+
+    Args:
+        raw: folder of raw data; the table is looked for there and in a folder `ccf` beside it.
+        given: the table; None looks for it.
+    """
+    if given is None:
+        places = (raw / FILE, raw.resolve().parent / "ccf" / FILE)
+        given = next((path for path in places if path.is_file()), places[0])
+    return structure_classes(read_structures(given), MOUSE, ADULT_RULES, by_color=False)

@@ -1,0 +1,142 @@
+"""Sections with colour-coded overlays: your own data, in either of two layouts.
+
+    <raw>/images/<anything>_<k>.png     the sections
+    <raw>/overlays/<anything>_<k>.png   the same with regions painted, each in its colour
+    <raw>/regions.csv                   region, R, G, B; without it the eight mouse regions
+    <raw>/sections.csv                  section, subject, marker, age, plane ...; may be left out
+
+or the folders of the released notebook (`paired.find_notebook_pairs`), which divide the sections
+into training and validation.
+"""
+
+import functools
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from sebre.data.regions import MOUSE, RegionSet, read_regions
+from sebre.prepare.big_pictures import read_reduced
+from sebre.prepare.color_matching import (
+    EXACT_FACTOR,
+    TOLERANCE,
+    downsample_labels,
+    match_colours,
+    match_exactly,
+    region_masks,
+)
+from sebre.prepare.raw import RawSection, RawSet
+from sebre.prepare.sources.image_pairs import (
+    SPLIT,
+    Pair,
+    check_downsample,
+    choose_plane,
+    find_notebook_pairs,
+    find_pairs,
+    raw_files,
+)
+
+OVERLAYS = "overlays"
+REGIONS = "regions.csv"
+
+_CARD = """Sections with regions painted in colours, one colour a region.
+
+- **Images**: {image}.
+- **Masks**: {mask}.
+- **Source, licence, citation**: those of the pictures; please write them here.
+"""
+_MATCHED = (
+    "each pixel of the overlay is the region whose colour lies within {tolerance} of it in every "
+    "channel; thin lines and letters between such pixels are filled; {shrunk}"
+)
+_EXACT = (
+    "the overlay is shrunk by {factor} with bilinear interpolation and its colours are compared "
+    "exactly, as in the released notebook; pixels of mixed colour are lost"
+)
+
+_log = logging.getLogger(__name__)
+
+
+def read_source(
+    raw: Path,
+    *,
+    regions: Path | None = None,
+    plane: str | None = None,
+    downsample: int | None = None,
+    tolerance: int = TOLERANCE,
+    exact: bool = False,
+) -> RawSet:
+    """Read a folder of sections and overlays.
+
+    Args:
+        raw: the folder.
+        regions: CSV of the regions and their colours; None takes `regions.csv` of the folder,
+            or the eight mouse regions.
+        plane: of the sections; None takes it from sections.csv.
+        downsample: divides the sides of images and masks; None for 1, with `exact` for 16.
+        tolerance: largest difference of a colour in a channel, 0..255.
+        exact: match as the released notebook does, with its loss.
+
+    Raises:
+        FileNotFoundError: a folder or file is missing.
+        ValueError: the folder does not fit, or an option does not.
+    """
+    raw = Path(raw)
+    table = Path(regions) if regions else raw / REGIONS
+    region_set = read_regions(table) if regions or table.is_file() else MOUSE
+    factor = downsample if downsample is not None else EXACT_FACTOR if exact else 1
+    check_downsample(factor)
+    if not 0 <= tolerance <= 255:
+        raise ValueError(f"--tolerance is {tolerance}; it must be from 0 to 255.")
+    pairs = find_notebook_pairs(raw)
+    split = "source" if pairs else SPLIT
+    pairs = pairs or find_pairs(raw, OVERLAYS)
+    for pair in pairs:
+        pair.check_sizes()
+    shrunk = f"labels are then shrunk by {factor}, each pixel by the larger area"
+    matched = _MATCHED.format(
+        tolerance=tolerance, shrunk=shrunk if factor > 1 else "at full resolution"
+    )
+    processing = {
+        "image": f"shrunk by {factor}, averages of areas" if factor > 1 else "as in the source",
+        "mask": _EXACT.format(factor=factor) if exact else matched,
+        "downsample": factor,
+        "tolerance": 0 if exact else tolerance,
+        "exact": exact,
+    }
+    read = functools.partial(
+        _read, regions=region_set, factor=factor, tolerance=tolerance, exact=exact
+    )
+    return RawSet(
+        name="colour-code",
+        regions=region_set,
+        sections=[RawSection(functools.partial(read, p), p.facts, p.part) for p in pairs],
+        plane=choose_plane(plane, pairs),
+        pixel_size_um=None,
+        background=None,
+        licence="that of the pictures; not stated",
+        card=_CARD.format(**processing),
+        files=raw_files(raw, pairs, *([table] if table.is_file() else [])),
+        split=split,
+        processing=processing,
+    )
+
+
+def _read(
+    pair: Pair, regions: RegionSet, factor: int, tolerance: int, exact: bool
+) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+    if exact:
+        labels = match_exactly(pair.drawing, regions, factor)
+    else:
+        found = match_colours(pair.drawing, regions, tolerance)
+        named = ", ".join(f"{c.color}: {c.pixels} px" for c in found.unlisted)
+        if found.unlisted and not found.labels.any():
+            raise ValueError(
+                f"{pair.drawing}: no pixel has the colour of a region of {regions.name!r}. Most "
+                f"frequent colours: {named}. Correct the colours of the regions, or raise "
+                "--tolerance."
+            )
+        if found.unlisted:
+            _log.info("%s: colours of no region: %s", pair.drawing, named)
+        labels = downsample_labels(found.labels, factor)
+    return read_reduced(pair.image, factor), region_masks(labels)

@@ -1,0 +1,234 @@
+"""Images beside drawings of the same number, and a table of facts: what users' folders hold."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sebre.data.csv_tables import read_rows
+from sebre.data.section_files import numbered
+from sebre.prepare.big_pictures import picture_size
+
+PLANES = ("sagittal", "coronal", "horizontal", "mixed")
+UNKNOWN_PLANE = "mixed"  # where neither an option nor sections.csv names it
+IMAGES = "images"
+FACTS = "sections.csv"
+SPLIT = "section:1/3"  # of a folder that does not divide its sections; 20 and 10 in the paper
+
+_PARTS = {"train": "training", "val": "validation"}  # part -> word in the notebook's folders
+# Columns under other names (image and masks are what a section is written with), and those that
+# are written when the data set is made.
+_SAME_AS = {
+    "brain": "subject",
+    "number": "section",
+    "image": "source_image",
+    "masks": "source_masks",
+}
+_WRITTEN = ("section", "subset", "angle", "flipped", "regions")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image and what was drawn on it.
+
+    Attributes:
+        number: that both names end with.
+        image: picture of the section.
+        drawing: overlay or label map.
+        part: "train" or "val" as the folders divide, or "".
+        facts: cells for sections.csv.
+    """
+
+    number: int
+    image: Path
+    drawing: Path
+    part: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    def check_sizes(self) -> tuple[int, int]:
+        """Size of both: (height, width).
+
+        Raises:
+            FileNotFoundError, ValueError: one cannot be read, or the sizes differ.
+        """
+        size, drawn = picture_size(self.image), picture_size(self.drawing)
+        if size != drawn:
+            raise ValueError(
+                f"{self.drawing}: {drawn[0]} x {drawn[1]} px (height x width), but its image "
+                f"{self.image} has {size[0]} x {size[1]}. Both must have the same size: export the "
+                "drawing at the size of the image."
+            )
+        return size
+
+
+def find_pairs(raw: str | Path, drawings: str) -> list[Pair]:
+    """Images and drawings of a raw folder, by the number at the end of their names.
+
+        <raw>/images/<anything>_<k>.png    <raw>/<drawings>/<anything>_<k>.png
+        <raw>/sections.csv                 facts; may be left out
+
+    Args:
+        raw: the folder.
+        drawings: name of the folder of the drawings.
+
+    Returns:
+        Pairs in the order of their numbers.
+
+    Raises:
+        FileNotFoundError: a folder is missing.
+        ValueError: a file has no partner, no number, or a number that another has.
+    """
+    raw = Path(raw)
+    for name in (IMAGES, drawings):
+        if not (raw / name).is_dir():
+            raise FileNotFoundError(
+                f"{raw / name}: no such folder. The raw folder must hold {IMAGES}/ and "
+                f"{drawings}/ with pictures <anything>_<number>."
+            )
+    images, drawn = numbered(raw / IMAGES, "file"), numbered(raw / drawings, "file")
+    return _with_facts(raw, _joined(raw / IMAGES, images, raw / drawings, drawn, ""))
+
+
+def find_notebook_pairs(raw: str | Path) -> list[Pair]:
+    """Images and overlays in the folders of the released notebook.
+
+        <raw>/mrcnn_train_dataset_images/<anything>_<k>.jpg
+        <raw>/training_images_masked/masked_section_<k>/<one file>
+
+    and the same with `val` and `validation`, which may be left out.
+
+    Args:
+        raw: the folder.
+
+    Returns:
+        Pairs, first those for training; none if there is no such folder.
+
+    Raises:
+        FileNotFoundError: there are overlays without a folder of images.
+        ValueError: a file has no partner, no number, or a number that another has, or a folder
+            does not hold exactly one overlay.
+    """
+    raw = Path(raw)
+    pairs = []
+    for part, word in _PARTS.items():
+        overlays = raw / f"{word}_images_masked"
+        if not overlays.is_dir():
+            continue
+        images = raw / f"mrcnn_{part}_dataset_images"
+        if not images.is_dir():
+            raise FileNotFoundError(f"{images}: no such folder; {overlays} needs its images there.")
+        drawn = {k: _only_file(folder) for k, folder in numbered(overlays, "folder").items()}
+        pairs += _joined(images, numbered(images, "file"), overlays, drawn, part)
+    return _with_facts(raw, pairs) if pairs else []
+
+
+def choose_plane(plane: str | None, pairs: list[Pair]) -> str:
+    """Plane of a data set: the option, else the column plane of sections.csv, else "mixed".
+
+    Raises:
+        ValueError: it is none.
+    """
+    named = {pair.facts["plane"] for pair in pairs if pair.facts.get("plane")}
+    found = plane or (named.pop() if len(named) == 1 else UNKNOWN_PLANE)
+    if found not in PLANES:
+        raise ValueError(f"The plane is {found!r}; it must be one of {', '.join(PLANES)}.")
+    return found
+
+
+def check_downsample(downsample: int) -> None:
+    """Refuse a factor below 1.
+
+    Raises:
+        ValueError: it is.
+    """
+    if downsample < 1:
+        raise ValueError(f"--downsample is {downsample}; it must be a whole number from 1.")
+
+
+def raw_files(raw: str | Path, pairs: list[Pair], *tables: Path) -> list[Path]:
+    """All files that were read: pictures, tables, sections.csv if there is one."""
+    facts = Path(raw) / FACTS
+    pictures = [path for pair in pairs for path in (pair.image, pair.drawing)]
+    return [*pictures, *tables, *([facts] if facts.is_file() else [])]
+
+
+def _only_file(folder: Path) -> Path:
+    files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    if len(files) != 1:
+        names = ", ".join(path.name for path in files) or "no file"
+        raise ValueError(f"{folder}: holds {names}; wanted exactly one overlay.")
+    return files[0]
+
+
+def _joined(
+    images_folder: Path,
+    images: Mapping[int, Path],
+    drawings_folder: Path,
+    drawings: Mapping[int, Path],
+    part: str,
+) -> list[Pair]:
+    if not images:
+        raise ValueError(f"{images_folder}: holds no pictures <anything>_<number>.")
+    for here, there, where in (
+        (images, drawings, drawings_folder),
+        (drawings, images, images_folder),
+    ):
+        if alone := sorted(set(here) - set(there)):
+            raise ValueError(
+                f"{here[alone[0]]}: nothing in {where} has its number {alone[0]}. Add it, or move "
+                "this one away."
+            )
+    return [Pair(k, images[k], drawings[k], part) for k in sorted(images)]
+
+
+def _with_facts(raw: Path, pairs: list[Pair]) -> list[Pair]:
+    table = _read_facts(raw / FACTS) if (raw / FACTS).is_file() else None
+    done = []
+    for pair in pairs:
+        facts = {"source_row": str(pair.number), "source_image": pair.image.name}
+        if table is not None:
+            rows = table.get(("", pair.number)) or table.get((pair.part, pair.number))
+            if rows is None:
+                raise ValueError(
+                    f"{raw / FACTS}: no row for section {pair.number} ({pair.image}). Add one."
+                )
+            facts.update(rows)
+        done.append(Pair(pair.number, pair.image, pair.drawing, pair.part, facts))
+    unused = len(table or ()) - len(done)
+    if unused > 0:
+        _log.info("%s: %d rows without an image", raw / FACTS, unused)
+    return done
+
+
+def _read_facts(path: Path) -> dict[tuple[str, int], dict[str, str]]:
+    """Rows of sections.csv by (part, number)."""
+    header, rows = read_rows(path, "Save it as CSV.", "CSV file")
+    names = {h: h.strip().lower().replace(" ", "_") for h in header if h and h.strip()}
+    names = {h: _SAME_AS.get(name, name) for h, name in names.items()}
+    taken = list(names.values())
+    if taken.count("section") != 1:
+        raise ValueError(
+            f"{path}: found the columns {', '.join(header) or 'none'}; wanted one column section "
+            "(or number) with the numbers of the images; subject (or brain), marker, age, plane "
+            "and others may follow."
+        )
+    if twice := next((name for name in taken if taken.count(name) > 1), ""):
+        raise ValueError(f"{path}: two columns mean {twice!r}. Keep one of them.")
+    found: dict[tuple[str, int], dict[str, str]] = {}
+    for line, row in enumerate(rows, start=2):
+        cells = {name: (row.get(h) or "").strip() for h, name in names.items()}
+        if not any(cells.values()):
+            continue
+        if not cells["section"].isdecimal():
+            raise ValueError(
+                f"{path}, line {line}: section is {cells['section']!r}; wanted a number from 0."
+            )
+        key = cells.get("subset", ""), int(cells["section"])
+        if key in found:
+            raise ValueError(
+                f"{path}, line {line}: section {key[1]} has a row already. Keep one of them."
+            )
+        found[key] = {name: cell for name, cell in cells.items() if name not in _WRITTEN}
+    return found

@@ -1,0 +1,1 @@
+"""Labels by registration to an atlas, for comparison with the networks."""

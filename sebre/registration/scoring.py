@@ -1,0 +1,235 @@
+"""Scores of registration, and of a network on the same sections: paper, Fig. 8 and Supp. 7.
+
+The sections are those of the test part of a prepared data set, upright and turned; what labels
+them is a `sebre.registration.labellers.Labeller`. The scores are those of
+`sebre.evaluation.evaluate`, at the resolution of the section as stored.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sebre.data.dataset import SectionDataset
+from sebre.data.metadata import SetFacts, read_facts
+from sebre.data.regions import RegionSet
+from sebre.data.rotation import rotated_versions
+from sebre.evaluation.evaluate import save_json, section_record
+from sebre.evaluation.section import Section, score_section
+from sebre.evaluation.summary import summarize
+from sebre.experiments.base import EXPERIMENTS, Experiment
+from sebre.networks.environment import environment
+from sebre.networks.segmenter import load_segmenter
+from sebre.registration.labellers import NETWORK, AtlasLabeller, Labeller, NetworkLabeller
+
+TESTED = "val"
+ROTATE = 20.0  # degrees: the ends of the paper's range
+
+
+def evaluate_labeller(
+    labeller: Labeller,
+    root: str | Path,
+    regions: RegionSet,
+    rotate: float = ROTATE,
+    limit: int | None = None,
+    seed: int = 0,
+    facts: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Label each test section, upright and turned, and score the labels.
+
+    Which sections, and how they are turned, does not depend on the labeller. Two runs with the
+    same seed differ in times only; elastix must have one thread.
+
+    Args:
+        labeller: see `sebre.registration.labellers`.
+        root: folder of a prepared data set; scored is its test part ("val").
+        regions: the region set.
+        rotate: sections are scored upright, and turned by this many degrees, to a side drawn
+            at random; the canvas is enlarged so that nothing is cut off. Atlases stay upright.
+        limit: take so many sections, evenly spaced among those that show the most regions;
+            None for all.
+        seed: of the sides and of the bootstrap.
+        facts: further entries of the record, such as the command.
+
+    Returns:
+        A record as `sebre.evaluation.evaluate.evaluate` has it, that of the turned sections under
+        "turned", with the `facts` of the labeller: "method", "parameters", "threads", "atlas"
+        (how atlases were chosen) or the network's "weights". Each section has its "mse", its
+        "unit", the subject or section that intervals vary over, the "seconds" that its labels
+        took, in processor time of all threads, and the facts that the labeller gives, such as
+        its "atlas" and the "similarity"; "failed" where there are no labels, which counts as
+        all regions missed, and in "n_failed". "seconds_per_section" has mean, median and
+        largest of the others. The "seconds" of the whole are wall time.
+
+    Raises:
+        ValueError: the data set cannot be read, or an option is out of range.
+    """
+    start = time.perf_counter()
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit is {limit}; wanted at least 1 section, or None for all.")
+    known = read_facts(root)
+    tested = SectionDataset(regions).load(root, TESTED)
+    tested.prepare()
+    chosen = _chosen(tested, limit)
+
+    def scores(angles: Sequence[float], whole: bool) -> dict[str, Any]:
+        records: list[dict[str, Any]] = []
+        sections = _labelled(labeller, tested, chosen, angles, known, records)
+        return {
+            # As they lie, and all of them, sections make up volumes.
+            **summarize(sections, regions, known, not whole, seed),
+            "n_failed": sum("failed" in record for record in records),
+            "seconds_per_section": _times(records),
+            "sections": records,
+        }
+
+    sides = np.random.default_rng(seed).choice([-1, 1], len(chosen))
+    upright = scores([0.0] * len(chosen), whole=limit is None)
+    turned = scores((sides * float(rotate)).tolist(), whole=False)
+    sections = upright.pop("sections")
+    return {
+        "experiment": None,
+        "dataset": Path(root).resolve().name,
+        "subset": TESTED,
+        "split": known.record.get("split"),
+        "plane": known.record.get("plane"),
+        "pixel_size_um": known.record.get("pixel_size_um"),
+        **labeller.facts(),
+        "limit": limit,
+        "seed": seed,
+        **(facts or {}),
+        **upright,
+        "turned": {"rotate": rotate, "enlarged": True, "seed": seed, **turned},
+        "environment": environment(),
+        "seconds": round(time.perf_counter() - start, 1),
+        "sections": sections,
+    }
+
+
+def register_command(
+    experiment: str,
+    dataset: str | Path,
+    method: str,
+    out: str | Path,
+    weights: str | Path | None = None,
+    rotate: float = ROTATE,
+    limit: int | None = None,
+    seed: int = 0,
+    threads: int = 1,
+    command: str | None = None,
+) -> dict[str, Any]:
+    """What `sebre register` does: `evaluate_labeller`, written to a file.
+
+    Args:
+        experiment: its name; it gives the regions.
+        dataset: folder of a prepared data set.
+        method: one of `sebre.registration.transform.METHODS`, or "network".
+        out: JSON file to write.
+        weights: of the network, a name or a path; None for a registration.
+        rotate: degrees.
+        limit: number of sections.
+        seed: of what is random.
+        threads: of elastix.
+        command: for the record.
+
+    Returns:
+        The record.
+
+    Raises:
+        ValueError: as `evaluate_labeller`, an unknown experiment or method, a network without
+            weights or with those of another experiment, or weights for a registration.
+        FileNotFoundError: no such weights.
+        ModuleNotFoundError: the package of the method is not installed.
+    """
+    if experiment not in EXPERIMENTS:
+        raise ValueError(f"{experiment!r} is not one of {', '.join(EXPERIMENTS)}.")
+    known = EXPERIMENTS[experiment]
+    labeller = _labeller(known, dataset, method, weights, seed, threads)
+    facts = {"experiment": experiment, **({"command": command} if command else {})}
+    record = evaluate_labeller(labeller, dataset, known.regions, rotate, limit, seed, facts)
+    save_json(record, out)
+    return record
+
+
+def _labeller(
+    experiment: Experiment,
+    dataset: str | Path,
+    method: str,
+    weights: str | Path | None,
+    seed: int,
+    threads: int,
+) -> Labeller:
+    if method != NETWORK:
+        if weights is not None:
+            raise ValueError(
+                f"Weights ({weights}) are for the method {NETWORK}; {method} has none. Leave them "
+                "out, or change the method."
+            )
+        return AtlasLabeller(dataset, experiment.regions, method, seed, threads)
+    if weights is None:
+        raise ValueError(f"The method {NETWORK} needs weights; give a name or a path.")
+    return NetworkLabeller(load_segmenter(weights, experiment))
+
+
+def _labelled(
+    labeller: Labeller,
+    tested: SectionDataset,
+    image_ids: Sequence[int],
+    angles: Sequence[float],
+    facts: SetFacts,
+    records: list[dict[str, Any]],
+) -> Iterator[Section]:
+    """Label and score test sections at their angles, one at a time; adds to `records`."""
+    for image_id, angle in zip(image_ids, angles, strict=True):
+        name = tested.image_reference(image_id)
+        masks, class_ids = tested.load_mask(image_id)
+        drawn = {int(c): masks[..., i] for i, c in enumerate(class_ids)}
+        _, _, picture, drawn = next(
+            rotated_versions(tested.load_image(image_id), drawn, enlarge=True, angles=(angle,))
+        )
+        labelled = labeller.label(name, picture)
+        section = score_section(
+            name,
+            picture,
+            np.stack([*drawn.values()], axis=-1) if drawn else masks[..., :0],
+            np.array([*drawn], np.int32),
+            labelled.result,
+            facts.pixel_of(name),
+        )
+        records.append(
+            {
+                **section_record(section, tested.regions),
+                "mse": sum(section.errors.values()) / len(tested.regions),
+                "unit": facts.units.get(name, name),
+                "angle": angle,
+                **labelled.facts,
+                "seconds": labelled.seconds,
+            }
+        )
+        yield section
+
+
+def _chosen(tested: SectionDataset, limit: int | None) -> list[int]:
+    """Test sections: all, or `limit` evenly spaced of those that show the most regions."""
+    image_ids = [int(i) for i in tested.image_ids]
+    if limit is None:
+        return image_ids
+    shown = {i: len(tested.load_mask(i)[1]) for i in image_ids}
+    full = [i for i in image_ids if shown[i] == max(shown.values())]
+    at = np.linspace(0, len(full) - 1, min(limit, len(full))).round().astype(int)
+    return [full[i] for i in at]
+
+
+def _times(records: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Mean, median and largest of the seconds of the sections that did not fail."""
+    seconds = [record["seconds"] for record in records if record["seconds"] is not None]
+    if not seconds:
+        return None
+    return {
+        "mean": float(np.mean(seconds)),
+        "median": float(np.median(seconds)),
+        "max": max(seconds),
+        "seconds_of": "processor",
+    }

@@ -1,0 +1,127 @@
+"""Scores against the angle that sections are turned by (paper, Fig. 4), as curves."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator, MultipleLocator
+
+from sebre.report.records import Result, with_labels
+from sebre.report.style import (
+    BLUE,
+    FONT,
+    GREEN,
+    LINE_IN,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    WIDTHS_IN,
+    ReportFigure,
+    line_count,
+    nothing_figure,
+    numbers,
+    wrapped,
+)
+
+_SCORES = {"map_paper": "mAP", "dice_mean": "mean Dice"}
+# Curves of a data set; each has a mark of its own too.
+_COLORS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+_MARKS, _DASHES = "os^Dv*P", ("-", "--", ":")
+_ROW_IN = 1.4  # a data set, at least
+_LETTERS = 32  # of a line of the legend
+_STEPS = (5, 10, 30, 60)  # degrees between ticks
+_MOST_STEPS = 6
+_AXIS_FROM = 0.9  # the axis of scores starts here, or lower where scores do
+
+
+def angles_figure(results: Sequence[Result]) -> ReportFigure:
+    """Curves of mAP and mean Dice over the angle that sections are turned by (paper, Fig. 4).
+
+    A row for each data set of each experiment, a curve for each network on it; bands are the
+    95 % intervals. All rows have one axis of scores, which need not start at 0.
+
+    Args:
+        results: to show; those without scores by angle are left out.
+    """
+    scored = [result for result in results if (result.record.get("angles") or {}).get("curve")]
+    if not scored:
+        return nothing_figure("No result has scores by angle.")
+    rows: dict[str, list[tuple[str, Result]]] = {}
+    for text, result in with_labels(scored):
+        title = f"{result.experiment}: {result.record['dataset']}\n{result.kind}"
+        rows.setdefault(title, []).append((_label(text, result), result))
+    lines = [
+        line_count([title]) + sum(line_count([text]) for text, _ in labelled)
+        for title, labelled in rows.items()
+    ]
+    heights = [max(_ROW_IN, 0.4 + LINE_IN * n) for n in lines]
+    figure = ReportFigure(len(WIDTHS_IN), 0.5 + sum(heights))
+    grid = figure.subplots(
+        len(rows), len(_SCORES), sharey=True, squeeze=False, height_ratios=heights
+    )
+    for axes, (title, labelled) in zip(grid, rows.items(), strict=True):
+        for ax, key in zip(axes, _SCORES, strict=True):
+            _draw(ax, key, labelled)
+        axes[-1].legend(
+            loc="center left",
+            bbox_to_anchor=(1.02, 0.5),
+            title=title,
+            title_fontsize=FONT,
+            alignment="left",
+            frameon=False,
+            fontsize=FONT,
+        )
+    first = grid[0, 0]
+    lowest = min(_AXIS_FROM, *(ax.dataLim.y0 for ax in grid.flat))
+    first.set_ylim(lowest - 0.03, 1.02)
+    first.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    for ax, name in zip(grid[0], _SCORES.values(), strict=True):
+        ax.set_title(name, fontsize=FONT + 1)
+    known = any(_ends(point, key) for r in scored for point in _curve(r) for key in _SCORES)
+    for ax in grid[-1]:
+        bands = " (bands: 95 % intervals)" if known else ""
+        ax.set_xlabel(f"sections turned by{bands}", fontsize=FONT)
+    return figure
+
+
+def _label(text: str, result: Result) -> str:
+    _, *weights = text.split(", ")
+    sections = f"{result.record['angles']['n_sections']} sections"
+    return wrapped([result.network, sections, *weights], _LETTERS)
+
+
+def _curve(result: Result) -> list[Mapping[str, Any]]:
+    """Scores by angle, in the order of the angles."""
+    return sorted(result.record["angles"]["curve"], key=lambda point: point["angle"])
+
+
+def _ends(point: Mapping[str, Any], key: str) -> Sequence[float] | None:
+    """The 95 % interval of a score at an angle; None where there is none."""
+    return (point.get("intervals") or {}).get(key)
+
+
+def _draw(ax: Axes, key: str, labelled: Sequence[tuple[str, Result]]) -> None:
+    """The curves of a data set, each with its band."""
+    for i, (label, result) in enumerate(labelled):
+        curve = _curve(result)
+        x = [point["angle"] for point in curve]
+        ends = [_ends(point, key) or (None, None) for point in curve]
+        color = _COLORS[i % len(_COLORS)]
+        ax.fill_between(x, *np.transpose([*map(numbers, ends)]), color=color, alpha=0.2, lw=0)
+        ax.plot(
+            x,
+            numbers(point[key] for point in curve),
+            marker=_MARKS[i % len(_MARKS)],
+            linestyle=_DASHES[i // len(_COLORS) % len(_DASHES)],
+            color=color,
+            markersize=5,
+            label=label,
+        )
+    low, high = ax.dataLim.intervalx
+    wide = [step for step in _STEPS if high - low <= _MOST_STEPS * step]
+    ax.xaxis.set_major_locator(MultipleLocator(wide[0] if wide else _STEPS[-1]))
+    ax.xaxis.set_major_formatter("{x:.0f}°")
+    ax.tick_params(labelsize=FONT)
+    ax.grid(alpha=0.3)

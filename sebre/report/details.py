@@ -1,0 +1,125 @@
+"""What stands behind the scores of SeBRe's network: intervals, failures, and whole volumes."""
+
+from collections.abc import Sequence
+
+from sebre.evaluation.failures import KINDS, SIDE_SWAP
+from sebre.report.markdown import Table, count, number, units, with_interval
+from sebre.report.records import Result, of_experiment, of_network, with_labels
+
+FEW_UNITS = 5  # with fewer an interval is too narrow to be trusted
+
+ORIENTATIONS = {False: "as they lie", True: "turned"}
+INTERVAL_NOTE = (
+    "In brackets are 95 % intervals: percentiles of a bootstrap over sections or, where sections "
+    "are slices of volumes, over subjects with all their sections."
+)
+_KINDS = {
+    "missed": "missed",
+    "poor": "poor fit",
+    "extra": "not drawn",
+    "duplicate": "found twice",
+    "wrong_region": "wrong region",
+    SIDE_SWAP: "other side",
+}
+
+
+def intervals_table(results: Sequence[Result]) -> Table:
+    """The mAP and mean Dice of each result with 95 % intervals, as sections lie and turned."""
+    rows, few = [], []
+    for text, result in with_labels(of_network(results)):
+        n, unit = result.score("n_interval_units"), result.score("interval_unit")
+        cells = [
+            interval_cell(result, key, turned)
+            for turned in (False, True)
+            for key in ("map_paper", "dice_mean")
+        ]
+        rows.append((result.experiment, text, *cells, units(n, unit)))
+        if n is not None and n < FEW_UNITS:
+            few.append(f"{text} ({units(n, unit)})")
+    header = ("experiment", "data", *("mAP", "mean Dice") * 2, "over")
+    groups = ("",) * 2 + ("as they lie",) * 2 + ("turned",) * 2 + ("",)
+    notes = [INTERVAL_NOTE, "They say how much the choice of test sections matters, not the seed."]
+    if few:
+        notes.append(
+            f"With fewer than {FEW_UNITS} units an interval is too narrow to be trusted: "
+            f"{'; '.join(few)}."
+        )
+    return Table("95 % intervals", header, tuple(rows), groups, tuple(notes))
+
+
+def failures_table(results: Sequence[Result]) -> Table:
+    """How many regions of sections failed in which way, as the sections lie and turned."""
+    rows = []
+    for text, result in with_labels(of_network(results)):
+        for turned, orientation in ORIENTATIONS.items():
+            failures = result.score("failures", turned=turned)
+            if failures is None:
+                continue
+            counts = (count(failures.get(kind, {}).get("total")) for kind in (*KINDS, SIDE_SWAP))
+            drawn = result.score("n_regions_drawn", turned=turned)
+            rows.append((result.experiment, text, orientation, count(drawn), *counts))
+    kinds = tuple(_KINDS[kind] for kind in (*KINDS, SIDE_SWAP))
+    header = ("experiment", "data", "sections", "regions drawn (n)", *kinds)
+    notes = (
+        "Counts are of regions of sections; turned, a section counts once for each orientation. "
+        "Missed: drawn, but not found. Poor fit: found with a mask IoU below 0.5. Not drawn: "
+        "found where a section does not show it. Found twice: more than one detection. Wrong "
+        "region: a detection that fits another region, with a mask IoU of 0.5 or more; other side: "
+        "those of the same structure on the other side, for regions that have sides.",
+    )
+    return Table("Failures", header, tuple(rows), notes=notes)
+
+
+def volumes_table(results: Sequence[Result], experiment: str) -> Table:
+    """Every region in whole volumes; without rows if no result of the experiment has volumes.
+
+    Args:
+        results: of any experiments.
+        experiment: name of the one to show.
+    """
+    rows, notes = [], []
+    for text, result in of_experiment(results, experiment):
+        if not result.score("dice_per_region_volume"):
+            continue
+        keys = ("hausdorff_mm", "hausdorff95_mm", "cmd_mm")
+        for region in result.regions:
+            distances = (number(result.score(f"{key}_per_region_volume", region)) for key in keys)
+            rows.append(
+                (
+                    text,
+                    region.replace("_", " "),
+                    number(result.score("dice_per_region_volume", region)),
+                    *distances,
+                    count(result.score("n_per_region_volume", region)),
+                    count(result.score("missed_per_region_volume", region)),
+                )
+            )
+        measured = "no distances in space, which need a known distance between slices"
+        if result.score("n_volumes") is not None:
+            measured = (
+                f"{units(result.score('n_volumes'), 'volume')}, "
+                f"{result.score('n_volumes_measured')} of them without a gap between slices"
+            )
+        subjects = units(result.score("n_subjects"), "subject")
+        notes.append(f"{text}: {subjects}; {measured}.")
+    if rows:
+        notes.append(
+            "Dice is the mean over subjects of the Dice of all their sections together. "
+            "Distances are between surfaces in space, in the volumes without a gap that show the "
+            "region (n) and where it was found: the largest, the 95th percentile, and the mean "
+            "(CMD). Means over subjects."
+        )
+    distances = ("Hausdorff, mm", "Hausdorff 95 %, mm", "CMD, mm")
+    header = ("data", "region", "Dice", *distances, "volumes (n)", "missed")
+    return Table(f"Whole volumes: {experiment}", header, tuple(rows), notes=tuple(notes))
+
+
+def interval_cell(result: Result, key: str, turned: bool = False) -> str:
+    """A score with its interval, if there is one.
+
+    Args:
+        result: of `sebre.report.records`.
+        key: such as "map_paper".
+        turned: of the sections at random orientations.
+    """
+    return with_interval(result.score(key, turned=turned), result.score("intervals", key, turned))

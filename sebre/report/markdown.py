@@ -1,0 +1,160 @@
+"""A table of text, for Markdown, HTML and the terminal, and the numbers in its cells."""
+
+import re
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from itertools import groupby, zip_longest
+
+from sebre.evaluation.bootstrap import Difference
+
+NONE = "-"  # a cell without a number
+
+# 0.5; +0.012 [-0.003, +0.020].
+_WIDEST = 48  # letters of a column in the terminal
+_NUMBER = re.compile(r"[-+]?\d+(\.\d*)?( \[[-+.\d]+, [-+.\d]+\])?")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text that a notebook shows.
+
+    Attributes:
+        title: over the table.
+        header: of every column.
+        rows: cells, as many in each row as columns.
+        groups: heading over neighbouring columns that have the same, one for every column, ""
+            for none; empty for a table without.
+        notes: below the table.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    groups: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        lengths = {len(row) for row in (self.header, self.groups or self.header, *self.rows)}
+        if len(lengths) > 1:
+            raise ValueError(
+                f"Table {self.title!r}: header, groups and rows have {sorted(lengths)} cells; "
+                "all must have as many."
+            )
+
+    def markdown(self) -> str:
+        """The table in GitHub's Markdown; groups are written before the headers."""
+        groups = self.groups or [""] * len(self.header)
+        pairs = zip(groups, self.header, strict=True)
+        header = [": ".join(filter(None, pair)) for pair in pairs]
+        rule = ["---:" if right else "---" for right in self._numeric()]
+        lines = [" | ".join(map(_plain, row)) for row in (header, rule, *self.rows)]
+        notes = [f"\n{_plain(note)}" for note in self.notes]
+        table = [f"| {line} |" for line in lines]
+        return "\n".join([f"**{_plain(self.title)}**", "", *table, *notes]) + "\n"
+
+    def text(self) -> str:
+        """The table for a terminal: numbers to the right, long cells in several lines."""
+        lines = [line for row in (self.header, *self.rows) for line in _wrapped(row)]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        heads, column = [], 0
+        for group, same in groupby(self.groups):
+            count = len(list(same))
+            last = column + count - 1
+            room = sum(widths[column : last + 1]) + 2 * (count - 1)
+            widths[last] += max(0, len(group) - room)
+            heads.append(group.ljust(max(room, len(group))))
+            column += count
+        right = self._numeric()
+        texts = (
+            "  ".join(
+                cell.rjust(width) if number else cell.ljust(width)
+                for cell, width, number in zip(line, widths, right, strict=True)
+            )
+            for line in lines
+        )
+        top = ["  ".join(heads)] if heads else []
+        return "\n".join(line.rstrip() for line in (self.title, "", *top, *texts)) + "\n"
+
+    def html(self) -> str:
+        """The table in HTML."""
+        style = [f"text-align: {'right' if right else 'left'}" for right in self._numeric()]
+
+        def cells(tag: str, row: Iterable[str]) -> str:
+            pairs = zip(style, row, strict=True)
+            return "".join(f'<{tag} style="{s}">{escape(cell)}</{tag}>' for s, cell in pairs)
+
+        top = ""
+        if self.groups:
+            spans = [(group, len(list(same))) for group, same in groupby(self.groups)]
+            heads = (
+                f'<th colspan="{n}" style="text-align: center">{escape(group)}</th>'
+                for group, n in spans
+            )
+            top = f"<tr>{''.join(heads)}</tr>"
+        rows = "".join(f"<tr>{cells('td', row)}</tr>" for row in self.rows)
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        return (
+            f"<p><b>{escape(self.title)}</b></p><table><thead>{top}"
+            f"<tr>{cells('th', self.header)}</tr></thead><tbody>{rows}</tbody></table>{notes}"
+        )
+
+    _repr_markdown_ = markdown
+    _repr_html_ = html
+
+    def _numeric(self) -> list[bool]:
+        """For each column: whether its cells are numbers, or none."""
+        columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.header)
+        return [
+            any(cell != NONE for cell in column)
+            and all(_NUMBER.fullmatch(cell) or cell == NONE for cell in column)
+            for column in columns
+        ]
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number of ours in a cell."""
+    return NONE if value is None else f"{value:.{digits}f}"
+
+
+def count(value: int | None) -> str:
+    """A count in a cell."""
+    return NONE if value is None else str(value)
+
+
+def with_interval(value: float | None, interval: Sequence[float] | None, digits: int = 3) -> str:
+    """A number with its 95 % interval, "0.972 [0.931, 1.000]"; alone where there is none."""
+    if value is None or interval is None:
+        return number(value, digits)
+    low, high = (number(bound, digits) for bound in interval)
+    return f"{number(value, digits)} [{low}, {high}]"
+
+
+def signed(difference: Difference | None, digits: int = 3) -> str:
+    """A difference with its sign and 95 % interval, "+0.012 [-0.003, +0.020]"."""
+    if difference is None:
+        return NONE
+    text = f"{difference.value:+.{digits}f}"
+    if difference.interval:
+        low, high = difference.interval
+        text += f" [{low:+.{digits}f}, {high:+.{digits}f}]"
+    return text
+
+
+def units(n: int | None, unit: str | None) -> str:
+    """How many of what, "7 subjects"; as what an interval varies over."""
+    return f"{n} {unit}{'' if n == 1 else 's'}" if unit and n is not None else NONE
+
+
+def _wrapped(row: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Lines of a row, each with as many cells."""
+    cells = (textwrap.wrap(cell, _WIDEST, break_long_words=False) for cell in row)
+    return zip_longest(*cells, fillvalue="")
+
+
+def _plain(text: str) -> str:
+    """Markdown that shows a text as it is, in one line."""
+    for mark in "\\|*`<":
+        text = text.replace(mark, "\\" + mark)
+    return " ".join(text.split())

@@ -1,0 +1,240 @@
+"""Other networks, methods and splits beside SeBRe's network, on the same data."""
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from sebre.evaluation.bootstrap import Difference, paired_difference
+from sebre.networks.weights_store import store_dir
+from sebre.report.details import INTERVAL_NOTE, ORIENTATIONS, interval_cell
+from sebre.report.markdown import NONE, Table, count, number, signed, units
+from sebre.report.records import MASK_RCNN, U_NET, MethodResult, Result, of_experiment
+from sebre.report.tables import regions_of, sections_of, split_of
+
+_PAIRED_NOTE = (
+    "Differences are paired: the same sections, resampled together (bootstrap of 10,000 draws), "
+    "with a 95 % interval in brackets. Where the records do not say which sections are of one "
+    "subject, the draws are over sections; those of a subject resemble each other, so the interval "
+    "is then too narrow."
+)
+_ERROR_DIGITS = 4
+
+
+def methods_table(methods: Sequence[MethodResult]) -> Table:
+    """Registration and networks on the same sections, upright and rotated."""
+    rows = []
+    for (experiment, data), same in _by_data(methods):
+        for turned in ORIENTATIONS:
+            for label, method, network in _beside_mask_rcnn(same):
+                times = method.score("seconds_per_section", turned=turned)
+                dice, error = (
+                    network and _difference(method, network, key, turned) for key in ("dice", "mse")
+                )
+                rows.append(
+                    (
+                        experiment,
+                        data,
+                        _rotation(method) if turned else "upright",
+                        label,
+                        count(method.score("n_sections", turned=turned)),
+                        count(method.score("n_failed", turned=turned)),
+                        number(method.score("dice_mean", turned=turned)),
+                        signed(dice),
+                        number(method.score("mse", turned=turned), _ERROR_DIGITS),
+                        signed(error, _ERROR_DIGITS),
+                        units(dice.n_units, dice.unit) if dice else NONE,
+                        number(times["mean"] if times else None, 2),
+                    )
+                )
+    header = (
+        *("experiment", "data", "sections", "method", "n", "failed"),
+        *("mean Dice", f"minus {MASK_RCNN}'s", "MSE", f"minus {MASK_RCNN}'s", "over"),
+        "processor seconds a section",
+    )
+    groups = ("",) * 6 + ("overlap",) * 2 + ("mean squared error",) * 2 + ("",) * 2
+    notes = (
+        "Every method labels the same test sections. Registration lays the labels of one training "
+        "section, the most similar one, on the test section; it gives no scores for its regions, "
+        "so there is no mAP. Where it failed, all regions count as missed. MSE is the mean over "
+        "sections and regions of the mean squared error of the mask. The paper compares elastix "
+        "and ndreg, and plots the errors without numbers; ndreg can no longer be installed, and "
+        "SyN of dipy takes its place.",
+        "Turned sections lie on a wider canvas, of which more is background: errors upright and "
+        "turned are not to be compared.",
+        _PAIRED_NOTE,
+        "Seconds are the mean over sections, without the loading of packages and weights and "
+        "without the choice of the training section.",
+    )
+    return Table("Methods on the same sections", header, tuple(rows), groups, notes)
+
+
+def methods_dice_table(methods: Sequence[MethodResult], dataset: str) -> Table:
+    """Dice of every region by each method, upright and rotated.
+
+    Args:
+        methods: on any data sets.
+        dataset: name of the one to show.
+    """
+    same = [method for method in methods if method.record["dataset"] == dataset]
+    labelled = list(_beside_mask_rcnn(same))
+    columns = [("", "region")]
+    for turned in ORIENTATIONS:
+        columns += [
+            (_rotation(method) if turned else "upright", label) for label, method, _ in labelled
+        ]
+    rows = []
+    for region in regions_of(same):
+        cells = (
+            number(method.score("dice_per_region", region, turned))
+            for turned in ORIENTATIONS
+            for _, method, _ in labelled
+        )
+        n = same[0].score("n_per_region", region)
+        rows.append((region.replace("_", " "), *cells, count(n)))
+    groups, header = zip(*columns, ("", "n"), strict=True)
+    notes = (
+        "Dice is the mean over the sections that show the region (n, upright), 0 where it was "
+        "missed.",
+    )
+    return Table(f"Dice by region and method: {dataset}", header, tuple(rows), groups, notes)
+
+
+def networks_table(results: Sequence[Result]) -> Table:
+    """A U-Net and Mask R-CNN on the same test parts; no rows without a U-Net."""
+    measures = {"map_paper": "mAP", "coco_ap50": "AP50", "coco_ap": "COCO AP"}
+    measures["dice_mean"] = "mean Dice"
+    rows = []
+    for unet in (result for result in results if result.network == U_NET):
+        rivals = [r for r in results if r.network == MASK_RCNN and _same_part(r, unet)]
+        for result in (unet, *rivals):
+            scores = [
+                number(result.score(key, turned=turned))
+                for turned in ORIENTATIONS
+                for key in measures
+            ]
+            aps, dices = (
+                None if result is unet else _difference(result, unet, key) for key in ("ap", "dice")
+            )
+            weights = result.record["weights"]
+            rows.append(
+                (
+                    result.experiment,
+                    result.record["dataset"],
+                    sections_of(result),
+                    result.network,
+                    weights,
+                    _parameters(weights),
+                    *scores,
+                    signed(aps),
+                    signed(dices),
+                    units(dices.n_units, dices.unit) if dices else NONE,
+                )
+            )
+    header = (
+        *("experiment", "data", "sections (n)", "network", "weights", "parameters"),
+        *measures.values(),
+        *measures.values(),
+        *("mAP", "mean Dice", "over"),
+    )
+    groups = ("",) * 6 + ("as they lie",) * 4 + ("turned",) * 4
+    groups += ("as they lie, minus the U-Net's",) * 3
+    notes = (
+        "Both networks were trained on the same sections and are scored on the same test sections. "
+        "What each started from, and how many steps it took, is in its card. A U-Net labels each "
+        "pixel and gives no score for a region; that of a region is the mean probability of its "
+        "pixels, which AP50 and COCO AP rank by. The mAP is the paper's, see above.",
+        _PAIRED_NOTE,
+    )
+    return Table("U-Net beside Mask R-CNN", header, tuple(rows), groups, notes)
+
+
+def splits_table(results: Sequence[Result], splits: Sequence[Result]) -> Table:
+    """The paper's kind of split beside ours, of the same experiment and data set.
+
+    Args:
+        results: ours.
+        splits: of networks trained on the paper's kind of split.
+    """
+    rows = []
+    for (experiment, data), same in _by_data(splits):
+        ours = [
+            result
+            for _, result in of_experiment(results, experiment)
+            if result.record["dataset"] == data
+        ]
+        for kind, result in (*(("as in the paper", r) for r in same), *(("ours", r) for r in ours)):
+            split = split_of(result)
+            scores = (
+                interval_cell(result, key, turned)
+                for turned in ORIENTATIONS
+                for key in ("map_paper", "dice_mean")
+            )
+            rows.append(
+                (
+                    *(experiment, data, kind, split["rule"], result.record["weights"]),
+                    *(sections_of(result), count(result.score("n_subjects"))),
+                    *scores,
+                    units(result.score("n_interval_units"), result.score("interval_unit")),
+                    split["leaks"],
+                )
+            )
+    others = dict.fromkeys(r.experiment for r in results if r.experiment not in _names(splits))
+    notes = [
+        INTERVAL_NOTE,
+        "The test parts differ, so the difference between two rows is not paired. Slices that lie "
+        "next to slices of the training part are easier; what the paper's split has more is not to "
+        "be expected on a new subject.",
+    ]
+    if splits and others:
+        notes.append(f"Not run with the paper's kind of split: {', '.join(others)}.")
+    header = (
+        *("experiment", "data", "split", "rule", "weights", "sections (n)", "subjects"),
+        *("mAP", "mean Dice") * 2,
+        *("over", "leaks"),
+    )
+    groups = ("",) * 7 + ("as they lie",) * 2 + ("turned",) * 2 + ("",) * 2
+    return Table("The paper's split beside ours", header, tuple(rows), groups, tuple(notes))
+
+
+def _by_data(results: Sequence[Result]) -> Iterator[tuple[tuple[str, str], list]]:
+    """Results, which are in order, by experiment and data set."""
+    for key, same in groupby(results, lambda r: (r.experiment, r.record["dataset"])):
+        yield key, list(same)
+
+
+def _names(results: Sequence[Result]) -> set[str]:
+    return {result.experiment for result in results}
+
+
+def _same_part(result: Result, other: Result) -> bool:
+    keys = ("experiment", "dataset", "subset")
+    return all(result.record[key] == other.record[key] for key in keys)
+
+
+def _beside_mask_rcnn(
+    methods: Sequence[MethodResult],
+) -> Iterator[tuple[str, MethodResult, MethodResult | None]]:
+    """Methods on one data set with a label, and the first Mask R-CNN, to subtract from others."""
+    first = next((method for method in methods if method.network == MASK_RCNN), None)
+    for method in methods:
+        weights = f", weights {method.record['weights']}" if method.network else ""
+        yield method.method_name + weights, method, None if method is first else first
+
+
+def _difference(result: Result, other: Result, key: str, turned: bool = False) -> Difference | None:
+    """A score of a result minus that of another, on the same sections."""
+    pair = [r.record["turned"] if turned else r.record for r in (result, other)]
+    return paired_difference(*pair, key)
+
+
+def _rotation(method: MethodResult) -> str:
+    return f"turned {method.record['turned']['rotate']:g} degrees"
+
+
+def _parameters(weights: str) -> str:
+    """How many parameters a shipped network has, as its card says."""
+    card = store_dir() / f"{weights}.md"
+    if not card.is_file():
+        return NONE
+    found = re.search(r"([\d,]+) parameters", card.read_text(encoding="utf-8"))
+    return found[1].replace(",", "") if found else NONE

@@ -1,0 +1,245 @@
+"""RESULTS.md and its figures, from stored results and the paper's numbers alone."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mrcnn.io.files import replace_file, replace_text
+from sebre.report.claims import ledger, ledger_table, statements_table, verdicts_table
+from sebre.report.curves import angles_figure
+from sebre.report.details import failures_table, intervals_table, volumes_table
+from sebre.report.figures import (
+    ap_figure,
+    dice_figure,
+    failures_figure,
+    reliability_figure,
+    spread_figure,
+    turned_figure,
+)
+from sebre.report.markdown import Table
+from sebre.report.method_figures import methods_figure
+from sebre.report.method_tables import (
+    methods_dice_table,
+    methods_table,
+    networks_table,
+    splits_table,
+)
+from sebre.report.published import PublishedScore, read_published
+from sebre.report.records import (
+    METHODS_FOLDER,
+    SPLITS_FOLDER,
+    MethodResult,
+    Result,
+    of_network,
+    read_methods,
+    read_results,
+    read_splits,
+)
+from sebre.report.style import ReportFigure
+from sebre.report.tables import dice_table, map_table, provenance_table, scores_table, table1
+
+PAGE = "RESULTS.md"
+FIGURES = Path("results") / "figures"
+
+_INTRODUCTION = """# Results
+
+The paper's numbers beside ours. Three kinds of numbers have columns of their own and are never
+mixed: published; ours on the paper's own data; ours on stand-in data, which is named. This page is
+made of `results/**/*.json` and `sebre/published_scores.csv` by `sebre compare`; the command behind
+each of our numbers stands in the last table.
+"""
+
+
+@dataclass(frozen=True)
+class Records:
+    """Everything that a report is made of.
+
+    Attributes:
+        results: of `sebre evaluate`, of all networks.
+        methods: of `sebre register`, on the same sections.
+        splits: of networks trained on the paper's kind of split.
+        problems: what is wrong with which file.
+        published: the paper's numbers.
+    """
+
+    results: tuple[Result, ...]
+    methods: tuple[MethodResult, ...]
+    splits: tuple[Result, ...]
+    problems: tuple[str, ...]
+    published: tuple[PublishedScore, ...]
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A part of the page.
+
+    Attributes:
+        title: its heading.
+        tables: in their order.
+        text: before the tables, Markdown.
+        folded: tables below, to be unfolded by the reader.
+        in_terminal: whether the command prints the tables.
+    """
+
+    title: str
+    tables: tuple[Table, ...] = ()
+    text: str = ""
+    folded: tuple[Table, ...] = ()
+    in_terminal: bool = True
+
+
+def read_records(folder: str | Path) -> Records:
+    """All results of a folder and its two subfolders.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        ValueError: none of its files can be used.
+    """
+    folder = Path(folder)
+    results, problems = read_results(folder)
+    if not results:
+        raise ValueError(f"{folder}: no result of `sebre evaluate` in it. {' '.join(problems[:1])}")
+    methods, more = read_methods(folder / METHODS_FOLDER)
+    splits, yet_more = read_splits(folder / SPLITS_FOLDER)
+    return Records(results, methods, splits, problems + more + yet_more, read_published())
+
+
+def chapters(records: Records) -> list[Chapter]:
+    """The tables of the page."""
+    results, published = records.results, records.published
+    experiments = list(dict.fromkeys(result.experiment for result in of_network(results)))
+    volumes = (volumes_table(results, experiment) for experiment in experiments)
+    data = dict.fromkeys(method.record["dataset"] for method in records.methods)
+    claims = ledger(results, published, records.methods, records.splits)
+    return [
+        Chapter(
+            "Scores",
+            (
+                map_table(results, published),
+                scores_table(results),
+                table1(results, published),
+                *(dice_table(results, published, experiment) for experiment in experiments),
+            ),
+        ),
+        Chapter("How sure the scores are", (intervals_table(results),)),
+        Chapter("Failures", (failures_table(results),)),
+        _chapter("Whole volumes", volumes, "no result has volumes."),
+        _chapter(
+            "Registration",
+            (
+                methods_table(records.methods),
+                *(methods_dice_table(records.methods, dataset) for dataset in data),
+            ),
+            f"no result of `sebre register` in `{METHODS_FOLDER}` beside the others.",
+        ),
+        _chapter("Was Mask R-CNN needed?", (networks_table(results),), "no result is of a U-Net."),
+        _chapter(
+            "The paper's split",
+            (splits_table(results, records.splits),),
+            f"no result in `{SPLITS_FOLDER}` beside the others.",
+        ),
+        Chapter(
+            "Claims",
+            (verdicts_table(claims), statements_table(claims)),
+            folded=(ledger_table(claims),),
+        ),
+        Chapter(
+            "Provenance",
+            (provenance_table(results, records.methods, records.splits),),
+            in_terminal=False,
+        ),
+    ]
+
+
+def figures(records: Records) -> dict[str, tuple[str, ReportFigure]]:
+    """Caption and figure by name."""
+    results, published = of_network(records.results), records.published
+    made = {"orientations": ("As they lie and at random orientations", turned_figure(results))}
+    if any(result.record.get("angles") for result in records.results):
+        made["angles"] = ("Turned by fixed angles", angles_figure(records.results))
+    if any(result.score("failures") for result in results):
+        made["failures"] = ("Failures by kind", failures_figure(results))
+    if records.methods:
+        made["methods"] = (
+            "Methods on the same sections",
+            methods_figure(records.methods, published),
+        )
+    for name in dict.fromkeys(result.experiment for result in results):
+        made |= {
+            f"{name}_dice": (f"{name}: Dice by region", dice_figure(results, published, name)),
+            f"{name}_ap": (f"{name}: AP by region", ap_figure(results, name)),
+            f"{name}_spread": (f"{name}: Dice of single sections", spread_figure(results, name)),
+            f"{name}_reliability": (
+                f"{name}: is a high score a good mask?",
+                reliability_figure(results, name),
+            ),
+        }
+    return made
+
+
+def render(content: Iterable[Chapter], problems: Sequence[str], captions: Mapping[str, str]) -> str:
+    """The page in Markdown.
+
+    Args:
+        content: `chapters`.
+        problems: results that are missing or damaged, named at the top of the page.
+        captions: of the figures, by name; the figures stand before the claims.
+    """
+    pictures = "\n".join(
+        f"![{text}]({(FIGURES / name).as_posix()}.png)\n" for name, text in captions.items()
+    )
+    content = list(content)
+    content[-2:-2] = [Chapter("Figures", text=pictures)]
+    parts = [_INTRODUCTION]
+    if problems:
+        parts.append("**Missing here:**\n\n" + "\n".join(f"- {text}" for text in problems) + "\n")
+    parts.append("\n".join(f"- [{c.title}](#{_anchor(c.title)})" for c in content) + "\n")
+    for chapter in content:
+        parts += [f"## {chapter.title}\n", *([chapter.text] if chapter.text else [])]
+        parts += [table.markdown() for table in chapter.tables]
+        for table in chapter.folded:
+            # Markdown inside HTML needs the empty lines.
+            summary = f"<summary>{table.title} ({len(table.rows)} rows)</summary>"
+            parts.append(f"<details>\n{summary}\n\n{table.markdown()}\n</details>\n")
+    return "\n".join(parts)
+
+
+def compare(results_folder: str | Path, out: str | Path) -> tuple[list[Table], Sequence[str]]:
+    """Write `RESULTS.md` and `results/figures/*.png`.
+
+    Args:
+        results_folder: of `sebre evaluate`'s files.
+        out: folder to write to.
+
+    Returns:
+        The tables, and what is wrong with which file of results.
+
+    Raises:
+        FileNotFoundError: there is no such folder of results.
+        ValueError: none of its files can be used.
+    """
+    records = read_records(results_folder)
+    content, drawn = chapters(records), figures(records)
+    out = Path(out)
+    (out / FIGURES).mkdir(parents=True, exist_ok=True)
+    for name, (_, figure) in drawn.items():
+        replace_file(
+            out / FIGURES / f"{name}.png",
+            lambda part, figure=figure: part.write_bytes(figure.png()),
+        )
+    captions = {name: text for name, (text, _) in drawn.items()}
+    replace_text(out / PAGE, render(content, records.problems, captions))
+    shown = [table for c in content if c.in_terminal for table in c.tables]
+    return shown, records.problems
+
+
+def _chapter(title: str, tables: Iterable[Table], without: str) -> Chapter:
+    """The tables that have rows; without any, a line that says why there are none."""
+    full = tuple(table for table in tables if table.rows)
+    return Chapter(title, full, "" if full else f"Left out: {without}\n")
+
+
+def _anchor(title: str) -> str:
+    """The address that GitHub gives a heading."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")

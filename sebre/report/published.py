@@ -1,0 +1,119 @@
+"""The numbers that the paper prints, as a table: `published_scores.csv`.
+
+The paper is Iqbal, Khan and Karayannis, Nature Machine Intelligence 1, 277-287 (2019).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sebre.data.csv_tables import read_table
+
+SCORES_FILE = Path(__file__).with_name("published_scores.csv")
+
+# The test sets of the paper, by the names that the experiments have here.
+PAPER_NAMES = {
+    "p14_mouse": "mouse P14 original test set",
+    "extended_mouse": "mouse extended P4/P14/P56 test set",
+    "hippocampus": "mouse hippocampus subregions",
+    "ibsr": "IBSR human MRI",
+}
+
+_COLUMNS = (
+    "experiment",
+    "table_or_figure",
+    "method",
+    "region",
+    "metric",
+    "value",
+    "unit",
+    "source",
+)
+
+
+@dataclass(frozen=True)
+class PublishedScore:
+    """One number of the paper.
+
+    Attributes:
+        experiment: data that it is of, in the paper's words.
+        where: table, figure or part of the text.
+        method: "SeBRe", or the rival.
+        region: in the paper's words, such as "Caudate (left)"; "all"; or empty.
+        metric: such as "dice_mean", "mAP".
+        value: the number; None where the paper only plots it.
+        unit: as far as the paper states it.
+        source: the reference.
+    """
+
+    experiment: str
+    where: str
+    method: str
+    region: str
+    metric: str
+    value: float | None
+    unit: str
+    source: str
+
+    @property
+    def region_name(self) -> str:
+        """The region as `sebre.data.regions` names it: "left_caudate" for "Caudate (left)"."""
+        structure, _, side = self.region.rstrip(")").partition(" (")
+        return "_".join([side, structure.lower()] if side else structure.split())
+
+
+def read_published(path: str | Path = SCORES_FILE) -> tuple[PublishedScore, ...]:
+    """All numbers of the paper, in the order of the file.
+
+    Args:
+        path: CSV file with the columns experiment, table_or_figure, method, region, metric,
+            value (empty where the paper gives no number), unit, source.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a column is missing, or a value is not a number.
+    """
+    scores = []
+    for line, row in enumerate(read_table(path, _COLUMNS, "Restore the file."), start=2):
+        try:
+            value = float(row["value"]) if row["value"] else None
+        except ValueError as error:
+            raise ValueError(
+                f"{path}, line {line}: the value is {row['value']!r}; wanted a number, or nothing "
+                "where the paper gives none. Restore the file."
+            ) from error
+        texts = {column: row[column] for column in _COLUMNS if column != "value"}
+        scores.append(
+            PublishedScore(where=texts.pop("table_or_figure"), value=value, **texts),
+        )
+    return tuple(scores)
+
+
+def find_scores(
+    scores: Iterable[PublishedScore],
+    experiment: str | None = None,
+    where: str | None = None,
+    method: str | None = None,
+    region: str | None = None,
+    metric: str | None = None,
+) -> tuple[PublishedScore, ...]:
+    """Those scores that have every field given.
+
+    Args:
+        scores: to choose from.
+        experiment: in the paper's words, or a name here (`PAPER_NAMES`).
+        where: table, figure or part of the text.
+        method: "SeBRe", or a rival.
+        region: in the paper's words, or as `sebre.data.regions` names it.
+        metric: name of the metric.
+    """
+    experiment = PAPER_NAMES.get(experiment, experiment)
+    return tuple(
+        score
+        for score in scores
+        if experiment in (None, score.experiment)
+        and where in (None, score.where)
+        and method in (None, score.method)
+        and region in (None, score.region, score.region_name)
+        and metric in (None, score.metric)
+    )

@@ -1,0 +1,304 @@
+"""The files that `sebre evaluate` and `sebre register` wrote, read back and checked.
+
+Three folders: results of networks; below it `registration`, methods on the same sections; and
+`splits`, networks trained on the paper's kind of split, to be shown beside the others.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sebre.experiments.base import EXPERIMENTS
+from sebre.networks.weights_store import read_manifest
+from sebre.report.record_faults import fault_of_method, fault_of_result
+
+METHODS_FOLDER, SPLITS_FOLDER = "registration", "splits"
+MASK_RCNN, U_NET = "Mask R-CNN", "U-Net"
+
+# Methods that are no network, in words, by the name that `sebre register` has for them.
+METHOD_NAMES = {
+    "elastix": "elastix (affine, B-spline)",
+    "dipy": "SyN (dipy)",
+    "none": "no registration",
+}
+
+# Data sets, by experiment, that are the paper's own: the same images with the same labels. All
+# others stand in for them.
+PAPER_DATA = {"ibsr": ("ibsr",)}
+PAPER_DATA_KIND, STAND_IN_KIND = "ours, on the paper's data", "ours, on stand-in data"
+
+# Data sets that methods are compared on: experiment, and options of `sebre register`. On a
+# few of the many slices of volumes only: registration takes seconds a section.
+_COMPARED = {"ara_nissl": ("hippocampus", ""), "malc2012": ("ibsr", " --limit 16")}
+# Networks whose weights are not shipped: all commands, without --out, by name of the file.
+_UNSHIPPED = {
+    "p14_mouse": "sebre prepare sebre-figures --raw RAW --out DIR/sebre_figures; "
+    "sebre train p14_mouse --small --dataset DIR/sebre_figures --weights slicemap --steps 600 "
+    "--logs LOGS; sebre evaluate p14_mouse --dataset DIR/sebre_figures --weights FILE --angles"
+}
+_SPLITS = {
+    "ibsr_by_section": "sebre prepare malc2012 --raw RAW --out DIR/malc2012 --split section:1/3; "
+    "sebre train ibsr --small --dataset DIR/malc2012 --weights slicemap --logs LOGS; "
+    "sebre evaluate ibsr --dataset DIR/malc2012 --weights FILE"
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one file of `sebre evaluate` says.
+
+    Attributes:
+        name: of the file, without .json.
+        record: its content, see `sebre.evaluation.evaluate.evaluate`.
+    """
+
+    name: str
+    record: Mapping[str, Any]
+
+    @property
+    def experiment(self) -> str:
+        """Its name on the command line."""
+        return self.record["experiment"]
+
+    @property
+    def network(self) -> str:
+        """The kind of network, in words; results of before there were two are of MASK_RCNN."""
+        return self.record.get("network", MASK_RCNN)
+
+    @property
+    def method_name(self) -> str:
+        """The method in words: the kind of network."""
+        return self.network
+
+    @property
+    def on_paper_data(self) -> bool:
+        """Whether the data are the paper's own, and no stand-in."""
+        return self.record["dataset"] in PAPER_DATA.get(self.experiment, ())
+
+    @property
+    def kind(self) -> str:
+        """Which of the two kinds of our numbers these are."""
+        return PAPER_DATA_KIND if self.on_paper_data else STAND_IN_KIND
+
+    @property
+    def regions(self) -> list[str]:
+        """Names of the regions looked for, in the order of their ids."""
+        return list(self.record["n_per_region"])
+
+    def score(self, key: str, region: str | None = None, turned: bool = False) -> Any:
+        """A number of the record; None where it has none.
+
+        Args:
+            key: such as "map_paper"; with a region, such as "dice_per_region".
+            region: its name; of "intervals" and "failures", the score or the kind.
+            turned: that of the sections at random orientations.
+        """
+        value = ((self.record["turned"] or {}) if turned else self.record).get(key)
+        return (value or {}).get(region) if region else value
+
+
+@dataclass(frozen=True)
+class MethodResult(Result):
+    """What one file of `sebre register` says: a method, or a network on the same sections.
+
+    Attributes:
+        name: of the file, without .json.
+        record: its content, see `sebre.registration.scoring.evaluate_registration`. Sections
+            upright, and under "turned" rotated, each with "sections".
+    """
+
+    @property
+    def method(self) -> str:
+        """On the command line: "network", or one of METHOD_NAMES."""
+        return self.record["method"]
+
+    @property
+    def network(self) -> str:
+        """The kind of network, in words; empty for another method."""
+        return self.record["network"] if self.method == "network" else ""
+
+    @property
+    def method_name(self) -> str:
+        """The method in words."""
+        return self.network or METHOD_NAMES.get(self.method, self.method)
+
+
+def shipped_results() -> dict[str, str]:
+    """Results of the shipped weights: the command that makes each, without --out, by name.
+
+    Raises:
+        ValueError: the manifest of the weights is damaged.
+    """
+    return {
+        name: f"sebre evaluate {entry.get('experiment')} "
+        f"--dataset datasets/{entry.get('dataset')} --weights {name}"
+        for name, entry in read_manifest().items()
+    }
+
+
+def expected_results() -> dict[str, str]:
+    """`shipped_results`, and those of networks whose weights are not shipped.
+
+    Raises:
+        ValueError: the manifest of the weights is damaged.
+    """
+    return {**shipped_results(), **_UNSHIPPED}
+
+
+def commands_of(result: Result) -> str:
+    """All commands from raw data to a result whose weights are not shipped; empty for others."""
+    return (_UNSHIPPED | _SPLITS).get(result.name, "")
+
+
+def shipped_methods() -> dict[str, str]:
+    """Results of methods: the command that makes each, without --out, by name of the file.
+
+    On each data set all methods, and the shipped networks that were trained on it.
+
+    Raises:
+        ValueError: the manifest of the weights is damaged.
+    """
+    weights = read_manifest().items()
+    commands = {}
+    for dataset, (experiment, options) in _COMPARED.items():
+        start = f"sebre register {experiment} --dataset datasets/{dataset} --method"
+        for method in METHOD_NAMES:
+            commands[f"{dataset}_{method}"] = f"{start} {method} --rotate 20{options}"
+        for name in (name for name, entry in weights if entry.get("dataset") == dataset):
+            commands[f"{dataset}_{name}"] = f"{start} network --weights {name} --rotate 20{options}"
+    return commands
+
+
+def read_results(
+    folder: str | Path, expected: Mapping[str, str] | None = None
+) -> tuple[tuple[Result, ...], tuple[str, ...]]:
+    """Every `*.json` of a folder that `sebre evaluate` wrote.
+
+    Args:
+        folder: to look in, not in its subfolders.
+        expected: results that should be there: the command that makes each, without --out, by
+            name of the file. None for `expected_results`.
+
+    Returns:
+        The results, in the order of the experiments, then by data set and name; and for each
+        file that is missing, damaged or not of `sebre evaluate` what is wrong and what to do.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"{folder}: no such folder. Give the folder that `sebre evaluate` wrote results to."
+        )
+    expected = expected_results() if expected is None else expected
+    records, problems = _read(folder, expected, "sebre evaluate", fault_of_result)
+    results = [Result(name, record) for name, record in records.items()]
+    return tuple(sorted(results, key=lambda r: (*_place(r), r.name))), problems
+
+
+def read_methods(
+    folder: str | Path, expected: Mapping[str, str] | None = None
+) -> tuple[tuple[MethodResult, ...], tuple[str, ...]]:
+    """Every `*.json` of a folder that `sebre register` wrote.
+
+    Args:
+        folder: to look in, not in its subfolders. Without such a folder there is nothing, and
+            no problem.
+        expected: as in `read_results`; None for `shipped_methods`.
+
+    Returns:
+        The results, in the order of the experiments, then by data set; networks first, then
+        the methods in the order of METHOD_NAMES. And what is wrong with which file.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        return (), ()
+    expected = shipped_methods() if expected is None else expected
+    records, problems = _read(folder, expected, "sebre register", fault_of_method)
+    order = {name: i for i, name in enumerate((MASK_RCNN, U_NET, *METHOD_NAMES.values()))}
+    results = [MethodResult(name, record) for name, record in records.items()]
+
+    def place(result: MethodResult) -> tuple:
+        return *_place(result), order.get(result.method_name, len(order)), result.name
+
+    return tuple(sorted(results, key=place)), problems
+
+
+def read_splits(
+    folder: str | Path, expected: Mapping[str, str] | None = None
+) -> tuple[tuple[Result, ...], tuple[str, ...]]:
+    """Results of networks trained on the paper's kind of split, as `read_results`.
+
+    Args:
+        folder: to look in, not in its subfolders. Without such a folder there is nothing, and
+            no problem.
+        expected: as in `read_results`; None for those that the project ships.
+    """
+    if not Path(folder).is_dir():
+        return (), ()
+    return read_results(folder, _SPLITS if expected is None else expected)
+
+
+def with_labels(results: Iterable[Result]) -> list[tuple[str, Result]]:
+    """Each result with its data set; with the weights or the file too where that is not enough."""
+    results = list(results)
+    labels = [result.record["dataset"] for result in results]
+    for more in (
+        [f"weights {result.record['weights']}" for result in results],
+        [f"{result.name}.json" for result in results],
+    ):
+        count = Counter(labels)
+        labels = [
+            f"{text}, {extra}" if count[text] > 1 else text
+            for text, extra in zip(labels, more, strict=True)
+        ]
+    return list(zip(labels, results, strict=True))
+
+
+def of_network(results: Iterable[Result], network: str = MASK_RCNN) -> tuple[Result, ...]:
+    """The results of one kind of network."""
+    return tuple(result for result in results if result.network == network)
+
+
+def of_experiment(
+    results: Iterable[Result], experiment: str, network: str = MASK_RCNN
+) -> list[tuple[str, Result]]:
+    """`with_labels` of the results of one experiment and one kind of network."""
+    return with_labels(r for r in of_network(results, network) if r.experiment == experiment)
+
+
+def _read(
+    folder: Path, expected: Mapping[str, str], command: str, fault_of: Callable[[Any], str]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Whole records of a folder by name, and what is wrong with the others and with `expected`."""
+    records, problems = {}, []
+    paths = {path.stem: path for path in sorted(folder.glob("*.json"))}
+    for name, path in paths.items():
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            fault = fault_of(record)
+        except (OSError, ValueError, RecursionError) as error:
+            fault = f"it cannot be read as JSON ({error})"
+        if fault:
+            cure = f"Make it again with `{command}`, or move it out of the folder."
+            if name in expected:
+                cure = f"Make it again: {expected[name]} --out {path}"
+            problems.append(f"{path}: not a whole result of `{command}`: {fault}. {cure}")
+        else:
+            records[name] = record
+    for name in expected.keys() - paths.keys():
+        path = folder / f"{name}.json"
+        problems.append(f"{path}: is not there. Make it: {expected[name]} --out {path}")
+    return records, tuple(sorted(problems))
+
+
+def _place(result: Result) -> tuple:
+    """Results are in the order of the experiments, then by data set."""
+    order = list(EXPERIMENTS)
+    known = result.experiment in order
+    at = order.index(result.experiment) if known else len(order)
+    return at, result.experiment, result.record["dataset"]

@@ -1,0 +1,224 @@
+"""What the figures of the report share: size, fonts, colours, marks, labels."""
+
+from collections.abc import Callable, Iterable, Sequence
+from io import BytesIO
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+
+from sebre.experiments.base import EXPERIMENTS
+from sebre.report.records import Result
+
+WIDTHS_IN = (5.0, 7.5, 9.0)  # of a figure, by panels side by side
+FONT = 9
+LINE_IN = 0.16  # of text
+_DPI = 80
+_ROW_IN = 0.3  # a region
+
+# Okabe and Ito, told apart with any colour vision.
+BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+SKY, PURPLE, YELLOW, GREY = "#56B4E9", "#CC79A7", "#F0E442", "#999999"
+
+TURNED = {
+    "marker": "D",
+    "linestyle": "none",
+    "markerfacecolor": "white",
+    "markeredgecolor": "black",
+    "markersize": 5,
+    "label": "at random orientations",
+}
+INTERVAL = {"color": "black", "linewidth": 1.3, "label": "95 % interval"}
+LEGEND = {"loc": "outside lower center", "frameon": False, "fontsize": FONT}
+
+Draw = Callable[[Axes], None]
+
+
+class ReportFigure(Figure):
+    """A figure that a notebook shows once, whatever Matplotlib's backend.
+
+    Args:
+        across: panels side by side, 1 to 3; they set the width.
+        height: inches.
+    """
+
+    def __init__(self, across: int, height: float):
+        super().__init__((WIDTHS_IN[across - 1], height), _DPI, layout="constrained")
+        FigureCanvasAgg(self)
+
+    def png(self) -> bytes:
+        """The figure as a PNG file. Faster than `savefig`, which draws it twice."""
+        buffer = BytesIO()
+        self.canvas.print_png(buffer, metadata={})
+        return buffer.getvalue()
+
+    _repr_png_ = png
+
+
+def nothing_figure(text: str) -> ReportFigure:
+    """A small figure that says why there is nothing to draw."""
+    figure = ReportFigure(1, 1.0)
+    figure.text(0.5, 0.5, text, ha="center", va="center")
+    return figure
+
+
+def panel_figure(
+    panels: Sequence[tuple[str, Draw]], rows: Sequence[str] | None, experiment: str
+) -> ReportFigure:
+    """Panels in a grid.
+
+    Args:
+        panels: title, and what draws the panel.
+        rows: their names at the left, such as those of regions; None without rows.
+        experiment: what there is no result of if there are no panels.
+    """
+    if not panels:
+        return nothing_figure(f"No result of {experiment}.")
+    across = min(len(WIDTHS_IN), len(panels))
+    down = -(-len(panels) // across)
+    panel_in = 2.2 if rows is None else 0.6 + _ROW_IN * len(rows)
+    panel_in += LINE_IN * line_count(title for title, _ in panels)
+    figure = ReportFigure(across, 0.4 + panel_in * down)
+    grid = figure.subplots(down, across, sharey=True, squeeze=False)
+    for ax in grid.flat[len(panels) :]:
+        ax.set_axis_off()
+    for ax, (title, draw) in zip(grid.flat, panels, strict=False):
+        ax.set_title(title, fontsize=FONT)
+        draw(ax)
+        if rows is not None:
+            ax.set_yticks(range(len(rows)), [spoken(name) for name in rows], fontsize=FONT)
+            ax.set_ylim(len(rows) - 0.5, -0.5)
+    return figure
+
+
+def score_axis(ax: Axes, name: str) -> None:
+    """Scores from 0 to 1 to the right."""
+    ax.set_xlim(0, 1.03)  # room for a mark at 1
+    ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"], fontsize=FONT)
+    ax.set_xlabel(name, fontsize=FONT)
+    ax.grid(axis="x", alpha=0.3)
+    ax.set_axisbelow(True)
+
+
+def draw_intervals(
+    ax: Axes,
+    y: Iterable[float],
+    intervals: Iterable[Sequence[float] | None],
+    color: str = INTERVAL["color"],
+) -> bool:
+    """Draw a line for each interval [low, high] that there is.
+
+    Args:
+        ax: to draw on.
+        y: of each interval.
+        intervals: as many, None for one that there is not.
+        color: of the lines.
+
+    Returns:
+        Whether there is any.
+    """
+    known = [(at, *ends) for at, ends in zip(y, intervals, strict=True) if ends is not None]
+    if known:
+        # An edge in white: the line lies on bars of any colour.
+        ax.hlines(
+            *zip(*known, strict=True),
+            color=color,
+            linewidth=INTERVAL["linewidth"],
+            zorder=2.5,
+            path_effects=[withStroke(linewidth=INTERVAL["linewidth"] + 1.4, foreground="white")],
+        )
+    return bool(known)
+
+
+def interval_of(
+    result: Result, key: str, region: str | None = None, turned: bool = False
+) -> Sequence[float] | None:
+    """The 95 % interval [low, high] of a score; None where the record has none.
+
+    Args:
+        result: its record has them under "intervals"
+            (`sebre.evaluation.bootstrap.Tally.intervals`).
+        key: such as "map_paper"; with a region, such as "dice_per_region".
+        region: its name.
+        turned: that of the turned sections.
+    """
+    value = result.score("intervals", key, turned)
+    return (value or {}).get(region) if region else value
+
+
+def legend_marks(turned: bool, intervals: bool) -> list[Line2D]:
+    """Entries of a legend for what a figure has of the two."""
+    shown = ((turned, TURNED), (intervals, INTERVAL))
+    return [Line2D([], [], **style) for there, style in shown if there]
+
+
+def beside(ax: Axes, y: float, text: str) -> None:
+    """Text right of a panel, beside a row."""
+    ax.text(1.03, y, text, transform=ax.get_yaxis_transform(), va="center", fontsize=FONT - 1)
+
+
+def result_panels(
+    labelled: Iterable[tuple[str, Result]], draw: Callable[[Axes, Result], None]
+) -> list[tuple[str, Draw]]:
+    """For `panel_figure`: a panel for each result.
+
+    Args:
+        labelled: of `sebre.report.records.with_labels`.
+        draw: draws a result.
+    """
+    return [
+        (f"{result.kind}\n{label_lines(text, result, 30)}", lambda ax, r=result: draw(ax, r))
+        for text, result in labelled
+    ]
+
+
+def label_lines(text: str, result: Result, width: int) -> str:
+    """A label in lines: data set and sections, then the network, in lines of some letters.
+
+    Args:
+        text: of `sebre.report.records.with_labels`: the data set, and what tells results on it
+            apart.
+        result: that it belongs to.
+        width: letters of a line (`wrapped`).
+    """
+    data, *more = text.split(", ")
+    sections = f"{result.record['n_sections']} sections"
+    return "\n".join(wrapped(parts, width) for parts in ((data, sections), (result.network, *more)))
+
+
+def wrapped(parts: Iterable[str], width: int) -> str:
+    """Parts in lines of some letters, with commas between those of one line."""
+    lines = [""]
+    for part in parts:
+        if not lines[-1]:
+            lines[-1] = part
+        elif len(lines[-1]) + 2 + len(part) <= width:
+            lines[-1] += f", {part}"
+        else:
+            lines.append(part)
+    return "\n".join(lines)
+
+
+def line_count(texts: Iterable[str]) -> int:
+    """Lines of the longest text."""
+    return max(text.count("\n") + 1 for text in texts)
+
+
+def spoken(name: str) -> str:
+    """Name of a region as a reader writes it."""
+    return name.replace("_", " ")
+
+
+def region_colors(experiment: str) -> dict[str, tuple[float, ...]]:
+    """Colours, 0..1, by name of the region; empty for an experiment that is not in the table."""
+    if experiment not in EXPERIMENTS:
+        return {}
+    return {r.name: tuple(v / 255 for v in r.color) for r in EXPERIMENTS[experiment].regions}
+
+
+def numbers(values: Iterable[float | None]) -> np.ndarray:
+    """Values as a float array, with NaN for those that there are not."""
+    return np.array([np.nan if value is None else value for value in values], float)

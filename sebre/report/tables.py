@@ -1,0 +1,270 @@
+"""Results of SeBRe's network as tables: published numbers beside ours, never mixed.
+
+Three kinds of numbers have columns of their own: published; ours on the paper's own data; ours
+on stand-in data, which is named. Other networks and methods are in `sebre.report.method_tables`.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from sebre.report.markdown import NONE, Table, count, number
+from sebre.report.published import PAPER_NAMES, PublishedScore, find_scores
+from sebre.report.records import (
+    METHODS_FOLDER,
+    PAPER_DATA_KIND,
+    SPLITS_FOLDER,
+    STAND_IN_KIND,
+    MethodResult,
+    Result,
+    commands_of,
+    of_experiment,
+    of_network,
+    with_labels,
+)
+
+_NOT_RUN = dict.fromkeys(PAPER_NAMES, "not run: data not public")
+_NOT_RUN["ibsr"] = "not run: needs registration"
+
+_DATA_COLUMNS = ("data", "weights", "regions", "sections (n)", "subjects")
+
+_MAP_NOTE = (
+    "mAP is the paper's: per section, all regions pooled, mask IoU 0.5, then the mean over "
+    "sections. The paper does not state the IoU; 0.5 is that of the released code."
+)
+_PUBLISHED_NOTE = (
+    "The published scores are of the authors' data and split, and of a ResNet-101 network "
+    "pretrained on COCO; ours are of the data and the weights that the row names."
+)
+_TURNED_NOTE = "Turned is at random orientations, in the range of the experiment."
+_DICE_NOTE = (
+    "Dice is the mean over the test sections that show the region (n), 0 where it was missed."
+)
+
+
+def map_table(results: Sequence[Result], published: Sequence[PublishedScore]) -> Table:
+    """Mean average precision: a row for each result, and for each experiment without one."""
+    columns = (
+        ("", "experiment"),
+        ("published", "SeBRe"),
+        (PAPER_DATA_KIND, "as it lies"),
+        (PAPER_DATA_KIND, "turned"),
+        (STAND_IN_KIND, "as it lies"),
+        (STAND_IN_KIND, "turned"),
+        *(("our data and weights", name) for name in _DATA_COLUMNS),
+    )
+    rows = []
+    results = of_network(results)
+    for experiment in dict.fromkeys([*PAPER_NAMES, *(r.experiment for r in results)]):
+        scores = find_scores(published, experiment, method="SeBRe", metric="mAP")
+        paper = _printed(scores[0].value if scores else None)
+        ours = [result for result in results if result.experiment == experiment]
+        not_run = (_NOT_RUN.get(experiment, NONE), NONE)
+        if any(result.on_paper_data for result in ours):
+            not_run = (NONE, NONE)
+        for result in ours:
+            values = tuple(_ours(result, "map_paper", turned=turned) for turned in (False, True))
+            if result.on_paper_data:
+                values += (NONE, NONE)
+            else:
+                values = (*not_run, *values)
+            rows.append((experiment, paper, *values, *_data(result)))
+        if not ours:
+            rows.append((experiment, paper, *not_run, NONE, NONE, *[NONE] * len(_DATA_COLUMNS)))
+    groups, header = zip(*columns, strict=True)
+    notes = (_MAP_NOTE, _PUBLISHED_NOTE, _TURNED_NOTE)
+    return Table("Mean average precision", header, tuple(rows), groups, notes)
+
+
+def scores_table(results: Sequence[Result], on_paper_data: bool = False) -> Table:
+    """Our scores by several measures, as the sections lie and turned.
+
+    Args:
+        results: to choose from.
+        on_paper_data: those on the paper's own data; otherwise those on stand-in data.
+    """
+    measures = {
+        "map_paper": "mAP",
+        "coco_ap50": "AP50",
+        "coco_ap": "COCO AP",
+        "dice_mean": "mean Dice",
+    }
+    rows = []
+    chosen = [r for r in of_network(results) if r.on_paper_data == on_paper_data]
+    for text, result in with_labels(chosen):
+        values = [_ours(result, key, turned=turned) for turned in (False, True) for key in measures]
+        rows.append((result.experiment, text, sections_of(result), *values, _orientations(result)))
+    header = ("experiment", "data", "sections (n)", *measures.values(), *measures.values(), "range")
+    groups = ("",) * 3 + ("as they lie",) * 4 + ("turned",) * 5
+    notes = (
+        _MAP_NOTE,
+        "AP50 is the mean over regions of the average precision over the whole test part at mask "
+        "IoU 0.5; COCO AP is the same, averaged over IoU 0.5, 0.55 ... 0.95.",
+        _TURNED_NOTE,
+    )
+    title = PAPER_DATA_KIND if on_paper_data else STAND_IN_KIND
+    return Table(f"Scores: {title}", header, tuple(rows), groups, notes)
+
+
+def dice_table(
+    results: Sequence[Result], published: Sequence[PublishedScore], experiment: str
+) -> Table:
+    """Dice of every region of an experiment, published and on each data set of ours."""
+    ours = of_experiment(results, experiment)
+    paper = published_dice(published, experiment)
+    columns = [("", "region")]
+    if paper:
+        columns.append((f"published: {PAPER_NAMES[experiment]}", "SeBRe"))
+    for text, result in ours:
+        names = ("Dice", "Dice, turned", "n", "missed")
+        columns += [(f"{result.kind} {text}", name) for name in names]
+    rows = []
+    for region in regions_of([result for _, result in ours], paper):
+        row = [region.replace("_", " "), *([_printed(paper.get(region))] if paper else [])]
+        for _, result in ours:
+            row += [
+                _ours(result, "dice_per_region", region),
+                _ours(result, "dice_per_region", region, turned=True),
+                count(result.score("n_per_region", region)),
+                count(result.score("missed_per_region", region)),
+            ]
+        rows.append(tuple(row))
+    groups, header = zip(*columns, strict=True)
+    return Table(
+        f"Dice by region: {experiment}", header, tuple(rows), groups, (_DICE_NOTE, _TURNED_NOTE)
+    )
+
+
+def table1(results: Sequence[Result], published: Sequence[PublishedScore]) -> Table:
+    """Table 1 of the paper as printed, and beside it ours on each data set of `ibsr`."""
+    methods = {
+        "hausdorff_distance_mean": ("Hausdorff", ("SeBRe", "F-CNN")),
+        "contour_mean_distance_mean": ("CMD", ("SeBRe", "F-CNN")),
+        "dice_mean": ("Dice", ("SeBRe", "F-CNN", "QuickNAT", "BrainSegNet")),
+    }
+    printed = [(key, name, who) for key, (name, all_) in methods.items() for who in all_]
+    columns = [("", "structure")]
+    columns += [("published: Table 1", f"{name}, {method}") for _, name, method in printed]
+    ours = []
+    for text, result in of_experiment(results, "ibsr"):
+        unit = "mm" if result.score("hausdorff_mm_per_region") else "px"
+        ours.append((result, unit))
+        names = (f"Hausdorff, {unit}", f"CMD, {unit}", "Dice", "Dice, volume", "n")
+        columns += [(f"{result.kind} {text}", name) for name in names]
+    scores = find_scores(published, where="Table 1")
+    rows = []
+    for structure in dict.fromkeys(score.region for score in scores):
+        row = [structure]
+        for key, _, method in printed:
+            found = find_scores(scores, method=method, region=structure, metric=key)
+            row.append(_printed(found[0].value if found else None))
+        region = find_scores(scores, region=structure)[0].region_name
+        for result, unit in ours:
+            row += [
+                _ours(result, f"hausdorff_{unit}_per_region", region),
+                _ours(result, f"cmd_{unit}_per_region", region),
+                _ours(result, "dice_per_region", region),
+                _ours(result, "dice_per_region_volume", region),
+                count(result.score("n_per_region", region)),
+            ]
+        rows.append(tuple(row))
+    groups, header = zip(*columns, strict=True)
+    notes = (
+        "CMD is the contour mean distance. The paper does not state the unit of its distances; "
+        "ours are in the unit that the column names, means over the sections that show the "
+        f"structure and where it was found. {_DICE_NOTE} Dice, volume is the mean over subjects "
+        "of the Dice of all sections of a subject as one volume.",
+        "The rivals' numbers are copied from their own papers: other splits, and volumes rather "
+        "than sections. Columns under different headings cannot be ranked against each other.",
+    )
+    return Table("Table 1: structures in human MRI", header, tuple(rows), groups, notes)
+
+
+def provenance_table(
+    results: Sequence[Result],
+    methods: Sequence[MethodResult] = (),
+    splits: Sequence[Result] = (),
+) -> Table:
+    """Where our numbers come from: data, split, network and command of every result.
+
+    Args:
+        results: of `read_results`.
+        methods: of `read_methods`.
+        splits: of `read_splits`.
+    """
+    rows = []
+    for folder, same in (("", results), (METHODS_FOLDER, methods), (SPLITS_FOLDER, splits)):
+        for result in same:
+            record = result.record
+            split = split_of(result)
+            rows.append(
+                (
+                    f"{folder}/{result.name}.json".removeprefix("/"),
+                    record["dataset"],
+                    record["subset"],
+                    split["rule"],
+                    split["leaks"],
+                    result.method_name,
+                    str(record.get("weights") or NONE),
+                    str(record.get("weights_sha256") or NONE)[:12],
+                    str(record.get("command") or NONE),
+                )
+            )
+    header = ("file", "data", "part", "split", "leaks", "method", "weights", "SHA-256", "command")
+    notes = tuple(
+        f"The weights of {result.name}.json are not shipped. From raw data: {commands}."
+        for result in (*results, *splits)
+        if (commands := commands_of(result))
+    )
+    return Table("Where our numbers come from", header, tuple(rows), notes=notes)
+
+
+def split_of(result: Result) -> dict[str, str]:
+    """How the data set was divided: "rule", and "leaks" between its parts, in words."""
+    split = result.record.get("split")
+    split = split if isinstance(split, dict) else {}
+    return {key: str(split.get(key) or NONE).removeprefix("Leaks: ") for key in ("rule", "leaks")}
+
+
+def published_dice(published: Iterable[PublishedScore], experiment: str) -> dict[str, float | None]:
+    """The Dice that the paper prints for SeBRe, by region as `sebre.data.regions` names it."""
+    found = find_scores(published, experiment, method="SeBRe", metric="dice_mean")
+    return {score.region_name: score.value for score in found}
+
+
+def regions_of(results: Iterable[Result], others: Iterable[str] = ()) -> list[str]:
+    """Names of the regions of results, and then of others, each once."""
+    return list(dict.fromkeys([*(name for r in results for name in r.regions), *others]))
+
+
+def _printed(value: float | None) -> str:
+    """A published number with the digits of the table."""
+    return NONE if value is None else str(value)
+
+
+def _ours(result: Result, key: str, region: str | None = None, turned: bool = False) -> str:
+    return number(result.score(key, region, turned))
+
+
+def _data(result: Result) -> tuple[str, ...]:
+    """Cells of `_DATA_COLUMNS`."""
+    shown = sum(bool(result.score("n_per_region", region)) for region in result.regions)
+    return (
+        result.record["dataset"],
+        result.record["weights"],
+        f"{shown} of {len(result.regions)}",
+        sections_of(result),
+        count(result.score("n_subjects")),
+    )
+
+
+def sections_of(result: Result) -> str:
+    """How many sections; with the part of the data set, if that is not its test part."""
+    part = result.record["subset"]
+    return str(result.record["n_sections"]) + ("" if part == "val" else f" ({part})")
+
+
+def _orientations(result: Result) -> str:
+    turned = result.record["turned"]
+    if not turned:
+        return NONE
+    mirrored = ", mirrored" if turned.get("flip") else ""
+    return f"up to {turned.get('max_angle')} degrees{mirrored}"

@@ -1,0 +1,472 @@
+"""`python -m sebre.bench`: ratios, the choice of cases, baselines, the page, and tiny cases."""
+
+import copy
+import importlib
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from paths import ROOT
+
+from mrcnn.data.samples import load_sample
+from sebre.bench import __main__ as program
+from sebre.bench import inputs as pictures
+from sebre.bench import measurements as record
+from sebre.bench import page, run, targets, timing, worker
+from sebre.bench import terminal as table
+from sebre.bench.calibration import matrix_product, reference_network
+from sebre.bench.cases import catalogue as cases
+from sebre.bench.scaling import scaling_figure
+
+STORED = ROOT / "results" / "bench" / "baseline.json"
+TINY = {
+    "BACKBONE": "resnet18",
+    "BACKBONE_WIDTH": 0.25,
+    "TOP_DOWN_PYRAMID_SIZE": 32,
+    "RPN_CONV_FILTERS": 32,
+    "FPN_CLASSIF_FC_LAYERS_SIZE": 32,
+    "MASK_CONV_FILTERS": 16,
+    "IMAGE_MIN_DIM": 64,
+    "IMAGE_MAX_DIM": 64,
+    "POST_NMS_ROIS_INFERENCE": 20,
+    "POST_NMS_ROIS_TRAINING": 20,
+    "PRE_NMS_LIMIT": 100,
+}
+
+
+class Clock:
+    """Time that passes only while a task runs."""
+
+    def __init__(self):
+        self.now, self.calls = 0.0, []
+
+    def __call__(self):
+        return self.now
+
+    def task(self, name, seconds):
+        seconds = iter(seconds)
+
+        def run():
+            self.calls.append(name)
+            self.now += next(seconds)
+
+        return run
+
+
+def test_every_round_lies_between_two_of_the_reference():
+    clock = Clock()
+    ratios, others = timing.interleave(
+        {"a": clock.task("a", [2, 4, 30]), "b": clock.task("b", [8, 8, 8])},
+        clock.task("R", [1, 1, 1, 2, 2, 2, 1, 3, 1]),
+        3,
+        {"m": clock.task("m", [0.5, 0.25, 0.25])},
+        {"b": 4},
+        clock,
+    )
+    assert clock.calls == ["m", "R", "a", "R", "b", "R"] * 3
+    # Around a: (1, 1), (2, 2), (1, 3); around b: (1, 1), (2, 2), (3, 1).
+    assert ratios["a"].ratio == 4 / 1.5
+    assert (ratios["a"].seconds, ratios["a"].reference_seconds, ratios["a"].n) == (4, 1.5, 3)
+    assert (ratios["a"].q1, ratios["a"].q3) == (2, 8.5)  # of 2, 2, 15
+    assert (ratios["b"].ratio, ratios["b"].seconds) == (2 / 1.5, 2)
+    # The rounds' ratios are 2, 1, 1.
+    assert (ratios["b"].q1, ratios["b"].q3) == (1, 1.5)
+    assert others == {"m": 0.25}
+
+
+def test_the_range_of_the_quartiles_holds_the_ratio():
+    ratio = timing.ratio_of([1, 1, 10], [1, 5, 10], [1, 5, 10])
+    assert ratio.ratio == 1 / 5
+    assert (ratio.q1, ratio.q3) == (0.2, 1)
+
+
+@pytest.mark.parametrize("power", [0.5, 1, 2])
+def test_the_slope_is_the_exponent(power):
+    sizes = np.array([128, 256, 512]) ** 2
+    assert timing.slope(sizes, 3.0 * sizes**power) == pytest.approx(power)
+    with pytest.raises(ValueError, match="two different sizes"):
+        timing.slope([4, 4], [1, 2])
+
+
+def test_cases_are_chosen_by_name_group_and_pattern():
+    every = cases.all_cases()
+    names = [case.name for case in every]
+    assert len(set(names)) == len(names)
+    json.dumps([dict(case.settings) for case in every])  # they travel as a file
+
+    def chosen(*only, quick=False, long=False):
+        return [case.name for case in cases.select(every, only, quick, long)]
+
+    assert chosen("detect/float32") == ["detect/float32"]
+    assert chosen("train") == [name for name in names if name.startswith("train/")]
+    assert chosen("train/", "*/bfloat16") == ["detect/bfloat16", *chosen("train")]
+    assert set(chosen(quick=True)) == {
+        "detect/float32",
+        "detect/bfloat16",
+        "train/384_float32",
+        "train/384_bfloat16",
+    }
+    assert set(chosen(long=True)) - set(chosen()) == {
+        "memory/resnet18",
+        "memory/resnet101",
+        "accuracy/slicemap_384",
+        "accuracy/extended_mouse_384",
+    }
+    with pytest.raises(ValueError, match="--only detekt: there is no such case.*detect/float32"):
+        chosen("detekt")
+
+
+def entry(name, ratio, spread=0.02, **more):
+    kind = {"side": "detect"}.get(name.split("/")[0], name.split("/")[0])
+    return {
+        "name": name,
+        "kind": kind,
+        "title": "made up",
+        "note": "",
+        "unit": "R",
+        "status": worker.MEASURED,
+        "ratio": ratio,
+        "q1": ratio - spread,
+        "q3": ratio + spread,
+        "n": 5,
+        "seconds": ratio * 0.3,
+        "r_seconds": 0.3,
+        "gflops": 200.0,
+        **more,
+    }
+
+
+def score(name, change):
+    more = {"sections": 12, "map": 0.9 + change, "map_before": 0.9, "dice": 0.8, "dice_before": 0.8}
+    return entry(name, abs(change), 0, unit="change of a score", **more)
+
+
+@pytest.fixture
+def made_up():
+    entries = [
+        entry("detect/float32", 1.7),
+        entry("detect/bfloat16", 0.9),
+        entry("detect/openvino_int8", 0.3),
+        entry("detect/proposals_300", 1.2),
+        {
+            **entry("detect/float16", 0),
+            "status": worker.NOT_AVAILABLE,
+            "reason": "no such units",
+        },
+        *(entry(f"side/{side}", side**2 / 1e5) for side in (128, 256, 512)),
+        entry("train/384_float32", 4.0),
+        entry("input/1000/png", 0.5, epoch="first, decoding", format="png"),
+        *(score(f"accuracy/{name}/openvino_int8", 0.005) for name in "ab"),
+        *(score(f"accuracy/{name}/proposals_300", 0.001) for name in "ab"),
+        score("accuracy/a/bfloat16", 0.0),
+    ]
+    machine = {
+        "processor": "made up",
+        "cores": 2,
+        "memory_gib": 4.0,
+        "flags": ["avx2"],
+        "versions": {"keras": "3", "openvino": None},
+        "python": "3",
+        "platform": "none",
+        "revision": None,
+        "date": "today",
+    }
+    return {
+        "format": run.FORMAT,
+        "command": "python -m sebre.bench",
+        "seed": 0,
+        "rounds": 5,
+        "machine": machine,
+        "cases": entries,
+    }
+
+
+def test_targets_are_said_to_be_reached_or_missed(made_up):
+    found = {f.target.text: f for f in targets.findings(made_up)}
+    verdicts = {text: f.verdict for text, f in found.items()}
+    assert verdicts["detect, float32, as the reference"] == "reached"
+    assert verdicts["detect, bfloat16"] == "missed by 6%"
+    assert found["exponent of the cost in pixels (1 is linear)"].value == pytest.approx(1)
+    assert verdicts["training step, all layers, resnet101, 384 px, bfloat16"] == "not measured"
+    # int8 changes scores, bfloat16 was compared on one data set only.
+    fastest = next(f for text, f in found.items() if "fastest" in text)
+    assert (fastest.case, fastest.verdict) == ("detect/proposals_300", "missed by 118%")
+    text = table.targets(found.values())
+    assert "bfloat16: 0.900, at most 0.85 R: missed by 6%" in text
+    assert "not measured" not in text
+
+
+def test_slower_needs_more_than_the_tolerance_and_both_quartiles(made_up):
+    def verdict(ratio, spread=0.02, **more):
+        change = record.compare(entry("detect/float32", ratio, spread, **more), made_up)
+        return change and change.verdict
+
+    assert verdict(1.7 * 1.1) == record.SAME
+    assert verdict(1.7 * 1.3) == record.SLOWER
+    assert verdict(1.7 * 1.3, spread=0.6) == record.SAME
+    assert verdict(1.7 * 0.7) == record.FASTER
+    assert verdict(1.7 * 1.3, unit="another") is None
+    made_up["cases"][0].update(q1=1.6, q3=2.3)
+    assert verdict(1.7 * 1.3) == record.SAME
+    assert record.compare(entry("detect/new", 1), made_up) is None
+    assert record.compare(score("accuracy/a/bfloat16", 0.1), made_up) is None
+    change = record.compare(entry("detect/bfloat16", 1.8), made_up)
+    assert (change.before, change.change) == (0.9, pytest.approx(1.0))
+    line = table.row(entry("detect/bfloat16", 1.8), change)
+    assert line.endswith("0.900 +100.0% slower")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r: r.update(format=0), "not a benchmark of format 1, but 0"),
+        (lambda r: r.pop("machine"), "machine or cases are missing"),
+        (lambda r: r["cases"][0].pop("unit"), "a case lacks"),
+        (lambda r: r["cases"][0].update(ratio="1"), "detect/float32 has no number under ratio"),
+        (lambda r: r["cases"][4].pop("reason"), "detect/float16 is not measured, and no reason"),
+    ],
+)
+def test_a_record_that_is_none_is_refused(made_up, tmp_path, change, message, caplog):
+    path = tmp_path / "record.json"
+    path.write_text(json.dumps(made_up))
+    assert record.read_record(path) == made_up
+    change(made_up)
+    path.write_text(json.dumps(made_up))
+    with pytest.raises(ValueError, match=f"record.json: {message}.*--out"):
+        record.read_record(path)
+    assert program.main(["--baseline", str(path), "--only", "detect/float32"]) == 2
+    assert message in caplog.text
+
+
+def test_the_page_says_what_the_record_says(made_up, tmp_path):
+    source, out = tmp_path / "bench" / "record.json", tmp_path / "PAGE.md"
+    source.parent.mkdir()
+    source.write_text(json.dumps(made_up))
+    assert program.main(["--page", str(out), "--from", str(source)]) == 0
+    text = out.read_text()
+    assert text == page.page(made_up, "bench/record.json", "bench/scaling.png")
+    assert (tmp_path / "bench" / "scaling.png").read_bytes().startswith(b"\x89PNG")
+    for row in (
+        "| detect, bfloat16 | at most 0.85 R | 0.900 [0.880, 0.920] | detect/bfloat16 | missed by",
+        "| accuracy/a/openvino_int8 | 12 | 0.9050 | +0.0050 | 0.8000 | +0.0000 | does not hold |",
+        "- `detect/float16`: not available: no such units",
+        "runs at 125% of the rate of the matrix product",
+        "![Cost over the side of the input](bench/scaling.png)",
+        "--baseline bench/record.json",
+    ):
+        assert row in text, row
+    changed = copy.deepcopy(made_up)
+    changed["cases"][1].update(ratio=0.8, q1=0.79, q3=0.81)
+    row = "| detect, bfloat16 | at most 0.85 R | 0.800 [0.790, 0.810] | detect/bfloat16 | reached |"
+    assert row in page.page(changed, "x")
+    assert scaling_figure({**made_up, "cases": made_up["cases"][:3]}) is None
+
+
+def test_the_page_of_the_project_is_what_the_stored_record_gives():
+    stored = record.read_record(STORED)
+    drawn = STORED.with_name(page.FIGURE)
+    assert drawn.is_file() == (scaling_figure(stored) is not None)
+    names = [p.relative_to(ROOT).as_posix() for p in (STORED, drawn)]
+    expected = page.page(stored, names[0], names[1] if drawn.is_file() else "")
+    command = f"python -m sebre.bench --page PERFORMANCE.md --from {names[0]}"
+    assert (ROOT / "PERFORMANCE.md").read_text(encoding="utf-8") == expected, f"Run `{command}`."
+
+
+def order(kind, **settings):
+    return {"kind": kind, "settings": settings, "rounds": 2, "seed": 0}
+
+
+def measure(case):
+    """With a matrix product in place of R, which takes long to build."""
+    product, _ = matrix_product(32)
+    result = worker.measure(case, product, matrix=32)
+    json.dumps(result)  # it travels as a file
+    assert result["status"] == worker.MEASURED
+    return result
+
+
+def test_a_tiny_network_is_timed_between_rounds_of_a_reference():
+    case = order("detect", config=TINY, images=[(40, 64), (64, 64)], batch=2)
+    result = measure(case)
+    assert result["gflops"] > 0 and result["devices"]
+    first, second = result["entries"]
+    assert (first["name"], second["name"]) == ("", "64x64")
+    for found in result["entries"]:
+        assert found["n"] == 2 and found["q1"] <= found["ratio"] <= found["q3"]
+        assert found["ratio"] == pytest.approx(found["seconds"] / found["r_seconds"])
+        assert found["peak_mib"] > 100 and found["first_call_s"] > 0 and found["batch"] == 2
+
+
+def test_the_reference_is_in_float32_whatever_the_policy(monkeypatch):
+    made = []
+
+    def network(**arguments):
+        assert arguments == {"include_top": False, "weights": None, "input_shape": (8, 8, 3)}
+        made.append(keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Dense(4)]))
+        return made[0]
+
+    monkeypatch.setattr(keras.applications, "ResNet101", network)
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        output = reference_network(8)()
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert made[0].compute_dtype == "float32"
+    assert output.shape == (1, 8, 8, 4) and output.dtype == np.float32
+
+
+class Leaking:
+    """A network that keeps 8 MiB of every picture."""
+
+    def __init__(self, mode, config, folder):
+        self.kept = []
+
+    def detect(self, images):
+        self.kept.append(np.ones(2**20))
+
+
+def test_growth_of_memory_is_seen(monkeypatch):
+    monkeypatch.setattr("mrcnn.model.MaskRCNN", Leaking)
+    found = measure(order("memory", counts=[2, 4, 12]))["entries"]
+    assert [e["name"] for e in found] == ["4", "12"]
+    grown = [e["resident_mib"] - e["resident_mib_first"] for e in found]
+    assert grown == pytest.approx([16, 80], abs=8)
+    assert all(e["ratio"] == e["resident_mib"] / e["resident_mib_first"] for e in found)
+
+
+def decodings(kind, monkeypatch, **settings):
+    """How often each task of a case decodes an image, by its name; no time is compared."""
+    calls = []
+
+    def load(dataset, config, image_id):
+        calls.append(image_id)
+        return load_sample(dataset, config, image_id)
+
+    monkeypatch.setattr("mrcnn.data.batches.load_sample", load)
+    prepared = importlib.import_module(worker.KINDS[kind]).prepare(settings, 0)
+    try:
+        found = {}
+        for task in prepared.tasks:
+            calls.clear()
+            task.run()
+            found[task.name] = len(calls)
+        return found
+    finally:
+        prepared.close()
+
+
+def test_reading_is_timed_for_each_format_and_from_the_cache(monkeypatch):
+    settings = {"side": 200, "count": 2, "formats": pictures.FORMATS, "config": TINY}
+    found = measure(order("input", **settings))["entries"]
+    assert [e["name"] for e in found] == ["png", "jpeg", "tiff", "cached"]
+    assert [e["epoch"] for e in found] == ["first, decoding"] * 3 + ["cached"]
+    assert all(e["seconds"] > 0 for e in found)
+    counts = decodings("input", monkeypatch, **settings)
+    assert counts == {"png": 2, "jpeg": 2, "tiff": 2, "cached": 0}
+
+
+class Learner:
+    """What the steps need of a MaskRCNN, with a network of one layer."""
+
+    class Network(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(1)
+
+        def call(self, inputs):
+            assert len(inputs) == 7
+            return self.dense(keras.ops.mean(inputs[0], axis=(1, 2)))
+
+        def compute_loss(self, x, y, y_pred, sample_weight=None, training=True):
+            return keras.ops.mean(keras.ops.square(y_pred))
+
+    def __init__(self, mode, config, folder):
+        assert mode == "training"
+        self.keras_model = self.Network()
+
+    def set_trainable(self, regex, verbose):
+        assert regex == ".*"
+
+    def compile(self, rate, momentum):
+        self.keras_model.compile(keras.optimizers.SGD(rate, momentum))
+
+
+def test_steps_are_timed_with_files_and_with_one_batch_repeated(monkeypatch):
+    monkeypatch.setattr("mrcnn.model.MaskRCNN", Learner)
+    settings = {"side": 300, "count": 3, "format": "png", "config": TINY}
+    found = measure(order("feed", **settings))["entries"]
+    assert [e["name"] for e in found] == ["cached", "decoding"]
+    assert all(e["steps"] == 3 and e["original_px"] == [300, 300] for e in found)
+    assert all(e["seconds"] > 0 for e in found)
+    assert decodings("feed", monkeypatch, **settings) == {"cached": 0, "decoding": 3}
+    (found,) = measure(order("train", config=TINY))["entries"]
+    assert found["loss"] > 0 and found["image_px"] == [64, 64]
+    assert found["trainable_parameters"] == 4
+
+
+def test_scores_of_each_way_are_held_against_those_of_the_network():
+    ways = {
+        "same": {},
+        "blind": {"DETECTION_MIN_CONFIDENCE": 1.0},
+        "int8": {"RUNTIME": "openvino", "PRECISION": "int8"},
+    }
+    settings = {"weights": "slicemap", "dataset": "slicemap", "datasets": "none", "limit": 2}
+    same, blind, int8 = measure(order("accuracy", ways=ways, **settings))["entries"]
+    assert same["ratio"] == 0.0 and same["map"] == same["map_before"] > 0.5
+    assert blind["ratio"] > 0.5 and same["sections"] == 2
+    assert 0.0 < int8["ratio"] < 0.2
+
+
+def test_what_is_not_there_is_named_with_its_cure():
+    result = worker.measure(order("detect", config={"NO_SUCH": 1}))
+    assert result["status"] == worker.NOT_AVAILABLE and "NO_SUCH" in result["reason"]
+    result = worker.measure(order("detect", config={"RUNTIME": "no_such_package"}))
+    assert result["reason"] == "the package is not installed: pip install no_such_package"
+
+    missing = order(
+        "accuracy", weights="ibsr", dataset="no_such", datasets="none", limit=1, ways={}
+    )
+    result = worker.measure(missing)
+    assert result["status"] == worker.NOT_AVAILABLE
+    assert "no_such is not there" in result["reason"] and "--datasets" in result["reason"]
+
+
+def test_a_case_that_fails_is_recorded_and_the_others_go_on(tmp_path, monkeypatch, capsys, caplog):
+    broken = cases.Case("x/broken", "detect", {"config": TINY, "images": 3})
+    lost = cases.Case("x/lost", "detect")
+    absent = cases.Case("x/absent", "detect", {"config": {"NO_SUCH": 1}})
+    monkeypatch.setattr(cases, "all_cases", lambda: [broken, lost, absent])
+    begin = run.start
+
+    def start(command, log):
+        if json.loads(Path(command[-2]).read_text())["name"] == "x/lost":
+            command = [command[0], "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"]
+        return begin(command, log)
+
+    monkeypatch.setattr(run, "start", start)
+    out = tmp_path / "new" / "record.json"
+    assert program.main(["--out", str(out)]) == 3
+    stored = record.read_record(out)
+    assert stored["command"] == "python -m sebre.bench --out PATH"
+    found = {e["name"]: (e["status"], e["reason"]) for e in stored["cases"]}
+    assert found["x/broken"][0] == worker.FAILED and "TypeError" in found["x/broken"][1]
+    assert found["x/lost"][0] == worker.FAILED and "out of memory" in found["x/lost"][1]
+    assert found["x/absent"][0] == worker.NOT_AVAILABLE
+    assert "failed: x/broken, x/lost" in caplog.text and "x/absent" not in caplog.text
+    assert "x/absent" in capsys.readouterr().out
+    assert [p.name for p in tmp_path.rglob("*")] == ["new", "record.json"]
+
+
+def test_mistakes_of_the_user_are_named(tmp_path, caplog):
+    for arguments, message in (
+        (["--only", "nothing"], "there is no such case"),
+        (["--repeats", "0"], "--repeats 0: give a whole number"),
+        (["--page", "x.md"], "--page FILE.md and --from FILE.json go together"),
+        (["--page", "x.md", "--from", str(tmp_path / "none")], "none"),
+    ):
+        caplog.clear()
+        assert program.main(arguments) == 2
+        assert message in caplog.text

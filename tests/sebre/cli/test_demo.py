@@ -1,0 +1,68 @@
+"""The demo with the shipped weights: files and accuracy."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from paths import ROOT
+from PIL import Image
+
+from sebre.cli import demo
+from sebre.data.regions import SLICEMAP
+
+DATASET = ROOT / "datasets" / "slicemap"
+
+
+def picture(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("demo")
+    demo.run("slicemap", DATASET, folder)
+    return folder
+
+
+@pytest.mark.parametrize("orientation", ["as_they_lie", "turned"])
+def test_accuracy_of_the_shipped_network(out, orientation):
+    scores = json.loads((out / "scores.json").read_text())[orientation]
+    assert scores["map_paper"] >= 0.97
+    assert scores["dice_mean"] >= 0.86
+
+
+def test_every_test_section_gets_a_label_map_and_an_overlay(out):
+    for k in range(12):
+        labels = picture(out / f"val_{k}_labels.png")
+        assert labels.shape == (84, 84)
+        assert set(np.unique(labels)) <= set(range(7))
+        assert len(np.unique(labels)) >= 6
+        assert picture(out / f"val_{k}_overlay.png").shape == (588, 588, 3)
+
+
+def test_region_table(out):
+    with (out / "regions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["region"] for row in rows} == set(SLICEMAP.names)
+    assert all(0 < float(row["score"]) <= 1 and int(row["area_px"]) > 0 for row in rows)
+
+
+def test_contact_sheet_is_wide_enough_to_read(out):
+    assert picture(out / "contact_sheet.png").shape[1] >= 1500
+
+
+def test_table_is_printed(capsys, tmp_path):
+    assert demo.main(["--out", str(tmp_path / "demo")]) == 0
+    text = capsys.readouterr().out
+    for part in ("val/11", "cerebellum", "mAP", "as they lie", "turned", "contact_sheet.png"):
+        assert part in text
+
+
+def test_missing_weights_are_a_friendly_error(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SEBRE_WEIGHTS", str(tmp_path))
+    assert demo.main(["--out", str(tmp_path / "demo")]) == 2
+    assert "slicemap: neither a file nor a name" in capsys.readouterr().err
+    assert not (tmp_path / "demo").exists()

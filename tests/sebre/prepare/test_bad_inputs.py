@@ -1,0 +1,75 @@
+"""Raw folders that do not fit: one line that says what is wrong, and nothing written."""
+
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import nibabel
+import pytest
+import volume_faults  # noqa: F401  adds its cases
+from raw_faults import CASES
+from raw_samples import drawn_labels, write
+from whole_folders import WHOLE, labels
+
+from sebre.cli import commands as cli
+
+
+def prepare(source: str, raw: Path, out: Path, *options: str) -> int:
+    options = [option.replace("RAW", str(raw)) for option in options]
+    return cli.main(["prepare", source, "--raw", raw, "--out", out, *options])
+
+
+@contextlib.contextmanager
+def logging_as_in_a_shell() -> Iterator[None]:
+    """What is logged goes to standard error, as it does outside of tests."""
+    root, of_nibabel = logging.getLogger(), nibabel.imageglobals.logger.handlers[0]
+    handlers, level, stream = root.handlers, root.level, of_nibabel.stream
+    root.handlers = []
+    of_nibabel.stream = sys.stderr
+    try:
+        yield
+    finally:
+        root.handlers, of_nibabel.stream = handlers, stream
+        root.setLevel(level)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_one_line_and_nothing_written(tmp_path, capsys, name):
+    bad, raw, out = CASES[name], tmp_path / "raw", tmp_path / "out"
+    if bad.source in WHOLE:
+        WHOLE[bad.source](raw)
+    bad.damage(raw)
+    with logging_as_in_a_shell():
+        assert prepare(bad.source, raw, out, *bad.options) == cli.USER_ERROR
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.endswith("\n")
+    assert len(printed.err.splitlines()) == 1, printed.err
+    assert printed.err.startswith("sebre prepare: ")
+    for part in (*bad.says, *([] if bad.at is None else [str(raw / bad.at)])):
+        assert part in printed.err
+    assert [path for path in (out, tmp_path / "out.part") if path.exists()] == []
+
+
+def test_a_folder_in_use_stays_as_it_is(tmp_path, capsys):
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    labels(raw)
+    write(out / "mine.png", drawn_labels())
+    assert prepare("labels", raw, out) == cli.USER_ERROR
+    printed = capsys.readouterr().err
+    assert printed.splitlines() == [
+        f"sebre prepare: {out}: exists and is not an empty folder. Remove it, or choose another "
+        "--out."
+    ]
+    assert [path.name for path in out.iterdir()] == ["mine.png"]
+    assert not (tmp_path / "out.part").exists()
+
+
+@pytest.mark.parametrize("source", WHOLE)
+def test_without_the_faults_the_folders_are_prepared(tmp_path, source):
+    # So that it is the fault alone that is refused.
+    WHOLE[source](tmp_path / "raw")
+    assert prepare(source, tmp_path / "raw", tmp_path / "out") == cli.DONE
+    assert (tmp_path / "out" / "dataset.json").is_file()

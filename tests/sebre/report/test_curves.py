@@ -1,0 +1,84 @@
+"""Curves of scores by angle: what they draw are the numbers of the records."""
+
+import numpy as np
+from figure_texts import check_texts, drawn_texts
+from matplotlib.colors import to_rgba
+from result_samples import PAPERS, STAND_IN, made_up, newer
+
+from sebre.data.regions import SUBCORTICAL
+from sebre.report.curves import angles_figure
+from sebre.report.records import Result
+
+ANY = range(-150, 181, 30)
+
+
+def result(dataset, start, name=None, **more):
+    record = made_up("ibsr", dataset, start, SUBCORTICAL.names, weights=name or dataset)
+    return Result(name or dataset, newer(record, **more))
+
+
+def test_curves_and_bands_are_the_numbers():
+    network, unet = result("scans", 0.5), result("scans", 0.3, "unet", network="U-Net")
+    network.record["angles"]["curve"].reverse()
+    unet.record["angles"]["curve"][1]["map_paper"] = None
+    unet.record["angles"]["curve"][1]["intervals"] = {"map_paper": None, "dice_mean": None}
+    own = result("ibsr", 0.6, angles=ANY)
+    without = Result("without", made_up("ibsr", "older", 0.1, SUBCORTICAL.names))
+    figure = angles_figure([network, unet, own, without])
+    assert [ax.get_title() for ax in figure.axes] == ["mAP", "mean Dice", "", ""]
+    for axes, results in ((figure.axes[:2], (network, unet)), (figure.axes[2:], (own,))):
+        for ax, key in zip(axes, ("map_paper", "dice_mean"), strict=True):
+            for line, band, shown in zip(ax.lines, ax.collections, results, strict=True):
+                points = sorted(shown.record["angles"]["curve"], key=lambda p: p["angle"])
+                values = [np.nan if p[key] is None else p[key] for p in points]
+                np.testing.assert_array_equal(line.get_xdata(), [p["angle"] for p in points])
+                np.testing.assert_array_equal(line.get_ydata(), values)
+                drawn = {tuple(v) for path in band.get_paths() for v in path.vertices}
+                ends = {(p["angle"], e) for p in points for e in p["intervals"][key] or ()}
+                assert drawn == ends
+                assert to_rgba(line.get_color())[:3] == tuple(band.get_facecolor()[0, :3])
+            assert ax.get_ylim()[0] < 0.3 < 1 < ax.get_ylim()[1]  # one axis for all
+    one, other = figure.axes[1].lines
+    assert one.get_color() != other.get_color() and one.get_marker() != other.get_marker()
+
+
+def test_rows_are_named(monkeypatch):
+    figure = angles_figure(
+        [result("scans", 0.5), result("scans", 0.3, "unet", network="U-Net"), result("ibsr", 0.6)]
+    )
+    texts = [text for text, _ in drawn_texts(figure, monkeypatch)]
+    for wanted in (
+        f"ibsr: scans\n{STAND_IN}",
+        f"ibsr: ibsr\n{PAPERS}",
+        "Mask R-CNN, 20 sections\nweights scans",
+        "U-Net, 20 sections, weights unet",
+        "Mask R-CNN, 20 sections",
+        "−20°",
+        "sections turned by (bands: 95 % intervals)",
+    ):
+        assert wanted in texts
+
+
+def test_texts_can_be_read_with_many_networks_and_data_sets(monkeypatch):
+    results = [
+        *(result("mouse_mri", 0.9 - i / 20, f"extended_mouse_{i}") for i in range(7)),
+        *(result(name, 0.7, angles=ANY) for name in ("scans", "ibsr", "plates")),
+    ]
+    figure = angles_figure(results)
+    check_texts(figure, monkeypatch)
+    lines = figure.axes[0].lines
+    assert len({(n.get_color(), n.get_marker(), n.get_linestyle()) for n in lines}) == 7
+
+
+def test_without_scores_by_angle_there_is_a_message(monkeypatch):
+    older = Result("older", made_up("ibsr", "older", 0.1, SUBCORTICAL.names))
+    null = Result("null", {**older.record, "angles": None})
+    for results in ((), (older, null)):
+        ((message, _),) = drawn_texts(angles_figure(results), monkeypatch)
+        assert message == "No result has scores by angle."
+
+
+def test_the_same_results_give_the_same_picture():
+    one, other = (angles_figure([result("scans", 0.5)]).png() for _ in range(2))
+    assert one == other
+    assert one != angles_figure([result("scans", 0.4)]).png()
