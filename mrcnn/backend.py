@@ -17,6 +17,8 @@ from typing import Any
 
 import keras
 
+from mrcnn.errors import UserError
+
 _M_ARENA_MAX = -8  # of malloc.h
 
 
@@ -50,7 +52,7 @@ def available_devices() -> list[str]:
         return [device.name for device in found]
     if backend == "jax":
         return keras.distribution.list_devices()
-    raise ValueError(
+    raise UserError(
         f"Training on several devices needs the TensorFlow or the JAX backend; this is "
         f"{backend!r}. Set GPU_COUNT = 1, or another KERAS_BACKEND."
     )
@@ -71,7 +73,7 @@ def count_devices(wanted: int | str) -> int:
     if wanted == "all":
         return len(found)
     if len(found) < wanted:
-        raise ValueError(
+        raise UserError(
             f"{wanted} devices are wanted, but there are {len(found)}: {', '.join(found)}. Take "
             'so many, or "all".'
         )
@@ -93,7 +95,7 @@ def distribution_scope(count: int) -> Iterator[None]:
         return
     found = available_devices()
     if len(found) < count:
-        raise ValueError(
+        raise UserError(
             f"GPU_COUNT is {count}, but there are {len(found)} devices: {', '.join(found)}. "
             "Set GPU_COUNT to what there is."
         )

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from mrcnn.errors import UserError
 from mrcnn.io.files import replace_text
 
 RESIZE_MODES = ("none", "square", "pad64", "fit64", "crop")
@@ -127,7 +128,7 @@ class Config:
     ACTIVE_CLASSES = "first"
     MASK_ROIS = "all"  # "positive" runs the mask head on the positive slots alone
 
-    # --- Optimisation -----------------------------------------------------------
+    # --- Optimization -----------------------------------------------------------
     LEARNING_RATE = 0.001
     LEARNING_MOMENTUM = 0.9
     WEIGHT_DECAY = 0.0001
@@ -183,7 +184,7 @@ class Config:
         """Overrides set attributes of this instance; an unknown name is an error."""
         for name, value in overrides.items():
             if not (hasattr(type(self), name) and name.isupper()) or name.startswith("_"):
-                raise ValueError(
+                raise UserError(
                     f"{type(self).__name__}: unknown setting {name!r}. "
                     "Use an attribute listed by display()."
                 )
@@ -195,7 +196,7 @@ class Config:
 
         def demand(ok: bool, name: str, wanted: str) -> None:
             if not ok:
-                raise ValueError(
+                raise UserError(
                     f"{type(self).__name__}.{name} is {getattr(self, name)!r}; it must be {wanted}."
                 )
 
@@ -277,7 +278,7 @@ class Config:
         try:
             values = dict(json.loads(Path(path).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
-            raise ValueError(f"{path}: not a saved configuration ({error}).") from error
+            raise UserError(f"{path}: not a saved configuration ({error}).") from error
         return cls.from_dict(values)
 
     @classmethod
@@ -326,7 +327,7 @@ def compute_backbone_shapes(config: Config, image_shape: Any) -> np.ndarray:
     """
     if callable(config.BACKBONE):
         if config.COMPUTE_BACKBONE_SHAPE is None:
-            raise ValueError(
+            raise UserError(
                 "BACKBONE is a callable, so COMPUTE_BACKBONE_SHAPE must be a function "
                 "image_shape -> [5, 2]; it is None."
             )

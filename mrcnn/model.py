@@ -29,6 +29,7 @@ from mrcnn.data.molding import (
 )
 from mrcnn.data.sampled_rois import build_detection_targets, generate_random_rois
 from mrcnn.data.samples import load_image_gt
+from mrcnn.errors import UserError
 from mrcnn.export.runtimes import RuntimeForward
 from mrcnn.modeling.anchors import config_anchors
 from mrcnn.modeling.backbone import resnet_graph
@@ -95,7 +96,7 @@ class MaskRCNN:
 
     def __init__(self, mode: str, config: Config, model_dir: str | Path):
         if mode not in ("training", "inference"):
-            raise ValueError(f"mode is {mode!r}; it must be 'training' or 'inference'.")
+            raise UserError(f"mode is {mode!r}; it must be 'training' or 'inference'.")
         self.mode = mode
         self.config = config
         self.model_dir = str(model_dir)
@@ -275,7 +276,7 @@ class MaskRCNN:
         """
         self._demand_mode("inference")
         if self.config.PRECISION != "int8":
-            raise ValueError(
+            raise UserError(
                 f"PRECISION is {self.config.PRECISION!r}; only 'int8' is calibrated, with RUNTIME "
                 "'onnxruntime' or 'openvino'."
             )
@@ -352,7 +353,7 @@ class MaskRCNN:
         return unmold_detections(detections, mrcnn_mask, original_image_shape, image_shape, window)
 
     def get_anchors(self, image_shape: Sequence[int]) -> np.ndarray:
-        """Normalised anchors of a molded image shape, float32 [A, 4]; `self.anchors` holds
+        """Normalized anchors of a molded image shape, float32 [A, 4]; `self.anchors` holds
         them in px afterwards."""
         key = tuple(int(v) for v in image_shape)
         if key not in self._anchor_cache:
@@ -390,7 +391,7 @@ class MaskRCNN:
 
     def _demand_mode(self, mode: str) -> None:
         if self.mode != mode:
-            raise ValueError(
+            raise UserError(
                 f"This needs a model in {mode} mode, and it was built in {self.mode} mode: "
                 f"MaskRCNN(mode={mode!r}, ...)."
             )

@@ -13,6 +13,7 @@ from keras import ops
 
 from mrcnn.data.dataset import Dataset
 from mrcnn.data.resizing import resize_image, resize_mask
+from mrcnn.errors import UserError
 from mrcnn.imageio.reduced import resize
 from mrcnn.io.download import fetch
 from mrcnn.modeling.anchors import generate_anchors, generate_pyramid_anchors
@@ -136,7 +137,7 @@ def trim_zeros(x: np.ndarray) -> np.ndarray:
     """
     x = np.asarray(x)
     if x.ndim != 2:
-        raise ValueError(f"trim_zeros takes a matrix [N, M]; got shape {x.shape}.")
+        raise UserError(f"trim_zeros takes a matrix [N, M]; got shape {x.shape}.")
     return x[x.any(axis=1)]
 
 

@@ -94,7 +94,7 @@ def execute(notebook: nbformat.NotebookNode, path: Path, startup: str = "") -> N
             "KERAS_BACKEND": "tensorflow",
             "MPLBACKEND": "module://matplotlib_inline.backend_inline",
             "PYTHONHASHSEED": "0",
-            # Pictures are published, and the licences of most data sets do not allow it.
+            # Pictures are published, and the licenses of most data sets do not allow it.
             "SEBRE_EMBEDDED_ONLY": "1",
             "TF_CPP_MIN_LOG_LEVEL": "2",
         }
@@ -192,11 +192,11 @@ def _outputs(notebook: nbformat.NotebookNode) -> Iterator[tuple[int, nbformat.No
 
 
 def _small_png(data: str) -> str:
-    """A PNG in base64 with at most 256 colours; as it is if that has no fewer bytes."""
+    """A PNG in base64 with at most 256 colors; as it is if that has no fewer bytes."""
     image = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGBA")
     image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     small = io.BytesIO()
-    # This way regions of similar colours stay apart; the default method merges them.
+    # This way regions of similar colors stay apart; the default method merges them.
     palette = image.quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=3)
     palette.save(small, format="PNG", optimize=True)
     return min(data, base64.b64encode(small.getvalue()).decode("ascii"), key=len)

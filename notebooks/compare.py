@@ -118,7 +118,7 @@ scores_table(results)
 # ## How sure the scores are
 #
 # 95 % intervals, by drawing the test sections anew 2000 times. Where sections are slices of
-# volumes, whole subjects are drawn, as neighbouring slices resemble each other. The last column
+# volumes, whole subjects are drawn, as neighboring slices resemble each other. The last column
 # says what was drawn, and how many there are. With a handful of subjects the interval is too
 # narrow, and it never covers another stain, scanner or seed.
 

@@ -46,7 +46,7 @@ walk.facts()
 #
 # Ages differ in size and markers in contrast, so the anchors come in five scales. A region of any
 # size has some anchor that fits: solid are the boxes of the drawn regions, dashed the anchors that
-# fit them, grey a few of those that count as background.
+# fit them, gray a few of those that count as background.
 
 # %%
 stages.show(walk, "a")
@@ -54,7 +54,7 @@ stages.show(walk, "a")
 # %% [markdown]
 # ## From anchors to proposals (b to f)
 #
-# By score, moved, clipped, thinned out, and in coordinates from 0 to 1. Colours tell which region
+# By score, moved, clipped, thinned out, and in coordinates from 0 to 1. Colors tell which region
 # a box overlaps (IoU of at least 0.5); the region proposal network itself knows no regions, only
 # objects.
 

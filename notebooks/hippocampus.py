@@ -60,7 +60,7 @@ stages.show(walk, "bc")
 # %% [markdown]
 # ## d, e. Clipped and thinned out
 #
-# Suppression takes away boxes that overlap a better one by more than 0.7. Neighbouring regions
+# Suppression takes away boxes that overlap a better one by more than 0.7. Neighboring regions
 # overlap by less, so both survive.
 
 # %%

@@ -58,7 +58,7 @@ stages.show(walk, "ab")
 stages.show(walk, "cd")
 
 # %% [markdown]
-# ## e, f. Thinned out, normalised
+# ## e, f. Thinned out, normalized
 
 # %%
 stages.show(walk, "ef")

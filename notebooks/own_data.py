@@ -14,13 +14,13 @@
 # %% [markdown]
 # # Your own sections: from painted overlays to regions found
 #
-# Sections with regions painted in colours become a prepared data set; a network is trained on
+# Sections with regions painted in colors become a prepared data set; a network is trained on
 # most of them and finds the regions in the others. (The training data of the paper were painted
 # in this way, and read by the released notebook `custom_dataset_create`.)
 #
 # **Data**: so that everything runs as it stands, the notebook first makes what you would export
 # from a drawing program: the 38 embedded training sections of `datasets/slicemap`, with cortex,
-# hippocampus and cerebellum painted in the colours of the released notebook. The network starts
+# hippocampus and cerebellum painted in the colors of the released notebook. The network starts
 # from one that was trained on other pictures, MRI slices of mouse brains, for other regions.
 #
 # **For your own**: let `RAW` be the path of your folder, `DATA` and `LOGS` folders that you want
@@ -28,7 +28,7 @@
 #
 # - `images/`: the sections, `<anything>_<number>.png` (or JPEG, TIFF);
 # - `overlays/`: of each a picture of the same size and number with the regions painted;
-# - `regions.csv`: the regions and their colours, in the columns `name,r,g,b`;
+# - `regions.csv`: the regions and their colors, in the columns `name,r,g,b`;
 # - `sections.csv`, which may be missing: one row a section, in the columns `section` (its
 #   number), `subject`, `age`, `marker` and what else you know.
 
@@ -55,7 +55,7 @@ from sebre.networks.segmenter import load_segmenter, read_image
 from sebre.networks.train import train
 from sebre.predict.outputs import region_rows
 from sebre.prepare.build import build
-from sebre.prepare.color_matching import downsample_labels, match_colours, match_exactly
+from sebre.prepare.color_matching import downsample_labels, match_colors, match_exactly
 from sebre.prepare.painting import paint_overlays
 from sebre.prepare.sources import read_source
 from sebre.prepare.sources.image_pairs import find_pairs
@@ -94,11 +94,11 @@ pair = find_pairs(RAW, "overlays")[0]
 _ = visualize.display_images([read_image(pair.image), read_image(pair.drawing)], cols=4)
 
 # %% [markdown]
-# ## From colours to regions
+# ## From colors to regions
 #
-# Each pixel takes the region of the nearest colour within a tolerance, at full resolution; lines
+# Each pixel takes the region of the nearest color within a tolerance, at full resolution; lines
 # and letters drawn over a region are filled. The released notebook shrinks the overlay first and
-# then looks for the exact colour (`exact`), which loses every pixel whose colour is not quite the
+# then looks for the exact color (`exact`), which loses every pixel whose color is not quite the
 # same. With an overlay saved as PNG both agree. Saved as JPEG, the exact match loses most of the
 # regions:
 
@@ -110,7 +110,7 @@ Image.open(pair.drawing).convert("RGB").save(as_jpeg, quality=90)
 # %%
 rows = [["REGION", *regions.names]]
 for path in (pair.drawing, as_jpeg):
-    nearest = downsample_labels(match_colours(path, regions).labels, SHRINK)
+    nearest = downsample_labels(match_colors(path, regions).labels, SHRINK)
     exact = match_exactly(path, regions, SHRINK)
     rows.append([f"{path.suffix}, nearest", *(np.sum(nearest == r.id) for r in regions)])
     rows.append([f"{path.suffix}, exact", *(np.sum(exact == r.id) for r in regions)])
@@ -168,7 +168,7 @@ _ = visualize.display_images(pictures, titles, cols=8, cmap="gray")
 # used, take 1,000 steps and more, and four sections a step (`IMAGES_PER_GPU`): on these sections
 # that takes eleven minutes on one core, and gives mAP 1.000 and mean Dice 0.927. For sections
 # larger than these, raise `IMAGE_MIN_DIM` and `IMAGE_MAX_DIM` (multiples of 64); for bright ones,
-# set `MEAN_PIXEL` to the mean colour of the pictures.
+# set `MEAN_PIXEL` to the mean color of the pictures.
 
 # %%
 settings["STEPS_PER_EPOCH"] = 12

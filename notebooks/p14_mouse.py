@@ -63,7 +63,7 @@ walk_figures.show_features(walk)
 # ## a. What the region proposal network learns from
 #
 # Solid: the boxes of the drawn regions. Dashed: anchors that count as objects, because they
-# overlap a box by an IoU of 0.7 or best of all. Grey: some of those that count as background, with
+# overlap a box by an IoU of 0.7 or best of all. Gray: some of those that count as background, with
 # an IoU under 0.3. (The paper says 0.5; the released code has 0.7 and 0.3, and so has this one.)
 
 # %%
@@ -73,7 +73,7 @@ stages.show(walk, "a")
 # ## b. Anchors by score
 #
 # The network gives each anchor a probability to hold an object, whichever. Here and in what
-# follows a box has the colour of the region whose box it overlaps by an IoU of 0.5; grey and
+# follows a box has the color of the region whose box it overlaps by an IoU of 0.5; gray and
 # dashed: none.
 
 # %%
@@ -89,7 +89,7 @@ stages.show(walk, "b")
 stages.show(walk, "cd")
 
 # %% [markdown]
-# ## e, f. One box of many alike, in normalised coordinates
+# ## e, f. One box of many alike, in normalized coordinates
 #
 # Non-maximum suppression keeps the best of boxes that overlap by more than 0.7 and returns the
 # first 1,000. They leave this stage in coordinates from 0 to 1: `mrcnn/modeling/proposals.py` is
@@ -102,7 +102,7 @@ stages.show(walk, "ef")
 # ## g. What the heads say
 #
 # Each proposal is pooled from the pyramid level of its size, and classified: one of the regions
-# (thick, with its probability, where it is the best of its region) or background (grey). Most are
+# (thick, with its probability, where it is the best of its region) or background (gray). Most are
 # background.
 
 # %%

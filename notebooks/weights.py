@@ -78,7 +78,7 @@ _ = visualize.display_table(visualize.weight_stats(model, heads))
 # %% [markdown]
 # Two things are marked in the table: numbers that are all the same ("dead?", a layer that learned
 # nothing), and numbers beyond 1000 ("Overflow?", a training that ran away). Kernels and biases of
-# a healthy network have neither. Variances that batch normalisation has collected are squares of
+# a healthy network have neither. Variances that batch normalization has collected are squares of
 # activations, and may be large.
 
 # %%
@@ -102,7 +102,7 @@ _ = visualize.plot_weight_histograms(model, "mrcnn_class_conv.*|mrcnn_class_logi
 _ = visualize.plot_weight_histograms(model, "mrcnn_mask_conv1|mrcnn_mask_deconv|mrcnn_mask")
 
 # %% [markdown]
-# ## Batch normalisation
+# ## Batch normalization
 #
 # Four numbers a filter: scale (gamma), shift (beta), and the mean and variance that training has
 # collected. The settings of the paper freeze them (`TRAIN_BN = False`); the small network trains

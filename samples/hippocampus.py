@@ -9,7 +9,7 @@ training and 7 held out:
     python samples/hippocampus.py evaluate --dataset datasets/hippocampus \
         --weights logs/<run>/<file>.h5 --out results/hippocampus.json
 
-On a CPU, held out in blocks of neighbouring plates:
+On a CPU, held out in blocks of neighboring plates:
 
     python samples/hippocampus.py prepare --raw raw/ara_nissl --out datasets/ara_nissl
     python samples/hippocampus.py train --small --dataset datasets/ara_nissl \

@@ -1,7 +1,7 @@
 r"""Caudate, putamen, pallidum and thalamus, left and right, in human MRI.
 
 The experiment of the paper: 557 horizontal sections of IBSR 18, 372 for training and 185 held out
-at random, which puts neighbouring sections of one person on both sides; `subject:1/3` does not:
+at random, which puts neighboring sections of one person on both sides; `subject:1/3` does not:
 
     python samples/ibsr.py prepare --source ibsr --raw raw/ibsr --split image:1/3 \
         --out datasets/ibsr

@@ -44,6 +44,6 @@ def test_training_example(tmp_path, monkeypatch):
     assert checkpoint.name == "mask_rcnn_mine_0001.h5"
     header, row = (checkpoint.parent / "log.csv").read_text().splitlines()
     values = dict(zip(header.split(","), map(float, row.split(",")), strict=True))
-    # Two steps move the normalisation's averages little, so the validation loss may be large.
+    # Two steps move the normalization's averages little, so the validation loss may be large.
     assert 0 < values["loss"] < 20 and 0 < values["val_loss"] < float("inf")
     assert len([line for line in code.splitlines() if line.strip()]) <= 12

@@ -1,6 +1,6 @@
 """Convolutions of a finished network: constant weights, in the form that computes fastest.
 
-In inference a batch normalisation is a scale and a shift of each channel, so it can be a part
+In inference a batch normalization is a scale and a shift of each channel, so it can be a part
 of the convolution before it; so can a rectifier. The result equals the layers' own up to
 rounding. Only `mrcnn.modeling.layers.Conv` takes part; other layers of a graph run as they are.
 """
@@ -32,7 +32,7 @@ class Arithmetic(Protocol):
 
 
 class FoldedConvolutions:
-    """The convolutions of a model with the normalisations and rectifiers behind them.
+    """The convolutions of a model with the normalizations and rectifiers behind them.
 
     Args:
         model: functional model; its weights may change afterwards.
@@ -131,7 +131,7 @@ class FoldedConvolutions:
         return self._biases[layer.name]
 
     def _folded(self, layer: Conv) -> tuple[np.ndarray, np.ndarray]:
-        """Kernel and bias of a convolution with its normalisation, float64."""
+        """Kernel and bias of a convolution with its normalization, float64."""
 
         def values(variable: Any) -> np.ndarray:
             return ops.convert_to_numpy(ops.convert_to_tensor(variable)).astype(np.float64)

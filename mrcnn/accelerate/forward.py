@@ -19,7 +19,7 @@ def compile_forward(model: keras.Model) -> Forward:
     """A function inputs -> outputs (NumPy, in the model's output structure).
 
     It is compiled once for each combination of input shapes, at the first call that has
-    them, and may be called from several threads. Batch normalisation and the like run in
+    them, and may be called from several threads. Batch normalization and the like run in
     inference mode. On TensorFlow the weights are folded (`mrcnn.accelerate.folding`); a later
     assignment to the model's variables is noticed.
     """

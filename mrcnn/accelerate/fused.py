@@ -36,7 +36,7 @@ def normalizes(layer: keras.layers.BatchNormalization, images: Any) -> bool:
 
 
 def normalize(layer: keras.layers.BatchNormalization, images: Any) -> Any:
-    """Batch normalisation by the stored statistics.
+    """Batch normalization by the stored statistics.
 
     Args:
         layer: of the last axis, with gamma and beta.

@@ -48,9 +48,9 @@ def rpn_at(rpn: keras.Model, feature_maps: Sequence[Any], rows: Any) -> Any:
     )
     depth = feature_maps[0].shape[-1]
     ratios = outputs[0].filters // 2
-    table, neighbours = _cells(feature_maps, shared.strides[0])
+    table, neighbors = _cells(feature_maps, shared.strides[0])
     position, ratio = rows // ratios, rows % ratios
-    cells = ops.take(ops.convert_to_tensor(neighbours), position, axis=0)
+    cells = ops.take(ops.convert_to_tensor(neighbors), position, axis=0)
     image = ops.arange(ops.shape(rows)[0], dtype="int32") * table.shape[1]
     cells = cells + image[:, None, None]
     patches = ops.take(ops.reshape(table, (-1, depth)), ops.reshape(cells, (-1,)), axis=0)
@@ -70,13 +70,13 @@ def _cells(feature_maps: Sequence[Any], stride: int) -> tuple[Any, np.ndarray]:
     """All levels as one float32 table [B, cells + 1, depth], whose last row is zero, as
     outside of a level; and for each position of the kernel, its cells int32 [positions, 9]."""
     outside = sum(features.shape[1] * features.shape[2] for features in feature_maps)
-    neighbours, first = [], 0
+    neighbors, first = [], 0
     for height, width in (features.shape[1:3] for features in feature_maps):
         margins = (_margins(side, stride) for side in (height, width))
         own = np.arange(first, first + height * width).reshape(height, width)
         own = np.pad(own, tuple(margins), constant_values=outside)
         windows = np.lib.stride_tricks.sliding_window_view(own, (_SIDE, _SIDE))
-        neighbours.append(windows[::stride, ::stride].reshape(-1, _SIDE**2))
+        neighbors.append(windows[::stride, ::stride].reshape(-1, _SIDE**2))
         first += height * width
     depth = feature_maps[0].shape[-1]
     # Overlapping patches add up their gradients in float32, as a convolution does.
@@ -85,7 +85,7 @@ def _cells(feature_maps: Sequence[Any], stride: int) -> tuple[Any, np.ndarray]:
         for f in feature_maps
     ]
     rows.append(ops.zeros_like(rows[0][:, :1]))
-    return ops.concatenate(rows, axis=1), np.concatenate(neighbours).astype(np.int32)
+    return ops.concatenate(rows, axis=1), np.concatenate(neighbors).astype(np.int32)
 
 
 def _margins(side: int, stride: int) -> tuple[int, int]:

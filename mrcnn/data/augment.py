@@ -23,13 +23,14 @@ import scipy.ndimage
 
 from mrcnn.compat.imgaug import is_imgaug, prepare_imgaug
 from mrcnn.config import Config
+from mrcnn.errors import UserError
 
 _MASKS_A_PASS = 16  # imgaug works on int32 copies: bounds its memory
 _BEND_GRID = 5  # points a side that RandomRotateFlip's bending is drawn on
 _BITS = 5  # the position planes divide each axis into 2 ** _BITS cells
 
 
-class SideFlipError(ValueError):
+class SideFlipError(UserError):
     """A mirroring augmentation met Config.SIDE_PAIRS with ON_SIDE_FLIP = "refuse"."""
 
 
@@ -48,8 +49,8 @@ def augment_image_and_masks(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Apply one random draw of an augmentation.
 
-    Of an imgaug augmenter the masks see the geometry alone, with nearest-neighbour
-    sampling; colour and noise change the image only.
+    Of an imgaug augmenter the masks see the geometry alone, with nearest-neighbor
+    sampling; color and noise change the image only.
 
     Args:
         image: [H, W, C]; uint8 for most imgaug augmenters.
@@ -76,7 +77,7 @@ def augment_image_and_masks(
     run = _run_imgaug if is_imgaug(augmentation) else _run_callable
     new_image, new_masks = run(augmentation, image, given, as_generator(rng))
     if new_image.shape != image.shape or new_masks.shape != given.shape:
-        raise ValueError(
+        raise UserError(
             f"The augmentation turned an image of shape {image.shape} and masks of shape "
             f"{given.shape} into {new_image.shape} and {new_masks.shape}. Shapes must not "
             "change: leave out resizing, or keep the size (keep_size=True in imgaug)."
@@ -186,7 +187,7 @@ def _is_mirrored(planes: np.ndarray) -> bool:
         sizes = np.linalg.svd(linear, compute_uv=False)
         if sizes[1] > 0.05 * sizes[0]:
             return bool(np.linalg.det(linear) < 0)
-    raise ValueError(
+    raise UserError(
         "Too little of the image is left after the augmentation to tell whether it mirrors, "
         "which SIDE_PAIRS demands. Use a weaker augmentation."
     )
@@ -230,9 +231,9 @@ class RandomRotateFlip:
             "brightness": brightness,
         }.items():
             if not 0 < low <= high:
-                raise ValueError(f"{name} is {(low, high)}; wanted (low, high), 0 < low <= high.")
+                raise UserError(f"{name} is {(low, high)}; wanted (low, high), 0 < low <= high.")
         if fill not in ("zero", "edge"):
-            raise ValueError(f"fill is {fill!r}; it must be 'zero' or 'edge'.")
+            raise UserError(f"fill is {fill!r}; it must be 'zero' or 'edge'.")
         self.max_angle, self.flip, self.scale, self.shift = max_angle, flip, scale, shift
         self.bend = bend
         self.gamma, self.brightness, self.fill = gamma, brightness, fill

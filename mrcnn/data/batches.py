@@ -26,6 +26,7 @@ from mrcnn.data.samples import (
     stack_rows,
     warn_of_augment,
 )
+from mrcnn.errors import UserError
 
 __all__ = ["Batches", "UnreadableImageError", "data_generator", "load_image_gt"]
 
@@ -131,7 +132,7 @@ def data_generator(
                 yield stack_rows(rows), stack_rows(outputs) if outputs else []
                 rows, outputs = [], []
         if not found:
-            raise ValueError("No image of the dataset has an object of a positive class id.")
+            raise UserError("No image of the dataset has an object of a positive class id.")
 
 
 class Batches(keras.utils.PyDataset):
@@ -178,7 +179,7 @@ class Batches(keras.utils.PyDataset):
         warn_of_augment(augment)
         check_dataset(dataset)
         if dataset.num_classes != config.NUM_CLASSES:
-            raise ValueError(
+            raise UserError(
                 f"The dataset has {dataset.num_classes} classes with the background, but "
                 f"NUM_CLASSES is {config.NUM_CLASSES}. Set NUM_CLASSES to "
                 f"{dataset.num_classes}."
@@ -296,12 +297,12 @@ class Batches(keras.utils.PyDataset):
         )
         path = self.dataset.image_info[image_id]["path"]
         if np.abs(class_ids).max(initial=0) >= config.NUM_CLASSES or (class_ids == 0).any():
-            raise ValueError(
+            raise UserError(
                 f"Image {image_id} ({path}) has class ids {np.unique(class_ids).tolist()}; they "
                 f"must lie between 1 and {config.NUM_CLASSES - 1} (NUM_CLASSES - 1)."
             )
         if image.shape[-1] != config.IMAGE_CHANNEL_COUNT:
-            raise ValueError(
+            raise UserError(
                 f"Image {image_id} ({path}) has {image.shape[-1]} channels; "
                 f"IMAGE_CHANNEL_COUNT is {config.IMAGE_CHANNEL_COUNT}."
             )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mrcnn.errors import UserError
 from mrcnn.imageio.pixels import read_picture, to_rgb8, unreadable
 from mrcnn.imageio.reduced import ReducedPicture, read_reduced
 
@@ -47,7 +48,7 @@ class Dataset:
             ValueError: a full stop in `source`.
         """
         if "." in source:
-            raise ValueError(f"Source name {source!r} contains a full stop; choose another one.")
+            raise UserError(f"Source name {source!r} contains a full stop; choose another one.")
         if any(c["source"] == source and c["id"] == class_id for c in self.class_info):
             return
         self.class_info.append({"source": source, "id": class_id, "name": class_name})
@@ -104,7 +105,7 @@ class Dataset:
         """
         info = self.class_info[class_id]
         if info["source"] != source:
-            raise ValueError(
+            raise UserError(
                 f"Class {class_id} ({info['name']!r}) belongs to source {info['source']!r}, "
                 f"not to {source!r}."
             )
@@ -117,7 +118,7 @@ class Dataset:
     def load_image(self, image_id: int) -> np.ndarray:
         """Read an image.
 
-        Grey pictures become RGB and an alpha channel is dropped. Integers of more than 8
+        Gray pictures become RGB and an alpha channel is dropped. Integers of more than 8
         bits are scaled to 0 .. 255 by the bits in use: the highest bit set in the picture
         decides (12-bit camera data in a 16-bit file is divided by 16, full 16-bit data by
         256, small values stay as they are). Floats from 0 to 1 are multiplied by 255.
@@ -130,7 +131,7 @@ class Dataset:
         """
         path = self.image_info[image_id]["path"]
         if path is None:
-            raise ValueError(
+            raise UserError(
                 f"Image {image_id} has no path. Give add_image a path, or override load_image."
             )
         try:
@@ -202,7 +203,7 @@ def fitting_masks(
     if masks.shape[-1] == 0:
         masks = np.zeros((*shape[:2], 0), bool)
     if masks.shape != (*shape[:2], len(class_ids)):
-        raise ValueError(
+        raise UserError(
             f"the image has shape {tuple(shape)}, but its masks {masks.shape}, and there are "
             f"{len(class_ids)} class ids; masks must be [H, W, N] with N class ids."
         )

@@ -11,6 +11,7 @@ import numpy as np
 
 from mrcnn.config import Config
 from mrcnn.data.resizing import resize_image
+from mrcnn.errors import UserError
 from mrcnn.imageio.reduced import as_picture
 from mrcnn.structures.boxes import denorm_boxes, norm_boxes
 from mrcnn.structures.mask_formats import Masks, demand_format, paste_contours, paste_rle
@@ -64,12 +65,12 @@ def mold_inputs(
     Source: Matterport `MaskRCNN.mold_inputs`.
     """
     if len(images) == 0:
-        raise ValueError("No images were given; at least one is needed.")
+        raise UserError("No images were given; at least one is needed.")
     molded, metas, windows = [], [], []
     for index, image in enumerate(images):
         image = as_picture(image)
         if len(image.shape) != 3 or image.shape[-1] != config.IMAGE_CHANNEL_COUNT:
-            raise ValueError(
+            raise UserError(
                 f"Image {index} has shape {image.shape}; it must be [height, width, "
                 f"{config.IMAGE_CHANNEL_COUNT}] (IMAGE_CHANNEL_COUNT)."
             )
@@ -80,7 +81,7 @@ def mold_inputs(
         windows.append(window)
     shapes = {image.shape for image in molded}
     if len(shapes) > 1:
-        raise ValueError(
+        raise UserError(
             f"Images of one batch have different molded shapes: {sorted(shapes)}. Use "
             "IMAGE_RESIZE_MODE 'square', or pass pictures of one shape together."
         )
@@ -181,7 +182,7 @@ def unmold_detections(
     """Detections of one image, from the network's frame to the original picture's.
 
     Args:
-        detections: [D, (y1, x1, y2, x2, class id, score)], normalised to the molded image;
+        detections: [D, (y1, x1, y2, x2, class id, score)], normalized to the molded image;
             the first row of class 0 ends the list.
         mrcnn_mask: [D, h, w, C].
         original_image_shape: (H, W, ...) px.

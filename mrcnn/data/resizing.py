@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from mrcnn.config import RESIZE_MODES, Config
+from mrcnn.errors import UserError
 from mrcnn.imageio.reduced import ReducedPicture, as_picture, read_reduced
 
 Padding = list[tuple[int, int]]
@@ -32,7 +33,7 @@ def resize_image(
         min_dim: wanted length of the shorter side, px.
         max_dim: longest side in modes "square" and "fit64", px.
         min_scale: lower bound of the scale.
-        mode: "none": untouched. "square": centred in max_dim x max_dim. "pad64": centred
+        mode: "none": untouched. "square": centered in max_dim x max_dim. "pad64": centered
             in the next multiples of 64. "fit64": scaled as by "square", padded as by
             "pad64", so that nothing is computed for the rest of the square. "crop": a random
             min_dim x min_dim part, drawn with Python's `random`.
@@ -60,7 +61,7 @@ def resize_image(
     if scale != 1:
         shape = (round(height * scale), round(width * scale))
         if min(shape) < 1:
-            raise ValueError(
+            raise UserError(
                 f"An image of {height} x {width} px becomes {shape[0]} x {shape[1]} px at "
                 f"scale {scale:.4g}: it is too narrow. Crop it, or use a larger IMAGE_MAX_DIM."
             )
@@ -97,17 +98,17 @@ def _check_resize(
     shape: tuple[int, ...], min_dim: int | None, max_dim: int | None, mode: str
 ) -> None:
     if mode not in RESIZE_MODES:
-        raise ValueError(f"Resize mode {mode!r}; it must be one of {', '.join(RESIZE_MODES)}.")
+        raise UserError(f"Resize mode {mode!r}; it must be one of {', '.join(RESIZE_MODES)}.")
     if len(shape) != 3 or 0 in shape:
-        raise ValueError(f"Image of shape {shape}; it must be [height, width, channels].")
+        raise UserError(f"Image of shape {shape}; it must be [height, width, channels].")
     if mode in FITTING_MODES and not max_dim:
-        raise ValueError(f"Resize mode {mode!r} needs max_dim; it is {max_dim!r}.")
+        raise UserError(f"Resize mode {mode!r} needs max_dim; it is {max_dim!r}.")
     if mode == "fit64" and max_dim % 64:
-        raise ValueError(f"Resize mode 'fit64' needs max_dim a multiple of 64, not {max_dim!r}.")
+        raise UserError(f"Resize mode 'fit64' needs max_dim a multiple of 64, not {max_dim!r}.")
     if mode == "crop" and not min_dim:
-        raise ValueError(f"Resize mode 'crop' needs min_dim; it is {min_dim!r}.")
+        raise UserError(f"Resize mode 'crop' needs min_dim; it is {min_dim!r}.")
     if mode == "pad64" and (not min_dim or min_dim % 64):
-        raise ValueError(f"Resize mode 'pad64' needs min_dim a multiple of 64, not {min_dim!r}.")
+        raise UserError(f"Resize mode 'pad64' needs min_dim a multiple of 64, not {min_dim!r}.")
 
 
 def _scale(
@@ -131,7 +132,7 @@ def resize_mask(
 ) -> np.ndarray:
     """Resize masks [H, W, N] by what `resize_image` returned for their picture.
 
-    Nearest neighbour with the corner pixels aligned, as `scipy.ndimage.zoom` of order 0
+    Nearest neighbor with the corner pixels aligned, as `scipy.ndimage.zoom` of order 0
     (which loses the last row or column to a rounding error at some sizes; this does not).
 
     Returns:

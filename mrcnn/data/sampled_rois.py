@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from mrcnn.config import Config
+from mrcnn.errors import UserError
 from mrcnn.imageio.reduced import resize
 from mrcnn.structures.boxes import box_refinement, pairwise_iou
 
@@ -95,7 +96,7 @@ def build_detection_targets(
     """
     rois = np.asarray(rpn_rois)
     if not len(rois):
-        raise ValueError("No regions were given; rpn_rois must have at least one row.")
+        raise UserError("No regions were given; rpn_rois must have at least one row.")
     real = np.flatnonzero(np.asarray(gt_class_ids))
     gt_class_ids, gt_boxes = np.asarray(gt_class_ids)[real], np.asarray(gt_boxes)[real]
     overlaps = pairwise_iou(rois, gt_boxes.reshape(-1, 4))

@@ -15,6 +15,7 @@ from mrcnn.data.cache import Sample
 from mrcnn.data.dataset import Dataset, fitting_masks
 from mrcnn.data.molding import compose_image_meta, fit_image, mold_image
 from mrcnn.data.resizing import nearest_pixels, reduced_side, resize_mask
+from mrcnn.errors import UserError
 from mrcnn.modeling.anchors import config_anchors
 from mrcnn.modeling.rpn_targets import build_rpn_targets
 from mrcnn.structures.masks import extract_bboxes, minimize_mask
@@ -24,7 +25,7 @@ logger = logging.getLogger(__name__)
 _UNREADABLE = (OSError, EOFError, SyntaxError, ValueError, struct.error, zlib.error)
 
 
-class UnreadableImageError(ValueError):
+class UnreadableImageError(UserError):
     """An image or its masks cannot be read."""
 
 
@@ -202,7 +203,7 @@ def stack_rows(rows: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
     """
     shapes = {row[0].shape for row in rows}
     if len(shapes) > 1:
-        raise ValueError(
+        raise UserError(
             f"Images of one batch have different shapes: {sorted(shapes)}. Use "
             "IMAGE_RESIZE_MODE 'square' or 'crop', or batches of one image."
         )
@@ -219,4 +220,4 @@ def source_augmentation(
 def check_dataset(dataset: Dataset) -> None:
     """Raise ValueError if there are no images."""
     if not len(dataset.image_ids):
-        raise ValueError("The dataset has no images. Call add_image for each, then prepare().")
+        raise UserError("The dataset has no images. Call add_image for each, then prepare().")

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from mrcnn.config import Config
+from mrcnn.errors import UserError
 from mrcnn.export.formats import FORMAT_VERSION, METADATA
 from mrcnn.export.onnx_graph import OUTPUTS
 from mrcnn.export.onnx_writer import import_onnx
@@ -49,7 +50,7 @@ class ExportedMaskRCNN(MaskRCNN):
 
     def _checked(self, inputs: Sequence[np.ndarray]) -> Any:
         if tuple(inputs[0].shape[1:]) != self.image_shape:
-            raise ValueError(
+            raise UserError(
                 f"{self._path}: made for molded images of {self.image_shape}, and this one is "
                 f"{tuple(inputs[0].shape[1:])}. Export the network for this shape (`sebre "
                 "export --shape`), or set IMAGE_RESIZE_MODE to 'square'."
@@ -98,7 +99,7 @@ def _facts(path: Path, text: str | None) -> dict[str, Any]:
     except (ValueError, TypeError, KeyError) as error:
         raise _damaged(path, error) from error
     if version > FORMAT_VERSION:
-        raise ValueError(
+        raise UserError(
             f"{path}: written in version {version} of the format, and this program reads up to "
             f"version {FORMAT_VERSION}. Update the program."
         )
@@ -136,7 +137,7 @@ def _saved_model(path: Path) -> Any:
     return forward
 
 
-def _damaged(path: Path, error: Exception) -> ValueError:
-    return ValueError(
+def _damaged(path: Path, error: Exception) -> UserError:
+    return UserError(
         f"{path}: not a network exported by this program, or damaged ({error!r}). Export it again."
     )

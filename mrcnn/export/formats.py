@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from mrcnn.backend import backend
+from mrcnn.errors import UnavailableError, UserError
 from mrcnn.export.onnx_graph import INPUTS, OUTPUTS, write_graph
 from mrcnn.export.quantize import measure_ranges, quantize
 from mrcnn.io.files import replace_file
@@ -59,19 +60,19 @@ def export_model(
         OSError: the path cannot be written.
     """
     if model.mode != "inference":
-        raise ValueError(
+        raise UserError(
             f"Only a network in inference mode can be exported, and this one was built in "
             f"{model.mode} mode: MaskRCNN(mode='inference', ...)."
         )
     if format not in FORMATS:
-        raise ValueError(f"Format {format!r} is unknown; use one of {', '.join(FORMATS)}.")
+        raise UserError(f"Format {format!r} is unknown; use one of {', '.join(FORMATS)}.")
     if precision not in ("float32", "int8") or (precision == "int8" and format != "onnx"):
-        raise ValueError(
+        raise UserError(
             f"Precision {precision!r} cannot be exported as {format}; use 'float32', or 'int8' "
             "with 'onnx'."
         )
     if precision == "int8" and not images:
-        raise ValueError(
+        raise UserError(
             "Precision 'int8' needs images to measure the ranges of the activations on: give "
             "some dozens of training images."
         )
@@ -107,7 +108,7 @@ def _onnx(model: MaskRCNN, facts: dict[str, Any], images: Sequence[np.ndarray] |
 
 def _write_saved_model(model: MaskRCNN, path: Path, facts: dict[str, Any]) -> None:
     if backend() != "tensorflow":
-        raise ValueError(
+        raise UserError(
             f"A SavedModel can be written with KERAS_BACKEND=tensorflow alone, not {backend()}; "
             "use format 'onnx'."
         )
@@ -143,7 +144,7 @@ def _write_saved_model(model: MaskRCNN, path: Path, facts: dict[str, Any]) -> No
             os.replace(path, old)
         os.replace(part, path)
     except (OSError, tf.errors.OpError) as error:
-        raise OSError(
+        raise UnavailableError(
             f"{path}: could not be written ({error}). The folder around it must exist and be "
             "writable, with enough free space."
         ) from error

@@ -36,7 +36,7 @@ def write_graph(
         model: [input_image, input_image_meta, input_anchors] -> [detections, .., masks, ..].
         image_shape: [h, w, C] of the molded images, px.
         batch: images a call.
-        anchors: float32 [A, 4], normalised; they become part of the graph.
+        anchors: float32 [A, 4], normalized; they become part of the graph.
         metadata: texts that travel with the file.
 
     Returns:

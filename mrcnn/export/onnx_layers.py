@@ -1,7 +1,7 @@
 """Learned layers and plain Keras layers as ONNX operators.
 
 Feature maps have the channels first in the graph: what CPU kernels of ONNX Runtime and
-OpenVINO want. Batch normalisations become part of the layer before them.
+OpenVINO want. Batch normalizations become part of the layer before them.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from mrcnn.errors import UserError
 from mrcnn.export.onnx_writer import GraphWriter, Value
 
 _ACTIVATIONS = {"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh"}
@@ -46,7 +47,7 @@ class LayerWriter:
             layer: of a kind that the table at the end of the file has.
             inputs: of the layer.
             input_shape: of its first input, as Keras knows it.
-            foldable: no other layer reads its input, so that a batch normalisation may
+            foldable: no other layer reads its input, so that a batch normalization may
                 become part of the layer before.
 
         Raises:
@@ -58,7 +59,7 @@ class LayerWriter:
                 if kind is keras.layers.BatchNormalization:
                     return self._norm(layer, inputs[0], foldable)
                 return method(self, layer, *inputs)
-        raise ValueError(
+        raise UserError(
             f"Layer {layer.name!r} is a {type(layer).__name__}, which the ONNX export does not "
             "know. Use plain Keras layers in a backbone of your own, or export a SavedModel."
         )
@@ -90,7 +91,7 @@ class LayerWriter:
             value = self.plain(value)
             return Value(self.graph.add("Softmax", value.name, axis=-1))
         if name not in _ACTIVATIONS:
-            raise ValueError(f"Activation {name!r} is not known to the ONNX export.")
+            raise UserError(f"Activation {name!r} is not known to the ONNX export.")
         return Value(self.graph.add(_ACTIVATIONS[name], value.name), value.layout)
 
     def _affine(
@@ -133,7 +134,7 @@ class LayerWriter:
 
     def _deconv(self, layer: keras.layers.Conv2DTranspose, value: Value) -> Value:
         if layer.padding != "valid":
-            raise ValueError(f"Layer {layer.name!r}: only padding 'valid' can be exported.")
+            raise UserError(f"Layer {layer.name!r}: only padding 'valid' can be exported.")
         kernel = _array(layer.kernel).transpose(3, 2, 0, 1)  # [kh, kw, out, in]
         out = self._affine(
             "ConvTranspose",
@@ -159,8 +160,8 @@ class LayerWriter:
 
     def _norm(self, layer: Any, value: Value, foldable: bool) -> Value:
         if getattr(layer, "train_bn", None):
-            raise ValueError(
-                f"Layer {layer.name!r} normalises by the batch it sees (TRAIN_BN = True); only "
+            raise UserError(
+                f"Layer {layer.name!r} normalizes by the batch it sees (TRAIN_BN = True); only "
                 "stored statistics can be exported. Set TRAIN_BN to False or None."
             )
         scale = 1.0 / np.sqrt(_array(layer.moving_variance) + layer.epsilon)
@@ -186,7 +187,7 @@ class LayerWriter:
 
     def _relu(self, layer: keras.layers.ReLU, value: Value) -> Value:
         if layer.max_value is not None or layer.negative_slope or layer.threshold:
-            raise ValueError(f"Layer {layer.name!r}: only a plain ReLU can be exported.")
+            raise UserError(f"Layer {layer.name!r}: only a plain ReLU can be exported.")
         return self.activate(value, keras.activations.relu)
 
     def _add(self, layer: keras.layers.Add, first: Value, *others: Value) -> Value:
@@ -219,7 +220,7 @@ class LayerWriter:
 
     def _upsample(self, layer: keras.layers.UpSampling2D, value: Value) -> Value:
         if layer.interpolation != "nearest":
-            raise ValueError(f"Layer {layer.name!r}: only nearest upsampling can be exported.")
+            raise UserError(f"Layer {layer.name!r}: only nearest upsampling can be exported.")
         out = self.graph.add(
             "Resize",
             self.channels(value).name,

@@ -28,7 +28,7 @@ class StageWriter:
         batch: images.
         height, width: of the molded images, px.
         level_shapes: (rows, columns) of P2..P5.
-        anchors: float32 [A, 4], normalised.
+        anchors: float32 [A, 4], normalized.
     """
 
     graph: GraphWriter
@@ -55,11 +55,11 @@ class StageWriter:
         lows, highs = [], []
         for low, high, shift, growth in ((y1, y2, dy, dh), (x1, x2, dx, dw)):
             size = add("Sub", high, low)
-            centre = add("Add", low, add("Mul", half, size))
-            centre = add("Add", centre, add("Mul", shift, size))
+            center = add("Add", low, add("Mul", half, size))
+            center = add("Add", center, add("Mul", shift, size))
             growth = add("Exp", add("Min", growth, self.graph.numbers(MAX_LOG_SIZE)))
             size = add("Mul", size, growth)
-            lows.append(add("Sub", centre, add("Mul", half, size)))
+            lows.append(add("Sub", center, add("Mul", half, size)))
             highs.append(add("Add", lows[-1], size))
         return add("Concat", *lows, *highs, axis=-1)
 

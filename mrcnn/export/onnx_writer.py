@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from mrcnn.errors import MissingPackageError
+
 OPSET = 17
 _IR_VERSION = 8  # of the file; what readers of this operator set understand
 
@@ -21,7 +23,7 @@ def import_onnx() -> ModuleType:
     try:
         import onnx
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
+        raise MissingPackageError(
             "ONNX files need the package onnx, which is not installed: "
             "pip install 'sebre[export]' (or: pip install onnx onnxruntime openvino)."
         ) from error

@@ -1,6 +1,6 @@
-"""Eight-bit arithmetic for an exported graph: measure ranges, then quantise.
+"""Eight-bit arithmetic for an exported graph: measure ranges, then quantize.
 
-Post-training quantisation with one scale an output channel of the kernels and one scale and
+Post-training quantization with one scale an output channel of the kernels and one scale and
 zero point an activation (Jacob et al. 2018), written as QuantizeLinear/DequantizeLinear pairs
 that ONNX Runtime and OpenVINO both turn into integer kernels. What decides on scores and
 coordinates stays in float32, and so does all box arithmetic.
@@ -15,6 +15,7 @@ import numpy as np
 
 from mrcnn.config import Config
 from mrcnn.data.molding import mold_inputs
+from mrcnn.errors import UserError
 from mrcnn.export.onnx_graph import write_graph
 from mrcnn.export.onnx_layers import LEARNED
 from mrcnn.export.onnx_writer import import_onnx
@@ -60,7 +61,7 @@ def measure_ranges(
         molded, meta, _ = mold_inputs([image], config)
         by_shape[molded.shape[1:]].append((molded, meta))
     if not by_shape:
-        raise ValueError("No images were given to measure the ranges on; give at least one.")
+        raise UserError("No images were given to measure the ranges on; give at least one.")
     sums: dict[str, Any] = defaultdict(float)
     for shape, batches in by_shape.items():
         probe = write_graph(network, shape, 1, anchors_of(shape), {})

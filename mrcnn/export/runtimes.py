@@ -13,6 +13,7 @@ import numpy as np
 
 from mrcnn.accelerate.watching import watch_assignments
 from mrcnn.config import Config
+from mrcnn.errors import UserError
 from mrcnn.export.onnx_graph import write_graph
 from mrcnn.export.quantize import Ranges, measure_ranges, quantize
 from mrcnn.export.sessions import Run, open_onnxruntime, open_openvino
@@ -74,7 +75,7 @@ class RuntimeForward:
         Arguments are those of `mrcnn.export.quantize.measure_ranges`, which the next call runs.
         """
         if not images:
-            raise ValueError("No images were given to measure ranges on; give at least one.")
+            raise UserError("No images were given to measure ranges on; give at least one.")
         with self._lock:
             self.forget()
             self._measure = functools.partial(
@@ -93,7 +94,7 @@ class RuntimeForward:
 
     def _measured(self) -> Ranges:
         if self._measure is None:
-            raise ValueError(
+            raise UserError(
                 "PRECISION 'int8' needs the ranges of the activations: call "
                 "calibrate(images) with some training images first, or load an exported file."
             )

@@ -9,6 +9,7 @@ from types import ModuleType
 import numpy as np
 
 from mrcnn.backend import usable_cores
+from mrcnn.errors import MissingPackageError
 
 Run = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
 
@@ -26,7 +27,7 @@ def open_onnxruntime(graph: bytes) -> Run:
     """A graph in ONNX Runtime on the CPU.
 
     Args:
-        graph: serialised onnx.ModelProto.
+        graph: serialized onnx.ModelProto.
 
     Returns:
         A thread-safe function: list of float32 inputs -> list of outputs, both in the order
@@ -54,7 +55,7 @@ def open_openvino(graph: bytes, bfloat16: bool = False, cache: str | Path | None
     """A graph in OpenVINO on the CPU.
 
     Args:
-        graph: serialised onnx.ModelProto.
+        graph: serialized onnx.ModelProto.
         bfloat16: convolutions may compute in bfloat16.
         cache: folder that keeps compiled graphs; OpenVINO tells them apart by their content.
 
@@ -90,7 +91,7 @@ def _package(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
+        raise MissingPackageError(
             f"RUNTIME {name!r} needs the package {name}, which is not installed: "
             f"pip install {name} onnx (or: pip install 'sebre[export]')."
         ) from error

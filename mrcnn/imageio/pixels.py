@@ -8,11 +8,13 @@ import numpy as np
 import tifffile
 from PIL import Image
 
+from mrcnn.errors import UserError
+
 
 def read_picture(path: str | Path) -> np.ndarray:
     """A picture as it is in the file, [H, W] or [H, W, channels]; of several the first.
 
-    A TIFF with several pages is read whole, [pages, H, W]; one that stores its 3 or 4 colours
+    A TIFF with several pages is read whole, [pages, H, W]; one that stores its 3 or 4 colors
     plane after plane is turned.
 
     Raises:
@@ -27,7 +29,7 @@ def read_picture(path: str | Path) -> np.ndarray:
                 return imageio.v3.imread(file, plugin="pillow", index=0)
             except OSError as error:
                 if isinstance(error.__cause__, Image.DecompressionBombError):
-                    raise ValueError(
+                    raise UserError(
                         f"{error.__cause__} REDUCED_DECODE = True reads pictures of any size."
                     ) from error
                 raise
@@ -46,9 +48,9 @@ def is_for_pillow(path: Path) -> bool:
         return compression not in tifffile.TIFF.DECOMPRESSORS and len(tiff.pages) == 1
 
 
-def unreadable(path: str | Path, error: Exception) -> ValueError:
+def unreadable(path: str | Path, error: Exception) -> UserError:
     """What to raise where a decoder raised whatever a damaged picture led it to."""
-    return ValueError(
+    return UserError(
         f"{path}: cannot read this image ({type(error).__name__}: {error}). "
         "Replace the file, or take it out of the data set."
     )
@@ -57,7 +59,7 @@ def unreadable(path: str | Path, error: Exception) -> ValueError:
 def to_rgb8(image: np.ndarray, path: Any, largest: int | None = None) -> np.ndarray:
     """Decoded picture of any usual kind -> uint8 [H, W, 3].
 
-    Grey pictures become RGB and an alpha channel is dropped. Integers of more than 8 bits are
+    Gray pictures become RGB and an alpha channel is dropped. Integers of more than 8 bits are
     scaled to 0 .. 255 by the bits in use: the highest bit set decides (12-bit camera data in a
     16-bit file is divided by 16, full 16-bit data by 256, small values stay as they are).
     Floats from 0 to 1 are multiplied by 255.
@@ -65,13 +67,13 @@ def to_rgb8(image: np.ndarray, path: Any, largest: int | None = None) -> np.ndar
     Args:
         image: [H, W] or [H, W, 1 to 4].
         path: for messages.
-        largest: largest value of the colours of the whole picture, where `image` is a part
+        largest: largest value of the colors of the whole picture, where `image` is a part
             or a mean of it.
 
     Raises:
         ValueError: it is no such picture.
     """
-    image = colours(image, path)
+    image = colors(image, path)
     if image.shape[-1] == 1:
         image = np.repeat(image, 3, axis=-1)
     if image.dtype == np.uint8:
@@ -84,23 +86,23 @@ def to_rgb8(image: np.ndarray, path: Any, largest: int | None = None) -> np.ndar
         return (image >> max(high.bit_length() - 8, 0)).astype(np.uint8)
     if kind == "f" and low >= 0 and high <= 1:
         return np.around(image * 255).astype(np.uint8)
-    raise ValueError(
+    raise UserError(
         f"{path}: {image.dtype} values from {low} to {high}; they must be whole numbers of "
         "at least 0, or floats from 0 to 1. Convert the file, or override load_image."
     )
 
 
-def colours(image: np.ndarray, path: Any) -> np.ndarray:
+def colors(image: np.ndarray, path: Any) -> np.ndarray:
     """A decoded picture without its alpha channel, [H, W, 1 or 3].
 
     Raises:
-        ValueError: it is not a grey, RGB or RGBA picture.
+        ValueError: it is not a gray, RGB or RGBA picture.
     """
     if image.ndim == 2:
         image = image[..., None]
     if image.ndim != 3 or image.shape[-1] not in (1, 2, 3, 4) or 0 in image.shape:
-        raise ValueError(
-            f"{path}: an array of shape {image.shape} is not a grey, RGB or RGBA picture. "
+        raise UserError(
+            f"{path}: an array of shape {image.shape} is not a gray, RGB or RGBA picture. "
             "Convert it, or override load_image."
         )
     return image[..., :-1] if image.shape[-1] in (2, 4) else image

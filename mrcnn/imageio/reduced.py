@@ -25,7 +25,7 @@ def resize(
 ) -> np.ndarray:
     """`skimage.transform.resize` with the defaults of the reference.
 
-    Pixel centres are aligned, everything outside the picture counts as `cval`, nothing is
+    Pixel centers are aligned, everything outside the picture counts as `cval`, nothing is
     smoothed. Bool arrays are taken as 0.0 and 1.0 unless `order` is 0.
 
     Source: Matterport `utils.resize`.
@@ -57,8 +57,8 @@ class ReducedPicture:
         pixels: [h, w, C].
         shape: (H, W, C) of the original, px.
         step: (rows, columns) px of the original from one of `pixels` to the next.
-        first: (row, column) px of the original where the centre of `pixels[0, 0]` lies;
-            0 is the centre of the original's first pixel.
+        first: (row, column) px of the original where the center of `pixels[0, 0]` lies;
+            0 is the center of the original's first pixel.
     """
 
     pixels: np.ndarray
@@ -87,7 +87,7 @@ class ReducedPicture:
     def resized(self, shape: Sequence[int]) -> np.ndarray:
         """The original resized to (h, w) px, [h, w, C] of the same dtype.
 
-        Bilinear between the centres of `pixels`, truncated as by `resize_image`; the border
+        Bilinear between the centers of `pixels`, truncated as by `resize_image`; the border
         is continued. Where nothing was reduced this is what `resize_image` does.
         """
         if self.step == (1.0, 1.0):
@@ -97,8 +97,8 @@ class ReducedPicture:
         image = self.pixels.astype(np.float32)
         for axis in (0, 1):
             last = image.shape[axis] - 1
-            centres = (np.arange(shape[axis]) + 0.5) * (self.shape[axis] / shape[axis]) - 0.5
-            places = ((centres - self.first[axis]) / self.step[axis]).clip(0, last)
+            centers = (np.arange(shape[axis]) + 0.5) * (self.shape[axis] / shape[axis]) - 0.5
+            places = ((centers - self.first[axis]) / self.step[axis]).clip(0, last)
             low = places.astype(int)
             part = (places - low).astype(np.float32)
             part = part[:, None, None] if axis == 0 else part[None, :, None]
@@ -119,7 +119,7 @@ def read_reduced(path: str | Path, max_side: int | None) -> ReducedPicture:
     pyramid a level is read, and a plain TIFF strip by strip or tile by tile; all other files
     are decoded whole. What is still twice too large is averaged over whole blocks.
 
-    Against `Dataset.load_image` and bilinear resizing, which takes 4 neighbouring pixels of
+    Against `Dataset.load_image` and bilinear resizing, which takes 4 neighboring pixels of
     the original for each pixel: pixels are means over about the area that they cover, so that
     fine texture is averaged and not sampled. Positions are the same.
 

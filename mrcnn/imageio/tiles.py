@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from mrcnn.errors import UserError
 from mrcnn.imageio.windows import PictureSource, open_source
 from mrcnn.structures.mask_formats import (
     Rle,
@@ -40,7 +41,7 @@ def tile_boxes(shape: Sequence[int], tile: int, overlap: int) -> list[Box]:
     Args:
         shape: (H, W, ...) px.
         tile: side, px; a picture that is smaller is one tile along that side.
-        overlap: px that neighbours share at least.
+        overlap: px that neighbors share at least.
 
     Returns:
         Boxes (y1, x1, y2, x2) px.
@@ -49,7 +50,7 @@ def tile_boxes(shape: Sequence[int], tile: int, overlap: int) -> list[Box]:
         ValueError: `tile` is not positive, or `overlap` not from 0 to below `tile`.
     """
     if tile < 1 or not 0 <= overlap < tile:
-        raise ValueError(
+        raise UserError(
             f"Tiles of {tile} px with an overlap of {overlap} px; a tile needs at least 1 px, "
             "and the overlap is 0 or more and smaller than the tile."
         )
@@ -82,7 +83,7 @@ def detect_tiled(
         segmenter: has `detect(images)`, as `MaskRCNN` in inference mode.
         source: file, array [H, W, ...] such as an `np.memmap`, or an open source.
         tile: side of a tile, px.
-        overlap: px that neighbours share; objects up to this size are seen whole by a tile.
+        overlap: px that neighbors share; objects up to this size are seen whole by a tile.
             None takes a quarter of the tile.
         masks: format of the masks, see `mrcnn.structures.mask_formats`.
         agreement: see `merge_tiles`.

@@ -12,7 +12,8 @@ import numpy as np
 import tifffile
 from PIL import Image, JpegImagePlugin
 
-from mrcnn.imageio.pixels import colours, is_for_pillow, read_picture, to_rgb8
+from mrcnn.errors import UserError
+from mrcnn.imageio.pixels import colors, is_for_pillow, read_picture, to_rgb8
 
 _BAND_BYTES = 32 * 2**20  # decoded at once
 _KEPT_BYTES = 64 * 2**20  # decoded strips and tiles of a TIFF that are kept for the next window
@@ -55,7 +56,7 @@ class PictureSource:
         self._stack.close()
 
     def read(self, y1: int, x1: int, y2: int, x2: int) -> np.ndarray:
-        """A window in the colours of `Dataset.load_image`, uint8 [y2 - y1, x2 - x1, 3].
+        """A window in the colors of `Dataset.load_image`, uint8 [y2 - y1, x2 - x1, 3].
 
         Integers of more than 8 bits are scaled by the largest value of the whole picture,
         which is read once for that.
@@ -70,7 +71,7 @@ class PictureSource:
         """
         height, width = self.shape[:2]
         if not (0 <= y1 < y2 <= height and 0 <= x1 < x2 <= width):
-            raise ValueError(
+            raise UserError(
                 f"{self.path}: window {(y1, x1, y2, x2)} (y1, x1, y2, x2) of a picture of "
                 f"{height} x {width} px; it must lie inside and not be empty."
             )
@@ -92,13 +93,13 @@ class PictureSource:
             yield y, min(y + rows, height)
 
     def largest(self) -> int | None:
-        """Largest value of the colours, of integers of more than 8 bits; else None."""
+        """Largest value of the colors, of integers of more than 8 bits; else None."""
         if self.dtype.kind not in "iu" or self.dtype.itemsize == 1:
             return None
         if self._largest is None:
             width = self.shape[1]
             self._largest = max(
-                int(colours(self.read_raw(y1, 0, y2, width), self.path).max())
+                int(colors(self.read_raw(y1, 0, y2, width), self.path).max())
                 for y1, y2 in self.bands()
             )
         return self._largest
@@ -114,7 +115,7 @@ class PictureSource:
         return np.concatenate(parts)
 
     def block_means(self, block: int) -> np.ndarray:
-        """Means of the colours over blocks of block x block px; those at the end may be cut.
+        """Means of the colors over blocks of block x block px; those at the end may be cut.
 
         Integers are rounded; bool counts as 0 and 255.
 
@@ -126,7 +127,7 @@ class PictureSource:
         across = np.diff(across, prepend=0)[None, :, None]
         parts = []
         for y1, y2 in self.bands(block):
-            band = colours(self.read_raw(y1, 0, y2, width), self.path)
+            band = colors(self.read_raw(y1, 0, y2, width), self.path)
             if band.dtype == bool:
                 band = band.astype(np.uint8) * np.uint8(255)
             down = np.minimum(np.arange(block, y2 - y1 + block, block), y2 - y1)
@@ -163,7 +164,7 @@ class ArraySource(PictureSource):
 
 
 class PillowSource(PictureSource):
-    """A picture that Pillow decodes as a whole; a colour pixel takes 4 bytes, a grey one 1 or 2.
+    """A picture that Pillow decodes as a whole; a color pixel takes 4 bytes, a gray one 1 or 2.
 
     JPEG and JPEG 2000 are decoded at a fraction of their size, if asked for.
 
@@ -199,7 +200,7 @@ def _open_pillow(file: BinaryIO) -> Image.Image:
 def _decode(
     file: BinaryIO, max_side: int | None
 ) -> tuple[Image.Image, tuple[int, int], float, float]:
-    """Loaded picture, size in the file, px of it from pixel to pixel, and the first centre."""
+    """Loaded picture, size in the file, px of it from pixel to pixel, and the first center."""
     image = _open_pillow(file)
     width, height = image.size
     halvings = 0
@@ -212,7 +213,7 @@ def _decode(
         if step > 1:
             image.draft(None, (width // step, height // step))
     elif image.format == "JPEG2000" and image.mode in ("L", "LA", "RGB", "RGBA"):
-        # How many halvings are in the file is not told. The low-pass filters are centred on
+        # How many halvings are in the file is not told. The low-pass filters are centered on
         # every second pixel, from the first on.
         for step in (2**n for n in range(halvings, 0, -1)):
             image.reduce = step.bit_length() - 1
@@ -239,7 +240,7 @@ class TiffSource(PictureSource):
             from the original, as their brightness depends on its largest value.
 
     Raises:
-        NotOnePicture: the file holds several pages that are not the colours of one.
+        NotOnePicture: the file holds several pages that are not the colors of one.
     """
 
     def __init__(self, path: Path, max_side: int | None = None):
@@ -327,18 +328,18 @@ class TiffSource(PictureSource):
         return decoded
 
 
-class NotOnePicture(ValueError):
-    """A TIFF file whose pages are not the colours of one picture."""
+class NotOnePicture(UserError):
+    """A TIFF file whose pages are not the colors of one picture."""
 
 
 def _pages(level: tifffile.TiffPageSeries) -> list[Any]:
-    """The pages of one picture: one, or 3 or 4 grey ones as its colours; else none."""
+    """The pages of one picture: one, or 3 or 4 gray ones as its colors; else none."""
     pages = list(level.pages)
     if len(pages) == 1 and pages[0].keyframe.shaped[1] == 1 and len(level.shape) in (2, 3):
         return pages
-    colours_apart = len(pages) in (3, 4) and len(level.shape) == 3 and level.shape[-1] > 4
-    grey = all(page is not None and len(page.keyframe.shape) == 2 for page in pages)
-    return pages if colours_apart and grey else []
+    colors_apart = len(pages) in (3, 4) and len(level.shape) == 3 and level.shape[-1] > 4
+    gray = all(page is not None and len(page.keyframe.shape) == 2 for page in pages)
+    return pages if colors_apart and gray else []
 
 
 def _whole(original: int, level: int) -> float:

@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from mrcnn.errors import UnavailableError, UserError
+
 RETRIES = 4  # further tries after the first
 TIMEOUT_S = 60.0  # without a single byte
 MAX_PAUSE_S = 60.0
@@ -33,7 +35,7 @@ def file_sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-class DownloadError(OSError):
+class DownloadError(UserError, OSError):
     """A download that did not succeed; the message has the address and what to do.
 
     Attributes:
@@ -231,7 +233,7 @@ def _try(
     action: Callable[[], _T], url: str, retries: int, wait: Callable[[float], Any], advice: str
 ) -> _T:
     if not url.startswith(("http://", "https://")):
-        raise ValueError(
+        raise UserError(
             f"{url}: not an address of the web; it must start with http:// or https://."
         )
     for attempt in itertools.count():
@@ -323,7 +325,7 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         if isinstance(error, DownloadError):
             raise
-        raise OSError(
+        raise UnavailableError(
             f"{path}: cannot be written ({error.strerror or error}). Check the folder, its "
             "permissions and the room on the disk, or choose another folder."
         ) from error

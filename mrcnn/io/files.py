@@ -4,6 +4,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from mrcnn.errors import UnavailableError
+
 
 def replace_file(path: str | Path, write: Callable[[Path], object], suffix: str = ".part") -> None:
     """Call `write(temporary path)` beside `path`, then put the result in its place.
@@ -17,7 +19,7 @@ def replace_file(path: str | Path, write: Callable[[Path], object], suffix: str 
         write(part)
         os.replace(part, path)
     except (OSError, RuntimeError) as error:  # h5py reports a full disk as either
-        raise OSError(
+        raise UnavailableError(
             f"{path}: could not be written ({error}). The folder must exist and be writable, "
             "with enough free space; nothing was changed."
         ) from error

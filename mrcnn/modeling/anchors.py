@@ -29,7 +29,7 @@ def generate_anchors(
 
     Returns:
         float64 [height * width * ratios * scales, (y1, x1, y2, x2)], px; they may reach
-        outside the image. Centres are at (row, column) * feature_stride, without an
+        outside the image. Centers are at (row, column) * feature_stride, without an
         offset of half a cell.
     """
     scales, ratios = np.meshgrid(np.asarray(scales), np.asarray(ratios))
@@ -77,5 +77,5 @@ def config_anchors(config: Config, image_shape: Sequence[int]) -> np.ndarray:
 
 
 def normalized_anchors(config: Config, image_shape: Sequence[int]) -> np.ndarray:
-    """The same, normalised (see `mrcnn.structures.boxes.norm_boxes`), float32 [A, 4]."""
+    """The same, normalized (see `mrcnn.structures.boxes.norm_boxes`), float32 [A, 4]."""
     return norm_boxes(config_anchors(config, image_shape), image_shape[:2])

@@ -9,6 +9,7 @@ from typing import Any
 
 from keras import layers
 
+from mrcnn.errors import UserError
 from mrcnn.modeling.layers import LayerStyle
 
 # Blocks of the stages 2..5, and whether a block is a bottleneck (1x1, 3x3, 1x1).
@@ -36,14 +37,14 @@ def resnet_graph(
         stage5: False stops after C4, and C5 is None.
         train_bn: see `mrcnn.modeling.layers.BatchNorm`; ignored when `style` is given.
         width: multiplies all filters.
-        style: how layers are made; default: float32, reference initialisation.
+        style: how layers are made; default: float32, reference initialization.
 
     Returns:
         [C1, C2, C3, C4, C5] with strides 4, 4, 8, 16, 32.
         Source: Matterport `model.resnet_graph`; resnet18 follows the same naming.
     """
     if architecture not in _ARCHITECTURES:
-        raise ValueError(
+        raise UserError(
             f"Backbone {architecture!r} is unknown; use one of {', '.join(_ARCHITECTURES)}."
         )
     blocks, bottleneck = _ARCHITECTURES[architecture]

@@ -23,12 +23,12 @@ class DetectionLayer(keras.layers.Layer):
         config: Config; its BBOX_STD_DEV and DETECTION_* settings and BEST_PER_CLASS.
 
     Call arguments:
-        inputs: [rois [B, N, 4] normalised, mrcnn_class [B, N, C],
+        inputs: [rois [B, N, 4] normalized, mrcnn_class [B, N, C],
             mrcnn_bbox [B, N, C, 4], image_meta [B, 12 + C]].
 
     Returns:
         float32 [B, DETECTION_MAX_INSTANCES, (y1, x1, y2, x2, class_id, score)],
-        normalised, best first, zero padded.
+        normalized, best first, zero padded.
     """
 
     def __init__(self, config: Config | None = None, **kwargs: Any):

@@ -61,7 +61,7 @@ def fpn_classifier_graph(
     """Class and class-specific box of every ROI.
 
     Args:
-        rois: [B, N, 4] normalised, N static.
+        rois: [B, N, 4] normalized, N static.
         feature_maps: [P2, P3, P4, P5].
         image_meta: [B, 12 + C].
         pool_size: side of the ROI features.
@@ -116,7 +116,7 @@ def build_fpn_mask_graph(
     """Mask of every ROI and class, a small fully convolutional network.
 
     Args:
-        rois: [B, N, 4] normalised, N static.
+        rois: [B, N, 4] normalized, N static.
         feature_maps: [P2, P3, P4, P5].
         image_meta: [B, 12 + C].
         pool_size: side of the ROI features; masks are twice as large.

@@ -39,7 +39,7 @@ class Inspector:
             molded: of `mold_inputs`, a batch of one.
             metas: likewise.
             window: px of the molded image.
-            anchors: normalised, [A, 4].
+            anchors: normalized, [A, 4].
             features: keep the feature maps C2..C5 and P2..P6 too.
         """
         outputs = self._forward(features)([molded, metas, anchors[None]])

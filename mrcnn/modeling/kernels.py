@@ -155,7 +155,7 @@ def crop_and_resize(images: Any, boxes: Any, box_indices: Any, size: Sequence[in
 
     Args:
         images: float32 [K, H, W, C].
-        boxes: float32 [n, 4], normalised.
+        boxes: float32 [n, 4], normalized.
         box_indices: int32 [n], rows of `images`.
         size: (rows, columns) of a crop.
 
@@ -180,7 +180,7 @@ def pyramid_crop(feature_maps: Sequence[Any], boxes: Any, levels: Any, size: Seq
 
     Args:
         feature_maps: float32 [B, H_l, W_l, C], one a level.
-        boxes: float32 [B, N, 4], normalised.
+        boxes: float32 [B, N, 4], normalized.
         levels: int32 [B, N], index into `feature_maps`.
         size: (rows, columns) of a crop.
 

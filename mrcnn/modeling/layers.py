@@ -78,13 +78,13 @@ class Conv(keras.layers.Conv2D):
 
 @keras.saving.register_keras_serializable(package="mrcnn")
 class BatchNorm(keras.layers.BatchNormalization):
-    """Batch normalisation whose mode is fixed when the network is built.
+    """Batch normalization whose mode is fixed when the network is built.
 
     Keras overrides a `training=False` given while a functional model is built as soon as
     the model itself is called in training mode, so the choice is kept by the layer.
 
     Args:
-        train_bn: None normalises as usual (batch statistics in training); False always
+        train_bn: None normalizes as usual (batch statistics in training); False always
             uses the stored statistics and never changes them, while gamma and beta stay
             trainable; True always uses the statistics of the batch. A `training` argument
             given in a symbolic call, as Matterport's graphs do, sets it too.
@@ -158,7 +158,7 @@ class LayerStyle:
         bn_momentum: of the moving averages.
         precision: "float32", "bfloat16" or "float16": compute type; variables are float32.
         initialization: "reference" (Glorot-uniform) or "he" (he-normal; output layers
-            narrow normal), for training from random initialisation.
+            narrow normal), for training from random initialization.
     """
 
     train_bn: bool | None = False
@@ -179,7 +179,7 @@ class LayerStyle:
         return "float32" if self.precision == "float32" else f"mixed_{self.precision}"
 
     def kernel(self, spread: float | None = None) -> Any:
-        """Kernel initialiser; `spread` is the deviation of an output layer's kernel."""
+        """Kernel initializer; `spread` is the deviation of an output layer's kernel."""
         if self.initialization == "reference":
             return "glorot_uniform"
         if spread is not None:
@@ -194,7 +194,7 @@ class LayerStyle:
         return Conv(filters, size, name=name, **kwargs)
 
     def norm(self, name: str) -> BatchNorm:
-        """A batch normalisation."""
+        """A batch normalization."""
         return BatchNorm(
             train_bn=self.train_bn, momentum=self.bn_momentum, name=name, dtype=self.policy
         )

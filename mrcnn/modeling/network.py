@@ -15,6 +15,7 @@ from mrcnn.accelerate.fused import square_sum
 from mrcnn.accelerate.rpn_sampling import rpn_at, sampled_anchors
 from mrcnn.backend import keep_memory_together, scale_loss
 from mrcnn.config import Config
+from mrcnn.errors import UserError
 from mrcnn.modeling import losses
 from mrcnn.modeling.anchors import normalized_anchors
 from mrcnn.modeling.backbone import resnet_graph
@@ -41,7 +42,7 @@ def demand_whole_cells(image_shape: Sequence[int]) -> None:
     """Raise ValueError unless the pyramid can halve an image shape [h, w, ...] six times."""
     height, width = (int(v) for v in image_shape[:2])
     if height % 64 or width % 64:
-        raise ValueError(
+        raise UserError(
             f"The molded image is {height} x {width} px; the pyramid needs both sides to be "
             "multiples of 64 (256, 320, 384, ...). Change IMAGE_MAX_DIM (IMAGE_MIN_DIM in "
             "crop mode); for images of any shape set IMAGE_RESIZE_MODE to 'square', 'fit64' or "

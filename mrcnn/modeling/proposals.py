@@ -25,10 +25,10 @@ class ProposalLayer(keras.layers.Layer):
 
     Call arguments:
         inputs: [rpn_class [B, A, 2] probabilities (background, foreground),
-            rpn_bbox [B, A, 4] deltas, anchors [B, A, 4] normalised].
+            rpn_bbox [B, A, 4] deltas, anchors [B, A, 4] normalized].
 
     Returns:
-        float32 [B, proposal_count, 4], normalised, best first.
+        float32 [B, proposal_count, 4], normalized, best first.
     """
 
     def __init__(

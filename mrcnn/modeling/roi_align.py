@@ -24,7 +24,7 @@ class PyramidROIAlign(keras.layers.Layer):
             "aligned" is ROIAlign with the half-pixel rule and 2 x 2 samples a bin.
 
     Call arguments:
-        inputs: [boxes [B, N, 4] normalised, image_meta [B, 12 + C], P2, P3, P4, P5].
+        inputs: [boxes [B, N, 4] normalized, image_meta [B, 12 + C], P2, P3, P4, P5].
 
     Returns:
         float32 [B, N, rows, columns, channels].
@@ -80,10 +80,10 @@ class PyramidROIAlign(keras.layers.Layer):
 
 
 def roi_levels(boxes: Any, image_area: Any) -> Any:
-    """Pyramid level 2..5 of normalised boxes [B, N, 4], int32 [B, N].
+    """Pyramid level 2..5 of normalized boxes [B, N, 4], int32 [B, N].
 
     Args:
-        boxes: normalised.
+        boxes: normalized.
         image_area: height * width of the molded image, px^2.
     """
     height = boxes[..., 2] - boxes[..., 0]

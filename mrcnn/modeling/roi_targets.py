@@ -28,12 +28,12 @@ class DetectionTargetLayer(keras.layers.Layer):
             MASK_SHAPE, USE_MINI_MASK, GT_AS_PROPOSALS, MIN_NEGATIVE_RATIO and SEED.
 
     Call arguments:
-        inputs: [proposals [B, P, 4] normalised, gt_class_ids int32 [B, M] (negative: crowd,
-            0: padding), gt_boxes [B, M, 4] normalised, gt_masks [B, h, w, M]: mini masks
+        inputs: [proposals [B, P, 4] normalized, gt_class_ids int32 [B, M] (negative: crowd,
+            0: padding), gt_boxes [B, M, 4] normalized, gt_masks [B, h, w, M]: mini masks
             or masks of the molded image].
 
     Returns:
-        rois [B, T, 4] normalised, target_class_ids int32 [B, T],
+        rois [B, T, 4] normalized, target_class_ids int32 [B, T],
         target_bbox [B, T, 4] deltas / BBOX_STD_DEV, target_mask [B, T, 28, 28] 0 or 1.
     """
 

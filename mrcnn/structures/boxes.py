@@ -92,10 +92,10 @@ def clip_boxes(boxes: Any, window: Any) -> Any:
 
 
 def norm_boxes(boxes: Any, shape: Any) -> Any:
-    """Pixel boxes [..., 4] -> normalised float32.
+    """Pixel boxes [..., 4] -> normalized float32.
 
     (y1, x1, y2 - 1, x2 - 1) / (h - 1, w - 1, h - 1, w - 1), so that (0, 0, 1, 1) covers
-    the picture from the centre of its first pixel to the centre of its last.
+    the picture from the center of its first pixel to the center of its last.
 
     Args:
         boxes: [..., 4] px.
@@ -113,7 +113,7 @@ def norm_boxes(boxes: Any, shape: Any) -> Any:
 
 
 def denorm_boxes(boxes: Any, shape: Any) -> np.ndarray:
-    """Normalised boxes [..., 4] -> pixels, int32, rounded. Inverse of `norm_boxes`."""
+    """Normalized boxes [..., 4] -> pixels, int32, rounded. Inverse of `norm_boxes`."""
     h, w = shape[0], shape[1]
     scale = np.array([h - 1, w - 1, h - 1, w - 1])
     shift = np.array([0, 0, 1, 1])

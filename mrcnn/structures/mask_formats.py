@@ -8,8 +8,8 @@ some 30 kB in the others.
   column after column from the top left; what that package makes is taken here and the other
   way round. They have the very pixels of the full mask.
 * Contours: {"size": [H, W], "polygons": [float32 [n, 2], ...]}, corners (y, x) in px, where
-  (0, 0) is the centre of the first pixel; closed, last corner = first. A pixel is inside if
-  its centre lies within an odd number of polygons, so that a polygon in another one is a hole.
+  (0, 0) is the center of the first pixel; closed, last corner = first. A pixel is inside if
+  its center lies within an odd number of polygons, so that a polygon in another one is a hole.
   (For software whose origin is the corner of the first pixel add 0.5 to both.)
 """
 
@@ -20,6 +20,7 @@ import numpy as np
 import pycocotools.mask
 import skimage.measure
 
+from mrcnn.errors import UserError
 from mrcnn.structures.masks import inside_box, strips, values_in_box, visible_box
 
 FORMATS = ("full", "rle", "contours")
@@ -37,7 +38,7 @@ Masks = np.ndarray | Sequence[Rle] | Sequence[Contours]
 def demand_format(masks: str) -> None:
     """Raise ValueError unless it is one of FORMATS."""
     if masks not in FORMATS:
-        raise ValueError(f"masks is {masks!r}; it must be one of {', '.join(map(repr, FORMATS))}.")
+        raise UserError(f"masks is {masks!r}; it must be one of {', '.join(map(repr, FORMATS))}.")
 
 
 def paste_rle(mask: np.ndarray, bbox: Sequence[int], image_shape: Sequence[int]) -> Rle:
@@ -217,7 +218,7 @@ def rle_from_columns(
     """
     height, width = (int(side) for side in image_shape[:2])
     if height * width >= 2**32:
-        raise ValueError(
+        raise UserError(
             f"A picture of {height} x {width} px: run lengths are counted up to 2**32 px. "
             "Use contours, or a smaller picture."
         )
@@ -285,7 +286,7 @@ def _cut(
 
 
 def mask_to_contours(mask: np.ndarray) -> Contours:
-    """Contours of a mask bool [H, W], half a pixel outside of its outermost pixels' centres.
+    """Contours of a mask bool [H, W], half a pixel outside of its outermost pixels' centers.
 
     The very pixels of masks whose box has up to 2048 px a side; a larger one is traced at
     2048 rows and columns of it.
@@ -311,11 +312,11 @@ def contours_to_mask(contours: Contours) -> np.ndarray:
 
 
 def contours_to_rle(contours: Contours) -> Rle:
-    """Run lengths of contours: the pixels whose centre is inside; see the top of this file."""
+    """Run lengths of contours: the pixels whose center is inside; see the top of this file."""
     height, width = contours["size"]
     edges = [np.stack([line, np.roll(line, -1, axis=0)]) for line in contours["polygons"]]
     edges = np.concatenate([np.zeros((2, 0, 2)), *edges], axis=1).astype(np.float64)
-    # Where each edge crosses the centres of columns.
+    # Where each edge crosses the centers of columns.
     first = np.ceil(edges[..., 1].min(axis=0)).clip(0, width).astype(int)
     crossed = np.ceil(edges[..., 1].max(axis=0)).clip(0, width).astype(int) - first
     edge = np.repeat(np.arange(len(first)), crossed)

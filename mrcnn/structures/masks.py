@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from mrcnn.config import Config
+from mrcnn.errors import UserError
 from mrcnn.imageio.reduced import resize
 
 _STRIP_PX = 2**20  # of a mask that are pasted at once
@@ -30,7 +31,7 @@ def extract_bboxes(mask: np.ndarray) -> np.ndarray:
 def _int_box(bbox: Sequence[int]) -> tuple[int, int, int, int]:
     y1, x1, y2, x2 = (int(side) for side in bbox[:4])
     if y2 <= y1 or x2 <= x1:
-        raise ValueError(
+        raise UserError(
             f"Box {(y1, x1, y2, x2)} (y1, x1, y2, x2) has no area. Drop instances with an "
             "empty mask before resizing their masks."
         )
@@ -171,7 +172,7 @@ def values_in_box(
 
 
 def _interpolation(count: int, length: int, pixels: np.ndarray) -> np.ndarray:
-    """Weights [pixels, count] of `count` values for px of `length`, centres aligned."""
+    """Weights [pixels, count] of `count` values for px of `length`, centers aligned."""
     places = (pixels + 0.5) * (count / length) - 0.5
     below = np.floor(places).astype(int)
     weights = np.zeros((len(pixels), count + 2))  # one value of 0 at each end

@@ -5,6 +5,7 @@ All classes of an image are pooled; a dataset's mean AP is the mean over its ima
 
 import numpy as np
 
+from mrcnn.errors import UserError
 from mrcnn.structures.boxes import pairwise_iou
 
 
@@ -27,7 +28,7 @@ def compute_overlaps_masks(masks1: np.ndarray, masks2: np.ndarray) -> np.ndarray
     if masks1.shape[-1] == 0 or masks2.shape[-1] == 0:
         return np.zeros((masks1.shape[-1], masks2.shape[-1]), np.float32)
     if masks1.shape[:2] != masks2.shape[:2]:
-        raise ValueError(
+        raise UserError(
             f"Masks of {masks1.shape[:2]} and {masks2.shape[:2]} px cannot be compared; both "
             "must be in the frame of the same image (expand mini masks first)."
         )
@@ -195,7 +196,7 @@ def compute_ap_range(
     """
     thresholds = np.arange(0.5, 1.0, 0.05) if iou_thresholds is None else iou_thresholds
     if len(thresholds) == 0:
-        raise ValueError("iou_thresholds is empty; give at least one, or None for 0.5 to 0.95.")
+        raise UserError("iou_thresholds is empty; give at least one, or None for 0.5 to 0.95.")
     found = _sorted_overlaps(
         gt_box, gt_class_id, gt_mask, pred_box, pred_class_id, pred_score, pred_mask
     )

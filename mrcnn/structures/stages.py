@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mrcnn.errors import UserError
 from mrcnn.io.files import replace_file
 
 _FEATURE_PREFIX = "feature_maps."
@@ -14,7 +15,7 @@ _FEATURE_PREFIX = "feature_maps."
 class Stages:
     """What the network computed for one image, stage by stage (paper, Fig. 2).
 
-    Boxes are (y1, x1, y2, x2), normalised by the molded image's shape. A anchors, K of
+    Boxes are (y1, x1, y2, x2), normalized by the molded image's shape. A anchors, K of
     them before non-maximum suppression, N kept, P proposals, C classes, D detections.
     """
 
@@ -65,4 +66,4 @@ class Stages:
         except FileNotFoundError:
             raise
         except Exception as error:
-            raise ValueError(f"{path}: not a stages file ({error}).") from error
+            raise UserError(f"{path}: not a stages file ({error}).") from error

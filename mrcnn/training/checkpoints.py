@@ -20,6 +20,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from mrcnn.errors import MissingFileError, UserError
 from mrcnn.io.files import replace_file
 
 _RUN_DATE = r"\d{8}T\d{4}"
@@ -86,7 +87,7 @@ def find_last(model_dir: str | Path, name: str) -> str:
     if model_dir.is_dir():
         runs = [p for p in model_dir.iterdir() if p.is_dir() and run_name.fullmatch(p.name)]
     if not runs:
-        raise FileNotFoundError(
+        raise MissingFileError(
             errno.ENOENT,
             f"No run of {name!r} found; wanted a folder {name.lower()}<YYYYMMDD>T<HHMM>. "
             "Train first, or check model_dir and NAME",
@@ -96,7 +97,7 @@ def find_last(model_dir: str | Path, name: str) -> str:
     # The suffix leaves out a file that was being written when a run was killed.
     files = sorted(p.name for p in run.glob("mask_rcnn*.h5"))
     if not files:
-        raise FileNotFoundError(
+        raise MissingFileError(
             errno.ENOENT,
             "The newest run has no checkpoint mask_rcnn*.h5; it stopped before the end of its "
             "first epoch. Delete the folder to use an older run, or start again",
@@ -158,19 +159,19 @@ def load_state(path: str | Path) -> dict[str, Any]:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             state = json.loads(str(file["header"]))
             if state["format"] != _STATE_FORMAT:
-                raise ValueError(f"format {state['format']}, wanted {_STATE_FORMAT}")
+                raise UserError(f"format {state['format']}, wanted {_STATE_FORMAT}")
             count = len(state["optimizer_paths"])
             state["optimizer"] = [file[f"optimizer_{i}"] for i in range(count)]
             state["seeds"] = [file[f"seed_{i}"] for i in range(state["seed_count"])]
     except FileNotFoundError:
-        raise FileNotFoundError(
+        raise MissingFileError(
             errno.ENOENT,
             "There is no training state for this checkpoint, so the run cannot be resumed "
             "exactly. Load the last checkpoint (find_last), or train without resume",
             str(path),
         ) from None
     except (ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise ValueError(
+        raise UserError(
             f"{path}: not a readable training state ({error}). Train without resume."
         ) from error
     return state
@@ -190,7 +191,7 @@ def restore_optimizer(keras_model: keras.Model, state: dict[str, Any], path: Pat
     if ours != saved:
         differ = [pair for pair in zip(saved, ours, strict=False) if pair[0] != pair[1]]
         first = f"; first difference: {differ[0][0]} saved, {differ[0][1]} now" if differ else ""
-        raise ValueError(
+        raise UserError(
             f"{path}: the saved optimizer state ({len(saved)} variables) does not fit this run "
             f"({len(ours)} variables){first}. It belongs to layers={state.get('layers')!r}: "
             "resume with the same layers, OPTIMIZER and PRECISION, or train without resume."
@@ -207,7 +208,7 @@ def restore_random_states(keras_model: keras.Model, state: dict[str, Any], path:
     """
     variables = random_state_variables(keras_model)
     if len(variables) != len(state["seeds"]):
-        raise ValueError(
+        raise UserError(
             f"{path}: holds {len(state['seeds'])} random states, the model has {len(variables)}. "
             "The model was built in another way; train without resume."
         )

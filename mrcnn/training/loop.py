@@ -18,6 +18,7 @@ import keras
 import numpy as np
 
 from mrcnn.data.batches import Batches
+from mrcnn.errors import DivergedError, UserError
 from mrcnn.io.files import replace_text
 from mrcnn.parallel_model import distribution_scope
 from mrcnn.training import checkpoints
@@ -77,11 +78,11 @@ def train(
     """
     config = model.config
     if model.mode != "training":
-        raise ValueError(
+        raise UserError(
             f"The model was built with mode={model.mode!r}; only mode='training' can train."
         )
     if config.NAME is None:
-        raise ValueError(
+        raise UserError(
             f"{type(config).__name__}.NAME is None; set it to a short text, which names the log "
             "directory and the checkpoints."
         )
@@ -272,7 +273,7 @@ class _StopOnBadLoss(keras.callbacks.Callback):
         if math.isfinite(float(logs["loss"])):
             return
         bad = [k for k, v in logs.items() if k != "loss" and not math.isfinite(float(v))]
-        raise FloatingPointError(
+        raise DivergedError(
             f"The loss is {float(logs['loss'])} at epoch {self.epoch + 1}, step {batch + 1} "
             f"({', '.join(bad) or 'weight decay'}). Try a learning rate ten times smaller, "
             "WARMUP_STEPS (100 or more), GRADIENT_CLIP_NORM = 5, or PRECISION = 'float32'; "

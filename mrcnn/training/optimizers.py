@@ -11,6 +11,7 @@ from mrcnn import backend as devices
 from mrcnn.accelerate.fused import one_kernel, square_sum
 from mrcnn.backend import replica_count
 from mrcnn.config import Config
+from mrcnn.errors import UserError
 
 logger = logging.getLogger(__name__)
 
@@ -49,12 +50,12 @@ def set_trainable(keras_model: keras.Model, layer_regex: str, verbose: int = 1) 
     try:
         pattern = re.compile(layer_regex)
     except re.error as error:
-        raise ValueError(f"layers={layer_regex!r} is no regular expression: {error}.") from error
+        raise UserError(f"layers={layer_regex!r} is no regular expression: {error}.") from error
     # A frozen parent hides its layers' weights; keras hands the flag down, so it comes first.
     keras_model.trainable = True
     selected = _select(keras_model, pattern)
     if not selected:
-        raise ValueError(
+        raise UserError(
             f"layers={layer_regex!r} selects no layer with weights. Use one of "
             f"{', '.join(map(repr, LAYER_PRESETS))} or a regular expression that matches "
             "whole layer names, such as 'mrcnn_.*'."
@@ -152,7 +153,7 @@ def make_optimizer(
     """
     accumulation = int(config.ACCUMULATION_STEPS)
     if accumulation > 1 and devices.replica_count() > 1:
-        raise ValueError(
+        raise UserError(
             f"ACCUMULATION_STEPS is {accumulation} and GPU_COUNT {config.GPU_COUNT}: TensorFlow "
             "accumulates on one device only. Set ACCUMULATION_STEPS = 1 (IMAGES_PER_GPU may "
             "grow instead), or GPU_COUNT = 1."

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mrcnn.errors import UserError
 from mrcnn.structures.masks import unmold_mask
 from mrcnn.structures.matching import compute_matches
 from mrcnn.visualize.outlines import (
@@ -41,8 +42,8 @@ def display_images(
         images: [H, W] or [H, W, channels] each; those with channels are 0..255.
         titles: one for each image.
         cols: images in a row.
-        cmap: Matplotlib colour map of images without channels.
-        norm: Matplotlib normalisation of the same.
+        cmap: Matplotlib color map of images without channels.
+        norm: Matplotlib normalization of the same.
         interpolation: Matplotlib interpolation.
 
     Returns:
@@ -52,7 +53,7 @@ def display_images(
     """
     titles = titles if titles is not None else [""] * len(images)
     if len(titles) != len(images):
-        raise ValueError(f"{len(titles)} titles for {len(images)} images; give one for each.")
+        raise UserError(f"{len(titles)} titles for {len(images)} images; give one for each.")
     rows = -(-len(images) // cols)
     figure = plt.figure(figsize=(14, 14 * max(rows, 1) // cols + 1))
     for place, (image, title) in enumerate(zip(images, titles, strict=True), start=1):
@@ -107,7 +108,7 @@ def display_instances(
     """
     count = len(boxes)
     if count and not count == masks.shape[-1] == len(class_ids):
-        raise ValueError(
+        raise UserError(
             f"{count} boxes, {masks.shape[-1]} masks and {len(class_ids)} class ids; give "
             "as many of each (masks are [H, W, N])."
         )
@@ -168,7 +169,7 @@ def display_differences(
         pred_score: [m].
         pred_mask: [H, W, m].
         class_names: names by class id.
-        title: of the picture; "" gives an explanation of the colours.
+        title: of the picture; "" gives an explanation of the colors.
         ax: axes to draw on instead of a new figure.
         show_mask: fill the masks.
         show_box: draw the boxes.
@@ -230,7 +231,7 @@ def draw_rois(
         rois: [n, (y1, x1, y2, x2)] px.
         refined_rois: [n, (y1, x1, y2, x2)] px.
         mask: [n, h, w], 0..1, each over its ROI.
-        class_ids: [n], 0 for background (drawn in grey).
+        class_ids: [n], 0 for background (drawn in gray).
         class_names: names by class id.
         limit: at most so many ROIs are drawn, a random choice.
 
@@ -319,8 +320,8 @@ def draw_boxes(
         refined_boxes: [n, (y1, x1, y2, x2)] px, solid, each joined to its box.
         masks: [H, W, n].
         captions: [n].
-        visibilities: [n]; 0 grey and dotted, without refined box; 1 (the default)
-            coloured and dotted; 2 coloured and solid.
+        visibilities: [n]; 0 gray and dotted, without refined box; 1 (the default)
+            colored and dotted; 2 colored and solid.
         title: of the picture.
         ax: axes to draw on instead of a new figure.
 
@@ -333,7 +334,7 @@ def draw_boxes(
     Source: Matterport `visualize.draw_boxes`.
     """
     if boxes is None and refined_boxes is None:
-        raise ValueError("boxes and refined_boxes are both None; give one of them.")
+        raise UserError("boxes and refined_boxes are both None; give one of them.")
     count = len(boxes if boxes is not None else refined_boxes)
     ax, created = new_axes(ax, (12, 12))
     frame(ax, image, image.shape[0] // 10, title)

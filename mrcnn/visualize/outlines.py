@@ -1,4 +1,4 @@
-"""Drawing primitives of `mrcnn.visualize.display`: colours, pixels, outlines, figures."""
+"""Drawing primitives of `mrcnn.visualize.display`: colors, pixels, outlines, figures."""
 
 import colorsys
 import random
@@ -17,7 +17,7 @@ Color = Sequence[float]
 
 
 def random_colors(N: int, bright: bool = True) -> list[tuple[float, float, float]]:
-    """N colours evenly spaced in hue, in an order that is the same on every call.
+    """N colors evenly spaced in hue, in an order that is the same on every call.
 
     Args:
         N: how many.
@@ -36,13 +36,13 @@ def random_colors(N: int, bright: bool = True) -> list[tuple[float, float, float
 
 
 def apply_mask(image: np.ndarray, mask: np.ndarray, color: Color, alpha: float = 0.5) -> np.ndarray:
-    """Blend a colour into an image where the mask is set, in place.
+    """Blend a color into an image where the mask is set, in place.
 
     Args:
         image: [H, W, 3], 0..255.
         mask: [H, W], bool or 0/1.
         color: (red, green, blue), 0..1.
-        alpha: share of the colour, 0..1.
+        alpha: share of the color, 0..1.
 
     Returns:
         The image given.
@@ -84,7 +84,7 @@ def draw_box(image: np.ndarray, box: Sequence[int], color: Any) -> np.ndarray:
 def as_rgb(image: np.ndarray) -> np.ndarray:
     """A uint8 copy [H, W, 3] of an image [H, W] or [H, W, channels], 0..255.
 
-    One channel becomes grey; of more than three the first three are taken.
+    One channel becomes gray; of more than three the first three are taken.
     """
     image = np.atleast_3d(image)
     if image.shape[2] < 3:

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mrcnn.errors import UserError
 from mrcnn.visualize.outlines import show
 
 _HISTOGRAM_IN = (2.25, 1.3)  # width and height of one
@@ -193,11 +194,11 @@ def _matching(model: Any, layers: str) -> list[keras.Layer]:
     try:
         pattern = re.compile(layers)
     except re.error as error:
-        raise ValueError(f"layers={layers!r} is no regular expression: {error}.") from error
+        raise UserError(f"layers={layers!r} is no regular expression: {error}.") from error
     chosen = [layer for layer in found if pattern.fullmatch(layer.name)]
     if not chosen:
         names = ", ".join(layer.name for layer in found[:8])
-        raise ValueError(
+        raise UserError(
             f"layers={layers!r} matches no layer with weights; their names are {names}, ... Give "
             "a regular expression that matches whole names, such as 'rpn_.*'."
         )

@@ -13,6 +13,7 @@ import h5py
 import keras
 import numpy as np
 
+from mrcnn.errors import MissingFileError, UserError
 from mrcnn.io.files import replace_file
 
 # HDF5 keeps an attribute in the object header, which ends at 64 kB.
@@ -21,7 +22,7 @@ _ATTRIBUTE_BYTES = 64512
 _MAX_NAMES = 100_000
 
 
-class WeightFileError(ValueError):
+class WeightFileError(UserError):
     """A weights file that cannot be read or does not fit; the message names it."""
 
 
@@ -56,7 +57,7 @@ def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
     """
     path = Path(path)
     if not path.exists():
-        raise FileNotFoundError(f"{path}: no such weights file.")
+        raise MissingFileError(f"{path}: no such weights file.")
     if not path.is_file():
         raise WeightFileError(f"{path}: not a file; give the path of an HDF5 weights file.")
     try:

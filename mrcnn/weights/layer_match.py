@@ -7,6 +7,7 @@ from pathlib import Path
 
 import keras
 
+from mrcnn.errors import UserError
 from mrcnn.weights.hdf5 import StoredArray, StoredLayer, WeightFileError
 
 # Leave these out to load a file made for another number of classes. mrcnn_bbox has
@@ -45,7 +46,7 @@ def slots_of(model: keras.Model) -> list[Slot]:
     names = [slot.name for slot in slots]
     if len(set(names)) != len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
-        raise ValueError(f"The model has several layers named {listed(twice)}; rename them.")
+        raise UserError(f"The model has several layers named {listed(twice)}; rename them.")
     return slots
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from mrcnn.errors import UnavailableError, UserError
 from mrcnn.io.files import replace_file
 from mrcnn.weights.hdf5 import (
     StoredLayer,
@@ -137,10 +138,10 @@ def save_weights(model: keras.Model, path: str | Path, dtype: str = "float32") -
         OSError: the file cannot be written; what was there before is kept.
     """
     if dtype not in ("float32", "float16"):
-        raise ValueError(f"dtype is {dtype!r}; it must be 'float32' or 'float16'.")
+        raise UserError(f"dtype is {dtype!r}; it must be 'float32' or 'float16'.")
     if str(path).endswith(".weights.h5"):
         if dtype != "float32":
-            raise ValueError(
+            raise UserError(
                 f"{path}: Keras's own format keeps the type of the model; {dtype} needs the "
                 "legacy layout: choose a name that ends with '.h5' alone."
             )
@@ -176,7 +177,7 @@ def get_imagenet_weights() -> str:
             name, IMAGENET_URL, cache_subdir="models", md5_hash=IMAGENET_MD5
         )
     except Exception as error:  # Keras raises a bare Exception for every network failure
-        raise OSError(
+        raise UnavailableError(
             f"The ImageNet weights could not be downloaded from {IMAGENET_URL} ({error}). Fetch "
             f"the file elsewhere (md5 {IMAGENET_MD5}) and put it at ~/.keras/models/{name} "
             "(below $KERAS_HOME where that is set), or pass its path to load_weights."
@@ -253,7 +254,7 @@ def _stored_form(variable, name: str, dtype: str, path: str | Path) -> np.ndarra
         stored = value.astype(dtype)
     if not np.isfinite(stored).all():
         largest = np.abs(value.astype("float64")).max()
-        raise ValueError(
+        raise UserError(
             f"{path}: weight {name!r} cannot be stored as {dtype}: its largest magnitude is "
             f"{largest:g}. NaN or inf means that the training diverged; else use dtype='float32'."
         )

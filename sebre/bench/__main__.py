@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mrcnn.errors import UserError
 from mrcnn.io.files import replace_text
 from sebre.bench import measurements as record
 from sebre.bench import run, targets, worker
@@ -88,7 +89,7 @@ def _run(args: argparse.Namespace, argv: Sequence[str]) -> int:
             say(f"{case.name:32} {case.title}")
         return DONE
     if args.repeats is not None and args.repeats < 1:
-        raise ValueError(f"--repeats {args.repeats}: give a whole number of at least 1.")
+        raise UserError(f"--repeats {args.repeats}: give a whole number of at least 1.")
     baseline = record.read_record(args.baseline) if args.baseline else None
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
@@ -142,7 +143,7 @@ def _verdict(done: Mapping[str, Any], slower: Sequence[str], only: Sequence[str]
 
 def _page(args: argparse.Namespace) -> int:
     if not (args.page and args.source):
-        raise ValueError("--page FILE.md and --from FILE.json go together.")
+        raise UserError("--page FILE.md and --from FILE.json go together.")
     from sebre.bench.page import write_page
 
     write_page(record.read_record(args.source), args.source, args.page)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mrcnn.errors import UserError
 from sebre.bench.run import FORMAT
 from sebre.bench.worker import MEASURED
 
@@ -23,13 +24,13 @@ def read_record(path: str | Path) -> dict[str, Any]:
     try:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not JSON ({error}). {_CURE}") from error
+        raise UserError(f"{path}: not JSON ({error}). {_CURE}") from error
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         found = record.get("format") if isinstance(record, dict) else type(record).__name__
-        raise ValueError(f"{path}: not a benchmark of format {FORMAT}, but {found!r}. {_CURE}")
+        raise UserError(f"{path}: not a benchmark of format {FORMAT}, but {found!r}. {_CURE}")
     fault = _fault(record)
     if fault:
-        raise ValueError(f"{path}: {fault}. {_CURE}")
+        raise UserError(f"{path}: {fault}. {_CURE}")
     return record
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sebre.bench.targets import sides
-from sebre.report.style import BLUE, FONT, GREY, ReportFigure
+from sebre.report.style import BLUE, FONT, GRAY, ReportFigure
 
 
 def scaling_figure(record: Mapping[str, Any]) -> ReportFigure | None:
@@ -19,7 +19,7 @@ def scaling_figure(record: Mapping[str, Any]) -> ReportFigure | None:
     spread.append([entry["q3"] - entry["ratio"] for entry in points.values()])
     ax.errorbar(px, ratios, spread, color=BLUE, marker="o", markersize=5, capsize=3, label="detect")
     linear = [ratios[-1] * (side / px[-1]) ** 2 for side in px]
-    ax.plot(px, linear, color=GREY, linestyle="--", label="in proportion to the pixels")
+    ax.plot(px, linear, color=GRAY, linestyle="--", label="in proportion to the pixels")
     ax.set_xscale("log", base=2)
     ax.set_yscale("log", base=2)
     ax.set_xticks(px, [str(side) for side in px], fontsize=FONT)

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from mrcnn.errors import UserError
+
 
 @dataclass(frozen=True)
 class Ratio:
@@ -121,10 +123,10 @@ def slope(sizes: Sequence[float], costs: Sequence[float]) -> float:
         ValueError: fewer than two different sizes.
     """
     if len(set(sizes)) < 2:
-        raise ValueError(f"A slope needs two different sizes; got {list(sizes)}.")
+        raise UserError(f"A slope needs two different sizes; got {list(sizes)}.")
     x, y = np.log(np.asarray(sizes, float)), np.log(np.asarray(costs, float))
     x = x - x.mean()
     value = float((x * y).sum() / (x * x).sum())
     if not math.isfinite(value):
-        raise ValueError(f"Sizes and costs must be above 0; got {list(sizes)}, {list(costs)}.")
+        raise UserError(f"Sizes and costs must be above 0; got {list(sizes)}, {list(costs)}.")
     return value

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from mrcnn.errors import UserError
+
 # Before anything imports Keras; TensorFlow's start-up notes would bury the results.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -114,14 +116,14 @@ def _train_unet(args: argparse.Namespace) -> int:
     from sebre.networks.unet_train import train_unet
 
     if args.weights != "none" and not (args.resume and args.weights == "last"):
-        raise ValueError(
+        raise UserError(
             f"--weights {args.weights}: a U-Net starts from random weights, or goes on with the "
             "last run (--resume). Leave --weights out."
         )
     if args.devices is not None:
-        raise ValueError("--devices: a U-Net is trained on one device. Leave --devices out.")
+        raise UserError("--devices: a U-Net is trained on one device. Leave --devices out.")
     if args.steps and len(args.steps) > 1:
-        raise ValueError(
+        raise UserError(
             f"--steps has {len(args.steps)} numbers; the schedule of a U-Net has one part. Give "
             "one number."
         )
@@ -145,7 +147,7 @@ def _weights(args: argparse.Namespace) -> str:
         return args.weights
     shipped = EXPERIMENTS[args.experiment].weights
     if not shipped:
-        raise ValueError(
+        raise UserError(
             f"No weights are shipped for {args.experiment}. Give --weights, the path of weights "
             "that you trained."
         )
@@ -283,7 +285,7 @@ def _inspect(args: argparse.Namespace) -> int:
 
 
 def _register(args: argparse.Namespace) -> int:
-    from sebre.registration.labellers import NETWORK
+    from sebre.registration.labelers import NETWORK
     from sebre.registration.scoring import register_command
 
     record = register_command(

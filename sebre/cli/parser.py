@@ -17,8 +17,8 @@ SOURCE_OPTIONS = {
     "orientation": {"metavar": "XYZ", "help": "of volumes whose header does not tell: as LAS"},
     "regions": {"metavar": "CSV", "type": Path, "help": "table of regions: name,r,g,b"},
     "downsample": {"metavar": "N", "type": int, "help": "reduce images and masks by this factor"},
-    "tolerance": {"metavar": "N", "type": int, "help": "largest difference of a colour, 0-255"},
-    "exact": {"action": "store_true", "help": "match colours as the released notebook does"},
+    "tolerance": {"metavar": "N", "type": int, "help": "largest difference of a color, 0-255"},
+    "exact": {"action": "store_true", "help": "match colors as the released notebook does"},
     "structures": {"metavar": "CSV", "type": Path, "help": "structure tree of the Allen atlas"},
     "gene": {"metavar": "NAME[,NAME]", "help": "allen-ish: markers, such as Gad1"},
     "age": {"metavar": "AGE[,AGE]", "help": "allen-ish: such as P14"},
@@ -353,7 +353,7 @@ def _add_evaluate(sub: argparse.ArgumentParser) -> None:
         "--slice-um",
         type=float,
         metavar="UM",
-        help="distance of neighbouring slices of volumes, where the data set does not state it",
+        help="distance of neighboring slices of volumes, where the data set does not state it",
     )
 
 

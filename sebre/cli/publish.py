@@ -37,7 +37,7 @@ _CARD = """# {name}
 | Settings | `{config}` |
 | Trained on | training part of `{dataset}`, from {start} |
 | Command | `{command}` |
-| Licence | {licence} |
+| License | {license} |
 
 Scores on the test part ({n_sections} sections that took no part in training):
 
@@ -117,7 +117,7 @@ def publish(
         "variant": "small",
         "config": config_file,
         "dataset": Path(dataset).name,
-        "licence": licence,
+        "licence": license,
         "command": command,
     }
     write_entry(name, folder, **facts)
@@ -146,7 +146,7 @@ def publish(
         summary=experiment.summary[0].upper() + experiment.summary[1:],
         role=": a U-Net, to compare Mask R-CNN with" if network == "unet" else "",
         **{key: entry[key] for key in ("file", "sha256", "config", "dataset", "command")},
-        licence=licence,
+        license=license,
         experiment=experiment_name,
         megabytes=entry["bytes"] / 1e6,
         network=f"{shipped.network}, {_shape(shipped.config, network)}",
@@ -200,9 +200,9 @@ def _shape(config: Any, network: str) -> str:
 def tame_statistics(keras_model: Any) -> None:
     """Keep batch statistics within the range of float16, without changing the function.
 
-    The input of the first convolution is in grey values, so that the variance behind it may
+    The input of the first convolution is in gray values, so that the variance behind it may
     come near 65,504. A kernel divided by s gives a mean divided by s and a variance by s * s,
-    and the normalisation takes s out again (up to its epsilon, 0.001).
+    and the normalization takes s out again (up to its epsilon, 0.001).
     """
     for conv_name, norm_name in _CONV_BEFORE_NORM:
         conv, norm = keras_model.get_layer(conv_name), keras_model.get_layer(norm_name)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mrcnn.errors import MissingFileError, UserError
 from mrcnn.io.download import file_sha256
 from sebre.data.check_section import check_section
 from sebre.data.csv_tables import read_rows
@@ -67,7 +68,7 @@ def check(dataset: str | Path, regions: RegionSet | None = None) -> list[Finding
     """
     root = Path(dataset)
     if not root.is_dir():
-        raise FileNotFoundError(f"{root}: no such folder. Give the folder of a prepared data set.")
+        raise MissingFileError(f"{root}: no such folder. Give the folder of a prepared data set.")
     findings: list[Finding] = []
     subsets = sorted({m[1] for p in root.iterdir() if (m := _SUBSET.fullmatch(p.name))})
     if not subsets:
@@ -267,7 +268,7 @@ def _table(root: Path, contents: _Contents, regions: RegionSet | None) -> Iterat
     try:
         columns, rows = read_rows(path)
         if missing := {"section", "subset"} - set(columns):
-            raise ValueError(f"column {', '.join(sorted(missing))} is missing")
+            raise UserError(f"column {', '.join(sorted(missing))} is missing")
         named = Counter((row["subset"], int(row["section"])) for row in rows)
     except (OSError, ValueError, TypeError) as error:
         problem = f"cannot be read ({str(error).removeprefix(f'{path}: ')})."

@@ -95,7 +95,7 @@ def _image(path: Path, pixels: np.ndarray) -> Iterator[Finding]:
             "error",
             "image type",
             path,
-            f"an array of shape {shape} is not a grey, RGB or RGBA picture.",
+            f"an array of shape {shape} is not a gray, RGB or RGBA picture.",
             "Save one section as a PNG.",
         )
     elif not (whole or (pixels.dtype.kind == "f" and low >= 0 and high <= 1)):
@@ -137,7 +137,7 @@ def _mask(path: Path, values: np.ndarray, mask: np.ndarray) -> Iterator[Finding]
     elif area and not np.array_equal(values[mask], np.full(area, values.max())):
         yield Finding(
             "warning",
-            "grey mask",
+            "gray mask",
             path,
             f"has {len(np.unique(values))} different values, up to {values.max()}; every value "
             "above 0 counts as inside.",

@@ -4,6 +4,8 @@ import csv
 from collections.abc import Iterable
 from pathlib import Path
 
+from mrcnn.errors import UserError
+
 
 def read_rows(
     path: str | Path, advice: str = "", kind: str = "CSV table"
@@ -28,7 +30,7 @@ def read_rows(
             reader = csv.DictReader(file)
             return list(reader.fieldnames or ()), list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: not a UTF-8 {kind} ({error}). {advice}".strip()) from error
+        raise UserError(f"{path}: not a UTF-8 {kind} ({error}). {advice}".strip()) from error
 
 
 def read_table(path: str | Path, columns: Iterable[str], advice: str = "") -> list[dict[str, str]]:
@@ -47,11 +49,11 @@ def read_table(path: str | Path, columns: Iterable[str], advice: str = "") -> li
     header, rows = read_rows(path, advice)
     missing = [column for column in columns if column not in header]
     if missing:
-        raise ValueError(
+        raise UserError(
             f"{path}: column {', '.join(missing)} is missing. Wanted {', '.join(columns)}. "
             f"{advice}".strip()
         )
     for line, row in enumerate(rows, start=2):
         if None in row or None in row.values():
-            raise ValueError(f"{path}, line {line}: the row is not whole. {advice}".strip())
+            raise UserError(f"{path}, line {line}: the row is not whole. {advice}".strip())
     return rows

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from mrcnn.data.dataset import Dataset
+from mrcnn.errors import UserError
 from sebre.data.regions import HIPPOCAMPUS, MOUSE, SUBCORTICAL, RegionSet
 from sebre.data.section_files import (
     IMAGE_TYPES,
@@ -58,7 +59,7 @@ class SectionDataset(Dataset):
         masks_dir = part_folder(root, subset, "masks")
         for folder in (images_dir, masks_dir):
             if not folder.is_dir():
-                raise ValueError(
+                raise UserError(
                     f"{folder}: no such folder. A prepared data set has "
                     f"mrcnn_{subset}_dataset_images and mrcnn_{subset}_dataset_masks; check the "
                     "path, or make it with `sebre prepare`."
@@ -66,19 +67,19 @@ class SectionDataset(Dataset):
         images = numbered(images_dir, "file")
         folders = numbered(masks_dir, "folder")
         if not images:
-            raise ValueError(f"{images_dir}: no images ({', '.join(IMAGE_TYPES)}) in it.")
+            raise UserError(f"{images_dir}: no images ({', '.join(IMAGE_TYPES)}) in it.")
         alone = sorted(folders.keys() - images.keys())
         if alone:
-            raise ValueError(
+            raise UserError(
                 f"{folders[alone[0]]}: no image in {images_dir} ends in _{alone[0]}. "
                 "Add the image, or remove the masks."
             )
         wanted = sorted(images if numbers is None else numbers)
         for number in wanted:
             if number not in images:
-                raise ValueError(f"{images_dir}: no image ends in _{number}.")
+                raise UserError(f"{images_dir}: no image ends in _{number}.")
             if number not in folders:
-                raise ValueError(
+                raise UserError(
                     f"{images[number]}: no folder in {masks_dir} ends in _{number}. Add it; "
                     "leave it empty if the section shows no region."
                 )
@@ -109,7 +110,7 @@ class SectionDataset(Dataset):
         files = numbered(folder, "file")
         for class_id, path in files.items():
             if not 1 <= class_id <= len(self.regions):
-                raise ValueError(
+                raise UserError(
                     f"{path}: class id {class_id} is not in the region set "
                     f"{self.regions.name!r} (1-{len(self.regions)}). Rename the file, or use "
                     "the region set that it was drawn for."
@@ -136,7 +137,7 @@ class SectionDataset(Dataset):
             with Image.open(info["path"]) as image:
                 shape = image.size[::-1]
         except (OSError, Image.DecompressionBombError) as error:
-            raise ValueError(f"{info['path']}: cannot read this image ({error}).") from error
+            raise UserError(f"{info['path']}: cannot read this image ({error}).") from error
 
         def read(path: Path) -> np.ndarray:
             mask = read_mask(path)

@@ -20,7 +20,7 @@ class Audit:
         sections: source sections, before rotation, of which versions are in both parts; None
             if rows do not say which section they show.
         n_sections: source sections of the test part.
-        neighbours: plates of the test part next to one of the same subject in the training
+        neighbors: plates of the test part next to one of the same subject in the training
             part; None if subjects or plates are not known.
     """
 
@@ -28,7 +28,7 @@ class Audit:
     n_subjects: int
     sections: tuple[str, ...] | None
     n_sections: int
-    neighbours: int | None
+    neighbors: int | None
 
     @property
     def clean(self) -> bool:
@@ -52,15 +52,15 @@ class Audit:
                 f"{len(self.subjects)} of {self.n_subjects} test subjects are in training too "
                 f"({named}{more})"
             )
-        if self.neighbours:
-            parts.append(f"{self.neighbours} test plates lie next to a plate in training")
+        if self.neighbors:
+            parts.append(f"{self.neighbors} test plates lie next to a plate in training")
         return f"Leaks: {'; '.join(parts) or 'none, no subject and no section is in both parts'}."
 
 
 def audit(rows: Sequence[Row]) -> Audit:
     """Look for what is in both parts of a prepared data set.
 
-    Neighbours are plates of a subject whose numbers ("plate", else "slice") differ by one step;
+    Neighbors are plates of a subject whose numbers ("plate", else "slice") differ by one step;
     the step is the usual one of that subject, as sources may leave out every other plate.
 
     Args:
@@ -79,7 +79,7 @@ def audit(rows: Sequence[Row]) -> Audit:
         n_subjects=n_subjects,
         sections=None if sections is None else tuple(" ".join(filter(None, s)) for s in sections),
         n_sections=n_sections,
-        neighbours=_neighbours(train, test),
+        neighbors=_neighbors(train, test),
     )
 
 
@@ -119,7 +119,7 @@ def _both(
     return [k for k in held if k in seen], len(held)
 
 
-def _neighbours(train: Sequence[Row], test: Sequence[Row]) -> int | None:
+def _neighbors(train: Sequence[Row], test: Sequence[Row]) -> int | None:
     plates: dict[str, tuple[set[float], set[float]]] = {}
     for side, rows in enumerate((train, test)):
         for row in rows:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mrcnn.errors import UserError
 from sebre.data.csv_tables import read_rows
 
 
@@ -78,13 +79,13 @@ def read_facts(root: str | Path, slice_um: float | None = None) -> SetFacts:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path}: not JSON ({error}). Prepare the data set again.") from error
+        raise UserError(f"{path}: not JSON ({error}). Prepare the data set again.") from error
     if not isinstance(record, dict):
-        raise ValueError(f"{path}: wanted a JSON object. Prepare the data set again.")
+        raise UserError(f"{path}: wanted a JSON object. Prepare the data set again.")
     pixel_mm = _pixel_mm(record.get("pixel_size_um"), path)
     for where, spacing in ((f"{path}: ", record.get("slice_spacing_um")), ("", slice_um)):
         if not (spacing is None or _is_size(spacing)):
-            raise ValueError(
+            raise UserError(
                 f"{where}the distance between slices is {spacing!r}; wanted one number of "
                 "micrometres above 0, or none if it is not known."
             )
@@ -119,7 +120,7 @@ def _pixel_mm(size: Any, path: Path) -> tuple[float, float] | None:
         return None
     sizes = size if isinstance(size, list) else [size, size]
     if len(sizes) != 2 or not all(map(_is_size, sizes)):
-        raise ValueError(
+        raise UserError(
             f"{path}: pixel_size_um is {size!r}; wanted one number above 0, [height, width], or "
             "null if it is not known."
         )
@@ -134,7 +135,7 @@ def _pixels_mm(rows: Mapping[str, Mapping[str, str]], path: Path) -> dict[str, t
             continue
         size = _number(row["pixel_um"])
         if size is None:
-            raise ValueError(
+            raise UserError(
                 f"{path}: pixel_um of {name} is {row['pixel_um']!r}; wanted a number above 0, or "
                 "nothing if it is not known."
             )
@@ -170,13 +171,13 @@ def _rows(path: Path, volumetric: bool) -> dict[str, dict[str, str]]:
     if not path.is_file():
         if not volumetric:
             return {}
-        raise ValueError(f"{path}: cannot read this table (no such file). {advice}")
+        raise UserError(f"{path}: cannot read this table (no such file). {advice}")
     columns, rows = read_rows(path, advice)
     needed = {"section", "subset", "subject"} if volumetric else {"section", "subset"}
     missing = needed - set(columns)
     if missing or (volumetric and not {"slice", "plate"} & set(columns)):
         wanted = "section, subset, subject, and slice or plate"
-        raise ValueError(
+        raise UserError(
             f"{path}: has the columns {', '.join(sorted(columns)) or 'none'}; "
             f"{f'slices of volumes need {wanted}' if volumetric else 'it needs section, subset'}. "
             "Prepare the data set again."

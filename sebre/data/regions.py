@@ -1,4 +1,4 @@
-"""Region sets: which class id is which region, and its colour.
+"""Region sets: which class id is which region, and its color.
 
 A region set is a table. The built-in ones are below; `read_regions` reads any other from a
 CSV file.
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from mrcnn.errors import UserError
 from sebre.data.csv_tables import read_rows
 
 Color = tuple[int, int, int]
@@ -23,7 +24,7 @@ class Region:
         acronym: short name for pictures.
         color: (red, green, blue), 0..255, in pictures.
         atlas_ids: numbers of the structures in the atlas or label scheme of the source.
-        paint: colour in colour-coded overlays; None for that of pictures.
+        paint: color in colour-coded overlays; None for that of pictures.
     """
 
     id: int
@@ -35,7 +36,7 @@ class Region:
 
     @property
     def code(self) -> Color:
-        """Colour that stands for the region in a colour-coded overlay."""
+        """Color that stands for the region in a colour-coded overlay."""
         return self.color if self.paint is None else self.paint
 
 
@@ -54,22 +55,22 @@ class RegionSet:
     def __post_init__(self):
         ids = [region.id for region in self.regions]
         if not ids or ids != list(range(1, len(ids) + 1)):
-            raise ValueError(
+            raise UserError(
                 f"Region set {self.name!r} has the ids {ids}; they must be 1, 2, ... in order, "
                 "without a gap. Renumber the regions."
             )
         for region in self.regions:
             for color in (region.color, region.code):
                 if any(not 0 <= value <= 255 for value in color):
-                    raise ValueError(
-                        f"Region set {self.name!r}: the colour of {region.name!r} is {color}; "
+                    raise UserError(
+                        f"Region set {self.name!r}: the color of {region.name!r} is {color}; "
                         "each value must be from 0 to 255."
                     )
         for what in ("name", "color", "code"):
             values = [getattr(region, what) for region in self.regions]
             twice = sorted({value for value in values if values.count(value) > 1})
             if twice:
-                raise ValueError(
+                raise UserError(
                     f"Region set {self.name!r}: {what} {twice[0]!r} is used twice. "
                     "Each region needs its own."
                 )
@@ -99,7 +100,7 @@ class RegionSet:
 
 
 # Ids of the released SeBRe code; the paper lists 7 and 8 in the other order. Numbers are
-# structures of the Allen mouse brain common coordinate framework. Paints are the colours of the
+# structures of the Allen mouse brain common coordinate framework. Paints are the colors of the
 # Allen developing mouse brain atlas, in which the released code expects its overlays; some of
 # them look alike with any eyes, so pictures have others of about the same hues.
 MOUSE = RegionSet(
@@ -116,8 +117,8 @@ MOUSE = RegionSet(
     ),
 )
 
-# Colours of this set and of SLICEMAP: Okabe and Ito. Those of all four sets are told apart with
-# any colour vision (`tests/test_regions.py` measures it).
+# Colors of this set and of SLICEMAP: Okabe and Ito. Those of all four sets are told apart with
+# any color vision (`tests/test_regions.py` measures it).
 HIPPOCAMPUS = RegionSet(
     "hippocampus",
     (
@@ -188,7 +189,7 @@ def read_regions(path: str | Path) -> RegionSet:
     }
     missing = [key for key in ("name", "r", "g", "b") if column[key] is None]
     if missing:
-        raise ValueError(
+        raise UserError(
             f"{path}: column {', '.join(missing)} is missing; found {header or 'no rows'}. "
             "The header must be: id,name,acronym,r,g,b (id and acronym may be left out)."
         )
@@ -205,11 +206,11 @@ def read_regions(path: str | Path) -> RegionSet:
             number = int(cell(row, "id")) if column["id"] else len(regions) + 1
             color = tuple(int(cell(row, key)) for key in "rgb")
         except ValueError as error:
-            raise ValueError(
+            raise UserError(
                 f"{path}, line {line} ({name}): {error}. id, r, g and b must be whole numbers."
             ) from error
         regions.append(Region(number, name, cell(row, "acronym") or name, color))
     try:
         return RegionSet(path.stem, tuple(regions))
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise UserError(f"{path}: {error}") from error

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import cv2
 import numpy as np
 
+from mrcnn.errors import UserError
+
 # The paper turns each section from -20 to 20 degrees in steps of 2, which would make 21 versions.
 # Its counts (30 sections -> 600 images, 27 x 2 -> 1,080) and the released validation picture,
 # whose element 10 of 20 lies upright, say 20: with 0 and -20, without +20.
@@ -72,17 +74,17 @@ def rotated_versions(
 
 def _check(image: np.ndarray, masks: Mapping[int, np.ndarray]) -> None:
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
-        raise ValueError(
+        raise UserError(
             f"The image is {image.dtype} {image.shape}; rotation wants uint8 [H, W] or [H, W, 3]."
         )
     if not 0 < min(image.shape[:2]) <= max(image.shape[:2]) <= _LONGEST_PX:
-        raise ValueError(
+        raise UserError(
             f"The image has {image.shape[0]} x {image.shape[1]} px; rotation takes sides of 1 to "
             f"{_LONGEST_PX} px. Downsample it first."
         )
     for class_id, mask in masks.items():
         if mask.dtype != bool or mask.shape != image.shape[:2]:
-            raise ValueError(
+            raise UserError(
                 f"The mask of class {class_id} is {mask.dtype} {mask.shape}; rotation wants bool "
                 f"{image.shape[:2]}, the size of its image."
             )
@@ -101,7 +103,7 @@ def _background(image: np.ndarray, background: int | Sequence[int] | None) -> tu
         or len(values) not in (1, channels)
         or not np.all((0 <= values) & (values <= 255))
     ):
-        raise ValueError(
+        raise UserError(
             f"The background is {background!r}; wanted one value from 0 to 255, or one a channel "
             f"of the image ({channels})."
         )
@@ -113,7 +115,7 @@ def _transform(
 ) -> tuple[np.ndarray, tuple[int, int]]:
     """Matrix of a turn about the middle of the picture, and the new (width, height)."""
     height, width = shape
-    middle = ((width - 1) / 2, (height - 1) / 2)  # pixel centres are whole numbers
+    middle = ((width - 1) / 2, (height - 1) / 2)  # pixel centers are whole numbers
     matrix = cv2.getRotationMatrix2D(middle, angle, 1.0)
     if not enlarge:
         return matrix, (width, height)

@@ -16,6 +16,7 @@ from typing import Literal
 
 import numpy as np
 
+from mrcnn.errors import UserError
 from mrcnn.imageio.pixels import read_picture
 from mrcnn.imageio.windows import open_source
 
@@ -100,7 +101,7 @@ def numbered(folder: Path, kind: Literal["file", "folder"]) -> dict[int, Path]:
     """
     found, refused = scan(folder, kind)
     if refused:
-        raise ValueError(str(refused[0]))
+        raise UserError(str(refused[0]))
     return found
 
 
@@ -116,9 +117,9 @@ def read_array(path: Path) -> np.ndarray:
         raise unreadable(path, error) from error
 
 
-def unreadable(path: Path, error: Exception) -> ValueError:
+def unreadable(path: Path, error: Exception) -> UserError:
     """What to raise where a decoder raised whatever a damaged picture led it to."""
-    return ValueError(
+    return UserError(
         f"{path}: cannot read this picture ({type(error).__name__}: {error}). Replace the file."
     )
 
@@ -141,7 +142,7 @@ def mask_values(values: np.ndarray, path: Path) -> np.ndarray:
     if values.ndim == 3 and values.shape[-1] <= 4:
         values = (values[..., :-1] if values.shape[-1] in (2, 4) else values).max(axis=-1)
     if values.ndim != 2:
-        raise ValueError(f"{path}: an array of shape {values.shape} is not a mask; save it as PNG.")
+        raise UserError(f"{path}: an array of shape {values.shape} is not a mask; save it as PNG.")
     return values
 
 
@@ -189,7 +190,7 @@ def demand_same_size(
 ) -> None:
     """Raise ValueError if a mask (H, W) differs in size from its image (H, W)."""
     if found != shape:
-        raise ValueError(
+        raise UserError(
             f"{mask}: the mask has {found[0]} x {found[1]} px, its image {image} has "
             f"{shape[0]} x {shape[1]}. Export both at the same size."
         )

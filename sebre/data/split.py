@@ -6,7 +6,7 @@ A rule says what is held out for testing (subset "val"):
 |---|---|
 | `section[:HELD]` | sections at random, each with all its rotated versions |
 | `subject[:HELD]`, `brain[:HELD]` | all sections of subjects taken at random |
-| `block[:HELD]` | runs of neighbouring sections, HELD sections in all |
+| `block[:HELD]` | runs of neighboring sections, HELD sections in all |
 | `image[:HELD]` | images at random after rotation; versions of a section then stand on both sides |
 | `COLUMN=VALUE[,VALUE]` | rows with such a cell, as in `marker=GAD1` |
 | `source` | what the source itself holds out |
@@ -25,8 +25,10 @@ from typing import Any
 
 import numpy as np
 
+from mrcnn.errors import UserError
+
 DEFAULT_HELD = Fraction(1, 4)  # the paper trains on "3/4" (hippocampus)
-BLOCK = 3  # neighbouring sections in a block, more or less
+BLOCK = 3  # neighboring sections in a block, more or less
 
 _DRAWN = ("section", "subject", "block", "image")
 _FIXED = ("source", "test", "train")
@@ -64,14 +66,14 @@ class SplitRule:
         if equals:
             values = tuple(dict.fromkeys(v.strip() for v in cells.split(",") if v.strip()))
             if not column.strip() or not values:
-                raise ValueError(f"Split rule {text!r}: wanted COLUMN=VALUE[,VALUE]. {_WANTED}")
+                raise UserError(f"Split rule {text!r}: wanted COLUMN=VALUE[,VALUE]. {_WANTED}")
             return cls("column", column=column.strip(), values=values)
         name, colon, amount = text.strip().partition(":")
         unit = {"brain": "subject"}.get(name, name)
         if unit in _FIXED and not colon:
             return cls(unit)
         if unit not in _DRAWN:
-            raise ValueError(f"Split rule {text!r} is not known. {_WANTED}")
+            raise UserError(f"Split rule {text!r} is not known. {_WANTED}")
         return cls(unit, _amount(amount, text) if colon else DEFAULT_HELD)
 
     def count(self, n: int) -> int:
@@ -81,11 +83,11 @@ class SplitRule:
             ValueError: none, or all of them.
         """
         if self.held is None:
-            raise ValueError(f"Split rule {self.unit!r} draws nothing.")
+            raise UserError(f"Split rule {self.unit!r} draws nothing.")
         held = self.held if isinstance(self.held, int) else max(1, floor(self.held * n))
         if held >= n:
             what = {"block": "section"}.get(self.unit, self.unit)
-            raise ValueError(
+            raise UserError(
                 f"Split rule '{self}' holds out {held} of {n} {what}(s), which leaves none to "
                 "train on. Hold out fewer, split by something smaller, or use the rule test."
             )
@@ -117,7 +119,7 @@ def assign(rows: Sequence[Mapping[str, Any]], rule: SplitRule | str, seed: int =
     """
     rule = SplitRule.parse(rule) if isinstance(rule, str) else rule
     if not rows:
-        raise ValueError(f"Split rule '{rule}': there is no section to divide.")
+        raise UserError(f"Split rule '{rule}': there is no section to divide.")
     if rule.unit in ("test", "train"):
         return ["train" if rule.unit == "train" else "val"] * len(rows)
     if rule.unit == "source":
@@ -156,9 +158,9 @@ def split_groups(groups: Sequence[Any], held_out: float, seed: int) -> tuple[lis
         ValueError: a share out of range, or fewer than two groups.
     """
     if not 0 < held_out < 1:
-        raise ValueError(f"held_out is {held_out}; it must be above 0 and below 1.")
+        raise UserError(f"held_out is {held_out}; it must be above 0 and below 1.")
     if len(groups) < 2:
-        raise ValueError(f"{len(groups)} group(s) cannot be divided into two parts.")
+        raise UserError(f"{len(groups)} group(s) cannot be divided into two parts.")
     count = min(max(round(held_out * len(groups)), 1), len(groups) - 1)
     second = _drawn(len(groups), count, seed)
     return (
@@ -177,7 +179,7 @@ def _amount(text: str, rule: str) -> int | Fraction:
     except (ValueError, ZeroDivisionError):
         held = 0
     if held <= 0 or (isinstance(held, Fraction) and held >= 1):
-        raise ValueError(
+        raise UserError(
             f"Split rule {rule!r}: {text!r} must be a count from 1, or a share above 0 and below "
             "1, such as 7, 1/3 or 0.25."
         )
@@ -191,7 +193,7 @@ def _cells(rows: Sequence[Mapping[str, Any]], column: str, rule: SplitRule) -> l
         there = sorted(
             {key for row in rows for key, value in row.items() if value not in ("", None)}
         )
-        raise ValueError(
+        raise UserError(
             f"Split rule '{rule}' needs the column {column!r} in every row; {empty} of "
             f"{len(rows)} lack it. Columns with values: {', '.join(there) or 'none'}."
         )
@@ -202,7 +204,7 @@ def _as_the_source(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     parts = [row.get("part", "") for row in rows]
     lacking = sum(part not in ("train", "val") for part in parts)
     if lacking:
-        raise ValueError(
+        raise UserError(
             f"Split rule 'source': the source does not say for {lacking} of {len(rows)} sections "
             "whether they are for training. Use another rule, such as section:1/4 or subject:1/4."
         )
@@ -214,12 +216,12 @@ def _by_cells(rows: Sequence[Mapping[str, Any]], rule: SplitRule) -> list[str]:
     found = sorted(set(cells))
     unknown = [value for value in rule.values if value not in found]
     if unknown:
-        raise ValueError(
+        raise UserError(
             f"Split rule '{rule}': no section has the {rule.column} {', '.join(unknown)}. "
             f"There are: {', '.join(found)}."
         )
     if set(rule.values) == set(found):
-        raise ValueError(
+        raise UserError(
             f"Split rule '{rule}' holds out all sections, which leaves none to train on. Name "
             f"fewer of {', '.join(found)}, or use the rule test."
         )
@@ -227,14 +229,14 @@ def _by_cells(rows: Sequence[Mapping[str, Any]], rule: SplitRule) -> list[str]:
 
 
 def _blocks(runs: Sequence[Sequence[str]], count: int, seed: int) -> set[str]:
-    """Hold out neighbours together: `count` sections of `runs` (one a subject, in order).
+    """Hold out neighbors together: `count` sections of `runs` (one a subject, in order).
 
     Each run is cut into blocks of about 3. Blocks are taken at even distances from a random
     start, so that the held sections cover the whole brain and training lacks no level of it;
     of each block as many sections as needed, from its beginning. So no held section has both
-    its neighbours in training.
+    its neighbors in training.
     """
-    if count == 1:  # at an end, with one neighbour
+    if count == 1:  # at an end, with one neighbor
         return {runs[0][0]}
     blocks = [
         [run[place] for place in part]

@@ -1,4 +1,4 @@
-"""One panel of boxes, masks and names on a picture, in the colours of the regions."""
+"""One panel of boxes, masks and names on a picture, in the colors of the regions."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ class Panel:
     Args:
         ax: axes, in a figure that has its final size: names are placed by their extent.
         picture: uint8 [h, w, 3].
-        regions: colours and acronyms.
+        regions: colors and acronyms.
     """
 
     def __init__(self, ax: Axes, picture: np.ndarray, regions: RegionSet):
@@ -45,7 +45,7 @@ class Panel:
         )  # fmt: skip
 
     def color(self, region: int) -> Any:
-        """Colour of a class id; grey for the background."""
+        """Color of a class id; gray for the background."""
         return np.array(self.regions[int(region)].color) / 255 if region else _BACKGROUND
 
     def box(self, box: np.ndarray, region: int, style: str = "solid", width: float = 1.4) -> None:
@@ -77,7 +77,7 @@ class Panel:
         reach = np.array([0, 0, -height, -width]) + boxes * np.array([-1, -1, 1, 1])
         self._sides(min(reach.max(initial=0), _LARGEST_MARGIN * max(height, width)))
 
-    def normalised_axes(self) -> None:
+    def normalized_axes(self) -> None:
         """Show coordinates from 0 to 1 in a margin around the picture."""
         height, width = self.picture.shape[:2]
         self._sides(_AXIS_MARGIN * max(height, width))

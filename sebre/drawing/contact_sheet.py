@@ -28,7 +28,7 @@ def save_sheet(
     Args:
         rows: of every section its title and its pictures, uint8 [H, W, 3].
         headings: over the second and later pictures of the first sections; empty for none.
-        regions: colours and names of the legend.
+        regions: colors and names of the legend.
         path: file to write; it appears when it is complete.
         across: sections side by side.
     """

@@ -20,7 +20,7 @@ def label_map(
     """One label a pixel from masks that may overlap.
 
     Where masks overlap, the higher score wins; at equal scores (drawn masks have none) the
-    smaller mask, so that a small region is not swallowed by its neighbour.
+    smaller mask, so that a small region is not swallowed by its neighbor.
 
     Args:
         class_ids: int [N].
@@ -58,13 +58,13 @@ def drawn_labels(class_ids: np.ndarray, masks: np.ndarray) -> np.ndarray:
 def overlay(
     image: np.ndarray, labels: np.ndarray, regions: RegionSet, alpha: float = 0.45
 ) -> np.ndarray:
-    """Section with its regions in colour and outlined; small sections are enlarged.
+    """Section with its regions in color and outlined; small sections are enlarged.
 
     Args:
         image: uint8 [H, W, 3].
         labels: label map [H, W].
-        regions: gives the colours.
-        alpha: share of the colour inside a region, 0..1.
+        regions: gives the colors.
+        alpha: share of the color inside a region, 0..1.
 
     Returns:
         uint8 [s * H, s * W, 3] with a whole s, both sides at least 512 px.

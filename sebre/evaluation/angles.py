@@ -41,7 +41,7 @@ def score_angles(
     """Turn sections by each of some angles, and score them.
 
     The canvas keeps its size (`sebre.data.rotation.rotated_versions`), as in the paper; what
-    the section does not cover has the median colour of its border, and regions count as far as
+    the section does not cover has the median color of its border, and regions count as far as
     they are still in the picture. A wider canvas would cut nothing off, but it also makes
     the section smaller in the picture that the network sees: the scores would mix both.
     Sections are turned from how they lie in the data set.

@@ -2,7 +2,7 @@
 
 A draw takes as many units as there are, with replacement. A unit is a section with all its
 versions; where sections are slices of volumes it is a subject with all its sections, because
-neighbouring slices resemble each other. The interval is that of the percentiles of the draws
+neighboring slices resemble each other. The interval is that of the percentiles of the draws
 (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
 """
 

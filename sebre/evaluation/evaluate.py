@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from mrcnn.data.augment import RandomRotateFlip
+from mrcnn.errors import UserError
 from mrcnn.io.files import replace_text
 from sebre.data.dataset import SectionDataset
 from sebre.data.metadata import read_facts
@@ -47,7 +48,7 @@ def iterate_sections(
         dataset: prepared.
         turn: instead of the sections as they lie, take each at random orientations of this
             range. What comes from outside the picture has the median
-            colour of its border.
+            color of its border.
         seed: of the orientations.
         pixel_mm: gives height and width of a pixel of a section in mm, by its name, or None
             if they are not known; None if they are known of none.
@@ -136,7 +137,7 @@ def evaluate(
     start = time.perf_counter()
     if turn is None:
         if experiment not in EXPERIMENTS:
-            raise ValueError(
+            raise UserError(
                 f"{experiment!r} is not one of {', '.join(EXPERIMENTS)}; give the range of "
                 "orientations to evaluate at."
             )

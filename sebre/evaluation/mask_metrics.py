@@ -1,9 +1,9 @@
 """Scores of one mask against another: overlap, and distances between contours.
 
 Masks are boolean arrays of one shape and any dimension; other arrays count as inside where
-they are not 0. The contour of a mask is the set of its pixels with a neighbour outside, among
-4 neighbours in the plane and 6 in space; what lies beyond the border of the picture is
-outside. Distances are between pixel centres, so that they are 0 for equal masks.
+they are not 0. The contour of a mask is the set of its pixels with a neighbor outside, among
+4 neighbors in the plane and 6 in space; what lies beyond the border of the picture is
+outside. Distances are between pixel centers, so that they are 0 for equal masks.
 
 The Hausdorff distance is that of MedPy's `hd`, the contour mean distance the mean of its two
 `asd`. Other tools lay the contour between pixels, weigh its parts by their length, or pool both
@@ -14,6 +14,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.spatial import KDTree
+
+from mrcnn.errors import UserError
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:
@@ -125,7 +127,7 @@ def surface_distances(
     a, b = _pair(a, b)
     sizes = np.atleast_1d(np.asarray(spacing, float))
     if sizes.shape not in ((1,), (a.ndim,)) or not (np.isfinite(sizes) & (sizes > 0)).all():
-        raise ValueError(
+        raise UserError(
             f"spacing is {spacing!r}; wanted one number above 0, or one for each of the "
             f"{a.ndim} axes."
         )
@@ -159,7 +161,7 @@ def mean_distance(directed: tuple[np.ndarray, np.ndarray]) -> float:
 def _pair(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     a, b = np.asarray(a).astype(bool, copy=False), np.asarray(b).astype(bool, copy=False)
     if a.shape != b.shape:
-        raise ValueError(f"Masks of shapes {a.shape} and {b.shape} cannot be compared.")
+        raise UserError(f"Masks of shapes {a.shape} and {b.shape} cannot be compared.")
     return a, b
 
 
@@ -178,8 +180,8 @@ def _contour_points(mask: np.ndarray) -> np.ndarray:
     inner = mask.copy()
     core = (slice(1, -1),) * mask.ndim
     for axis in range(mask.ndim):
-        for neighbour in (slice(None, -2), slice(2, None)):
-            inner &= padded[(*core[:axis], neighbour, *core[axis + 1 :])]
+        for neighbor in (slice(None, -2), slice(2, None)):
+            inner &= padded[(*core[:axis], neighbor, *core[axis + 1 :])]
     return np.argwhere(mask & ~inner) + [part.start for part in box]
 
 

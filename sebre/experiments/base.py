@@ -7,6 +7,7 @@ from typing import Any
 
 from mrcnn.config import Config
 from mrcnn.data.augment import RandomRotateFlip
+from mrcnn.errors import UserError
 from sebre.data.regions import HIPPOCAMPUS, MOUSE, SLICEMAP, SUBCORTICAL, RegionSet
 from sebre.experiments import configs as settings
 
@@ -88,7 +89,7 @@ class Experiment:
             ValueError: the experiment has no such variant.
         """
         if name not in self.variants:
-            raise ValueError(
+            raise UserError(
                 f"The experiment {self.name} has no variant {name!r}; it has "
                 f"{', '.join(self.variants)}."
             )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mrcnn.config import Config
+from mrcnn.errors import UserError
 from sebre.data.regions import HIPPOCAMPUS, MOUSE, SLICEMAP, SUBCORTICAL
 
 
@@ -18,7 +19,7 @@ def with_settings(config: Config, **settings: Any) -> Config:
     """The configuration itself, with settings changed and checked."""
     for name, value in settings.items():
         if not hasattr(config, name):
-            raise ValueError(f"{type(config).__name__} has no setting {name!r}.")
+            raise UserError(f"{type(config).__name__} has no setting {name!r}.")
         setattr(config, name, value)
     config.validate()
     return config
@@ -31,7 +32,7 @@ class SeBReConfig(Config):
     IMAGES_PER_GPU = 1  # paper, Methods: one image on a GTX 970
     NUM_CLASSES = MOUSE.num_classes  # paper: eight regions, and the background
     BACKBONE = "resnet101"  # paper: "first five stages of ResNet101" and FPN
-    TRAIN_BN = False  # released code: batch normalisation is frozen
+    TRAIN_BN = False  # released code: batch normalization is frozen
     IMAGE_MIN_DIM = 384  # released code, 128 * 3; not in the paper
     IMAGE_MAX_DIM = 384
     RPN_ANCHOR_SCALES = (8, 16, 32, 64, 128)  # released code

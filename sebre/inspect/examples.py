@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mrcnn.config import Config
+from mrcnn.errors import UserError
 from sebre.data.dataset import SectionDataset
 from sebre.data.metadata import read_facts
 from sebre.data.regions import Region, RegionSet
@@ -54,7 +55,7 @@ def open_walk(
         OSError: a file is missing.
     """
     if experiment not in EXPERIMENTS:
-        raise ValueError(f"{experiment!r} is not one of {', '.join(EXPERIMENTS)}.")
+        raise UserError(f"{experiment!r} is not one of {', '.join(EXPERIMENTS)}.")
     note = ""
     if dataset is None:
         wanted = _AT_PAPER_SIZE.get(experiment, _EMBEDDED)[0]
@@ -95,7 +96,7 @@ def _network(
     chosen = next((e for e in fitting if e.name in _AT_PAPER_SIZE), None)
     if chosen is None:
         regions = ", ".join((drawn or EXPERIMENTS[experiment].regions).names)
-        raise ValueError(
+        raise UserError(
             f"{root}: no network is shipped for its regions ({regions}). Train one with "
             "`sebre train`, and give its weights."
         )
@@ -117,7 +118,7 @@ def _drawn_regions(root: Path) -> RegionSet | None:
     try:
         regions = [Region(r["id"], r["name"], r["name"], tuple(r["color"])) for r in rows]
     except (KeyError, TypeError) as error:
-        raise ValueError(
+        raise UserError(
             f"{root / 'dataset.json'}: cannot read its regions ({error!r}). Prepare it again."
         ) from error
     return RegionSet(root.name, tuple(regions))
@@ -129,7 +130,7 @@ def _load(root: Path, experiment: Experiment, section: str | None) -> SectionDat
     if section is not None:
         subset, _, number = section.partition("/")
         if not number.isdecimal():
-            raise ValueError(f"section is {section!r}; give part and number, such as 'val/3'.")
+            raise UserError(f"section is {section!r}; give part and number, such as 'val/3'.")
         numbers = [int(number)]
     elif not part_folder(root, "val", "images").is_dir():
         subset = "train"

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from mrcnn import visualize
+from mrcnn.errors import MissingFileError, UserError
 from mrcnn.structures.masks import expand_mask, extract_bboxes, minimize_mask
 from mrcnn.structures.matching import compute_ap
 from sebre.data.csv_tables import read_table
@@ -26,7 +27,7 @@ from sebre.networks.weights_store import WeightsFile
 _DPI = 75
 _WIDTH_IN = 9.0
 _LARGEST_IN = 2.8  # side of a picture
-# Names in the log, names in the figure, colours of Okabe and Ito.
+# Names in the log, names in the figure, colors of Okabe and Ito.
 _LOSSES = (
     ("rpn_class_loss", "RPN class", "#0072B2"),
     ("rpn_bbox_loss", "RPN box", "#56B4E9"),
@@ -44,7 +45,7 @@ def show_features(walk: Walk) -> None:
     """
     maps = walk.stages.feature_maps
     if not maps:
-        raise ValueError("The walk has no feature maps; make it with features=True.")
+        raise UserError("The walk has no feature maps; make it with features=True.")
     rows = [sorted(name for name in maps if name[0] == kind) for kind in "CP"]
     columns = max(map(len, rows))
     _, axes = _grid(2, columns)
@@ -94,7 +95,7 @@ def show_losses(weights: WeightsFile) -> None:
     """
     log = training_log(weights)
     if log is None:
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{weights.path.with_name('log.csv')}: the log of the run is not there. It lies in "
             "the run's folder; put it beside the weights."
         )
@@ -217,7 +218,7 @@ def _grid(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
 
 
 def _legend(figure: Figure, walk: Walk, values: dict[int, str]) -> None:
-    """Name the regions in their colours under the pictures, with a value each."""
+    """Name the regions in their colors under the pictures, with a value each."""
     handles = [
         Patch(
             color=np.array(region.color) / 255,

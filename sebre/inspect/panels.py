@@ -5,13 +5,13 @@
     c  the best anchors, moved by the RPN
     d  clipped to the picture
     e  after non-maximum suppression
-    f  the proposals, in normalised coordinates
+    f  the proposals, in normalized coordinates
     g  what the heads say of them
     h  the detections: boxes refined, one a region
     i  their masks
 
-A box has the colour of the region that it is one of (IoU of at least 0.5 with the region's box;
-from panel g on, the network's own opinion) and is grey and dashed if it is of none.
+A box has the color of the region that it is one of (IoU of at least 0.5 with the region's box;
+from panel g on, the network's own opinion) and is gray and dashed if it is of none.
 """
 
 from collections.abc import Callable
@@ -25,6 +25,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from mrcnn.errors import UserError
 from mrcnn.io.files import replace_file
 from mrcnn.structures.boxes import apply_box_deltas
 from sebre.drawing.canvas import Panel
@@ -112,12 +113,12 @@ def _suppressed_title(walk: Walk) -> str:
 def _proposals(panel: Panel, walk: Walk) -> None:
     boxes = walk.pixels(walk.stages.proposals[walk.proposals[:TOP_BOXES]])
     panel.boxes(boxes, walk.region_of(boxes))
-    panel.normalised_axes()
+    panel.normalized_axes()
 
 
 def _proposals_title(walk: Walk) -> str:
     count = len(walk.stages.proposals)
-    return f"First {min(len(walk.proposals), TOP_BOXES)} of {count:,} proposals, normalised"
+    return f"First {min(len(walk.proposals), TOP_BOXES)} of {count:,} proposals, normalized"
 
 
 def _heads(panel: Panel, walk: Walk) -> None:
@@ -201,7 +202,7 @@ def draw_panel(walk: Walk, letter: str, ax: Axes) -> None:
         ValueError: no such panel.
     """
     if letter not in _STAGES:
-        raise ValueError(f"There is no panel {letter!r}; Fig. 2 has {', '.join(_STAGES)}.")
+        raise UserError(f"There is no panel {letter!r}; Fig. 2 has {', '.join(_STAGES)}.")
     stage = _STAGES[letter]
     panel = Panel(ax, walk.picture, walk.regions)
     panel.title(letter, stage.title(walk))

@@ -93,7 +93,7 @@ class Walk:
         return extract_bboxes(self.gt_masks)
 
     def pixels(self, boxes: np.ndarray) -> np.ndarray:
-        """Normalised boxes [..., 4] in px of the molded picture, not rounded."""
+        """Normalized boxes [..., 4] in px of the molded picture, not rounded."""
         height, width = self.stages.molded_image.shape[:2]
         scale = np.array([height - 1, width - 1, height - 1, width - 1])
         return boxes * scale + np.array([0, 0, 1, 1])

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mrcnn.errors import UserError
 from mrcnn.export.formats import export_model
 from sebre.experiments.base import Experiment
 from sebre.networks.segmenter import demand_mask_rcnn, load_segmenter
@@ -44,7 +45,7 @@ def export_network(
         ValueError: weights of another network, or an unfit format or precision.
     """
     if precision == "int8" and calibrate is None:
-        raise ValueError(
+        raise UserError(
             "int8 needs typical sections to measure the ranges of the activations on: give a "
             "prepared data set (--calibrate), whose training part is used."
         )

@@ -10,6 +10,7 @@ import numpy as np
 
 from mrcnn.config import Config
 from mrcnn.data.dataset import Dataset
+from mrcnn.errors import UserError
 from mrcnn.export.exported_model import load_exported
 from mrcnn.model import MaskRCNN
 from mrcnn.structures.mask_formats import select_masks
@@ -104,7 +105,7 @@ def find_network(
     if experiment is None:
         name = found.entry.get("experiment")
         if name not in EXPERIMENTS:
-            raise ValueError(
+            raise UserError(
                 f"{weights}: which experiment the weights belong to is not known (found {name!r});"
                 f" give one of {', '.join(EXPERIMENTS)}."
             )
@@ -114,13 +115,13 @@ def find_network(
     if network_of(found) == "unet":
         config = with_settings(unet_config(experiment).load(found.config), **overrides)
         if config.RUNTIME != "keras":
-            raise ValueError(f"{found.path}: a U-Net runs on Keras alone; leave RUNTIME out.")
+            raise UserError(f"{found.path}: a U-Net runs on Keras alone; leave RUNTIME out.")
         return found, experiment, config
     variant = experiment.variants.get(found.entry.get("variant", ""), experiment.default)
     config = variant.config.load(found.config) if found.config else variant.config()
     config = with_settings(config, **{"IMAGES_PER_GPU": 1, "GPU_COUNT": 1, **overrides})
     if config.PRECISION == "int8" and not ranges:
-        raise ValueError(
+        raise UserError(
             f"{found.path}: int8 needs a network whose ranges were measured. Write one with "
             "`sebre export --precision int8`, and give that file as weights."
         )
@@ -136,7 +137,7 @@ def _open_exported(
 ) -> MaskRCNN:
     model = load_exported(found.path, overrides.get("RUNTIME"), **overrides)
     if model.config.NUM_CLASSES != experiment.regions.num_classes:
-        raise ValueError(
+        raise UserError(
             f"{found.path}: this network is for {model.config.NUM_CLASSES - 1} regions, but "
             f"{experiment.name} has {len(experiment.regions)}. Give the experiment that it was "
             "exported for."
@@ -151,12 +152,12 @@ def demand_mask_rcnn(segmenter: Segmenter | UNetSegmenter) -> Segmenter:
         ValueError: it is another network, or an exported file.
     """
     if not isinstance(segmenter, Segmenter):
-        raise ValueError(
+        raise UserError(
             f"{segmenter.weights.path}: the weights of a {segmenter.network}, which has none of "
             f"the stages that are needed here. Give those of a {Segmenter.network}."
         )
     if _is_exported(segmenter.weights):
-        raise ValueError(
+        raise UserError(
             f"{segmenter.weights.path}: an exported network, whose stages cannot be seen. Give "
             "the weights that it was exported from."
         )

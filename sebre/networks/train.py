@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mrcnn.config import Config
+from mrcnn.errors import UserError
 from mrcnn.model import MaskRCNN
 from mrcnn.utils import download_trained_weights
 from mrcnn.weights.layer_match import CLASS_LAYERS
@@ -60,13 +61,13 @@ def train(
             into epochs.
     """
     if resume and weights != "last":
-        raise ValueError("--resume goes on with the last run: it needs --weights last.")
+        raise UserError("--resume goes on with the last run: it needs --weights last.")
     chosen = _variant(experiment, variant, weights)
     schedule = chosen.schedule
     lengths = [stage.steps for stage in schedule] if steps is None else list(steps)
     if len(lengths) != len(schedule) or min(lengths) < 1:
         names = ", ".join(stage.layers for stage in schedule)
-        raise ValueError(
+        raise UserError(
             f"steps are {lengths}; the schedule of {experiment.name} needs "
             f"{len(schedule)} number(s) of at least 1 ({names})."
         )
@@ -136,7 +137,7 @@ def steps_per_epoch(lengths: Sequence[int], largest: int) -> int:
     common = math.gcd(*lengths)
     steps = next(n for n in range(min(common, largest), 0, -1) if common % n == 0)
     if steps < min(common, _FEWEST_STEPS):
-        raise ValueError(
+        raise UserError(
             f"{', '.join(map(str, lengths))} steps cannot be divided into epochs of "
             f"{_FEWEST_STEPS} to {largest} steps. Take round numbers, such as multiples of 100."
         )
@@ -158,7 +159,7 @@ def _start_from(model: MaskRCNN, weights: str) -> None:
     else:
         found = find_weights(weights)
         if network_of(found) != "mask_rcnn":
-            raise ValueError(
+            raise UserError(
                 f"{found.path}: the weights of another kind of network ({network_of(found)}). "
                 "Start from those of a Mask R-CNN, or from none."
             )

@@ -3,7 +3,7 @@
 It labels every pixel with a region or the background, where Mask R-CNN finds boxes first.
 Shape: Ronneberger et al. 2015, "U-Net", Fig. 1 (two 3 x 3 convolutions a level, pooling by 2,
 transposed convolutions up, skips). Different here: convolutions keep the size, so that no
-border is lost; batch normalisation; fewer filters; no dropout.
+border is lost; batch normalization; fewer filters; no dropout.
 
 `sebre.networks.unet_train` trains it. `UNetSegmenter` takes the place of a
 `sebre.networks.segmenter.Segmenter` wherever sections are segmented or scored.
@@ -21,6 +21,7 @@ from keras import ops
 
 from mrcnn.config import Config
 from mrcnn.data.molding import mold_inputs
+from mrcnn.errors import UserError
 from mrcnn.imageio.reduced import resize
 from mrcnn.modeling.layers import LayerStyle
 from mrcnn.structures.mask_formats import demand_format, mask_to_contours, mask_to_rle
@@ -32,7 +33,7 @@ from sebre.experiments.configs import with_settings
 from sebre.networks.weights_store import WeightsFile
 
 _MASK_FORMS = {"full": lambda mask: mask, "rle": mask_to_rle, "contours": mask_to_contours}
-_GREY_UNIT = 64.0  # grey values: about their deviation after MEAN_PIXEL is subtracted
+_GRAY_UNIT = 64.0  # gray values: about their deviation after MEAN_PIXEL is subtracted
 
 
 class UNetSettings:
@@ -70,7 +71,7 @@ def build_unet(config: Config) -> keras.Model:
     shape, levels = tuple(int(side) for side in config.IMAGE_SHAPE), config.UNET_LEVELS
     step = 2 ** (levels - 1)
     if levels < 1 or config.UNET_WIDTH < 1 or any(side % step for side in shape[:2]):
-        raise ValueError(
+        raise UserError(
             f"A U-Net of {levels} levels (UNET_LEVELS) and width {config.UNET_WIDTH} (UNET_WIDTH) "
             f"for images of {shape[0]} x {shape[1]} px: both must be at least 1, and the sides "
             f"multiples of 2 ** (levels - 1)."
@@ -84,7 +85,7 @@ def build_unet(config: Config) -> keras.Model:
 
     widths = [config.UNET_WIDTH * 2**level for level in range(levels)]
     image = keras.Input(shape, name="image")
-    x = keras.layers.Rescaling(1 / _GREY_UNIT, name="rescale")(image)
+    x = keras.layers.Rescaling(1 / _GRAY_UNIT, name="rescale")(image)
     skips = []
     for level, width in enumerate(widths):
         x = double_conv(x, width, f"down{level}")
@@ -227,7 +228,7 @@ def load_unet(found: WeightsFile, experiment: Experiment, **overrides: Any) -> U
     """
     config = unet_config(experiment).load(found.config)
     if config.NUM_CLASSES != experiment.regions.num_classes:
-        raise ValueError(
+        raise UserError(
             f"{found.path}: these weights are for {config.NUM_CLASSES - 1} regions, but "
             f"{experiment.name} has {len(experiment.regions)}. Give the experiment that they were "
             "trained for."

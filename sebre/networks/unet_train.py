@@ -25,6 +25,7 @@ import numpy as np
 
 from mrcnn.backend import keep_memory_together
 from mrcnn.data.batches import Batches
+from mrcnn.errors import DivergedError, MissingFileError, UserError
 from mrcnn.io.download import file_sha256
 from mrcnn.modeling.network import seeded
 from mrcnn.training import checkpoints
@@ -98,7 +99,7 @@ def train_unet(
     usual = sum(stage.steps for stage in variant.schedule)
     steps = usual if steps is None else steps
     if steps < 1:
-        raise ValueError(f"steps is {steps}; at least 1 is needed.")
+        raise UserError(f"steps is {steps}; at least 1 is needed.")
     train_set, val_set = training_sets(experiment, dataset, inner_validation, seed)
     config = unet_config(experiment)()
     config.WARMUP_STEPS = round(config.WARMUP_STEPS * steps / usual)
@@ -106,7 +107,7 @@ def train_unet(
     own = {"MAX_GT_INSTANCES": len(experiment.regions), "USE_MINI_MASK": False, "SEED": seed}
     with_settings(config, **{**own, **(settings or {})})
     if steps % config.STEPS_PER_EPOCH:
-        raise ValueError(
+        raise UserError(
             f"steps is {steps}; it must be a multiple of STEPS_PER_EPOCH, {config.STEPS_PER_EPOCH}."
         )
 
@@ -179,7 +180,7 @@ class _Checkpoints(keras.callbacks.Callback):
         epoch += 1
         values = {name: float(value) for name, value in (logs or {}).items()}
         if not math.isfinite(values["loss"]):
-            raise FloatingPointError(
+            raise DivergedError(
                 f"The loss is {values['loss']} in epoch {epoch}. Try a smaller LEARNING_RATE, "
                 "or PRECISION = 'float32'."
             )
@@ -207,7 +208,7 @@ def _last_run(logs: Path, name: str) -> Path:
     """Folder of the newest run of this name."""
     runs = [p for p in logs.glob(f"{name}*") if re.fullmatch(rf"{name}\d{{8}}T\d{{6}}", p.name)]
     if not runs:
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{logs}: no run to resume; wanted a folder {name}<YYYYMMDD>T<HHMMSS>. Give the "
             "folder of all runs that the interrupted training was given, or train without resume."
         )
@@ -218,7 +219,7 @@ def _restore(model: keras.Model, folder: Path, name: str, facts: Mapping[str, An
     """Load the last checkpoint of a run; returns the epochs that it has behind it."""
     files = _checkpoint_files(folder, name)
     if not files:
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{folder}: nothing to resume; the run stopped before the end of its first epoch. "
             "Train without resume."
         )
@@ -228,7 +229,7 @@ def _restore(model: keras.Model, folder: Path, name: str, facts: Mapping[str, An
     now = json.loads(json.dumps(facts))  # as they come back from a file
     changed = [f"{k} {state.get(k)!r}, now {v!r}" for k, v in now.items() if state.get(k) != v]
     if changed:
-        raise ValueError(
+        raise UserError(
             f"{folder}: the run was begun with other arguments ({'; '.join(changed)}). Resume it "
             "with the same, or train without resume."
         )

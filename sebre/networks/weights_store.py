@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mrcnn.errors import MissingFileError, UserError
 from mrcnn.io.download import file_sha256
 from mrcnn.io.files import replace_text
 
@@ -51,7 +52,7 @@ def read_manifest(folder: Path | None = None) -> dict[str, dict[str, Any]]:
         if not all(isinstance(entry["file"], str) for entry in manifest.values()):
             raise TypeError("an entry's file is not text")
     except (ValueError, AttributeError, TypeError, KeyError) as error:
-        raise ValueError(
+        raise UserError(
             f"{path}: not a manifest of weights ({error!r}). Restore the file."
         ) from error
     return manifest
@@ -76,7 +77,7 @@ def find_weights(name_or_path: str | Path, folder: Path | None = None) -> Weight
     if entry is None:
         path = Path(name_or_path)
         if not path.is_file():
-            raise FileNotFoundError(
+            raise MissingFileError(
                 f"{name_or_path}: neither a file nor a name in {folder / 'manifest.json'} "
                 f"(names: {', '.join(manifest) or 'none'}). Train with `sebre train`, or give "
                 "the path of a weights file."
@@ -88,13 +89,13 @@ def find_weights(name_or_path: str | Path, folder: Path | None = None) -> Weight
     if not path.is_file():
         size = f"{entry.get('bytes', 0) / 1e6:.1f} MB, SHA-256 {entry.get('sha256')}"
         source = f"Get them from {entry['url']}" if entry.get("url") else "Restore the file"
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{path}: the weights {name_or_path!r} are not there. {source} ({size}) and put them "
             "at this place."
         )
     checksum = file_sha256(path)
     if checksum != entry.get("sha256"):
-        raise ValueError(
+        raise UserError(
             f"{path}: SHA-256 {checksum} differs from the manifest's {entry.get('sha256')}. The "
             "file is damaged or was exchanged; restore it."
         )
@@ -114,7 +115,7 @@ def network_of(found: WeightsFile) -> str:
         settings = json.loads(found.config.read_text(encoding="utf-8"))
         return "unet" if "UNET_WIDTH" in settings else "mask_rcnn"
     except (OSError, ValueError, TypeError) as error:
-        raise ValueError(f"{found.config}: not a saved configuration ({error}).") from error
+        raise UserError(f"{found.config}: not a saved configuration ({error}).") from error
 
 
 def write_entry(name: str, folder: Path, **facts: Any) -> dict[str, Any]:

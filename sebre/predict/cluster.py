@@ -20,6 +20,7 @@ from concurrent.futures import CancelledError
 from types import ModuleType
 from typing import Any
 
+from mrcnn.errors import MissingPackageError, UnavailableError
 from sebre.predict.job import Job, SectionFile, SectionOutcome, describe, segment_file
 
 logger = logging.getLogger(__name__)
@@ -165,7 +166,7 @@ def _first_done(client: Any, running: dict[Any, _Attempt]) -> list[Any]:
             done = wait(list(running), timeout=_POLL, return_when="FIRST_COMPLETED")
             return list(done.done)
         except CancelledError as error:
-            raise OSError(
+            raise UnavailableError(
                 f"The cluster was lost ({' '.join(str(error).split())}). The same command goes on "
                 "from here when it is back."
             ) from error
@@ -175,7 +176,7 @@ def _first_done(client: Any, running: dict[Any, _Attempt]) -> list[Any]:
                 continue
             alone_since = alone_since or time.monotonic()
             if time.monotonic() - alone_since > _PATIENCE:
-                raise OSError(
+                raise UnavailableError(
                     f"No worker has been there for {_PATIENCE:.0f} s. The same command goes on "
                     "from here when there are workers again."
                 ) from None
@@ -222,7 +223,7 @@ def _reach(distributed: ModuleType, address: str) -> Any:
     try:
         client = distributed.Client(address, timeout=_PATIENCE / 2)
     except (OSError, ValueError) as error:
-        raise OSError(
+        raise UnavailableError(
             f"--scheduler {address}: no Dask scheduler answers there ({error}). Give its address "
             "as tcp://host:8786; `dask scheduler` and `dask worker` start one."
         ) from error
@@ -230,7 +231,7 @@ def _reach(distributed: ModuleType, address: str) -> Any:
         client.wait_for_workers(1, timeout=_PATIENCE)
     except TimeoutError as error:
         client.close()
-        raise OSError(
+        raise UnavailableError(
             f"--scheduler {address}: it has no worker. Start some with "
             f"`dask worker {address} --nthreads 1`."
         ) from error
@@ -254,7 +255,7 @@ def _distributed() -> ModuleType:
     try:
         import distributed
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
+        raise MissingPackageError(
             f"--workers and --scheduler need the package distributed ({error}). Install it: "
             'pip install "sebre[cluster]"',
             name=error.name,

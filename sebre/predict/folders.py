@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from mrcnn.errors import MissingFileError
 from sebre.networks.segmenter import Segmenter
 from sebre.networks.unet import UNetSegmenter
 from sebre.predict.job import Job, SectionFile, SectionOutcome, finished, segment_file
@@ -45,7 +46,7 @@ def find_sections(inputs: Sequence[str | Path], out: str | Path | None = None) -
                 continue
             brains = _brains(entry, out)
             if not brains:
-                raise FileNotFoundError(
+                raise MissingFileError(
                     f"{entry}: no image in it or its sub-folders ({', '.join(_IMAGE_TYPES)})."
                 )
             for folder, files in brains.items():
@@ -53,7 +54,7 @@ def find_sections(inputs: Sequence[str | Path], out: str | Path | None = None) -
         elif entry.is_file():
             sections += _named([entry], "", used)
         else:
-            raise FileNotFoundError(f"{entry}: no such file or folder.")
+            raise MissingFileError(f"{entry}: no such file or folder.")
     return sections
 
 

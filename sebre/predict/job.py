@@ -16,6 +16,7 @@ from typing import Any
 import mrcnn
 import sebre
 from mrcnn.config import Config
+from mrcnn.errors import UserError
 from mrcnn.imageio.tiles import tile_boxes
 from mrcnn.io.files import replace_text
 from sebre.data.regions import RegionSet
@@ -116,7 +117,7 @@ class Job:
         here = run_facts(found, config, self.experiment.regions, self.options)
         differing = [name for name, value in self.facts.items() if here[name] != value]
         if differing:
-            raise ValueError(
+            raise UserError(
                 f"Not the same as where the run was started: {', '.join(differing)}. All machines "
                 "need the same weights, packages and version of sebre."
             )
@@ -151,7 +152,7 @@ def plan_job(
     """
     settings = dict(settings or {})
     if overlap is not None and tile is None:
-        raise ValueError("An overlap is that of tiles: give their side too (--tile).")
+        raise UserError("An overlap is that of tiles: give their side too (--tile).")
     if tile is not None:
         tile_boxes((tile, tile), tile, tile // 4 if overlap is None else overlap)  # may refuse
     options = {"tile": tile, "overlap": overlap, "overlay_px": overlay_px, "shapes": shapes}

@@ -102,7 +102,7 @@ def save_shapes(
         rows: of `region_rows` of the result.
         result: of `detect`.
         shapes: "rle", run lengths as in COCO's annotation files ("size" [H, W], "counts"
-            text), or "contours", "polygons" of (y, x) px, 0 being the centre of a pixel.
+            text), or "contours", "polygons" of (y, x) px, 0 being the center of a pixel.
         path: file to write.
     """
     best = best_per_region(result)
@@ -131,7 +131,7 @@ def segment_picture(
         name: of the outputs, see `save_section`.
         out: folder to write.
         tile: side of the tiles that are segmented one by one, px; None for the whole picture.
-        overlap: of neighbouring tiles, px; None takes a quarter of a tile.
+        overlap: of neighboring tiles, px; None takes a quarter of a tile.
         overlay_px: longest side of the overlay.
         shapes: also write the masks to `<name>_regions.json`, see `save_shapes`.
 

@@ -12,12 +12,13 @@ import numpy as np
 import tifffile
 from PIL import Image
 
+from mrcnn.errors import MissingFileError, UserError
 from sebre.data.section_files import is_lossy, unreadable
 
 MAX_PIXELS = 2**29  # 537 million; a decoded PNG of that size takes 2 GiB
 
 _STRIP_ROWS = 256
-_COLOUR_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
+_COLOR_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
 _LABEL_MODES = ("1", "L", "P", "I;16", "I;16B", "I;16L")
 # Compressions that tifffile reads without further packages; Pillow reads the others.
 _TIFF_COMPRESSIONS = (
@@ -25,14 +26,14 @@ _TIFF_COMPRESSIONS = (
     tifffile.COMPRESSION.ADOBE_DEFLATE,
     tifffile.COMPRESSION.DEFLATE,
 )
-_GREY_SCALES = {"L;2": 85, "L;4": 17}  # what Pillow multiplies grey of 2 and 4 bits with
+_GRAY_SCALES = {"L;2": 85, "L;4": 17}  # what Pillow multiplies gray of 2 and 4 bits with
 
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """A picture opened with Pillow; whatever a decoder raises becomes one clear error."""
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file.")
+        raise MissingFileError(f"{path}: no such file.")
     # Pillow warns of pictures above 89 million pixels; the limit here is higher.
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
@@ -44,7 +45,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         Image.MAX_IMAGE_PIXELS = limit
     with image:
         if image.width * image.height > MAX_PIXELS:
-            raise ValueError(
+            raise UserError(
                 f"{path}: {image.height} x {image.width} px are too many; at most {MAX_PIXELS} "
                 "pixels are read. Reduce the picture."
             )
@@ -64,9 +65,9 @@ def _raw_modes(image: Image.Image) -> str:
 
 def _check_8_bit(path: Path, image: Image.Image) -> None:
     deep = image.mode[0] in "IF" or ";16" in _raw_modes(image)
-    if deep or image.mode not in _COLOUR_MODES:
-        got = "more than 8 bits a channel" if deep else f"the colour mode {image.mode}"
-        raise ValueError(f"{path}: has {got}; wanted 8-bit RGB, RGBA or grey. Save it as that.")
+    if deep or image.mode not in _COLOR_MODES:
+        got = "more than 8 bits a channel" if deep else f"the color mode {image.mode}"
+        raise UserError(f"{path}: has {got}; wanted 8-bit RGB, RGBA or gray. Save it as that.")
 
 
 def picture_size(path: str | Path) -> tuple[int, int]:
@@ -223,7 +224,7 @@ def check_factor(path: Path, size: tuple[int, int], factor: int) -> None:
         ValueError: nothing is left.
     """
     if min(size) < 1:
-        raise ValueError(
+        raise UserError(
             f"{path}: divided by {factor} nothing is left of this picture. Use a smaller "
             "--downsample."
         )
@@ -242,7 +243,7 @@ def read_label_values(path: str | Path) -> np.ndarray:
     """Read a label map: pixel values, or numbers of palette entries.
 
     Args:
-        path: PNG or TIFF, grey of 1 to 16 bits or with a palette.
+        path: PNG or TIFF, gray of 1 to 16 bits or with a palette.
 
     Returns:
         uint8 or uint16 [H, W].
@@ -253,17 +254,17 @@ def read_label_values(path: str | Path) -> np.ndarray:
     """
     path = Path(path)
     if is_lossy(path):
-        raise ValueError(f"{path}: JPEG does not keep exact values. Save label maps as PNG.")
+        raise UserError(f"{path}: JPEG does not keep exact values. Save label maps as PNG.")
     with _opened(path) as image:
         if image.mode not in _LABEL_MODES:
-            raise ValueError(
-                f"{path}: has the mode {image.mode}; wanted a label map: grey of 8 or 16 bits, or "
-                "a palette. For painted colours use the source colour-code."
+            raise UserError(
+                f"{path}: has the mode {image.mode}; wanted a label map: gray of 8 or 16 bits, or "
+                "a palette. For painted colors use the source colour-code."
             )
         raw = _raw_modes(image)
         _load(path, image)
         values = np.asarray(image)
     if values.dtype == bool:
         return values.astype(np.uint8)
-    scale = next((by for mode, by in _GREY_SCALES.items() if mode in raw), 1)
+    scale = next((by for mode, by in _GRAY_SCALES.items() if mode in raw), 1)
     return values // scale if scale > 1 else values.astype(values.dtype.newbyteorder("="))

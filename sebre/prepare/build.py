@@ -34,7 +34,7 @@ settings may be chosen on the held-out part.
 |---|---|---|---|
 {table}
 
-- **Plane**: {plane}. **Pixel size**: {pixel_size}. **Licence**: {licence}
+- **Plane**: {plane}. **Pixel size**: {pixel_size}. **License**: {license}
 - **Split**: rule `{split}`, seed {seed}. {leaks}
 - `sections.csv`: one row an image. `dataset.json`: regions, processing, checksums of the raw files.
   `SHA256SUMS`: of every file here. `contact_sheet.png`: sections with their masks.
@@ -116,7 +116,7 @@ def build(
             pixel_size_um=raw_set.pixel_size_um,
             volumetric=raw_set.volumetric,
             **({"slice_spacing_um": raw_set.slice_spacing_um} if raw_set.volumetric else {}),
-            licence=raw_set.licence,
+            license=raw_set.license,
             split={"rule": str(rule), "seed": seed, "leaks": leaks},
             rotations=list(ANGLES) if rotations else None,
             processing=dict(raw_set.processing),
@@ -201,7 +201,7 @@ def _card(
         table=table,
         plane=raw_set.plane,
         pixel_size="not known" if size is None else f"{size} um",
-        licence=raw_set.licence,
+        license=raw_set.license,
         split=split,
         seed=seed,
         leaks=leaks,

@@ -1,16 +1,16 @@
 """From a colour-coded overlay to a label map.
 
 The released notebook shrinks the overlay by 16 with bilinear interpolation and then compares
-colours exactly, which loses every pixel whose colour was mixed: borders, and whatever lies
-beside a line. Here colours are matched at full resolution, with a tolerance, and the label map
+colors exactly, which loses every pixel whose color was mixed: borders, and whatever lies
+beside a line. Here colors are matched at full resolution, with a tolerance, and the label map
 is shrunk afterwards. `match_exactly` is the notebook's way, for comparison.
 
 What becomes of a pixel:
 
-* within `tolerance` of a region's colour in each channel: that region (the nearest, if several);
+* within `tolerance` of a region's color in each channel: that region (the nearest, if several);
 * white or transparent: background;
-* a painted area of another colour (blocks of 3 x 3 pixels alike, not black): background;
-* the rest is ink: outlines, leader lines, letters, mixed colours at edges. Ink is filled where a
+* a painted area of another color (blocks of 3 x 3 pixels alike, not black): background;
+* the rest is ink: outlines, leader lines, letters, mixed colors at edges. Ink is filled where a
   straight run of at most `max_gap` ink pixels through it (row, column or diagonal) ends at a
   region on both sides; it joins the nearer end of the shortest such run (the upper or left end
   of two as near). So regions never grow outwards, nor across a white gap.
@@ -24,10 +24,11 @@ import cv2
 import numpy as np
 from skimage.transform import resize
 
+from mrcnn.errors import UserError
 from sebre.data.regions import Color, RegionSet
 from sebre.prepare.big_pictures import check_factor, picture_size, strips
 
-TOLERANCE = 8  # per channel; JPEG noise of flat colours is about 4
+TOLERANCE = 8  # per channel; JPEG noise of flat colors is about 4
 EXACT_FACTOR = 16  # of the released notebook
 INK = 254  # in the map of codes: may be filled
 BACKGROUND = 255  # in the map of codes: stays background, and ends every run
@@ -40,12 +41,12 @@ _GAP_SHARE = 300  # the longer side divided by this is the default of max_gap ..
 _MIN_GAP = 4  # ... but not less
 _AXES = ((0, 1), (1, 0), (1, 1), (1, -1))
 _FILL_ROWS = 512
-_HALO = 2  # rows of its neighbours that a strip needs
+_HALO = 2  # rows of its neighbors that a strip needs
 
 
 @dataclass(frozen=True)
-class UnlistedColour:
-    """A colour in an overlay that belongs to no region.
+class UnlistedColor:
+    """A color in an overlay that belongs to no region.
 
     Attributes:
         color: (red, green, blue), 0..255.
@@ -62,32 +63,32 @@ class MatchedOverlay:
 
     Attributes:
         labels: uint8 [H, W], class ids, 0 is background.
-        unlisted: the most frequent colours without a region, most frequent first; white,
+        unlisted: the most frequent colors without a region, most frequent first; white,
             black and transparent pixels are not counted.
-        unlisted_pixels: pixels of all such colours; edges with mixed colours are among them.
+        unlisted_pixels: pixels of all such colors; edges with mixed colors are among them.
     """
 
     labels: np.ndarray
-    unlisted: tuple[UnlistedColour, ...]
+    unlisted: tuple[UnlistedColor, ...]
     unlisted_pixels: int
 
 
-def match_colours(
+def match_colors(
     path: str | Path,
     regions: RegionSet,
     tolerance: int = TOLERANCE,
     max_gap: int | None = None,
     report: int = 10,
 ) -> MatchedOverlay:
-    """Find the regions of an overlay by their colours, at full resolution.
+    """Find the regions of an overlay by their colors, at full resolution.
 
     Args:
         path: PNG, TIFF or JPEG with 8 bits a channel, with alpha or without.
-        regions: with their colours.
+        regions: with their colors.
         tolerance: largest difference in a channel, 0..255.
         max_gap: longest run of ink that is filled, in pixels; 0 fills nothing; None takes
             1/300 of the longer side, at least 4.
-        report: how many unlisted colours are named.
+        report: how many unlisted colors are named.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -97,7 +98,7 @@ def match_colours(
     height, width = picture_size(path)
     codes = np.empty((height, width), np.uint8)
     counts = np.zeros(1 << 24, np.uint32)
-    for top, pixels, inner in _with_neighbours(path):
+    for top, pixels, inner in _with_neighbors(path):
         codes[top : top + inner.stop - inner.start] = _codes(
             pixels, inner, table, tolerance, counts
         )
@@ -113,8 +114,8 @@ def match_exactly(path: str | Path, regions: RegionSet, factor: int = EXACT_FACT
     Alpha is not looked at, and nothing is filled.
 
     Args:
-        path: as for `match_colours`.
-        regions: with their colours.
+        path: as for `match_colors`.
+        regions: with their colors.
         factor: by which each side is divided.
 
     Returns:
@@ -236,16 +237,16 @@ def _march(
 
 def _check_count(regions: RegionSet) -> None:
     if len(regions) > _MAX_REGIONS:
-        raise ValueError(
+        raise UserError(
             f"Region set {regions.name!r} has {len(regions)} regions; an overlay can have at most "
             f"{_MAX_REGIONS}."
         )
 
 
 def _code_table(regions: RegionSet, tolerance: int) -> np.ndarray:
-    """Code of each colour, uint8 [2**24], at red * 65536 + green * 256 + blue."""
+    """Code of each color, uint8 [2**24], at red * 65536 + green * 256 + blue."""
     if not 0 <= tolerance <= 255:
-        raise ValueError(f"The tolerance is {tolerance}; it must be from 0 to 255.")
+        raise UserError(f"The tolerance is {tolerance}; it must be from 0 to 255.")
     _check_count(regions)
     table = np.full((256, 256, 256), INK, np.uint8)
     table[_WHITE_FROM:, _WHITE_FROM:, _WHITE_FROM:] = BACKGROUND
@@ -266,11 +267,11 @@ def _code_table(regions: RegionSet, tolerance: int) -> np.ndarray:
     return table.ravel()
 
 
-def _with_neighbours(path: str | Path) -> Iterator[tuple[int, np.ndarray, slice]]:
-    """Strips with two rows of their neighbours above and below.
+def _with_neighbors(path: str | Path) -> Iterator[tuple[int, np.ndarray, slice]]:
+    """Strips with two rows of their neighbors above and below.
 
     Yields:
-        First row of the strip, pixels with the neighbours, and where the strip is in them.
+        First row of the strip, pixels with the neighbors, and where the strip is in them.
     """
     above, strip, top = None, None, 0
 
@@ -290,7 +291,7 @@ def _with_neighbours(path: str | Path) -> Iterator[tuple[int, np.ndarray, slice]
 def _codes(
     pixels: np.ndarray, inner: slice, table: np.ndarray, tolerance: int, counts: np.ndarray
 ) -> np.ndarray:
-    """Codes of a strip, uint8 [rows, W]; adds its unlisted colours to `counts`."""
+    """Codes of a strip, uint8 [rows, W]; adds its unlisted colors to `counts`."""
     rgb = np.ascontiguousarray(pixels[..., :3])
     wide = rgb.astype(np.uint32)
     packed = wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
@@ -299,8 +300,8 @@ def _codes(
         codes[pixels[..., 3] < _OPAQUE_FROM] = BACKGROUND
     unlisted = (codes == INK) & (rgb.max(axis=-1) > _BLACK_TO)
     if unlisted.any():
-        colours, found = np.unique(packed[inner][unlisted[inner]], return_counts=True)
-        counts[colours] += found.astype(np.uint32)
+        colors, found = np.unique(packed[inner][unlisted[inner]], return_counts=True)
+        counts[colors] += found.astype(np.uint32)
         window = np.ones((3, 3), np.uint8)
         spread = (cv2.dilate(rgb, window) - cv2.erode(rgb, window)).max(axis=-1)
         middles = unlisted & (spread <= 2 * tolerance)
@@ -308,15 +309,15 @@ def _codes(
     return codes[inner]
 
 
-def _most_frequent(counts: np.ndarray, tolerance: int, wanted: int) -> list[UnlistedColour]:
-    """The most frequent colours, each with those within the tolerance of it."""
+def _most_frequent(counts: np.ndarray, tolerance: int, wanted: int) -> list[UnlistedColor]:
+    """The most frequent colors, each with those within the tolerance of it."""
     packed = np.flatnonzero(counts)
-    colours = np.stack([packed >> 16, packed >> 8 & 255, packed & 255], axis=-1)
+    colors = np.stack([packed >> 16, packed >> 8 & 255, packed & 255], axis=-1)
     pixels = counts[packed].astype(np.int64)
     found = []
     while pixels.any() and len(found) < wanted:
-        color = colours[pixels.argmax()]
-        alike = (np.abs(colours - color) <= tolerance).all(axis=-1)
-        found.append(UnlistedColour(tuple(color.tolist()), int(pixels[alike].sum())))
+        color = colors[pixels.argmax()]
+        alike = (np.abs(colors - color) <= tolerance).all(axis=-1)
+        found.append(UnlistedColor(tuple(color.tolist()), int(pixels[alike].sum())))
         pixels[alike] = 0
-    return sorted(found, key=lambda colour: -colour.pixels)
+    return sorted(found, key=lambda color: -color.pixels)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from mrcnn.errors import UnavailableError, UserError
 from mrcnn.io.download import RETRIES, DownloadError, byte_bar, fetch, what_is_wrong, writing
 from sebre.data.csv_tables import read_table
 
@@ -67,7 +68,7 @@ def listed(name: str) -> tuple[ListedFile, ...]:
     if not path.is_file():
         reason = NOT_LISTED.get(name, "its files are the user's own, or it is not known.")
         known = ", ".join(sorted(p.stem for p in LISTS.glob("*.csv")))
-        raise ValueError(
+        raise UserError(
             f"{name}: there is no list of files to download: {reason} Put the files into the "
             f"raw folder by hand. Sources with a list: {known}."
         )
@@ -78,7 +79,7 @@ def listed(name: str) -> tuple[ListedFile, ...]:
     for row in rows:
         place = PurePosixPath(row.file)
         if place.is_absolute() or ".." in place.parts:
-            raise ValueError(f"{path}: {row.file!r} would lie outside the raw folder.")
+            raise UserError(f"{path}: {row.file!r} would lie outside the raw folder.")
     return tuple(rows)
 
 
@@ -134,7 +135,7 @@ def fetch_listed(
         folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free
     if free < total:
-        raise OSError(
+        raise UnavailableError(
             f"{folder}: {total >> 20} MB are to be fetched, and {free >> 20} MB are free on the "
             "disk. Make room, or choose another raw folder."
         )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mrcnn.errors import UserError
 from mrcnn.io.download import file_sha256
 from sebre.data.regions import RegionSet
 
@@ -45,7 +46,7 @@ class LayoutWriter:
         self.regions = regions
         self.rows: list[dict[str, Any]] = []
         if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
-            raise ValueError(
+            raise UserError(
                 f"{self.out}: exists and is not an empty folder. Remove it, or choose another "
                 "--out."
             )

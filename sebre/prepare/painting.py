@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from mrcnn.errors import UserError
 from mrcnn.io.files import replace_text
 from sebre.data.dataset import SectionDataset
 from sebre.data.regions import RegionSet
@@ -30,12 +31,12 @@ def paint_overlays(
         <raw>/images/section_<k>.png    <raw>/overlays/section_<k>.png    <raw>/regions.csv
 
     Where masks overlap, the smaller one is seen, as in `sebre.drawing.overlay.label_map`. The
-    ground is white, and pixels on an edge have mixed colours, as in the export of a drawing
+    ground is white, and pixels on an edge have mixed colors, as in the export of a drawing
     program.
 
     Args:
         dataset: prepared; k is the place of a section in it, from 0.
-        regions: what is painted, and in which colours; found in the data set by name.
+        regions: what is painted, and in which colors; found in the data set by name.
         raw: folder to write, made if it does not exist.
         scale: whole number by which pictures are enlarged.
 
@@ -43,10 +44,10 @@ def paint_overlays(
         ValueError: the data set has no region of such a name, or the scale is below 1.
     """
     if scale < 1:
-        raise ValueError(f"scale is {scale}; it must be a whole number from 1.")
+        raise UserError(f"scale is {scale}; it must be a whole number from 1.")
     names = dataset.regions.names
     if unknown := [name for name in regions.names if name not in names]:
-        raise ValueError(
+        raise UserError(
             f"The data set has no region {unknown[0]!r}; it has {', '.join(names)}. Use its names."
         )
     # Where each region is in the data set, from its class id there.

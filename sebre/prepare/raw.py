@@ -37,7 +37,7 @@ class RawSet:
         plane: "sagittal", "coronal", "horizontal" or "mixed".
         pixel_size_um: side of a pixel of the written images, or (height, width); None if
             it is not known.
-        background: fills the corners of rotated images, 0..255 (grey, or red, green, blue);
+        background: fills the corners of rotated images, 0..255 (gray, or red, green, blue);
             None takes the median of the image's border.
         licence: short name or sentence.
         card: Markdown of the data set card: source, processing, quality, citation.
@@ -48,7 +48,7 @@ class RawSet:
         texts: further text files of the data set by name, such as LICENSE.
         volumetric: the sections with one `subject` cell are the slices of a volume, at the
             index in their `slice` cell.
-        slice_spacing_um: distance between neighbouring slices of volumes; None if it is not
+        slice_spacing_um: distance between neighboring slices of volumes; None if it is not
             known, or not one for all.
     """
 

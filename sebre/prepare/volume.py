@@ -1,4 +1,4 @@
-"""Labelled volumes: reading, anatomical orientation, and cutting into sections.
+"""Labeled volumes: reading, anatomical orientation, and cutting into sections.
 
 An orientation is three letters, one an array axis, that name the direction in which the index
 grows: R(ight) or L(eft), A(nterior) or P(osterior), S(uperior) or I(nferior), as in NiBabel.
@@ -15,6 +15,8 @@ import nibabel
 import nrrd
 import numpy as np
 import scipy.ndimage
+
+from mrcnn.errors import MissingFileError, UserError
 
 NIBABEL, TIFFFILE = "nibabel.global", "tifffile"
 
@@ -89,7 +91,7 @@ def read_volume(path: str | Path, orientation: str | None = None) -> Volume:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file.")
+        raise MissingFileError(f"{path}: no such file.")
     if orientation is not None:
         orientation = checked_orientation(orientation)
     # Readers raise whatever a damaged file leads them to.
@@ -101,16 +103,16 @@ def read_volume(path: str | Path, orientation: str | None = None) -> Volume:
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     if len(shape) != 3 or min(shape) < 1:
-        raise ValueError(f"{path}: an array of shape {shape}; wanted one volume, [X, Y, Z].")
+        raise UserError(f"{path}: an array of shape {shape}; wanted one volume, [X, Y, Z].")
     # A reader would first allocate what a broken header claims.
     if prod(shape) > _MOST_PACKED * file.packed:
-        raise ValueError(
+        raise UserError(
             f"{path}: the header claims {shape} voxels, more than the file can hold. "
             "Fetch or export the file again."
         )
     voxel_mm = tuple(float(mm) for mm in file.voxel_mm[:3])
     if not all(np.isfinite(mm) and mm > 0 for mm in voxel_mm):
-        raise ValueError(
+        raise UserError(
             f"{path}: voxels of {voxel_mm} mm; the header is broken or does not give their size."
         )
     affine = None if orientation else file.affine
@@ -118,7 +120,7 @@ def read_volume(path: str | Path, orientation: str | None = None) -> Volume:
         found = nibabel.aff2axcodes(affine)
         orientation = None if None in found else "".join(found)
     if orientation is None:
-        raise ValueError(
+        raise UserError(
             f"{path}: the header does not say which side is left. Give --orientation, the "
             "directions in which the three indices grow (for example LAS: to the left, the "
             "front, upward). A viewer that shows the indices tells them."
@@ -128,12 +130,12 @@ def read_volume(path: str | Path, orientation: str | None = None) -> Volume:
     except Exception as error:
         raise _unreadable(path, error) from error
     if data.dtype.kind not in "biuf":
-        raise ValueError(f"{path}: values of type {data.dtype}; wanted one real number a voxel.")
+        raise UserError(f"{path}: values of type {data.dtype}; wanted one real number a voxel.")
     return canonical(data, voxel_mm, orientation, affine)
 
 
-def _unreadable(path: Path, error: Exception) -> ValueError:
-    return ValueError(
+def _unreadable(path: Path, error: Exception) -> UserError:
+    return UserError(
         f"{path}: cannot read this volume ({type(error).__name__}: {error}). "
         "Fetch or export the file again."
     )
@@ -148,7 +150,7 @@ def checked_orientation(codes: str) -> str:
     upper = codes.upper()
     axes = {frozenset((code, _OPPOSITE[code])) for code in upper if code in _OPPOSITE}
     if len(upper) != 3 or len(axes) != 3:
-        raise ValueError(
+        raise UserError(
             f"orientation {codes!r}: wanted three letters, one each of R/L, A/P and S/I, such as "
             "RAS or LPI."
         )
@@ -212,7 +214,7 @@ def frame_about(inside: np.ndarray, size: Sequence[int]) -> tuple[slice, ...]:
         size: of the part along the three axes, in voxels.
 
     Returns:
-        A slice an axis. The part is centred on the bounding box of `inside`; it is larger than
+        A slice an axis. The part is centered on the bounding box of `inside`; it is larger than
         `size` where the box is, and ends at the ends of the volume.
     """
     frame = []
@@ -250,7 +252,7 @@ def section(volume: Volume, plane: str, index: int, order: int) -> np.ndarray:
         return picture
     side = min(row_mm, column_mm)
     shape = [round(n * mm / side) for n, mm in zip(picture.shape, (row_mm, column_mm), strict=True)]
-    # Pixel centres: new row r lies at old row (r + 0.5) * step - 0.5.
+    # Pixel centers: new row r lies at old row (r + 0.5) * step - 0.5.
     rows, columns = (
         (np.arange(new) + 0.5) * (old / new) - 0.5
         for new, old in zip(shape, picture.shape, strict=True)
@@ -272,7 +274,7 @@ def pixel_size_um(volume: Volume, plane: str) -> float:
 
 
 def slice_spacing_um(volume: Volume, plane: str) -> float:
-    """Distance between the middles of neighbouring sections, in micrometres."""
+    """Distance between the middles of neighboring sections, in micrometres."""
     return 1000 * volume.voxel_mm[PLANES[plane]]
 
 
@@ -306,7 +308,7 @@ def to_labels(volume: Volume, path: str | Path) -> Volume:
     whole = np.rint(volume.data)
     # Above 2**53, doubles skip whole numbers.
     if not (np.abs(whole) < 2**53).all() or np.abs(volume.data - whole).max() > 0.01:
-        raise ValueError(
+        raise UserError(
             f"{path}: values are not whole numbers, so this is not a label volume. Was it "
             "interpolated, or is it the image?"
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mrcnn.errors import MissingFileError, UserError
 from sebre.data.regions import RegionSet
 from sebre.prepare.raw import RawSection, RawSet
 from sebre.prepare.volume import (
@@ -27,7 +28,7 @@ from sebre.prepare.volume import (
     to_labels,
 )
 
-_TISSUE = {0, 1, 2, 3}  # fluid, grey and white matter
+_TISSUE = {0, 1, 2, 3}  # fluid, gray and white matter
 
 _log = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ def volume_set(
         split: rule used when none is given.
         min_px: smaller masks are left out.
         inside_image: leave out labels where the image is 0.
-        frame: voxels to the right, front and top that sections show, about the centre of the
+        frame: voxels to the right, front and top that sections show, about the center of the
             brain (where the image is above 0); more if the brain is larger. None: all.
         read: reads a file, given the orientation.
         read_labels: reads a file of labels; None for the same.
@@ -93,11 +94,11 @@ def volume_set(
     Raises:
         FileNotFoundError: a file is missing.
         ValueError: an unknown plane, a file that cannot be read, left labels on the right,
-            scans with no labelled section; when a section is read: image and labels on
+            scans with no labeled section; when a section is read: image and labels on
             different grids, or an empty image.
     """
     if plane not in PLANES:
-        raise ValueError(f"plane {plane!r}: wanted one of {', '.join(PLANES)}.")
+        raise UserError(f"plane {plane!r}: wanted one of {', '.join(PLANES)}.")
 
     def labels_in(path: Path) -> Volume:
         return to_labels((read_labels or read)(path, orientation), path)
@@ -112,7 +113,7 @@ def volume_set(
         """The image, where it is 0, and its class ids; cut to the frame."""
         image, drawn = read(image_path, orientation), classes_in(labels_path)
         if difference := grid_difference(drawn, image):
-            raise ValueError(
+            raise UserError(
                 f"{labels_path} and its image {image_path} are not on the same grid: "
                 f"{difference}. Resample the labels to the image; if only the headers are "
                 "wrong, give --orientation, which replaces them."
@@ -122,7 +123,7 @@ def volume_set(
             data = np.nan_to_num(image.data.astype(np.float32), posinf=0, neginf=0)
         outside = data <= 0
         if outside.all():
-            raise ValueError(f"{image_path}: no voxel is above 0. Is this the right image?")
+            raise UserError(f"{image_path}: no voxel is above 0. Is this the right image?")
         scan = [replace(image, data=each) for each in (to_8_bit(data), outside, drawn.data)]
         if frame:
             kept = list(frame_about(~outside | (drawn.data > 0), frame))
@@ -143,7 +144,7 @@ def volume_set(
     empty: list[Path] = []
     for scan in scans:
         if not scan.image.is_file():
-            raise FileNotFoundError(f"{scan.image}: no such file, but there are labels for it.")
+            raise MissingFileError(f"{scan.image}: no such file, but there are labels for it.")
         labels = classes_in(scan.labels)
         _check_sides(labels, regions, scan.labels)
         lengths = tuple(round(um(labels, plane), 1) for um in (pixel_size_um, slice_spacing_um))
@@ -158,7 +159,7 @@ def volume_set(
     if not found:
         first = scans[0].labels
         values = np.unique(labels_in(first).data)
-        raise ValueError(_none_found(first, len(scans), classes, values.tolist()))
+        raise UserError(_none_found(first, len(scans), classes, values.tolist()))
     for path in empty:
         _log.warning("%s: none of the labels is in it; the scan is left out.", path)
     # One length for all stands in dataset.json, others in the table.
@@ -183,7 +184,7 @@ def volume_set(
         plane=plane,
         pixel_size_um=sizes.pop() if len(sizes) == 1 else None,
         background=0,
-        licence=licence,
+        license=license,
         card=card,
         files=[path for scan in scans for path in (scan.image, scan.labels)],
         split=split,
@@ -210,8 +211,8 @@ def _check_sides(drawn: Volume, regions: RegionSet, path: Path) -> None:
             return
         middles.append(np.average(np.arange(len(voxels)), weights=voxels))
     if middles[0] > middles[1]:
-        raise ValueError(
-            f"{path}: structures labelled left lie on the right, so the orientation is wrong. "
+        raise UserError(
+            f"{path}: structures labeled left lie on the right, so the orientation is wrong. "
             "Give --orientation with the other letter of L and R."
         )
 
@@ -222,7 +223,7 @@ def _none_found(path: Path, count: int, classes: Mapping[int, int], values: list
     if set(values) <= _TISSUE:
         return (
             f"{message}; {path.name} has {', '.join(map(str, values))}, which are tissue classes "
-            "(fluid, grey and white matter). Fetch the label files of the structures."
+            "(fluid, gray and white matter). Fetch the label files of the structures."
         )
     shown = ", ".join(map(str, values[:12])) + (", ..." if len(values) > 12 else "")
     return f"{message}; {path.name} has {shown}. Are these the right label files?"

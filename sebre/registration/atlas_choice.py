@@ -1,4 +1,4 @@
-"""Which labelled section is the atlas of an unlabelled one: the most similar of those near it."""
+"""Which labeled section is the atlas of an unlabeled one: the most similar of those near it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mrcnn.errors import UserError
 from sebre.data.csv_tables import read_rows
 from sebre.registration.transform import background, gray, resized
 
@@ -20,8 +21,8 @@ _BINS = 32
 
 RULE = (
     f"of the {NEAREST} training sections nearest in position in the brain (all, where it is not "
-    "known), the one with the largest normalised mutual information with the test section at "
-    f"{THUMBNAIL_PX} px, after a quick affine: centres of mass, the best of turns by "
+    "known), the one with the largest normalized mutual information with the test section at "
+    f"{THUMBNAIL_PX} px, after a quick affine: centers of mass, the best of turns by "
     f"{', '.join(map(str, STARTS))} degrees, then enhanced correlation"
 )
 
@@ -32,7 +33,7 @@ class Atlas:
 
     Attributes:
         index: among the candidates.
-        similarity: normalised mutual information with the test section, 1 to 2.
+        similarity: normalized mutual information with the test section, 1 to 2.
     """
 
     index: int
@@ -57,7 +58,7 @@ def choose_atlas(
     """
     among = range(len(candidates)) if among is None else among
     if not len(among):
-        raise ValueError("There are no sections to choose an atlas from; give at least one.")
+        raise UserError("There are no sections to choose an atlas from; give at least one.")
     picture = gray(section)
     scale = THUMBNAIL_PX / max(picture.shape)
     small = resized(picture, scale)
@@ -102,7 +103,7 @@ def near(name: str, candidates: Sequence[str], places: Mapping[str, float]) -> l
 
 
 def _similarity(moving: np.ndarray, fixed: np.ndarray) -> float:
-    """Normalised mutual information after the quick affine."""
+    """Normalized mutual information after the quick affine."""
     size = fixed.shape[::-1]
     fill = background(moving)
 
@@ -111,7 +112,7 @@ def _similarity(moving: np.ndarray, fixed: np.ndarray) -> float:
         moved = cv2.warpAffine(moving, matrix, size, flags=how, borderValue=fill)
         return normalized_mutual_information(moved, fixed)
 
-    starts = [_turn(_centre(moving), _centre(fixed), angle) for angle in STARTS]
+    starts = [_turn(_center(moving), _center(fixed), angle) for angle in STARTS]
     scores = [laid(matrix) for matrix in starts]
     best = starts[int(np.argmax(scores))]
     until = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, _ITERATIONS, _PRECISION)
@@ -123,7 +124,7 @@ def _similarity(moving: np.ndarray, fixed: np.ndarray) -> float:
 
 
 def normalized_mutual_information(a: np.ndarray, b: np.ndarray) -> float:
-    """(H(A) + H(B)) / H(A, B) of two pictures of one shape, 0 to 1, in 32 grey levels.
+    """(H(A) + H(B)) / H(A, B) of two pictures of one shape, 0 to 1, in 32 gray levels.
 
     Returns:
         1 for pictures that say nothing of each other, 2 for equal ones.
@@ -144,8 +145,8 @@ def _entropy(shares: np.ndarray) -> float:
     return float(-(shares * np.log(shares)).sum())
 
 
-def _centre(picture: np.ndarray) -> np.ndarray:
-    """Centre of mass of what differs from the background: column, row."""
+def _center(picture: np.ndarray) -> np.ndarray:
+    """Center of mass of what differs from the background: column, row."""
     weight = np.abs(picture - background(picture))
     total = weight.sum()
     if total == 0:
@@ -157,7 +158,7 @@ def _centre(picture: np.ndarray) -> np.ndarray:
 
 
 def _turn(moving: np.ndarray, fixed: np.ndarray, angle: float) -> np.ndarray:
-    """Matrix [2, 3] from fixed to moving (column, row) that joins two centres at an angle."""
+    """Matrix [2, 3] from fixed to moving (column, row) that joins two centers at an angle."""
     turn = np.deg2rad(angle)
     matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     return np.column_stack([matrix, moving - matrix @ fixed]).astype(np.float32)

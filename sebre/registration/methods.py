@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import scipy.ndimage
 
+from mrcnn.errors import MissingPackageError, UserError
+
 _COMMON = {
     "FixedInternalImagePixelType": "float",
     "MovingInternalImagePixelType": "float",
@@ -51,7 +53,7 @@ _MUTUAL_INFORMATION = f"mutual information, {_BINS} bins, all pixels"
 SYN = {
     # Gradient descent finds the nearest optimum only, and sections may be turned.
     "start": {
-        "rule": "centres of mass; of these turns, in degrees, the one whose fit has the most "
+        "rule": "centers of mass; of these turns, in degrees, the one whose fit has the most "
         "mutual information",
         "turns": [-30, -20, -10, 0, 10, 20, 30],
         "transforms": ["rigid"],
@@ -74,7 +76,7 @@ _PIXELS = np.eye(3)  # pixels are dipy's unit of length
 _GRIDS = {"static_grid2world": _PIXELS, "moving_grid2world": _PIXELS}
 
 
-class RegistrationError(ValueError):
+class RegistrationError(UserError):
     """A method found no transform between two sections."""
 
 
@@ -211,7 +213,7 @@ def _module(name: str, package: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
+        raise MissingPackageError(
             f"Registration with {package} needs the package {package} ({error}). Install it: "
             'pip install "sebre[registration]"',
             name=error.name,

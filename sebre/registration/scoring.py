@@ -1,7 +1,7 @@
 """Scores of registration, and of a network on the same sections: paper, Fig. 8 and Supp. 7.
 
 The sections are those of the test part of a prepared data set, upright and turned; what labels
-them is a `sebre.registration.labellers.Labeller`. The scores are those of
+them is a `sebre.registration.labelers.Labeler`. The scores are those of
 `sebre.evaluation.evaluate`, at the resolution of the section as stored.
 """
 
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from mrcnn.errors import UserError
 from sebre.data.dataset import SectionDataset
 from sebre.data.metadata import SetFacts, read_facts
 from sebre.data.regions import RegionSet
@@ -22,14 +23,14 @@ from sebre.evaluation.summary import summarize
 from sebre.experiments.base import EXPERIMENTS, Experiment
 from sebre.networks.environment import environment
 from sebre.networks.segmenter import load_segmenter
-from sebre.registration.labellers import NETWORK, AtlasLabeller, Labeller, NetworkLabeller
+from sebre.registration.labelers import NETWORK, AtlasLabeler, Labeler, NetworkLabeler
 
 TESTED = "val"
 ROTATE = 20.0  # degrees: the ends of the paper's range
 
 
-def evaluate_labeller(
-    labeller: Labeller,
+def evaluate_labeler(
+    labeler: Labeler,
     root: str | Path,
     regions: RegionSet,
     rotate: float = ROTATE,
@@ -39,11 +40,11 @@ def evaluate_labeller(
 ) -> dict[str, Any]:
     """Label each test section, upright and turned, and score the labels.
 
-    Which sections, and how they are turned, does not depend on the labeller. Two runs with the
+    Which sections, and how they are turned, does not depend on the labeler. Two runs with the
     same seed differ in times only; elastix must have one thread.
 
     Args:
-        labeller: see `sebre.registration.labellers`.
+        labeler: see `sebre.registration.labelers`.
         root: folder of a prepared data set; scored is its test part ("val").
         regions: the region set.
         rotate: sections are scored upright, and turned by this many degrees, to a side drawn
@@ -55,10 +56,10 @@ def evaluate_labeller(
 
     Returns:
         A record as `sebre.evaluation.evaluate.evaluate` has it, that of the turned sections under
-        "turned", with the `facts` of the labeller: "method", "parameters", "threads", "atlas"
+        "turned", with the `facts` of the labeler: "method", "parameters", "threads", "atlas"
         (how atlases were chosen) or the network's "weights". Each section has its "mse", its
         "unit", the subject or section that intervals vary over, the "seconds" that its labels
-        took, in processor time of all threads, and the facts that the labeller gives, such as
+        took, in processor time of all threads, and the facts that the labeler gives, such as
         its "atlas" and the "similarity"; "failed" where there are no labels, which counts as
         all regions missed, and in "n_failed". "seconds_per_section" has mean, median and
         largest of the others. The "seconds" of the whole are wall time.
@@ -68,7 +69,7 @@ def evaluate_labeller(
     """
     start = time.perf_counter()
     if limit is not None and limit < 1:
-        raise ValueError(f"limit is {limit}; wanted at least 1 section, or None for all.")
+        raise UserError(f"limit is {limit}; wanted at least 1 section, or None for all.")
     known = read_facts(root)
     tested = SectionDataset(regions).load(root, TESTED)
     tested.prepare()
@@ -76,7 +77,7 @@ def evaluate_labeller(
 
     def scores(angles: Sequence[float], whole: bool) -> dict[str, Any]:
         records: list[dict[str, Any]] = []
-        sections = _labelled(labeller, tested, chosen, angles, known, records)
+        sections = _labeled(labeler, tested, chosen, angles, known, records)
         return {
             # As they lie, and all of them, sections make up volumes.
             **summarize(sections, regions, known, not whole, seed),
@@ -96,7 +97,7 @@ def evaluate_labeller(
         "split": known.record.get("split"),
         "plane": known.record.get("plane"),
         "pixel_size_um": known.record.get("pixel_size_um"),
-        **labeller.facts(),
+        **labeler.facts(),
         "limit": limit,
         "seed": seed,
         **(facts or {}),
@@ -120,7 +121,7 @@ def register_command(
     threads: int = 1,
     command: str | None = None,
 ) -> dict[str, Any]:
-    """What `sebre register` does: `evaluate_labeller`, written to a file.
+    """What `sebre register` does: `evaluate_labeler`, written to a file.
 
     Args:
         experiment: its name; it gives the regions.
@@ -138,43 +139,43 @@ def register_command(
         The record.
 
     Raises:
-        ValueError: as `evaluate_labeller`, an unknown experiment or method, a network without
+        ValueError: as `evaluate_labeler`, an unknown experiment or method, a network without
             weights or with those of another experiment, or weights for a registration.
         FileNotFoundError: no such weights.
         ModuleNotFoundError: the package of the method is not installed.
     """
     if experiment not in EXPERIMENTS:
-        raise ValueError(f"{experiment!r} is not one of {', '.join(EXPERIMENTS)}.")
+        raise UserError(f"{experiment!r} is not one of {', '.join(EXPERIMENTS)}.")
     known = EXPERIMENTS[experiment]
-    labeller = _labeller(known, dataset, method, weights, seed, threads)
+    labeler = _labeler(known, dataset, method, weights, seed, threads)
     facts = {"experiment": experiment, **({"command": command} if command else {})}
-    record = evaluate_labeller(labeller, dataset, known.regions, rotate, limit, seed, facts)
+    record = evaluate_labeler(labeler, dataset, known.regions, rotate, limit, seed, facts)
     save_json(record, out)
     return record
 
 
-def _labeller(
+def _labeler(
     experiment: Experiment,
     dataset: str | Path,
     method: str,
     weights: str | Path | None,
     seed: int,
     threads: int,
-) -> Labeller:
+) -> Labeler:
     if method != NETWORK:
         if weights is not None:
-            raise ValueError(
+            raise UserError(
                 f"Weights ({weights}) are for the method {NETWORK}; {method} has none. Leave them "
                 "out, or change the method."
             )
-        return AtlasLabeller(dataset, experiment.regions, method, seed, threads)
+        return AtlasLabeler(dataset, experiment.regions, method, seed, threads)
     if weights is None:
-        raise ValueError(f"The method {NETWORK} needs weights; give a name or a path.")
-    return NetworkLabeller(load_segmenter(weights, experiment))
+        raise UserError(f"The method {NETWORK} needs weights; give a name or a path.")
+    return NetworkLabeler(load_segmenter(weights, experiment))
 
 
-def _labelled(
-    labeller: Labeller,
+def _labeled(
+    labeler: Labeler,
     tested: SectionDataset,
     image_ids: Sequence[int],
     angles: Sequence[float],
@@ -189,13 +190,13 @@ def _labelled(
         _, _, picture, drawn = next(
             rotated_versions(tested.load_image(image_id), drawn, enlarge=True, angles=(angle,))
         )
-        labelled = labeller.label(name, picture)
+        labeled = labeler.label(name, picture)
         section = score_section(
             name,
             picture,
             np.stack([*drawn.values()], axis=-1) if drawn else masks[..., :0],
             np.array([*drawn], np.int32),
-            labelled.result,
+            labeled.result,
             facts.pixel_of(name),
         )
         records.append(
@@ -204,8 +205,8 @@ def _labelled(
                 "mse": sum(section.errors.values()) / len(tested.regions),
                 "unit": facts.units.get(name, name),
                 "angle": angle,
-                **labelled.facts,
-                "seconds": labelled.seconds,
+                **labeled.facts,
+                "seconds": labeled.seconds,
             }
         )
         yield section

@@ -1,6 +1,6 @@
 """Atlas registration, the older way to label a section: paper, Fig. 8 and Supp. 7.
 
-A labelled section, the atlas, is laid on an unlabelled one, and its labels are carried over.
+A labeled section, the atlas, is laid on an unlabeled one, and its labels are carried over.
 Which section is the atlas, `sebre.registration.atlas_choice` chooses; `sebre.registration.scoring`
 scores the result with the metrics of SeBRe.
 
@@ -24,6 +24,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from mrcnn.errors import UserError
 from sebre.registration import methods as registration_methods
 from sebre.registration.methods import RegistrationError
 
@@ -85,7 +86,7 @@ class Transform:
         """
         label_map = np.asarray(label_map)
         if label_map.shape != self.moving_shape:
-            raise ValueError(
+            raise UserError(
                 f"The label map has the shape {label_map.shape}, the moving section that was "
                 f"registered {self.moving_shape}; give labels drawn on that section."
             )
@@ -145,7 +146,7 @@ def register(
     for picture, what in zip(grays, ("moving", "fixed"), strict=True):
         if np.ptp(picture) == 0:
             raise RegistrationError(
-                f"The {what} section has one grey value only; {method} needs more."
+                f"The {what} section has one gray value only; {method} needs more."
             )
     start = time.process_time()
     scale = WORKING_PX / max(shape)
@@ -158,19 +159,19 @@ def register(
 def gray(image: np.ndarray) -> np.ndarray:
     """A section as float32 [H, W], 0 to 1, on a dark background.
 
-    Pictures whose border is bright are inverted: centres of mass are then those of tissue.
+    Pictures whose border is bright are inverted: centers of mass are then those of tissue.
 
     Raises:
         ValueError: not uint8 [H, W] or [H, W, 3], or less than 2 px wide or high.
     """
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
-        raise ValueError(
+        raise UserError(
             f"The section is {image.dtype} {image.shape}; registration wants uint8 [H, W] or "
             "[H, W, 3]."
         )
     if min(image.shape[:2]) < 2:
-        raise ValueError(f"The section has {image.shape[0]} x {image.shape[1]} px; too few.")
+        raise UserError(f"The section has {image.shape[0]} x {image.shape[1]} px; too few.")
     picture = image if image.ndim == 2 else image.mean(axis=-1)
     picture = picture.astype(np.float32) / 255
     return 1 - picture if background(picture) > 0.5 else picture
@@ -192,9 +193,9 @@ def resized(picture: np.ndarray, scale: float) -> np.ndarray:
 def _loaded(method: str, seed: int, threads: int) -> registration_methods.Method | None:
     """A method, set; None for "none"."""
     if method not in METHODS:
-        raise ValueError(f"{method!r} is no registration method; wanted {', '.join(METHODS)}.")
+        raise UserError(f"{method!r} is no registration method; wanted {', '.join(METHODS)}.")
     if threads < 1 or seed < 0:
-        raise ValueError(
+        raise UserError(
             f"threads is {threads} and seed {seed}; wanted at least 1 thread, and a seed from 0."
         )
     return None if method == "none" else _METHODS[method](seed, threads)

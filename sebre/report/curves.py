@@ -53,17 +53,17 @@ def angles_figure(results: Sequence[Result]) -> ReportFigure:
         title = f"{result.experiment}: {result.record['dataset']}\n{result.kind}"
         rows.setdefault(title, []).append((_label(text, result), result))
     lines = [
-        line_count([title]) + sum(line_count([text]) for text, _ in labelled)
-        for title, labelled in rows.items()
+        line_count([title]) + sum(line_count([text]) for text, _ in labeled)
+        for title, labeled in rows.items()
     ]
     heights = [max(_ROW_IN, 0.4 + LINE_IN * n) for n in lines]
     figure = ReportFigure(len(WIDTHS_IN), 0.5 + sum(heights))
     grid = figure.subplots(
         len(rows), len(_SCORES), sharey=True, squeeze=False, height_ratios=heights
     )
-    for axes, (title, labelled) in zip(grid, rows.items(), strict=True):
+    for axes, (title, labeled) in zip(grid, rows.items(), strict=True):
         for ax, key in zip(axes, _SCORES, strict=True):
-            _draw(ax, key, labelled)
+            _draw(ax, key, labeled)
         axes[-1].legend(
             loc="center left",
             bbox_to_anchor=(1.02, 0.5),
@@ -102,9 +102,9 @@ def _ends(point: Mapping[str, Any], key: str) -> Sequence[float] | None:
     return (point.get("intervals") or {}).get(key)
 
 
-def _draw(ax: Axes, key: str, labelled: Sequence[tuple[str, Result]]) -> None:
+def _draw(ax: Axes, key: str, labeled: Sequence[tuple[str, Result]]) -> None:
     """The curves of a data set, each with its band."""
-    for i, (label, result) in enumerate(labelled):
+    for i, (label, result) in enumerate(labeled):
         curve = _curve(result)
         x = [point["angle"] for point in curve]
         ends = [_ends(point, key) or (None, None) for point in curve]

@@ -13,7 +13,7 @@ from sebre.report.records import Result, with_labels
 from sebre.report.style import (
     BLUE,
     FONT,
-    GREY,
+    GRAY,
     LEGEND,
     LINE_IN,
     TURNED,
@@ -81,9 +81,9 @@ def turned_figure(results: Sequence[Result]) -> ReportFigure:
     if drawn is None:
         return nothing_figure("No results.")
     figure, rows = drawn
-    for axes, labelled in rows:
+    for axes, labeled in rows:
         for ax, (key, name) in zip(axes, scores.items(), strict=True):
-            _dots(ax, labelled, key)
+            _dots(ax, labeled, key)
             ax.set_title(name, fontsize=FONT)
     # Points, unlike bars, may leave out the empty part of the axis.
     ax = figure.axes[0]
@@ -110,11 +110,11 @@ def failures_figure(results: Sequence[Result]) -> ReportFigure:
     if drawn is None:
         return nothing_figure("No result counts failures.")
     figure, rows = drawn
-    for axes, labelled in rows:
-        y = range(len(labelled))
+    for axes, labeled in rows:
+        y = range(len(labeled))
         for ax, failure in zip(axes, failures, strict=True):
             lying, turned = (
-                numbers(_per_hundred(result, failure, turned) for _, result in labelled)
+                numbers(_per_hundred(result, failure, turned) for _, result in labeled)
                 for turned in (False, True)
             )
             ax.barh(y, lying, 0.6, color=BLUE)
@@ -160,7 +160,7 @@ def spread_figure(results: Sequence[Result], experiment: str) -> ReportFigure:
                     values,
                     y + rng.uniform(-0.3, 0.3, len(values)),
                     ".",
-                    color=GREY,
+                    color=GRAY,
                     markersize=3 if len(values) > 50 else 6,
                     alpha=0.5,
                 )
@@ -172,7 +172,7 @@ def spread_figure(results: Sequence[Result], experiment: str) -> ReportFigure:
                     whis=(5, 95),
                     showfliers=False,
                     patch_artist=True,
-                    boxprops={"facecolor": colors.get(name, GREY), "alpha": 0.75},
+                    boxprops={"facecolor": colors.get(name, GRAY), "alpha": 0.75},
                     medianprops={"color": "black", "linewidth": 1.5},
                     manage_ticks=False,
                 )
@@ -229,7 +229,7 @@ def _bar_figure(
     colors = region_colors(experiment)
 
     def bars(ax: Axes, values: Sequence[float | None], notes: Sequence[str]) -> None:
-        tints = [colors.get(name, GREY) for name in names]
+        tints = [colors.get(name, GRAY) for name in names]
         ax.barh(range(len(names)), numbers(values), color=tints, edgecolor="black", linewidth=0.5)
         for y, note in enumerate(notes):
             beside(ax, y, note)
@@ -268,27 +268,27 @@ def _result_grid(
         columns: what panels beside each other show.
 
     Returns:
-        The figure, and for each kind of our numbers the panels and the labelled results; None
+        The figure, and for each kind of our numbers the panels and the labeled results; None
         without results.
     """
     kinds = [with_labels(same) for _, same in groupby(_by_kind(results), lambda r: r.kind)]
     if not kinds:
         return None
     names = [
-        [label_lines(f"{result.experiment}: {text}", result, 44) for text, result in labelled]
-        for labelled in kinds
+        [label_lines(f"{result.experiment}: {text}", result, 44) for text, result in labeled]
+        for labeled in kinds
     ]
-    counts = [len(labelled) for labelled in kinds]
+    counts = [len(labeled) for labeled in kinds]
     row_in = 0.1 + LINE_IN * max(line_count(same) for same in names)
     figure = ReportFigure(len(WIDTHS_IN), 0.4 + 0.8 * len(kinds) + row_in * sum(counts))
     grid = figure.subplots(
         len(kinds), len(columns), sharex=True, sharey="row", squeeze=False, height_ratios=counts
     )
-    for axes, labelled, rows in zip(grid, kinds, names, strict=True):
+    for axes, labeled, rows in zip(grid, kinds, names, strict=True):
         axes[0].set_yticks(range(len(rows)), rows, fontsize=FONT)
         axes[0].set_ylim(len(rows) - 0.5, -0.5)
         axes[0].annotate(
-            labelled[0][1].kind,
+            labeled[0][1].kind,
             (0, 1),
             (-7, 6),
             "axes fraction",
@@ -315,15 +315,15 @@ def _by_kind(results: Sequence[Result]) -> list[Result]:
     return sorted(results, key=lambda result: result.kind)
 
 
-def _dots(ax: Axes, labelled: Sequence[tuple[str, Result]], key: str) -> None:
+def _dots(ax: Axes, labeled: Sequence[tuple[str, Result]], key: str) -> None:
     """A score of each result, as the sections lie and below it turned, each on its interval."""
     for turned, away, color, style in (
         (False, -_APART, BLUE, {"marker": "o", "markersize": 8, "label": "as they lie"}),
         (True, _APART, "black", TURNED),
     ):
-        y = np.arange(len(labelled)) + away
-        draw_intervals(ax, y, [interval_of(r, key, turned=turned) for _, r in labelled], color)
-        scores = numbers(result.score(key, turned=turned) for _, result in labelled)
+        y = np.arange(len(labeled)) + away
+        draw_intervals(ax, y, [interval_of(r, key, turned=turned) for _, r in labeled], color)
+        scores = numbers(result.score(key, turned=turned) for _, result in labeled)
         ax.plot(scores, y, **{"color": color, "linestyle": "none", "zorder": 3, **style})
     ax.tick_params(axis="x", labelsize=FONT)
     ax.grid(axis="x", alpha=0.3)

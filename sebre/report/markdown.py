@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from itertools import groupby, zip_longest
 
+from mrcnn.errors import UserError
 from sebre.evaluation.bootstrap import Difference
 
 NONE = "-"  # a cell without a number
@@ -24,7 +25,7 @@ class Table:
         title: over the table.
         header: of every column.
         rows: cells, as many in each row as columns.
-        groups: heading over neighbouring columns that have the same, one for every column, ""
+        groups: heading over neighboring columns that have the same, one for every column, ""
             for none; empty for a table without.
         notes: below the table.
     """
@@ -38,7 +39,7 @@ class Table:
     def __post_init__(self):
         lengths = {len(row) for row in (self.header, self.groups or self.header, *self.rows)}
         if len(lengths) > 1:
-            raise ValueError(
+            raise UserError(
                 f"Table {self.title!r}: header, groups and rows have {sorted(lengths)} cells; "
                 "all must have as many."
             )

@@ -16,8 +16,8 @@ from sebre.report.records import MASK_RCNN, METHOD_NAMES, U_NET, MethodResult
 from sebre.report.style import (
     BLUE,
     FONT,
+    GRAY,
     GREEN,
-    GREY,
     LEGEND,
     ORANGE,
     PURPLE,
@@ -39,7 +39,7 @@ from sebre.report.tables import regions_of
 _COLORS = {
     MASK_RCNN: BLUE,
     U_NET: SKY,
-    **dict(zip(METHOD_NAMES.values(), (ORANGE, VERMILION, GREY), strict=True)),
+    **dict(zip(METHOD_NAMES.values(), (ORANGE, VERMILION, GRAY), strict=True)),
 }
 _MORE_COLORS = (GREEN, PURPLE, YELLOW, "black")
 _WEIGHTS = ", weights "
@@ -104,7 +104,7 @@ def _named(same: Iterable[MethodResult]) -> list[tuple[str, MethodResult]]:
 
 
 def _colors(names: Iterable[str]) -> dict[str, str]:
-    """Colours by name, in the order of `_COLORS`; a second network of a kind has another one."""
+    """Colors by name, in the order of `_COLORS`; a second network of a kind has another one."""
     more = cycle(_MORE_COLORS)
     colors = {}
     for name in sorted(dict.fromkeys(names), key=_place):
@@ -165,7 +165,7 @@ def _draw_data(
             )
             whole &= not len(missing)
         ax.set_title(f"{name}\n{angle if turned else 'upright'}", fontsize=FONT)
-        ax.axhspan(-0.5, 0.5, color=GREY, alpha=0.25, linewidth=0, zorder=0)
+        ax.axhspan(-0.5, 0.5, color=GRAY, alpha=0.25, linewidth=0, zorder=0)
     for ax in (dice, dice_turned):
         score_axis(ax, "")
     for ax in (error, error_turned):

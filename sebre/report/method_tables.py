@@ -76,18 +76,18 @@ def methods_dice_table(methods: Sequence[MethodResult], dataset: str) -> Table:
         dataset: name of the one to show.
     """
     same = [method for method in methods if method.record["dataset"] == dataset]
-    labelled = list(_beside_mask_rcnn(same))
+    labeled = list(_beside_mask_rcnn(same))
     columns = [("", "region")]
     for turned in ORIENTATIONS:
         columns += [
-            (_rotation(method) if turned else "upright", label) for label, method, _ in labelled
+            (_rotation(method) if turned else "upright", label) for label, method, _ in labeled
         ]
     rows = []
     for region in regions_of(same):
         cells = (
             number(method.score("dice_per_region", region, turned))
             for turned in ORIENTATIONS
-            for _, method, _ in labelled
+            for _, method, _ in labeled
         )
         n = same[0].score("n_per_region", region)
         rows.append((region.replace("_", " "), *cells, count(n)))

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mrcnn.errors import UserError
 from mrcnn.io.files import replace_file, replace_text
 from sebre.report.claims import ledger, ledger_table, statements_table, verdicts_table
 from sebre.report.curves import angles_figure
@@ -99,7 +100,7 @@ def read_records(folder: str | Path) -> Records:
     folder = Path(folder)
     results, problems = read_results(folder)
     if not results:
-        raise ValueError(f"{folder}: no result of `sebre evaluate` in it. {' '.join(problems[:1])}")
+        raise UserError(f"{folder}: no result of `sebre evaluate` in it. {' '.join(problems[:1])}")
     methods, more = read_methods(folder / METHODS_FOLDER)
     splits, yet_more = read_splits(folder / SPLITS_FOLDER)
     return Records(results, methods, splits, problems + more + yet_more, read_published())

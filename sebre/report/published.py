@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mrcnn.errors import UserError
 from sebre.data.csv_tables import read_table
 
 SCORES_FILE = Path(__file__).with_name("published_scores.csv")
@@ -78,7 +79,7 @@ def read_published(path: str | Path = SCORES_FILE) -> tuple[PublishedScore, ...]
         try:
             value = float(row["value"]) if row["value"] else None
         except ValueError as error:
-            raise ValueError(
+            raise UserError(
                 f"{path}, line {line}: the value is {row['value']!r}; wanted a number, or nothing "
                 "where the paper gives none. Restore the file."
             ) from error

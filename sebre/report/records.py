@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mrcnn.errors import MissingFileError
 from sebre.experiments.base import EXPERIMENTS
 from sebre.networks.weights_store import read_manifest
 from sebre.report.record_faults import fault_of_method, fault_of_result
@@ -191,7 +192,7 @@ def read_results(
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{folder}: no such folder. Give the folder that `sebre evaluate` wrote results to."
         )
     expected = expected_results() if expected is None else expected

@@ -1,4 +1,4 @@
-"""What the figures of the report share: size, fonts, colours, marks, labels."""
+"""What the figures of the report share: size, fonts, colors, marks, labels."""
 
 from collections.abc import Callable, Iterable, Sequence
 from io import BytesIO
@@ -19,9 +19,9 @@ LINE_IN = 0.16  # of text
 _DPI = 80
 _ROW_IN = 0.3  # a region
 
-# Okabe and Ito, told apart with any colour vision.
+# Okabe and Ito, told apart with any color vision.
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-SKY, PURPLE, YELLOW, GREY = "#56B4E9", "#CC79A7", "#F0E442", "#999999"
+SKY, PURPLE, YELLOW, GRAY = "#56B4E9", "#CC79A7", "#F0E442", "#999999"
 
 TURNED = {
     "marker": "D",
@@ -122,7 +122,7 @@ def draw_intervals(
     """
     known = [(at, *ends) for at, ends in zip(y, intervals, strict=True) if ends is not None]
     if known:
-        # An edge in white: the line lies on bars of any colour.
+        # An edge in white: the line lies on bars of any color.
         ax.hlines(
             *zip(*known, strict=True),
             color=color,
@@ -161,17 +161,17 @@ def beside(ax: Axes, y: float, text: str) -> None:
 
 
 def result_panels(
-    labelled: Iterable[tuple[str, Result]], draw: Callable[[Axes, Result], None]
+    labeled: Iterable[tuple[str, Result]], draw: Callable[[Axes, Result], None]
 ) -> list[tuple[str, Draw]]:
     """For `panel_figure`: a panel for each result.
 
     Args:
-        labelled: of `sebre.report.records.with_labels`.
+        labeled: of `sebre.report.records.with_labels`.
         draw: draws a result.
     """
     return [
         (f"{result.kind}\n{label_lines(text, result, 30)}", lambda ax, r=result: draw(ax, r))
-        for text, result in labelled
+        for text, result in labeled
     ]
 
 
@@ -213,7 +213,7 @@ def spoken(name: str) -> str:
 
 
 def region_colors(experiment: str) -> dict[str, tuple[float, ...]]:
-    """Colours, 0..1, by name of the region; empty for an experiment that is not in the table."""
+    """Colors, 0..1, by name of the region; empty for an experiment that is not in the table."""
     if experiment not in EXPERIMENTS:
         return {}
     return {r.name: tuple(v / 255 for v in r.color) for r in EXPERIMENTS[experiment].regions}

@@ -29,7 +29,7 @@ class Tiny(Config):
 
 
 def tiny(tmp_path, **settings):
-    """A network whose normalisations and biases are not those of a fresh one."""
+    """A network whose normalizations and biases are not those of a fresh one."""
     model = MaskRCNN("inference", Tiny(**settings), tmp_path)
     rng = np.random.default_rng(0)
     for variable in model.keras_model.variables:

@@ -82,7 +82,7 @@ class Phantoms(Dataset):
 
 
 def moving_averages(model: MaskRCNN) -> dict[str, np.ndarray]:
-    """Moving averages of all batch normalisations by path."""
+    """Moving averages of all batch normalizations by path."""
     return {v.path: np.asarray(v) for v in model.keras_model.weights if "moving_" in v.path}
 
 

@@ -150,8 +150,8 @@ def no_folder(raw):
     shutil.rmtree(raw)
 
 
-@case("colour-code", "overlays/drawn_3.png", "no pixel has the colour of a region", "(10, 160, 20)")
-def colours_that_match_nothing(raw):
+@case("colour-code", "overlays/drawn_3.png", "no pixel has the color of a region", "(10, 160, 20)")
+def colors_that_match_nothing(raw):
     other = painted(drawn_labels(), ((255, 255, 255), GREEN, GREEN))
     write(raw / "overlays" / "drawn_3.png", other)
 
@@ -162,12 +162,12 @@ def regions_without_columns(raw):
 
 
 @case("colour-code", "regions.csv", "color (200, 30, 40) is used twice")
-def a_colour_twice(raw):
+def a_color_twice(raw):
     (raw / "regions.csv").write_text("id,region,R,G,B\n1,outer,200,30,40\n2,inner,200,30,40\n")
 
 
 @case("colour-code", "regions.csv", "line 3 (inner)", "'blue'", "must be whole numbers")
-def a_colour_in_words(raw):
+def a_color_in_words(raw):
     (raw / "regions.csv").write_text("id,region,R,G,B\n1,outer,200,30,40\n2,inner,0,0,blue\n")
 
 
@@ -194,7 +194,7 @@ def label_without_a_region(raw):
 
 
 @case("labels", "labels/drawn_2.png", "has the mode RGB; wanted a label map", "colour-code")
-def label_map_in_colours(raw):
+def label_map_in_colors(raw):
     write(raw / "labels" / "drawn_2.png", painted(drawn_labels()))
 
 

@@ -19,8 +19,8 @@ def drawn_labels(size: tuple[int, int] = SIZE) -> np.ndarray:
     return labels
 
 
-def painted(labels: np.ndarray, colours: Sequence = ((255, 255, 255), RED, BLUE)) -> np.ndarray:
-    return np.array(colours, np.uint8)[labels]
+def painted(labels: np.ndarray, colors: Sequence = ((255, 255, 255), RED, BLUE)) -> np.ndarray:
+    return np.array(colors, np.uint8)[labels]
 
 
 def section(number: int, size: tuple[int, int] = SIZE) -> np.ndarray:

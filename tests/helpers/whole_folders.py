@@ -41,7 +41,7 @@ def slicemap(raw: Path) -> None:
         array = np.zeros((4, 16, 16), np.int64)
         array[:, i : i + 6, 2:8] = 1
         np.save(raw / f"labels_{code}.npy", array)
-    (raw / "LICENSE").write_text("A licence\n")
+    (raw / "LICENSE").write_text("A license\n")
 
 
 def ara_nissl(raw: Path) -> None:

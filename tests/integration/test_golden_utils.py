@@ -30,7 +30,7 @@ def unpack(data, key, shape=None):
 
 
 def assert_close_uint8(actual, wanted):
-    """At most one grey level off, in at most 3 % of the values."""
+    """At most one gray level off, in at most 3 % of the values."""
     assert actual.dtype == np.uint8
     difference = np.abs(actual.astype(int) - wanted.astype(int))
     assert difference.max() <= 1
@@ -166,11 +166,11 @@ def test_box_deltas_equal_the_reference(stored):
 
 
 @pytest.mark.parametrize("number", range(3))
-def test_normalised_boxes_equal_the_reference(stored, number):
+def test_normalized_boxes_equal_the_reference(stored, number):
     shape = stored[f"norm{number}_shape"]
-    normalised = utils.norm_boxes(stored["delta_boxes"], shape)
-    assert normalised.dtype == np.float32
-    assert_allclose(normalised, stored[f"norm{number}_out"], rtol=0, atol=F32)
+    normalized = utils.norm_boxes(stored["delta_boxes"], shape)
+    assert normalized.dtype == np.float32
+    assert_allclose(normalized, stored[f"norm{number}_out"], rtol=0, atol=F32)
     back = utils.denorm_boxes(stored[f"norm{number}_out"], shape)
     assert back.dtype == np.int32
     assert_array_equal(back, stored[f"norm{number}_back"])
@@ -240,10 +240,10 @@ def test_pyramid_anchors_equal_the_reference(anchor_cases, case):
     assert_allclose(found.min(axis=0), data["min"], rtol=0, atol=F64)
     assert_allclose(found.max(axis=0), data["max"], rtol=0, atol=F64)
 
-    normalised = anchors.normalized_anchors(config, data["image_shape"])
-    assert normalised.dtype == np.float32
-    assert_allclose(normalised[data["idx"]], data["norm"], rtol=0, atol=F32)
-    sums = normalised.sum(axis=0, dtype=np.float64)
+    normalized = anchors.normalized_anchors(config, data["image_shape"])
+    assert normalized.dtype == np.float32
+    assert_allclose(normalized[data["idx"]], data["norm"], rtol=0, atol=F32)
+    sums = normalized.sum(axis=0, dtype=np.float64)
     assert_allclose(sums, data["norm_sum"], rtol=F32)
 
     direct = utils.generate_pyramid_anchors(

@@ -175,7 +175,7 @@ def test_a_dictionary_of_settings_is_plain_json_and_complete():
     [
         ("{", "config.json: not a saved configuration"),
         ("[1]", "config.json: not a saved configuration"),
-        ('{"COLOUR": 1}', "unknown setting 'COLOUR'"),
+        ('{"COLOR": 1}', "unknown setting 'COLOR'"),
         ('{"NUM_CLASSES": 0}', "NUM_CLASSES is 0"),
         ('{"BACKBONE": "my_function"}', "or a callable"),
     ],

@@ -181,7 +181,7 @@ def test_a_backbone_of_ones_own_needs_its_shapes(tmp_path):
 # --- Aligned sampling ----------------------------------------------------------------------
 
 
-def test_aligned_crops_of_a_ramp_are_its_values_at_the_bin_centres():
+def test_aligned_crops_of_a_ramp_are_its_values_at_the_bin_centers():
     height, width, bins = 512, 384, 7
     boxes = np.array(
         [  # px; one for each of the levels 2..5, and one that is not square
@@ -201,7 +201,7 @@ def test_aligned_crops_of_a_ramp_are_its_values_at_the_bin_centres():
 
     maps = []
     for stride in slopes:
-        # The centre of cell i lies (i + 1/2) strides from the border.
+        # The center of cell i lies (i + 1/2) strides from the border.
         y, x = ((np.arange(side // stride) + 0.5) * stride for side in (height, width))
         values = ramp(y, x, stride).astype(np.float32)
         maps.append(np.stack([values, np.ones_like(values)], axis=-1)[None])

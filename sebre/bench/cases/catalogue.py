@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
+from mrcnn.errors import UserError
 from sebre.bench.inputs import FORMATS
 
 # Of the configuration that all are about: resnet101, 384 px, 9 classes, 8 detections at most.
@@ -222,7 +223,7 @@ def select(cases: Iterable[Case], only: Iterable[str], quick: bool, long: bool) 
     for pattern in only:
         if not any(_fits(case, pattern) for case in cases):
             names = ", ".join(case.name for case in cases)
-            raise ValueError(f"--only {pattern}: there is no such case. There are {names}.")
+            raise UserError(f"--only {pattern}: there is no such case. There are {names}.")
     return [case for case in cases if any(_fits(case, pattern) for pattern in only)]
 
 

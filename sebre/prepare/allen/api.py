@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from mrcnn.errors import UserError
 from mrcnn.io.download import RETRIES, DownloadError, read_url
 
 ADDRESS = "http://api.brain-map.org"
@@ -116,7 +117,7 @@ class AllenApi:
             DownloadError: no answer, or one that is not in the documented form.
         """
         if not re.fullmatch(r"[\w.\- ]+", gene):
-            raise ValueError(f"gene {gene!r}: wanted an acronym such as Gad1, or Nissl.")
+            raise UserError(f"gene {gene!r}: wanted an acronym such as Gad1, or Nissl.")
         nissl = gene.lower() == "nissl"
         marker = "treatments[name$il'nissl']" if nissl else f"genes[acronym$il'{gene}']"
         rows = self.query(
@@ -128,12 +129,12 @@ class AllenApi:
         found = [_experiment(row, "Nissl" if nissl else gene) for row in rows]
         if not found:
             similar = "" if nissl else self._similar(product, gene)
-            raise ValueError(f"gene {gene!r}: nothing of it in {product}.{similar}")
+            raise UserError(f"gene {gene!r}: nothing of it in {product}.{similar}")
         chosen = [e for e in found if e.age in ages and e.plane == plane]
         absent = [age for age in ages if age not in {e.age for e in chosen}]
         if absent:
             there = sorted({f"{e.age} {e.plane}" for e in found})
-            raise ValueError(
+            raise UserError(
                 f"gene {gene!r}, {product}: no {plane} sections at {', '.join(absent)}. There are: "
                 f"{', '.join(there)}."
             )
@@ -172,7 +173,7 @@ class AllenApi:
         if len(fits) != 1:
             names = "; ".join(f"{row.get('id')} {row.get('name')}" for row in fits or rows)
             wanted = f"number {atlas_id}" if atlas_id is not None else f"{age} {plane} ({product})"
-            raise ValueError(
+            raise UserError(
                 f"reference atlas {wanted}: {len(fits)} fit. "
                 f"Choose one by its number (atlases={{'{age}': NUMBER}}), or download without "
                 f"drawings (drawings=False). {'They are' if fits else 'There are'}: {names}."

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from mrcnn.errors import UserError
 from mrcnn.io.download import RETRIES, fetch, file_sha256, writing
 from mrcnn.io.files import replace_text
 from sebre.data.csv_tables import read_table
@@ -118,11 +119,11 @@ def download(
     """
     raw = Path(raw)
     if not 0 <= downsample <= _MAX_DOWNSAMPLE:
-        raise ValueError(f"downsample is {downsample}; it must be from 0 to {_MAX_DOWNSAMPLE}.")
+        raise UserError(f"downsample is {downsample}; it must be from 0 to {_MAX_DOWNSAMPLE}.")
     if experiments is not None and experiments < 1:
-        raise ValueError(f"experiments is {experiments}; it must be at least 1, or None for all.")
+        raise UserError(f"experiments is {experiments}; it must be at least 1, or None for all.")
     if product not in (DEVELOPING, ADULT):
-        raise ValueError(f"product is {product!r}; it must be {DEVELOPING!r} or {ADULT!r}.")
+        raise UserError(f"product is {product!r}; it must be {DEVELOPING!r} or {ADULT!r}.")
     api = AllenApi(address, retries, wait)
     ages = names(age, "age")
     found = []
@@ -134,7 +135,7 @@ def download(
     rows = _read_if_there(raw / "sections.csv", SECTION_COLUMNS)
     for row in rows:
         if row["downsample"] != str(downsample):
-            raise ValueError(
+            raise UserError(
                 f"{raw}: its pictures have downsample {row['downsample']}, wanted {downsample}. "
                 "Choose another folder, or the same downsample."
             )
@@ -150,7 +151,7 @@ def download(
             )
             rows.append(dict(zip(SECTION_COLUMNS, map(str, values), strict=True)))
     if not rows:
-        raise ValueError(f"{raw}: the data sets found have no section that did not fail.")
+        raise UserError(f"{raw}: the data sets found have no section that did not fail.")
     files = _Files(raw, retries, wait)
     write_table(raw / "sections.csv", SECTION_COLUMNS, rows)
     for row in tqdm(rows, "sections", disable=None if progress else True):
@@ -251,7 +252,7 @@ def names(given: str | Sequence[str], what: str) -> list[str]:
     parts = given.split(",") if isinstance(given, str) else given
     names = list(dict.fromkeys(part.strip() for part in parts if part.strip()))
     if not names:
-        raise ValueError(f"no {what} is given; name one or more, divided by commas.")
+        raise UserError(f"no {what} is given; name one or more, divided by commas.")
     return names
 
 
@@ -334,18 +335,18 @@ def _check_jpeg(path: Path) -> None:
         file.seek(max(0, path.stat().st_size - 64))
         tail = file.read()
     if not head.startswith(b"\xff\xd8\xff"):
-        raise ValueError(f"not a JPEG picture; it begins with {head!r}")
+        raise UserError(f"not a JPEG picture; it begins with {head!r}")
     if b"\xff\xd9" not in tail:
-        raise ValueError("a JPEG picture that is cut short")
+        raise UserError("a JPEG picture that is cut short")
 
 
 def _check_svg(path: Path) -> None:
     try:
         root = xml.etree.ElementTree.parse(path).getroot()
     except xml.etree.ElementTree.ParseError as error:
-        raise ValueError(f"not an SVG drawing ({error})") from error
+        raise UserError(f"not an SVG drawing ({error})") from error
     if not root.tag.endswith("svg"):
-        raise ValueError(f"not an SVG drawing; it is <{root.tag}>")
+        raise UserError(f"not an SVG drawing; it is <{root.tag}>")
 
 
 def _check_graph(path: Path) -> None:
@@ -353,6 +354,6 @@ def _check_graph(path: Path) -> None:
         answer = json.loads(path.read_text(encoding="utf-8"))
         ok = answer["success"] is True and "acronym" in answer["msg"][0]
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise ValueError(f"not a structure graph ({error!r})") from error
+        raise UserError(f"not a structure graph ({error!r})") from error
     if not ok:
-        raise ValueError("not a structure graph")
+        raise UserError("not a structure graph")

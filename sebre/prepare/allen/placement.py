@@ -12,6 +12,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.optimize import minimize
 
+from mrcnn.errors import UserError
 from sebre.prepare.allen.svg_atlas import Drawing, paint
 
 TISSUE = 9  # blurred brightness above which a pixel shows tissue, of 255
@@ -60,7 +61,7 @@ def place(image: np.ndarray, drawing: Drawing, layers: Collection[int]) -> Place
     size = _STEP * _SCALE  # of a pixel of the reduced drawing
     outline = _raster(drawing, set(drawing.structures), size)
     if np.count_nonzero(outline.any(axis=1)) < _FEWEST_ROWS:
-        raise ValueError("the drawing is too small to be one of a section")
+        raise UserError("the drawing is too small to be one of a section")
     midline = _midline(outline, size)
     both = _mirrored(outline, midline, size)
     bands = ndimage.gaussian_filter(_raster(drawing, layers, size).astype(float), 1)
@@ -69,18 +70,18 @@ def place(image: np.ndarray, drawing: Drawing, layers: Collection[int]) -> Place
 
     # The middles of outline and tissue are where turning and scaling leave things in place.
     pivot = np.array(ndimage.center_of_mass(both))
-    centre = np.array(ndimage.center_of_mass(tissue))
+    center = np.array(ndimage.center_of_mass(tissue))
     start = np.zeros(5)
-    score = functools.partial(_mismatch, pivot, centre, maps, tissue, reduced)
+    score = functools.partial(_mismatch, pivot, center, maps, tissue, reduced)
     for weight in (0.0, _LAYER_WEIGHT):
         found = minimize(
             score, start, (weight,), method="Powell", options={"xtol": 0.02, "ftol": 1e-5}
         )
         start = found.x
-    linear, offset = _affine(found.x, pivot, centre)
+    linear, offset = _affine(found.x, pivot, center)
     dice = _dice(ndimage.affine_transform(maps[0], linear, offset, tissue.shape, order=1), tissue)
     if dice < _WORST_DICE:
-        raise ValueError(
+        raise UserError(
             f"outline and tissue agree with a Dice of {dice:.2f} at best; {_WORST_DICE} or more is "
             "expected. Wanted the whole section, cells bright, and the drawing of its right half"
         )
@@ -97,7 +98,7 @@ def _reduced(image: np.ndarray) -> np.ndarray:
 def _tissue(image: np.ndarray) -> np.ndarray:
     pieces, count = ndimage.label(ndimage.gaussian_filter(image, 1) > TISSUE)
     if count == 0:
-        raise ValueError("the picture shows no tissue")
+        raise UserError("the picture shows no tissue")
     largest = 1 + int(np.argmax(ndimage.sum_labels(pieces > 0, pieces, range(1, count + 1))))
     return ndimage.binary_fill_holes(pieces == largest)
 
@@ -125,7 +126,7 @@ def _midline(outline: np.ndarray, size: float) -> tuple[float, float]:
 def _mirrored(outline: np.ndarray, midline: tuple[float, float], size: float) -> np.ndarray:
     m, c = midline
     normal = np.array([1, -m]) / np.hypot(1, m)
-    # In (row, column) of pixel centres; a point goes to p - 2 ((p - q) . n) n.
+    # In (row, column) of pixel centers; a point goes to p - 2 ((p - q) . n) n.
     n = normal[::-1]
     q = np.array([-0.5, c / size - 0.5])
     turn = np.eye(2) - 2 * np.outer(n, n)
@@ -134,7 +135,7 @@ def _mirrored(outline: np.ndarray, midline: tuple[float, float], size: float) ->
 
 
 def _affine(
-    numbers: np.ndarray, pivot: np.ndarray, centre: np.ndarray
+    numbers: np.ndarray, pivot: np.ndarray, center: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """From (row, column) of the reduced picture to those of the reduced drawing."""
     turn, scale, ratio, down, right = numbers * _UNITS
@@ -142,19 +143,19 @@ def _affine(
     linear = np.array(
         [[sy * np.cos(turn), sy * np.sin(turn)], [-sx * np.sin(turn), sx * np.cos(turn)]]
     )
-    return linear, pivot - linear @ (centre + (down, right))
+    return linear, pivot - linear @ (center + (down, right))
 
 
 def _matrix(linear: np.ndarray, offset: np.ndarray, size: float) -> np.ndarray:
     """The placement [2, 3] for (u, v) of the full picture."""
     turned = linear[::-1, ::-1]  # (column, row)
-    shift = offset[::-1] + 0.5 - turned @ (0.5, 0.5)  # from centres to corners
+    shift = offset[::-1] + 0.5 - turned @ (0.5, 0.5)  # from centers to corners
     return np.column_stack([turned * size / _STEP, shift * size])
 
 
 def _mismatch(
     pivot: np.ndarray,
-    centre: np.ndarray,
+    center: np.ndarray,
     maps: tuple[np.ndarray, ...],
     tissue: np.ndarray,
     brightness: np.ndarray,
@@ -162,7 +163,7 @@ def _mismatch(
     layer_weight: float,
 ) -> float:
     """What the fit makes small, from -1 - layer_weight up."""
-    linear, offset = _affine(numbers, pivot, centre)
+    linear, offset = _affine(numbers, pivot, center)
     both, bands, near = (
         ndimage.affine_transform(values, linear, offset, tissue.shape, order=1) for values in maps
     )

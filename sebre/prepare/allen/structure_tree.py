@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mrcnn.errors import MissingFileError, UserError
 from sebre.data.csv_tables import read_table
 from sebre.data.regions import MOUSE, RegionSet
 
@@ -14,10 +15,10 @@ Rules = Sequence[tuple[str, Sequence[str]]]
 # Region -> acronyms in the structure tree. A structure belongs to the first row that names it or
 # an ancestor of it.
 #
-# Developing mouse atlas: the structures whose colours the authors' drawings show, and which are
+# Developing mouse atlas: the structures whose colors the authors' drawings show, and which are
 # printed in their plates (16.jpg: DPall, MPall, TelA, CSPall, p3A, r1A). So "hindbrain" is the
 # cerebellum, and "telencephalic vesicle" what is left of its alar plate. p2A and m1A are
-# inferred from where their colours lie.
+# inferred from where their colors lie.
 DEVELOPING_RULES: Rules = (
     ("cortex", ("DPall",)),
     ("hippocampus", ("MPall",)),
@@ -90,12 +91,12 @@ def read_tree(path: Path) -> Tree:
         answer = json.loads(path.read_text(encoding="utf-8"))
         walk(answer["msg"] if isinstance(answer, dict) else answer, ())
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(
+        raise UserError(
             f"{path}: not a structure graph of the Allen API ({error!r}). Remove it, and "
             "download it again."
         ) from error
     if not paths:
-        raise ValueError(f"{path}: the structure graph is empty. Remove it; download it again.")
+        raise UserError(f"{path}: the structure graph is empty. Remove it; download it again.")
     return Tree(path, paths, ids, colors)
 
 
@@ -109,7 +110,7 @@ def structure_classes(
         regions: the region set.
         rules: acronyms of each region, the first that fits wins.
         by_color: where a tree has no structure under the acronyms of a region, take those in
-            the region's colour (the colours of the mouse regions are those of the developing
+            the region's color (the colors of the mouse regions are those of the developing
             mouse atlas); else every acronym must be in the tree.
 
     Raises:
@@ -125,7 +126,7 @@ def structure_classes(
             roots = [number for number, c in tree.colors.items() if _alike(c, color)]
         if not roots or (absent and not by_color):
             some = ", ".join(list(tree.ids)[:20])
-            raise ValueError(
+            raise UserError(
                 f"{tree.path}: no structure {' or '.join(absent)} for the region {name}. Name "
                 "the structures in a table: --regions FILE.csv with the columns "
                 f"name,r,g,b,structures (acronyms divided by spaces). The tree has: {some}, ..."
@@ -172,7 +173,7 @@ def read_structures(path: str | Path) -> Tree:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{path}: no such file. It is the structure tree of the Allen mouse atlas (columns "
             f"{', '.join(_COLUMNS)}); `sebre prepare ccf --download` fetches it. Give its "
             "place with --structures."
@@ -185,7 +186,7 @@ def read_structures(path: str | Path) -> Tree:
         }
         ids = {row["acronym"]: int(row["id"]) for row in rows}
     except ValueError as error:
-        raise ValueError(f"{path}: an id is not a number ({error}).") from error
+        raise UserError(f"{path}: an id is not a number ({error}).") from error
     return Tree(path, paths, ids, {})
 
 

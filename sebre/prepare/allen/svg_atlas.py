@@ -1,7 +1,7 @@
 """Atlas drawings as masks: SVG files whose paths carry structure ids, as the Allen atlases'.
 
 Coordinates of pictures are (u, v): u to the right, v down, in pixels, (0, 0) the upper left
-CORNER, so that the centre of the pixel in column c and row r is (c + 0.5, r + 0.5). Placements
+CORNER, so that the center of the pixel in column c and row r is (c + 0.5, r + 0.5). Placements
 are 2 x 3 matrices from picture to drawing: [X, Y] = M @ [u, v, 1].
 """
 
@@ -13,6 +13,8 @@ from xml.etree.ElementTree import ParseError
 
 import numpy as np
 import svgelements
+
+from mrcnn.errors import MissingFileError, UserError
 
 # Chords that curves are drawn with; in the atlases they leave the curve by a fraction of a pixel.
 _CHORDS = 12
@@ -57,15 +59,15 @@ def read_drawing(path: str | Path) -> Drawing:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file.")
+        raise MissingFileError(f"{path}: no such file.")
     if (size := path.stat().st_size) > _MOST_BYTES:
-        raise ValueError(
+        raise UserError(
             f"{path}: {size / 1e6:.0f} MB; drawings of an atlas have less than "
             f"{_MOST_BYTES // 1_000_000} MB. Wanted one section as SVG."
         )
     # Without zero bytes, so that it is found in UTF-16 too.
     if found := _EXPANDING.search(path.read_bytes().replace(b"\0", b"")):
-        raise ValueError(
+        raise UserError(
             f"{path}: the drawing has {found[0].decode()}, which is not read. Save it as plain SVG."
         )
     try:
@@ -83,11 +85,11 @@ def read_drawing(path: str | Path) -> Drawing:
                 drawing.paths.append(contours)
                 drawing.nonzero.append(shape.values.get("fill-rule") != "evenodd")
     except _FAULTS as error:
-        raise ValueError(
+        raise UserError(
             f"{path}: not an SVG drawing ({type(error).__name__}: {error}). Fetch it again."
         ) from error
     if not any(drawing.structures):
-        raise ValueError(
+        raise UserError(
             f"{path}: none of its {len(drawing.paths)} filled shapes has a structure_id. Wanted an "
             "atlas drawing as the Allen Institute's API gives it (svg_download)."
         )
@@ -103,7 +105,7 @@ def svg_labels(
     """Masks of the structures of a drawing on a picture.
 
     Paths are painted in the order of the file, those of other structures over those below
-    them as well; a pixel belongs to what is on top at its centre.
+    them as well; a pixel belongs to what is on top at its center.
 
     Args:
         path: SVG file.
@@ -175,7 +177,7 @@ def _contour(points: list[np.ndarray]) -> Iterator[np.ndarray]:
         return
     contour = np.concatenate(points)
     if not np.isfinite(contour).all():
-        raise ValueError("a coordinate is not finite")
+        raise UserError("a coordinate is not finite")
     if len(contour) > 2:
         yield contour
 
@@ -189,7 +191,7 @@ def _fill(labels: np.ndarray, contours: Contours, nonzero: bool, class_id: int) 
     )
     if left >= right or top >= bottom:
         return
-    # From corners to centres of the pixels of the box around it.
+    # From corners to centers of the pixels of the box around it.
     shape = bottom - top, right - left
     winding = _winding([points - (left + 0.5, top + 0.5) for points in contours], shape)
     filled = winding != 0 if nonzero else winding % 2 == 1

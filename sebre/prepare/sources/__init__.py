@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mrcnn.errors import MissingFileError, UserError
 from sebre.prepare.raw import RawSet
 
 # What the help says of each; the modules are heavy to import.
@@ -28,6 +29,11 @@ SOURCES = {
 }
 
 
+def module_name(source: str) -> str:
+    """The module of a source: `colour-code` is `color_code`."""
+    return source.replace("-", "_").replace("colour", "color")
+
+
 def read_source(name: str, raw: str | Path, options: Mapping[str, Any]) -> RawSet:
     """Read the raw data of a source.
 
@@ -41,14 +47,14 @@ def read_source(name: str, raw: str | Path, options: Mapping[str, Any]) -> RawSe
             does not take an option.
     """
     if name not in SOURCES:
-        raise ValueError(f"No source {name!r}; there are {', '.join(SOURCES)}.")
+        raise UserError(f"No source {name!r}; there are {', '.join(SOURCES)}.")
     raw = Path(raw)
     if not raw.is_dir():
-        raise FileNotFoundError(f"{raw}: no such folder of raw data.")
-    module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+        raise MissingFileError(f"{raw}: no such folder of raw data.")
+    module = importlib.import_module(f"{__name__}.{module_name(name)}")
     takes = set(inspect.signature(module.read_source).parameters) - {"raw"}
     unknown = sorted(set(options) - takes)
     if unknown:
         can = ", ".join(f"--{option}" for option in sorted(takes)) or "no options"
-        raise ValueError(f"The source {name} does not take --{unknown[0]}; it takes {can}.")
+        raise UserError(f"The source {name} does not take --{unknown[0]}; it takes {can}.")
     return module.read_source(raw, **options)

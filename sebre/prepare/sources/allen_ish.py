@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from mrcnn.errors import MissingFileError, UserError
 from sebre.data.csv_tables import read_rows, read_table
 from sebre.data.regions import MOUSE, RegionSet, read_regions
 from sebre.prepare.allen.image_download import (
@@ -45,11 +46,11 @@ Allen Brain Atlas, fetched through its public interface, reduced by {factor} alo
   not drawn on the section, as the authors' masks were.
 - **Placement**: root mean square distance of the points from the map, median over the sections:
   {residual:.1f} px of the drawing. Left out, having no place in the atlas: {lost} section(s).
-- **Subject**: the animal. Sections of one animal with different stains are neighbours.
+- **Subject**: the animal. Sections of one animal with different stains are neighbors.
 - The download has been tested against a local server that answers in the documented form, not
   against the live service.
 
-## Source, licence, citation
+## Source, license, citation
 
 Allen Institute for Brain Science: Allen Developing Mouse Brain Atlas
 (developingmouse.brain-map.org), Allen Mouse Brain Atlas (mouse.brain-map.org); interface
@@ -91,7 +92,7 @@ def read_source(
     placed = [row for row in rows if places.get(row["section_image_id"], {}).get("svg")]
     lost = len(rows) - len(placed)
     if not placed:
-        raise ValueError(
+        raise UserError(
             f"{raw / 'atlas' / 'atlas.csv'}: none of the {lost} sections chosen has a place in "
             f"the atlas. {_DRAW}"
         )
@@ -134,7 +135,7 @@ def read_source(
         plane=planes[0] if len(planes) == 1 else "mixed",
         pixel_size_um=scales.pop() if len(scales) == 1 else None,
         background=None,
-        licence="Allen Institute terms of use (not for commercial use)",
+        license="Allen Institute terms of use (not for commercial use)",
         card=_CARD.format(
             count=len(placed),
             brains=len({row["subject"] for row in placed}),
@@ -173,7 +174,7 @@ def _chosen(
             if (raw / "overlays").is_dir()
             else ""
         )
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{table}: no such file. Fill the raw folder first, with --download.{drawn}"
         )
     rows = read_table(table, SECTION_COLUMNS, ADVICE)
@@ -187,7 +188,7 @@ def _chosen(
         there = {row[key].lower(): row[key] for row in rows}
         absent = [value for value in values if value.lower() not in there]
         if absent:
-            raise ValueError(
+            raise UserError(
                 f"{table}: no section with {key} {', '.join(absent)}. There are: "
                 f"{', '.join(sorted(there.values()))}. Others can be added with --download."
             )
@@ -195,7 +196,7 @@ def _chosen(
             kept = {value.lower() for value in values}
             rows = [row for row in rows if row[key].lower() in kept]
     if not rows:
-        raise ValueError(f"{table}: no section fits what was chosen.")
+        raise UserError(f"{table}: no section fits what was chosen.")
     return rows
 
 
@@ -204,11 +205,11 @@ def _places(raw: Path) -> dict[str, dict[str, str]]:
     if not table.is_file():
         message = f"{table}: no such file, so nothing says where the regions are."
         if (raw / "overlays").is_dir():
-            raise FileNotFoundError(
+            raise MissingFileError(
                 f"{message} {raw / 'overlays'} is there: to use these paintings, run `sebre "
                 f"prepare colour-code --raw {raw}`."
             )
-        raise FileNotFoundError(f"{message} Fetch the drawings with --download. {_DRAW}")
+        raise MissingFileError(f"{message} Fetch the drawings with --download. {_DRAW}")
     return {row["section_image_id"]: row for row in read_table(table, PLACE_COLUMNS, ADVICE)}
 
 
@@ -219,7 +220,7 @@ def _read_rules(path: Path) -> tuple[RegionSet, Rules]:
     # Blank rows are no regions.
     kept = [acronyms for acronyms, row in zip(lists, rows, strict=True) if any(row.values())]
     if len(kept) != len(region_set) or not all(kept):
-        raise ValueError(
+        raise UserError(
             f"{path}: wanted a column `structures` with the acronyms of each of the "
             f"{len(region_set)} regions, divided by spaces, such as: DPall MPall."
         )
@@ -231,7 +232,7 @@ def _read_rules(path: Path) -> tuple[RegionSet, Rules]:
 def _there(raw: Path, name: str) -> Path:
     path = raw / name
     if not path.is_file():
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{path}: no such file, though the tables name it. Call with --download again; only "
             "what is missing is fetched."
         )
@@ -247,12 +248,12 @@ def _numbers(
         residual = float(place["residual_px"])
         scale = float(row["resolution_um"]) * 2 ** int(row["downsample"])
     except ValueError as error:
-        raise ValueError(
+        raise UserError(
             f"{raw}: section {row['number']}: {error}, in sections.csv or atlas/atlas.csv. Remove "
             "the table and download again."
         ) from error
     if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:, :2])) < 1e-9:
-        raise ValueError(
+        raise UserError(
             f"{raw / 'atlas' / 'atlas.csv'}: the matrix of section {row['number']} cannot be "
             "inverted. Remove the row and download again."
         )
@@ -267,7 +268,7 @@ def _read(
             image = np.asarray(picture.convert("RGB"))
     # Decoders raise whatever a damaged file leads them to.
     except Exception as error:
-        raise ValueError(
+        raise UserError(
             f"{image_path}: cannot be read ({error}). Remove it and download it again."
         ) from error
     return image, svg_labels(drawing, classes, image.shape[:2], matrix)

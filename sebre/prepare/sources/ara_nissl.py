@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from mrcnn.errors import MissingFileError, UserError
 from sebre.data.csv_tables import read_table
 from sebre.data.regions import HIPPOCAMPUS
 from sebre.prepare.allen.placement import Placement, place
@@ -50,14 +51,14 @@ their drawn layers. Plates that show none of them are left out.
 
 - **Pairing**: plate k belongs to the drawing that the index lists as image k + 1 (the index repeats
   one drawing). {placed}
-- **Split**: by blocks of neighbouring plates (rule `block`). Neighbours look alike, and a held-out
+- **Split**: by blocks of neighboring plates (rule `block`). Neighbors look alike, and a held-out
   plate next to a training plate is easier than one of another brain: this is one brain.
 - **Quality**: drawn by experts on these sections, at the detail of cell layers; placed
   with an error of {error}.
 
-## Source, licence, citation
+## Source, license, citation
 
-Plates: Justinas256/2d-mouse-brain-identification (no licence stated). Drawings:
+Plates: Justinas256/2d-mouse-brain-identification (no license stated). Drawings:
 tractatus/wholebrain (GPL-3). The content of both is the Allen Reference Atlas: Allen Institute
 terms of use, not for commercial use. Cite Dong HW, The Allen Reference Atlas, Wiley 2008; Lein et
 al., Nature 445:168, 2007.
@@ -88,7 +89,7 @@ def read_source(raw: Path) -> RawSet:
     aligned = (raw / "alignment.csv").is_file()
     table = raw / ("alignment.csv" if aligned else "atlas_index.csv")
     if not table.is_file():
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{raw}: neither alignment.csv nor atlas_index.csv is there. Wanted the table that "
             "pairs plates with drawings; `--download` fetches the public files."
         )
@@ -96,7 +97,7 @@ def read_source(raw: Path) -> RawSet:
     for plate in sorted((_aligned if aligned else _indexed)(table), key=lambda p: p.number):
         for path in (plate.picture, plate.drawing):
             if not path.is_file():
-                raise FileNotFoundError(
+                raise MissingFileError(
                     f"{path}: no such file; it belongs to plate {plate.number} in {table.name}."
                 )
         # The layers are looked for now, so that the split knows the plates that count.
@@ -106,7 +107,7 @@ def read_source(raw: Path) -> RawSet:
         sections.append(RawSection(functools.partial(_read, plate), facts))
         files += [plate.picture, plate.drawing]
     if not sections:
-        raise ValueError(
+        raise UserError(
             f"{table}: none of its plates shows CA1, CA2, CA3 or DG. Wanted plates of the "
             "hippocampus (64-93)."
         )
@@ -117,7 +118,7 @@ def read_source(raw: Path) -> RawSet:
         plane="coronal",
         pixel_size_um=None,  # about 8.5; it differs from plate to plate and is not stated
         background=0,
-        licence="Allen Institute terms of use, non-commercial",
+        license="Allen Institute terms of use, non-commercial",
         card=_CARD.format(**(_BY_TABLE if aligned else _BY_FIT)),
         files=files,
         split="block:7/27",
@@ -138,15 +139,15 @@ def _aligned(table: Path) -> Iterator[_Plate]:
             plate = int(row["plate"])
             numbers = np.array([float(row[name]) for name in _NUMBERS])
         except (TypeError, ValueError) as error:
-            raise ValueError(f"{table}, plate {row['plate']}: not a number ({error}).") from error
+            raise UserError(f"{table}, plate {row['plate']}: not a number ({error}).") from error
         if plate in seen:
-            raise ValueError(f"{table}: plate {plate} is listed twice. Remove one of the rows.")
+            raise UserError(f"{table}: plate {plate} is listed twice. Remove one of the rows.")
         seen.add(plate)
         if not row["jpg"] or not row["svg"]:
-            raise ValueError(f"{table}, plate {plate}: jpg or svg is empty.")
+            raise UserError(f"{table}, plate {plate}: jpg or svg is empty.")
         matrix = numbers[:6].reshape(2, 3)
         if not np.isfinite(numbers).all() or abs(np.linalg.det(matrix[:, :2])) < 1e-9:
-            raise ValueError(
+            raise UserError(
                 f"{table}, plate {plate}: the placement {', '.join(_PLACEMENT)} cannot be "
                 "inverted. Correct the row."
             )
@@ -156,7 +157,7 @@ def _aligned(table: Path) -> Iterator[_Plate]:
             with _opened(picture) as file:
                 found = file.size
             if tuple(map(str, found)) != stated:
-                raise ValueError(
+                raise UserError(
                     f"{picture}: {found[0]} x {found[1]} pixels; {table.name} places the drawing "
                     f"on {stated[0]} x {stated[1]}. Fetch it again, and do not resize it."
                 )
@@ -173,7 +174,7 @@ def _indexed(table: Path) -> Iterator[_Plate]:
             continue
         drawing = drawings.get(str(int(picture.stem) + 1))
         if drawing is None:
-            raise ValueError(
+            raise UserError(
                 f"{table}: no image.id {int(picture.stem) + 1}, which is that of {picture.name}."
             )
         path = table.parent / "svg" / f"{drawing}.svg"
@@ -192,7 +193,7 @@ def _opened(picture: Path) -> Iterator[Image.Image]:
             yield file
     # Decoders raise whatever a damaged file leads them to.
     except Exception as error:
-        raise ValueError(
+        raise UserError(
             f"{picture}: cannot read this picture ({error}). Fetch it again."
         ) from error
 
@@ -204,7 +205,7 @@ def _read(plate: _Plate) -> tuple[np.ndarray, dict[int, np.ndarray]]:
     try:
         placement = plate.placement or place(image, drawing, CELL_LAYERS)
     except ValueError as error:
-        raise ValueError(f"{plate.drawing} on {plate.picture}: {error}.") from error
+        raise UserError(f"{plate.drawing} on {plate.picture}: {error}.") from error
     matrix, (m, c) = placement.matrix, placement.midline
     labels = paint(drawing, LAYERS, image.shape, matrix)
 
@@ -212,7 +213,7 @@ def _read(plate: _Plate) -> tuple[np.ndarray, dict[int, np.ndarray]]:
     x, y = np.tensordot(matrix[:, :2], np.stack([u, v]), 1) + matrix[:, 2, None, None]
     right = x > m * y + c
     if not right.any():
-        raise ValueError(
+        raise UserError(
             f"{plate.picture}: the midline of plate {plate.number} lies beyond its right border; "
             "nothing would be left of the picture. Correct its placement."
         )

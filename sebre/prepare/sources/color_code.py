@@ -1,7 +1,7 @@
 """Sections with colour-coded overlays: your own data, in either of two layouts.
 
     <raw>/images/<anything>_<k>.png     the sections
-    <raw>/overlays/<anything>_<k>.png   the same with regions painted, each in its colour
+    <raw>/overlays/<anything>_<k>.png   the same with regions painted, each in its color
     <raw>/regions.csv                   region, R, G, B; without it the eight mouse regions
     <raw>/sections.csv                  section, subject, marker, age, plane ...; may be left out
 
@@ -15,13 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
+from mrcnn.errors import UserError
 from sebre.data.regions import MOUSE, RegionSet, read_regions
 from sebre.prepare.big_pictures import read_reduced
 from sebre.prepare.color_matching import (
     EXACT_FACTOR,
     TOLERANCE,
     downsample_labels,
-    match_colours,
+    match_colors,
     match_exactly,
     region_masks,
 )
@@ -39,19 +40,19 @@ from sebre.prepare.sources.image_pairs import (
 OVERLAYS = "overlays"
 REGIONS = "regions.csv"
 
-_CARD = """Sections with regions painted in colours, one colour a region.
+_CARD = """Sections with regions painted in colors, one color a region.
 
 - **Images**: {image}.
 - **Masks**: {mask}.
-- **Source, licence, citation**: those of the pictures; please write them here.
+- **Source, license, citation**: those of the pictures; please write them here.
 """
 _MATCHED = (
-    "each pixel of the overlay is the region whose colour lies within {tolerance} of it in every "
+    "each pixel of the overlay is the region whose color lies within {tolerance} of it in every "
     "channel; thin lines and letters between such pixels are filled; {shrunk}"
 )
 _EXACT = (
-    "the overlay is shrunk by {factor} with bilinear interpolation and its colours are compared "
-    "exactly, as in the released notebook; pixels of mixed colour are lost"
+    "the overlay is shrunk by {factor} with bilinear interpolation and its colors are compared "
+    "exactly, as in the released notebook; pixels of mixed color are lost"
 )
 
 _log = logging.getLogger(__name__)
@@ -70,11 +71,11 @@ def read_source(
 
     Args:
         raw: the folder.
-        regions: CSV of the regions and their colours; None takes `regions.csv` of the folder,
+        regions: CSV of the regions and their colors; None takes `regions.csv` of the folder,
             or the eight mouse regions.
         plane: of the sections; None takes it from sections.csv.
         downsample: divides the sides of images and masks; None for 1, with `exact` for 16.
-        tolerance: largest difference of a colour in a channel, 0..255.
+        tolerance: largest difference of a color in a channel, 0..255.
         exact: match as the released notebook does, with its loss.
 
     Raises:
@@ -87,7 +88,7 @@ def read_source(
     factor = downsample if downsample is not None else EXACT_FACTOR if exact else 1
     check_downsample(factor)
     if not 0 <= tolerance <= 255:
-        raise ValueError(f"--tolerance is {tolerance}; it must be from 0 to 255.")
+        raise UserError(f"--tolerance is {tolerance}; it must be from 0 to 255.")
     pairs = find_notebook_pairs(raw)
     split = "source" if pairs else SPLIT
     pairs = pairs or find_pairs(raw, OVERLAYS)
@@ -114,7 +115,7 @@ def read_source(
         plane=choose_plane(plane, pairs),
         pixel_size_um=None,
         background=None,
-        licence="that of the pictures; not stated",
+        license="that of the pictures; not stated",
         card=_CARD.format(**processing),
         files=raw_files(raw, pairs, *([table] if table.is_file() else [])),
         split=split,
@@ -128,15 +129,15 @@ def _read(
     if exact:
         labels = match_exactly(pair.drawing, regions, factor)
     else:
-        found = match_colours(pair.drawing, regions, tolerance)
+        found = match_colors(pair.drawing, regions, tolerance)
         named = ", ".join(f"{c.color}: {c.pixels} px" for c in found.unlisted)
         if found.unlisted and not found.labels.any():
-            raise ValueError(
-                f"{pair.drawing}: no pixel has the colour of a region of {regions.name!r}. Most "
-                f"frequent colours: {named}. Correct the colours of the regions, or raise "
+            raise UserError(
+                f"{pair.drawing}: no pixel has the color of a region of {regions.name!r}. Most "
+                f"frequent colors: {named}. Correct the colors of the regions, or raise "
                 "--tolerance."
             )
         if found.unlisted:
-            _log.info("%s: colours of no region: %s", pair.drawing, named)
+            _log.info("%s: colors of no region: %s", pair.drawing, named)
         labels = downsample_labels(found.labels, factor)
     return read_reduced(pair.image, factor), region_masks(labels)

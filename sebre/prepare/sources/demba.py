@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mrcnn.errors import MissingFileError, UserError
 from sebre.data.regions import MOUSE
 from sebre.prepare.allen.structure_tree import mouse_classes
 from sebre.prepare.raw import RawSet
@@ -36,7 +37,7 @@ P28, P56; serial two-photon), the Allen CCFv3 template, and the Princeton light-
 - **Quality**: clean averages, one "brain" an age; labels are good for large regions and
   approximate for small nuclei. A score is agreement with the warped atlas.
 
-## Source, licence, citation
+## Source, license, citation
 
 [brainglobe/brainglobe-ccf-translator](https://github.com/brainglobe/brainglobe-ccf-translator)
 (MIT); the atlases have their own terms: DeMBA (Carey et al., Nat Commun 2025), Allen CCFv3 (Wang et
@@ -69,7 +70,7 @@ def read_source(raw: Path, *, plane: str = "sagittal", structures: Path | None =
         }
         scans.append(Scan(path, path, facts, "val" if name in HELD_OUT else "train"))
     if not scans:
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{raw}: no <name>_200um.npz with an annotation in it. The raw folder must hold the "
             "templates of brainglobe-ccf-translator."
         )
@@ -80,7 +81,7 @@ def read_source(raw: Path, *, plane: str = "sagittal", structures: Path | None =
         classes=mouse_classes(raw, structures),
         plane=plane,
         orientation=None,
-        licence="MIT (repository); terms of the atlases, non-commercial",
+        license="MIT (repository); terms of the atlases, non-commercial",
         card=_CARD.format(min_px=MIN_MASK_PX),
         split="source",
         min_px=MIN_MASK_PX,
@@ -96,7 +97,7 @@ def _names(path: Path) -> list[str]:
             return list(arrays)
     # The reader raises whatever a damaged file leads it to.
     except Exception as error:
-        raise ValueError(f"{path}: not a npz file ({error}). Fetch it again.") from error
+        raise UserError(f"{path}: not a npz file ({error}). Fetch it again.") from error
 
 
 def _array(path: Path, name: str) -> Volume:
@@ -104,11 +105,11 @@ def _array(path: Path, name: str) -> Volume:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             data = arrays[name]
     except Exception as error:
-        raise ValueError(
+        raise UserError(
             f"{path}: cannot read the array {name!r} ({error}). Fetch the file again."
         ) from error
     if data.ndim != 3:
-        raise ValueError(f"{path}: {name} has the shape {data.shape}; wanted [AP, DV, ML].")
+        raise UserError(f"{path}: {name} has the shape {data.shape}; wanted [AP, DV, ML].")
     return canonical(data, VOXEL_MM, ORIENTATION)
 
 

@@ -7,6 +7,7 @@ and `IBSR_<nn>_seg_ana` (labels) as NIfTI (.nii, .nii.gz) or Analyze (.img with 
 import re
 from pathlib import Path
 
+from mrcnn.errors import MissingFileError, UserError
 from sebre.data.regions import SUBCORTICAL
 from sebre.prepare.raw import RawSet
 from sebre.prepare.volume_source import Scan, volume_set
@@ -35,14 +36,14 @@ sections are resampled to square pixels; their size differs between scanners (0.
 column `pixel_um` of sections.csv). Intensities: one window a scan.
 
 - **Crop**: the paper crops to 158 x 123 x 145 voxels and does not say where. Here the crop is
-  centred on the brain of each scan, and larger where the brain is larger, so that no brain is
+  centered on the brain of each scan, and larger where the brain is larger, so that no brain is
   cut; smaller scans are not padded.
 - **Split**: by subject. The paper divides the images at random (rule `image:1/3`), so that
-  neighbouring sections of a subject stand on both sides, and scores look better.
+  neighboring sections of a subject stand on both sides, and scores look better.
 - **Left and right** are those of the headers, checked against the names of the labels.
 - **Quality**: manual labels.
 
-## Source, licence, citation
+## Source, license, citation
 
 [IBSR, NITRC](https://www.nitrc.org/projects/ibsr), release 2316. Free for research under the terms
 of the IBSR, not to be redistributed. Acknowledge: "The MR brain data sets and their manual
@@ -75,7 +76,7 @@ def read_source(raw: Path, *, plane: str = "horizontal", orientation: str | None
             alone.append(f"{subject}{_IMAGES[0] if labels else _LABELS[0]}")
     if not scans:
         missing = f" Missing: {', '.join(alone)}." if alone else ""
-        raise FileNotFoundError(f"{raw}: no scan with labels in it. {_WANTED}{missing}")
+        raise MissingFileError(f"{raw}: no scan with labels in it. {_WANTED}{missing}")
     raw_set = volume_set(
         name="ibsr",
         regions=SUBCORTICAL,
@@ -83,14 +84,14 @@ def read_source(raw: Path, *, plane: str = "horizontal", orientation: str | None
         classes=LABELS,
         plane=plane,
         orientation=orientation,
-        licence="IBSR terms: free for research, with acknowledgement",
+        license="IBSR terms: free for research, with acknowledgement",
         card=_CARD.format(count=len(scans)),
         split="subject:1/3",
         frame=FRAME,
     )
     # Only now: if no label file fits, that is the message a user needs.
     if alone:
-        raise FileNotFoundError(f"{raw}: no {', no '.join(alone)}. {_WANTED}")
+        raise MissingFileError(f"{raw}: no {', no '.join(alone)}. {_WANTED}")
     return raw_set
 
 
@@ -106,5 +107,5 @@ def _files(raw: Path) -> dict[str, dict[str, Path]]:
             files = found.setdefault(match[1].upper(), {})
             kept = files.setdefault((match[2] or "").lower(), path)
             if kept != path and kept.name.lower() == path.name.lower():
-                raise ValueError(f"{raw}: both {kept} and {path}. Keep one of them.")
+                raise UserError(f"{raw}: both {kept} and {path}. Keep one of them.")
     return found

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mrcnn.errors import MissingFileError, UserError
 from sebre.data.csv_tables import read_rows
 from sebre.data.section_files import numbered
 from sebre.prepare.big_pictures import picture_size
@@ -55,7 +56,7 @@ class Pair:
         """
         size, drawn = picture_size(self.image), picture_size(self.drawing)
         if size != drawn:
-            raise ValueError(
+            raise UserError(
                 f"{self.drawing}: {drawn[0]} x {drawn[1]} px (height x width), but its image "
                 f"{self.image} has {size[0]} x {size[1]}. Both must have the same size: export the "
                 "drawing at the size of the image."
@@ -83,7 +84,7 @@ def find_pairs(raw: str | Path, drawings: str) -> list[Pair]:
     raw = Path(raw)
     for name in (IMAGES, drawings):
         if not (raw / name).is_dir():
-            raise FileNotFoundError(
+            raise MissingFileError(
                 f"{raw / name}: no such folder. The raw folder must hold {IMAGES}/ and "
                 f"{drawings}/ with pictures <anything>_<number>."
             )
@@ -118,7 +119,7 @@ def find_notebook_pairs(raw: str | Path) -> list[Pair]:
             continue
         images = raw / f"mrcnn_{part}_dataset_images"
         if not images.is_dir():
-            raise FileNotFoundError(f"{images}: no such folder; {overlays} needs its images there.")
+            raise MissingFileError(f"{images}: no such folder; {overlays} needs its images there.")
         drawn = {k: _only_file(folder) for k, folder in numbered(overlays, "folder").items()}
         pairs += _joined(images, numbered(images, "file"), overlays, drawn, part)
     return _with_facts(raw, pairs) if pairs else []
@@ -133,7 +134,7 @@ def choose_plane(plane: str | None, pairs: list[Pair]) -> str:
     named = {pair.facts["plane"] for pair in pairs if pair.facts.get("plane")}
     found = plane or (named.pop() if len(named) == 1 else UNKNOWN_PLANE)
     if found not in PLANES:
-        raise ValueError(f"The plane is {found!r}; it must be one of {', '.join(PLANES)}.")
+        raise UserError(f"The plane is {found!r}; it must be one of {', '.join(PLANES)}.")
     return found
 
 
@@ -144,7 +145,7 @@ def check_downsample(downsample: int) -> None:
         ValueError: it is.
     """
     if downsample < 1:
-        raise ValueError(f"--downsample is {downsample}; it must be a whole number from 1.")
+        raise UserError(f"--downsample is {downsample}; it must be a whole number from 1.")
 
 
 def raw_files(raw: str | Path, pairs: list[Pair], *tables: Path) -> list[Path]:
@@ -158,7 +159,7 @@ def _only_file(folder: Path) -> Path:
     files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
     if len(files) != 1:
         names = ", ".join(path.name for path in files) or "no file"
-        raise ValueError(f"{folder}: holds {names}; wanted exactly one overlay.")
+        raise UserError(f"{folder}: holds {names}; wanted exactly one overlay.")
     return files[0]
 
 
@@ -170,13 +171,13 @@ def _joined(
     part: str,
 ) -> list[Pair]:
     if not images:
-        raise ValueError(f"{images_folder}: holds no pictures <anything>_<number>.")
+        raise UserError(f"{images_folder}: holds no pictures <anything>_<number>.")
     for here, there, where in (
         (images, drawings, drawings_folder),
         (drawings, images, images_folder),
     ):
         if alone := sorted(set(here) - set(there)):
-            raise ValueError(
+            raise UserError(
                 f"{here[alone[0]]}: nothing in {where} has its number {alone[0]}. Add it, or move "
                 "this one away."
             )
@@ -191,7 +192,7 @@ def _with_facts(raw: Path, pairs: list[Pair]) -> list[Pair]:
         if table is not None:
             rows = table.get(("", pair.number)) or table.get((pair.part, pair.number))
             if rows is None:
-                raise ValueError(
+                raise UserError(
                     f"{raw / FACTS}: no row for section {pair.number} ({pair.image}). Add one."
                 )
             facts.update(rows)
@@ -209,25 +210,25 @@ def _read_facts(path: Path) -> dict[tuple[str, int], dict[str, str]]:
     names = {h: _SAME_AS.get(name, name) for h, name in names.items()}
     taken = list(names.values())
     if taken.count("section") != 1:
-        raise ValueError(
+        raise UserError(
             f"{path}: found the columns {', '.join(header) or 'none'}; wanted one column section "
             "(or number) with the numbers of the images; subject (or brain), marker, age, plane "
             "and others may follow."
         )
     if twice := next((name for name in taken if taken.count(name) > 1), ""):
-        raise ValueError(f"{path}: two columns mean {twice!r}. Keep one of them.")
+        raise UserError(f"{path}: two columns mean {twice!r}. Keep one of them.")
     found: dict[tuple[str, int], dict[str, str]] = {}
     for line, row in enumerate(rows, start=2):
         cells = {name: (row.get(h) or "").strip() for h, name in names.items()}
         if not any(cells.values()):
             continue
         if not cells["section"].isdecimal():
-            raise ValueError(
+            raise UserError(
                 f"{path}, line {line}: section is {cells['section']!r}; wanted a number from 0."
             )
         key = cells.get("subset", ""), int(cells["section"])
         if key in found:
-            raise ValueError(
+            raise UserError(
                 f"{path}, line {line}: section {key[1]} has a row already. Keep one of them."
             )
         found[key] = {name: cell for name, cell in cells.items() if name not in _WRITTEN}

@@ -1,7 +1,7 @@
 """Sections with label maps, whose pixel values are ids of regions.
 
     <raw>/images/<anything>_<k>.png   the sections
-    <raw>/labels/<anything>_<k>.png   PNG or TIFF: grey of 8 or 16 bits, or a palette
+    <raw>/labels/<anything>_<k>.png   PNG or TIFF: gray of 8 or 16 bits, or a palette
     <raw>/regions.csv                 id, region, R, G, B
     <raw>/sections.csv                section, subject, marker, age, plane ...; may be left out
 
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mrcnn.errors import MissingFileError, UserError
 from sebre.data.csv_tables import read_rows
 from sebre.data.regions import RegionSet, read_regions
 from sebre.prepare.big_pictures import read_label_values, read_reduced
@@ -38,7 +39,7 @@ _CARD = """Sections with label maps, one number a region.
 
 - **Images**: {image}.
 - **Masks**: {mask}.
-- **Source, licence, citation**: those of the pictures; please write them here.
+- **Source, license, citation**: those of the pictures; please write them here.
 """
 
 
@@ -65,7 +66,7 @@ def read_source(
     check_downsample(downsample)
     table = Path(regions) if regions else raw / REGIONS
     if not table.is_file():
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{table}: no such file. It must say which pixel value is which region: "
             "id,region,R,G,B."
         )
@@ -91,7 +92,7 @@ def read_source(
         plane=choose_plane(plane, pairs),
         pixel_size_um=None,
         background=None,
-        licence="that of the pictures; not stated",
+        license="that of the pictures; not stated",
         card=_CARD.format(**processing),
         files=raw_files(raw, pairs, table),
         split=SPLIT,
@@ -114,14 +115,14 @@ def read_pixel_values(path: str | Path, regions: RegionSet) -> dict[int, int]:
     """
     path = Path(path)
     if len(regions) > _MAX_REGIONS:
-        raise ValueError(f"{path}: has {len(regions)} regions; at most {_MAX_REGIONS} can be used.")
+        raise UserError(f"{path}: has {len(regions)} regions; at most {_MAX_REGIONS} can be used.")
     rows = [
         {key.strip().lower(): cell or "" for key, cell in row.items() if key}
         for row in read_rows(path)[1]
     ]
     column = next((name for name in ("value", "id") if name in rows[0]), None)
     if column is None:
-        raise ValueError(
+        raise UserError(
             f"{path}: found the columns {', '.join(rows[0])}; wanted one more, id, with the pixel "
             "value of each region (or value, if these do not count 1, 2, 3 ...)."
         )
@@ -129,7 +130,7 @@ def read_pixel_values(path: str | Path, regions: RegionSet) -> dict[int, int]:
         return {region.id: region.id for region in regions}
     cells = [row[column].split() for row in rows if any(cell.strip() for cell in row.values())]
     if len(cells) != len(regions):
-        raise ValueError(
+        raise UserError(
             f"{path}: {len(cells)} rows with values, but {len(regions)} with names. Each region "
             "needs a name."
         )
@@ -137,7 +138,7 @@ def read_pixel_values(path: str | Path, regions: RegionSet) -> dict[int, int]:
     for region, numbers in zip(regions, cells, strict=True):
         for text in numbers:
             if not text.isdecimal() or not 1 <= int(text) <= _MAX_VALUE or int(text) in values:
-                raise ValueError(
+                raise UserError(
                     f"{path}: the value {text!r} of {region.name} does not fit; wanted whole "
                     f"numbers from 1 to {_MAX_VALUE}, each once."
                 )
@@ -154,7 +155,7 @@ def _read(
     class_ids[list(values)] = list(values.values())
     if unknown := [int(value) for value in found if value and value not in values]:
         more = f" (and {len(unknown) - 1} more)" if len(unknown) > 1 else ""
-        raise ValueError(
+        raise UserError(
             f"{pair.drawing}: the id {unknown[0]}{more} is not in {table}, which has "
             f"{', '.join(map(str, sorted(values)))}. Add it there, or paint it 0 (background)."
         )

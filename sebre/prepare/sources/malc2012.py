@@ -7,6 +7,7 @@ The raw folder holds `<scan>_SS.nii.gz` (skull-stripped) and `<scan>_glm.nii.gz`
 from pathlib import Path
 from typing import Any
 
+from mrcnn.errors import MissingFileError
 from sebre.data.csv_tables import read_table
 from sebre.data.regions import SUBCORTICAL
 from sebre.prepare.raw import RawSet
@@ -27,7 +28,7 @@ _TRAINING = {
 }
 
 _CARD = """Skull-stripped T1 scans of the OASIS study, 1 mm, with labels drawn by experts of
-Neuromorphometrics; part of the MICCAI 2012 multi-atlas labelling challenge. Horizontal sections
+Neuromorphometrics; part of the MICCAI 2012 multi-atlas labeling challenge. Horizontal sections
 that show at least one of the eight structures, front on top, the subject's right on the left of
 the picture. Intensities: one window a scan. Scans are registered to nothing: head tilt varies.
 
@@ -36,7 +37,7 @@ the picture. Intensities: one window a scan. Scans are registered to nothing: he
 - **Masks** under {min_px} px, where a structure begins or ends, are left out.
 - **Quality**: manual labels.
 
-## Source, licence, citation
+## Source, license, citation
 
 [muschellij2/malf.templates](https://github.com/muschellij2/malf.templates). CC BY-NC 3.0: not for
 commercial use. Scans: OASIS (Marcus et al., J Cogn Neurosci 19(9), 2007). Labels: provided by
@@ -76,7 +77,7 @@ def read_source(raw: Path, *, plane: str = "horizontal", orientation: str | None
         cells = {"subject": subject, "scan": name, "marker": "T1", "age": known.get("age", "")}
         scans.append(Scan(image, image.with_name(f"{name}_glm.nii.gz"), cells, part))
     if not scans:
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{raw}: no <scan>_SS.nii.gz in it. The raw folder must hold the scans "
             "(<scan>_SS.nii.gz), their labels (<scan>_glm.nii.gz) and subjects.csv."
         )
@@ -87,7 +88,7 @@ def read_source(raw: Path, *, plane: str = "horizontal", orientation: str | None
         classes=LABELS,
         plane=plane,
         orientation=orientation,
-        licence="CC BY-NC 3.0",
+        license="CC BY-NC 3.0",
         card=_CARD.format(min_px=MIN_MASK_PX),
         min_px=MIN_MASK_PX,
         split="source" if all(scan.part for scan in scans) else "subject:1/3",

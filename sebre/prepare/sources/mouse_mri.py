@@ -6,6 +6,7 @@ The raw folder holds `template/<scan>.nii.gz` (brain-extracted), `label/<scan>.n
 
 from pathlib import Path
 
+from mrcnn.errors import MissingFileError
 from sebre.data.csv_tables import read_table
 from sebre.data.regions import MOUSE
 from sebre.prepare.raw import RawSet
@@ -53,17 +54,17 @@ LABELS = {number + side: _REGIONS[name] for number, name in _NAMES.items() for s
 _CARD = """T2-weighted in-vivo MRI of adult mice (rTg4510 study, FVB background), 0.15 mm, brain
 extracted, with labels of 37 structures merged to the regions named below; both sides together, as
 the names of the sides contradict the header. Sections front left, top up. Intensities: one
-window a scan. The prethalamus is not labelled here.
+window a scan. The prethalamus is not labeled here.
 
 - **Hindbrain** is cerebellum and brain stem; **telencephalic vesicle** is olfactory bulb, amygdala,
   basal forebrain and septum; **basal ganglia** is caudate putamen and globus pallidus.
-- Masks under {min_px} px are left out, and labelled voxels where the image is 0.
+- Masks under {min_px} px are left out, and labeled voxels where the image is 0.
 - **Split**: by animal. Rule `source` holds out every fourth animal of each group (WT wild type; UT
   and TT transgenic, untreated and treated: visibly atrophied), in the order of their numbers.
 - **Quality**: labels come from multi-atlas label fusion, not from drawing: a score is agreement
   with that method.
 
-## Source, licence, citation
+## Source, license, citation
 
 [dama-lab/mouse-brain-atlas](https://github.com/dama-lab/mouse-brain-atlas), GPL-3. Cite Ma et al.,
 PLoS ONE 9(1):e86576, 2014; Ma et al., Front Neurosci 13:11, 2019; images: Wells et al., NeuroImage
@@ -96,7 +97,7 @@ def read_source(raw: Path, *, plane: str = "sagittal", orientation: str | None =
         seen[group] = seen.get(group, 0) + 1
         scans.append(Scan(image, raw / "label" / image.name, cells, part))
     if not scans:
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{raw / 'template'}: no <scan>.nii.gz in it. The raw folder must hold "
             "template/<scan>.nii.gz, label/<scan>.nii.gz and scans.csv."
         )
@@ -107,7 +108,7 @@ def read_source(raw: Path, *, plane: str = "sagittal", orientation: str | None =
         classes=LABELS,
         plane=plane,
         orientation=orientation,
-        licence="GPL-3",
+        license="GPL-3",
         card=_CARD.format(min_px=MIN_MASK_PX),
         split="source",
         min_px=MIN_MASK_PX,

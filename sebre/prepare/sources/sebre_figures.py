@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mrcnn.errors import MissingFileError, UserError
 from sebre.data.regions import MOUSE
 from sebre.prepare.big_pictures import read_label_values, read_reduced
 from sebre.prepare.color_matching import INK, fill_gaps
@@ -57,14 +58,14 @@ def read_source(raw: Path) -> RawSet:
     raw = Path(raw)
     folders = _section_folders(raw)
     if not folders:
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{raw}: holds no folder section_0, section_1, ... with a section and its masks."
         )
     sections, files = [], []
     for number, folder in sorted(folders.items()):
         picture = folder / f"{folder.name}.png"
         if not picture.is_file():
-            raise FileNotFoundError(f"{picture}: no such file; the section itself is missing.")
+            raise MissingFileError(f"{picture}: no such file; the section itself is missing.")
         drawn = _mask_files(folder, picture)
         sections.append(
             RawSection(
@@ -80,7 +81,7 @@ def read_source(raw: Path) -> RawSet:
         plane="sagittal",
         pixel_size_um=None,
         background=(248, 248, 247),  # median of the borders of the four sections
-        licence="MIT",
+        license="MIT",
         card=_CARD.format(gap=MAX_FISSURE_PX),
         files=files,
         split="section:1",
@@ -105,13 +106,13 @@ def _mask_files(folder: Path, picture: Path) -> dict[int, Path]:
             continue
         class_id = _FILES.get(path.stem)
         if class_id is None or class_id in found:
-            raise ValueError(
+            raise UserError(
                 f"{path}: is not a mask of this source, or a second one of its region; wanted one "
                 f"each of {', '.join(sorted(_FILES))}. Move it away."
             )
         found[class_id] = path
     if not found:
-        raise FileNotFoundError(f"{folder}: holds no masks beside {picture.name}.")
+        raise MissingFileError(f"{folder}: holds no masks beside {picture.name}.")
     return found
 
 
@@ -121,7 +122,7 @@ def _read(picture: Path, drawn: dict[int, Path]) -> tuple[np.ndarray, dict[int, 
     for class_id, path in sorted(drawn.items()):
         mask = read_label_values(path) > 0
         if mask.shape != image.shape[:2]:
-            raise ValueError(
+            raise UserError(
                 f"{path}: {mask.shape[0]} x {mask.shape[1]} px (height x width), but its section "
                 f"{picture.name} has {image.shape[0]} x {image.shape[1]}. Fetch the files again."
             )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mrcnn.errors import MissingFileError, UserError
 from sebre.data.csv_tables import read_table
 from sebre.data.regions import SLICEMAP
 from sebre.prepare.raw import RawSection, RawSet
@@ -25,12 +26,12 @@ px, with up to six hand-drawn regions each. They lie at any angle, and some are 
   hold for pictures of this kind only.
 - **Images**: square root of the raw value, then 0 .. its {white:g}th percentile in the section
   stretched to 0 .. 255. The resolution is that of the source.
-- **Masks**: 0 or 255, as drawn; neighbours overlap by a few pixels. Masks under {min_px} px are
+- **Masks**: 0 or 255, as drawn; neighbors overlap by a few pixels. Masks under {min_px} px are
   left out: they stand for a region that is torn off.
 - **Quality**: coarse polygons of one group; a pixel is a few percent of the hippocampus.
 - `upstream_row` in `sections.csv` is the row in the source arrays.
 
-## Source, licence, citation
+## Source, license, citation
 
 Arrays `features` and `labels_*` of [mbarbie1/DeepSlice](https://github.com/mbarbie1/DeepSlice),
 commit `5368f02f55ecd709e4746155888528617fc34c09`; {count} rows were selected and converted as
@@ -71,7 +72,7 @@ def read_source(raw: Path) -> RawSet:
         plane="sagittal",
         pixel_size_um=None,
         background=0,
-        licence="Apache-2.0",
+        license="Apache-2.0",
         card=_CARD.format(
             count=len(images),
             side=images.shape[1],
@@ -102,7 +103,7 @@ def to_8_bit(image: np.ndarray) -> np.ndarray:
 def _file(raw: Path, name: str) -> Path:
     path = raw / name
     if not path.is_file():
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{path}: no such file. The raw folder must hold features.npy, LICENSE and "
             + ", ".join(f"labels_{name}.npy" for name in _FILES.values())
             + "."
@@ -117,22 +118,22 @@ def _load(raw: Path, name: str) -> np.ndarray:
             return np.lib.format.read_array(file, allow_pickle=False)
     # The reader raises whatever a damaged header leads it to.
     except Exception as error:
-        raise ValueError(f"{path}: not a NumPy array ({error}). Fetch the file again.") from error
+        raise UserError(f"{path}: not a NumPy array ({error}). Fetch the file again.") from error
 
 
 def _read_arrays(raw: Path) -> tuple[np.ndarray, dict[int, np.ndarray]]:
     images = _load(raw, "features.npy")
     if images.ndim != 3 or len(images) < 2 or images.dtype.kind != "f":
-        raise ValueError(
+        raise UserError(
             f"{raw / 'features.npy'}: {images.dtype} {images.shape}; wanted floats [N, H, W]."
         )
     if not np.isfinite(images).all() or images.min() < 0:
-        raise ValueError(f"{raw / 'features.npy'}: values must be finite and at least 0.")
+        raise UserError(f"{raw / 'features.npy'}: values must be finite and at least 0.")
     labels = {}
     for class_id, name in _FILES.items():
         array = _load(raw, f"labels_{name}.npy")
         if array.shape != images.shape or not np.isin(array, (0, 1)).all():
-            raise ValueError(
+            raise UserError(
                 f"{raw / f'labels_{name}.npy'}: {array.dtype} {array.shape}; wanted 0 and 1 in "
                 f"the shape of features.npy, {images.shape}."
             )
@@ -149,7 +150,7 @@ def _upstream_rows(raw: Path, count: int) -> list[int]:
     try:
         rows = [int(row["upstream_row"]) for row in table]
     except ValueError as error:
-        raise ValueError(f"{path}: upstream_row must be a number ({error}).") from error
+        raise UserError(f"{path}: upstream_row must be a number ({error}).") from error
     if len(rows) != count:
-        raise ValueError(f"{path}: {len(rows)} rows for {count} sections in features.npy.")
+        raise UserError(f"{path}: {len(rows)} rows for {count} sections in features.npy.")
     return rows

@@ -18,11 +18,11 @@ if os.environ.get("KERAS_BACKEND") in ("jax", "torch"):
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
-from mrcnn.modeling.network import LOSS_NAMES  # noqa: E402
 from phantoms import PhantomConfig, Phantoms  # noqa: E402
 
-from mrcnn.modeling import kernels as ops  # noqa: E402
 from mrcnn.model import MaskRCNN  # noqa: E402
+from mrcnn.modeling import kernels as ops  # noqa: E402
+from mrcnn.modeling.network import LOSS_NAMES  # noqa: E402
 
 SIDE = 128
 # Standard deviations of the output layers: scores lie far apart, and none is exactly 1.

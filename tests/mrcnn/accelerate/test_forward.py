@@ -16,7 +16,7 @@ def values(*shape, seed=0):
 
 
 def small_network(style=None, train_bn=False, side=16):
-    """Every way in which a convolution, a normalisation and a rectifier meet."""
+    """Every way in which a convolution, a normalization and a rectifier meet."""
     style = style or LayerStyle(train_bn=train_bn)
     inner_input = keras.Input([side, side, 8])
     inner = keras.Model(

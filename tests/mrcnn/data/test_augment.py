@@ -27,7 +27,7 @@ SWAPPED = np.array([2, 1, 3, -2], np.int32)
 
 
 def _scene(height=96, width=128, count=4):
-    """An image and masks of a few overlapping rectangles, off centre."""
+    """An image and masks of a few overlapping rectangles, off center."""
     image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     masks = np.zeros((height, width, count), bool)
     for i in range(count):

@@ -108,13 +108,13 @@ def test_rgb_is_read_as_it_is(tmp_path):
 
 
 @pytest.mark.parametrize("channels", [None, 2, 4])
-def test_grey_becomes_rgb_and_alpha_is_dropped(tmp_path, channels):
+def test_gray_becomes_rgb_and_alpha_is_dropped(tmp_path, channels):
     shape = (6, 8) if channels is None else (6, 8, channels)
     image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     found = read(saved(tmp_path, image))
-    colours = image[..., :3] if channels == 4 else image.reshape(6, 8, -1)[..., :1]
+    colors = image[..., :3] if channels == 4 else image.reshape(6, 8, -1)[..., :1]
     assert found.shape == (6, 8, 3) and found.dtype == np.uint8
-    np.testing.assert_array_equal(found, np.broadcast_to(colours, (6, 8, 3)))
+    np.testing.assert_array_equal(found, np.broadcast_to(colors, (6, 8, 3)))
 
 
 def test_palettes_animations_and_planar_files_become_rgb(tmp_path):

@@ -18,12 +18,12 @@ from mrcnn.imageio.windows import open_source
 from sebre.data.dataset import SectionDataset
 
 HEIGHT, WIDTH = 501, 702
-CENTRE = 200.0, 430.0  # of the bright spot, px
+CENTER = 200.0, 430.0  # of the bright spot, px
 Y, X = np.mgrid[:HEIGHT, :WIDTH]
-SPOT = np.exp(-((Y - CENTRE[0]) ** 2 + (X - CENTRE[1]) ** 2) / (2 * 40**2)) * 250
-GREY = SPOT.astype(np.uint8)
-RGB = np.stack([GREY, X * 250 // WIDTH, Y * 250 // HEIGHT], axis=-1).astype(np.uint8)
-GREY12 = (SPOT * 16).astype(np.uint16)
+SPOT = np.exp(-((Y - CENTER[0]) ** 2 + (X - CENTER[1]) ** 2) / (2 * 40**2)) * 250
+GRAY = SPOT.astype(np.uint8)
+RGB = np.stack([GRAY, X * 250 // WIDTH, Y * 250 // HEIGHT], axis=-1).astype(np.uint8)
+GRAY12 = (SPOT * 16).astype(np.uint16)
 PLANES = np.moveaxis(RGB, -1, 0)
 RGBA = np.concatenate([RGB, RGB[..., :1]], axis=-1)
 ZLIB = {"compression": "zlib"}
@@ -38,21 +38,21 @@ TIFFS = {
     ),
     "three pages": (PLANES, {"photometric": "minisblack", **ZLIB}),
     "alpha": (RGBA, {"photometric": "rgb", "extrasamples": ["unassalpha"]}),
-    "grey 16": (GREY12, {"rowsperstrip": 10, **ZLIB}),
-    "big endian": (GREY12, {"byteorder": ">"}),
-    "float": (GREY / np.float32(255), {"tile": (128, 128)}),
+    "gray 16": (GRAY12, {"rowsperstrip": 10, **ZLIB}),
+    "big endian": (GRAY12, {"byteorder": ">"}),
+    "float": (GRAY / np.float32(255), {"tile": (128, 128)}),
 }
 OTHERS = {
     "rgb.png": (RGB, {}),
     "alpha.png": (RGBA, {}),
-    "grey.png": (GREY, {}),
-    "grey16.png": (GREY12, {}),
+    "gray.png": (GRAY, {}),
+    "gray16.png": (GRAY12, {}),
     "lzw.tif": (RGB, {"compression": "tiff_lzw"}),
     "jpeg.tif": (RGB, {"compression": "jpeg", "quality": 95}),
     "rgb.jpg": (RGB, {"quality": 95}),
-    "grey.jpg": (GREY, {"quality": 95}),
+    "gray.jpg": (GRAY, {"quality": 95}),
     "rgb.jp2": (RGB, {}),
-    "grey16.jp2": (GREY12, {}),
+    "gray16.jp2": (GRAY12, {}),
 }
 
 
@@ -98,7 +98,7 @@ def test_every_kind_of_file(tmp_path, name):
     rows, columns = np.mgrid[:45, :63]
     place = [(weight * axis).sum() / weight.sum() for axis in (rows, columns)]
     expected = [
-        (c + 0.5) * n / m - 0.5 for c, n, m in zip(CENTRE, (45, 63), (501, 702), strict=True)
+        (c + 0.5) * n / m - 0.5 for c, n, m in zip(CENTER, (45, 63), (501, 702), strict=True)
     ]
     np.testing.assert_allclose(place, expected, atol=0.05)
 
@@ -192,7 +192,7 @@ def sections(tmp_path):
         Image.fromarray((SPOT > 90).astype(np.uint8) * 255).save(masks / "s_m1.png")
         Image.fromarray((X < 99 + Y).astype(np.uint8)).convert("RGB").save(masks / "s_m2.png")
         tifffile.imwrite(masks / "s_m4.tif", (Y % 50 < 20).astype(np.uint8), tile=(32, 32), **ZLIB)
-        Image.fromarray(np.zeros_like(GREY)).save(masks / "s_m5.png")
+        Image.fromarray(np.zeros_like(GRAY)).save(masks / "s_m5.png")
     dataset = SectionDataset().load(tmp_path, "train")
     dataset.prepare()
     return dataset
@@ -251,7 +251,7 @@ def test_masks_that_a_subclass_changes(sections):
 
 def test_a_mask_of_another_size(sections):
     path = sections.image_info[0]["masks"][2]
-    Image.fromarray(GREY[:100]).save(path)
+    Image.fromarray(GRAY[:100]).save(path)
     for on in (False, True):
         with pytest.raises(UnreadableImageError, match="100 x 702 px, its image .* has 501 x 702"):
             load_sample(sections, Settings(REDUCED_DECODE=on), 0)

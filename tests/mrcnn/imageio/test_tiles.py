@@ -11,14 +11,14 @@ from mrcnn.structures.mask_formats import FORMATS, to_rles
 from mrcnn.structures.masks import extract_bboxes
 
 RADIUS = 20
-# y, x, grey: across a border of two tiles, of four, inside one, at the end; two that touch
+# y, x, gray: across a border of two tiles, of four, inside one, at the end; two that touch
 # the same tiles; a class of its own.
 DISCS = [(30, 100, 200), (100, 190, 200), (180, 40, 200), (228, 278, 200), (60, 240, 200),
          (130, 60, 120), (190, 130, 200), (190, 175, 200)]  # fmt: skip
 
 
 class Discs:
-    """Finds connected parts of one grey level; its classes are the levels."""
+    """Finds connected parts of one gray level; its classes are the levels."""
 
     def __init__(self):
         self.shapes = set()
@@ -27,13 +27,13 @@ class Discs:
         self.shapes |= {image.shape for image in images}
         return [self.result(image[..., 0]) for image in images]
 
-    def result(self, grey):
+    def result(self, gray):
         masks, class_ids = [], []
         for class_id, level in ((1, 120), (2, 200)):
-            parts, count = scipy.ndimage.label(grey == level)
+            parts, count = scipy.ndimage.label(gray == level)
             masks += [parts == i + 1 for i in range(count)]
             class_ids += [class_id] * count
-        stack = np.stack(masks, axis=-1) if masks else np.zeros((*grey.shape, 0), bool)
+        stack = np.stack(masks, axis=-1) if masks else np.zeros((*gray.shape, 0), bool)
         return {
             "rois": extract_bboxes(stack),
             "class_ids": np.array(class_ids, np.int32),
@@ -45,10 +45,10 @@ class Discs:
 @pytest.fixture(scope="module")
 def picture():
     y, x = np.mgrid[:250, :300]
-    grey = np.zeros((250, 300), np.uint8)
+    gray = np.zeros((250, 300), np.uint8)
     for cy, cx, level in DISCS:
-        grey[(y - cy) ** 2 + (x - cx) ** 2 <= RADIUS**2] = level
-    return grey
+        gray[(y - cy) ** 2 + (x - cx) ** 2 <= RADIUS**2] = level
+    return gray
 
 
 @pytest.mark.parametrize(

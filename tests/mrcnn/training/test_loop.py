@@ -222,7 +222,7 @@ def test_the_output_shows_every_loss(runs):
 
 
 @pytest.mark.usefixtures("op_by_op")
-def test_frozen_batch_normalisation_is_unchanged_by_training(tmp_path):
+def test_frozen_batch_normalization_is_unchanged_by_training(tmp_path):
     model = MaskRCNN("training", PhantomConfig(TRAIN_BN=False, STEPS_PER_EPOCH=2), tmp_path)
     gamma = np.asarray(model.keras_model.get_layer("bn_conv1").gamma)
     before = moving_averages(model)

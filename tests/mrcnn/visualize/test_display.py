@@ -1,4 +1,4 @@
-"""Pictures: what is drawn, where, and in which colour."""
+"""Pictures: what is drawn, where, and in which color."""
 
 import inspect
 import random
@@ -260,12 +260,12 @@ def test_draw_boxes_styles_follow_the_visibility(objects):
         image, boxes, refined, masks, ["a", "b", "c"], visibilities=[0, 1, 2], title="t"
     )
     first, second, second_refined, third, third_refined = patches(ax, Rectangle)
-    grey = plt.matplotlib.colors.to_rgb("gray")
+    gray = plt.matplotlib.colors.to_rgb("gray")
     assert first.get_linestyle() in ("dotted", ":") and first.get_alpha() == 0.5
-    assert first.get_edgecolor()[:3] == grey
+    assert first.get_edgecolor()[:3] == gray
     assert second.get_linestyle() in ("dotted", ":") and second.get_alpha() == 1
     assert third.get_linestyle() in ("solid", "-") and third.get_alpha() == 1
-    assert second.get_edgecolor()[:3] != grey != third.get_edgecolor()[:3]
+    assert second.get_edgecolor()[:3] != gray != third.get_edgecolor()[:3]
     assert second_refined.get_linestyle() in ("solid", "-")
     assert third_refined.get_bbox().bounds == (62, 2, 20, 20)
     assert [list(map(tuple, line.get_xydata())) for line in ax.lines] == [
@@ -287,7 +287,7 @@ def test_draw_boxes_takes_refined_boxes_alone_and_needs_one_of_the_two(objects):
         visualize.draw_boxes(image)
 
 
-def test_draw_rois_draws_objects_in_colour_and_background_in_grey(objects, capsys):
+def test_draw_rois_draws_objects_in_color_and_background_in_gray(objects, capsys):
     image, boxes, _, _ = objects
     masks = np.ones((3, 28, 28), np.float32)
     ax = visualize.draw_rois(image, boxes, boxes + 1, masks, np.array([1, 0, 2]), NAMES)

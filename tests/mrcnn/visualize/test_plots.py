@@ -18,7 +18,7 @@ def closed_figures():
 
 @pytest.fixture
 def model():
-    """A stand-in for `MaskRCNN`: a convolution of 2 filters, its normalisation, a dense layer."""
+    """A stand-in for `MaskRCNN`: a convolution of 2 filters, its normalization, a dense layer."""
     inputs = keras.Input((8, 8, 3))
     x = keras.layers.Conv2D(2, 3, name="conv1")(inputs)
     x = keras.layers.BatchNormalization(name="bn_conv1")(x)

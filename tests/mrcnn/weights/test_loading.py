@@ -187,9 +187,9 @@ def test_rgb_weights_adapt_to_other_channels(tmp_path, source, channels):
     model = small_model(channels=channels)
     report = weights.load_weights(model, path, by_name=True)
     assert report.adapted == [f"conv1 from RGB to {channels} input channels"]
-    grey = np.random.default_rng(1).normal(size=(1, 8, 8, 1)).astype("float32")
-    wanted = source.get_layer("conv1")(np.repeat(grey, 3, axis=-1))
-    found = model.get_layer("conv1")(np.repeat(grey, channels, axis=-1))
+    gray = np.random.default_rng(1).normal(size=(1, 8, 8, 1)).astype("float32")
+    wanted = source.get_layer("conv1")(np.repeat(gray, 3, axis=-1))
+    found = model.get_layer("conv1")(np.repeat(gray, channels, axis=-1))
     found, wanted = (np.asarray(keras.ops.stop_gradient(x)) for x in (found, wanted))
     np.testing.assert_allclose(found, wanted, atol=1e-5)
     with pytest.raises(ValueError, match="conv1 has"):

@@ -194,7 +194,7 @@ def test_values_of_masks(root):
     smooth = square(0, 10)
     smooth[9] //= 2
     save(cortex(root), smooth)
-    assert "has 3 different values, up to 255" in one(root, "grey mask", "warning").problem
+    assert "has 3 different values, up to 255" in one(root, "gray mask", "warning").problem
     cortex(root).unlink()
     save(cortex(root).with_suffix(".jpg"), square(0, 10))
     assert one(root, "JPEG mask", "warning").path.suffix == ".jpg"
@@ -213,7 +213,7 @@ def test_kinds_of_images(root):
     path = image(root).with_suffix(".tif")
     for array, text in (
         (rng.normal(size=(SIDE, SIDE)).astype(np.float32), "from 0 to 1"),
-        (rng.integers(0, 255, (7, SIDE, SIDE), dtype=np.uint8), "(7, 40, 40) is not a grey"),
+        (rng.integers(0, 255, (7, SIDE, SIDE), dtype=np.uint8), "(7, 40, 40) is not a gray"),
     ):
         pages = [Image.fromarray(page) for page in np.atleast_3d(array.T).T]
         pages[0].save(path, save_all=True, append_images=pages[1:])

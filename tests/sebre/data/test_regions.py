@@ -51,7 +51,7 @@ def test_other_sets_have_the_sizes_of_the_paper():
 
 
 def seen_with(rgb, kind):
-    """CIE L*a*b* of sRGB colours as eyes without one kind of cone see them; None for all three."""
+    """CIE L*a*b* of sRGB colors as eyes without one kind of cone see them; None for all three."""
     values = np.array(rgb) / 255
     if kind is not None:
         eyes = {"name": "sRGB1+CVD", "cvd_type": kind, "severity": 100}
@@ -68,13 +68,13 @@ def least_difference(rgb, kind):
 @pytest.mark.parametrize(
     "regions", [MOUSE, SUBCORTICAL, HIPPOCAMPUS, SLICEMAP], ids=lambda r: r.name
 )
-def test_colours_are_told_apart_with_any_colour_vision(regions, kind):
-    # CIEDE2000: 2 is just noticeable side by side, 10 is another colour at a glance.
+def test_colors_are_told_apart_with_any_color_vision(regions, kind):
+    # CIEDE2000: 2 is just noticeable side by side, 10 is another color at a glance.
     assert least_difference([region.color for region in regions], kind) > 10
 
 
 def test_the_paints_of_the_released_code_are_not_told_apart():
-    # Why pictures have other colours.
+    # Why pictures have other colors.
     assert least_difference([region.code for region in MOUSE], "deuteranomaly") < 5
 
 

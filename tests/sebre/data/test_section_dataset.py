@@ -82,16 +82,16 @@ def test_sixteen_bit_masks_are_inside_where_not_zero(root):
     assert masks.sum(axis=(0, 1)).tolist() == [16, 9, 16]
 
 
-def test_transparent_and_coloured_masks(root):
-    colour = np.dstack([square(3, 6), square(0, 0), square(0, 0), np.full((SIDE, SIDE), 255)])
-    save(masks_dir(root, 0) / "x_m2.png", colour.astype(np.uint8))
+def test_transparent_and_colored_masks(root):
+    color = np.dstack([square(3, 6), square(0, 0), square(0, 0), np.full((SIDE, SIDE), 255)])
+    save(masks_dir(root, 0) / "x_m2.png", color.astype(np.uint8))
     assert load(root).load_mask(0)[0].sum(axis=(0, 1)).tolist() == [16, 9]
 
 
 def test_jpeg_images_and_masks(root):
     (root / "mrcnn_train_dataset_images" / "section_img_2.png").unlink()
-    grey = np.full((SIDE, SIDE, 3), 77, np.uint8)
-    save(root / "mrcnn_train_dataset_images" / "section_img_2.jpg", grey)
+    gray = np.full((SIDE, SIDE, 3), 77, np.uint8)
+    save(root / "mrcnn_train_dataset_images" / "section_img_2.jpg", gray)
     save(masks_dir(root, 2) / "x_m5.jpg", square(4, 12))
     dataset = load(root)
     np.testing.assert_allclose(dataset.load_image(1), 77, atol=1)
@@ -184,8 +184,8 @@ def test_a_folder_made_for_the_released_code(tmp_path):
     """JPEG images; float masks saved with 16 bits; an absent region is an all-zero mask."""
     images, masks = "mrcnn_val_dataset_images", "mrcnn_val_dataset_masks"
     for k in (0, 1):
-        grey = np.full((SIDE, SIDE), 40 + k, np.uint8)
-        save(tmp_path / images / f"section_img_{k}.jpg", grey)
+        gray = np.full((SIDE, SIDE), 40 + k, np.uint8)
+        save(tmp_path / images / f"section_img_{k}.jpg", gray)
     first, second = (tmp_path / masks / f"section_masks_{k}" for k in (0, 1))
     save(first / "section_masks_0_cortex_m1.png", square(0, 4, 1).astype(np.uint16) * 65535)
     save(first / "section_masks_0_hippocampus_m2.png", square(0, 0).astype(np.uint16))
@@ -201,7 +201,7 @@ def test_a_folder_made_for_the_released_code(tmp_path):
     assert dataset.load_mask(1)[1].tolist() == [3]
 
 
-def test_sixteen_bit_grey_images(root):
+def test_sixteen_bit_gray_images(root):
     path = root / "mrcnn_train_dataset_images" / "section_img_0.png"
     save(path, square(0, 6).astype(np.uint16) * 257)
     image = load(root).load_image(0)
@@ -211,12 +211,12 @@ def test_sixteen_bit_grey_images(root):
 
 @pytest.mark.parametrize("planes_first", [False, True])
 def test_tiff_masks(root, planes_first):
-    colour = np.dstack([square(3, 6), square(0, 0), square(0, 0)])
+    color = np.dstack([square(3, 6), square(0, 0), square(0, 0)])
     if planes_first:
-        colour = np.ascontiguousarray(np.moveaxis(colour, -1, 0))
+        color = np.ascontiguousarray(np.moveaxis(color, -1, 0))
     path = masks_dir(root, 0) / "x_m2.tif"
     kind = "separate" if planes_first else "contig"
-    tifffile.imwrite(path, colour, photometric="rgb", planarconfig=kind)
+    tifffile.imwrite(path, color, photometric="rgb", planarconfig=kind)
     assert load(root).load_mask(0)[0].sum(axis=(0, 1)).tolist() == [16, 9]
     tifffile.imwrite(path, np.zeros((9, SIDE, SIDE), np.uint8))
     with pytest.raises(ValueError, match=r"x_m2.tif: an array of shape \(9, 12, 12\)"):

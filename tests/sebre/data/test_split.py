@@ -146,11 +146,11 @@ def test_ibsr_counts():
     assert Counter(row["subset"] for row in by_image) == {"train": 372, "val": 185}
     found = audit(by_image)
     assert len(found.subjects) == 18
-    assert found.neighbours > 100
+    assert found.neighbors > 100
     by_subject = divided(rows, "subject:1/3")
     assert len(set(held(by_subject, "subject"))) == 6
     assert audit(by_subject).clean
-    assert audit(by_subject).neighbours == 0
+    assert audit(by_subject).neighbors == 0
     assert 180 <= len(held(by_subject)) <= 186
 
 
@@ -243,18 +243,18 @@ def test_numbers_and_texts_are_the_same_cell():
     assert assign(rows, "plate=2,3") == ["train", "train", "val", "val"]
 
 
-def test_audit_tells_neighbours_by_the_step_of_the_subject():
+def test_audit_tells_neighbors_by_the_step_of_the_subject():
     def row(subset, plate, subject="a"):
         return {"subset": subset, "subject": subject, "source_row": plate, "plate": plate}
 
     every_other = [row("train", 10), row("val", "12"), row("val", 14), row("val", 16.0)]
-    assert audit(every_other).neighbours == 1
-    assert audit([*every_other, row("train", 18)]).neighbours == 2
-    # A wider gap is no neighbourhood, nor is another subject.
-    assert audit([*every_other, row("train", 30), row("train", 15, "b")]).neighbours == 1
+    assert audit(every_other).neighbors == 1
+    assert audit([*every_other, row("train", 18)]).neighbors == 2
+    # A wider gap is no neighborhood, nor is another subject.
+    assert audit([*every_other, row("train", 30), row("train", 15, "b")]).neighbors == 1
     assert "1 test plates lie next to" in str(audit(every_other))
     slices = [{**r, "plate": "", "slice": r["plate"]} for r in every_other]
-    assert audit(slices).neighbours == 1
+    assert audit(slices).neighbors == 1
 
 
 def test_audit_says_what_is_not_known():
@@ -262,7 +262,7 @@ def test_audit_says_what_is_not_known():
     assert audit(rows).subjects is None
     assert str(audit(rows)) == "Leaks: subjects are not recorded."
     found = audit([{"subset": "train"}, {"subset": "val"}])
-    assert found.sections is None and found.subjects is None and found.neighbours is None
+    assert found.sections is None and found.subjects is None and found.neighbors is None
     assert "source sections are not recorded" in str(found)
     assert str(audit(divided(brains(3, 3), "subject:1"))).startswith("Leaks: none")
     assert audit(divided(brains(3, 3), "test")).clean

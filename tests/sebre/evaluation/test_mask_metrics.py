@@ -74,7 +74,7 @@ def test_only_contours_count():
     there, back = surface_distances(square(2, 2, 9), ring)
     assert len(there) == 32
     assert (there == 0).all()
-    assert len(back) == 32 + 12  # neighbours of the hole share an edge with it: no corners
+    assert len(back) == 32 + 12  # neighbors of the hole share an edge with it: no corners
     assert back.max() == 2
 
 

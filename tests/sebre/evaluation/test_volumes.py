@@ -86,7 +86,7 @@ def test_volumes_with_gaps_are_not_measured(tmp_path, places):
     record = scores(tmp_path / "set", [*places, ("b", "", 1)], [LOST, LOST, FOUND])
     assert (record["n_volumes"], record["n_volumes_measured"]) == (2, 1)
     assert cortex(record) == dict.fromkeys(KEYS, 0)
-    assert record["n_subjects"] == 2  # the Dice of volumes needs no neighbours
+    assert record["n_subjects"] == 2  # the Dice of volumes needs no neighbors
     assert record["dice_per_region_volume"]["cortex"] == 0.5
 
 

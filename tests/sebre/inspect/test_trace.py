@@ -26,7 +26,7 @@ from sebre.networks.weights_store import WeightsFile
 DATASET = ROOT / "datasets" / "slicemap"
 IMAGE = DATASET / "mrcnn_val_dataset_images" / "section_img_3.png"
 MASKS = DATASET / "mrcnn_val_dataset_masks" / "section_masks_3"
-GREY = (0.62, 0.62, 0.62)
+GRAY = (0.62, 0.62, 0.62)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_positive_anchors_moved_by_their_targets_are_the_drawn_boxes(walk):
     assert not walk.rpn_bbox[len(anchors) :].any()
 
 
-def test_pixels_undo_the_normalisation(walk):
+def test_pixels_undo_the_normalization(walk):
     boxes = np.array([[0.0, 10, 100, 384], [7, 8, 9, 10]])
     np.testing.assert_allclose(walk.pixels(norm_boxes(boxes, (384, 384))), boxes, atol=1e-4)
 
@@ -239,11 +239,11 @@ def rounded(color):
 
 
 @pytest.mark.parametrize("letter", stages.PANELS)
-def test_colours_are_those_of_the_regions_and_grey_is_dashed(walk, letter):
+def test_colors_are_those_of_the_regions_and_gray_is_dashed(walk, letter):
     known = {rounded(np.array(region.color) / 255) for region in walk.regions}
     for box in boxes(panel(walk, letter)):
         color = rounded(box.get_edgecolor())
-        assert color in known or (color == rounded(GREY) and box.get_linestyle() == "dashed")
+        assert color in known or (color == rounded(GRAY) and box.get_linestyle() == "dashed")
 
 
 @pytest.mark.parametrize("letters", [*stages.PANELS, "abcdefghi"])
@@ -265,7 +265,7 @@ def test_panel_a_has_drawn_boxes_positive_anchors_and_some_negative_ones(walk):
     thick = [box for box in boxes(ax) if box.get_linewidth() > 2]
     positive = [
         box for box in boxes(ax) if box.get_linestyle() == "dashed" and rounded(box.get_edgecolor())
-        != rounded(GREY)
+        != rounded(GRAY)
     ]  # fmt: skip
     assert len(thick) == 6
     assert len(positive) == np.count_nonzero(walk.rpn_match > 0)
@@ -289,7 +289,7 @@ def test_panel_c_reaches_out_of_the_picture_and_d_does_not(walk):
     assert reach("d") <= 0.5 + 1e-6
 
 
-def test_panel_f_is_in_normalised_coordinates(walk):
+def test_panel_f_is_in_normalized_coordinates(walk):
     ax = panel(walk, "f")
     assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "0.25", "0.5", "0.75", "1"]
     np.testing.assert_allclose(ax.get_yticks(), np.linspace(0, 1, 5) * 383)

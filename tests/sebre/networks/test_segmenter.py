@@ -51,7 +51,7 @@ def test_label_map_of_many_classes_and_of_none():
     assert label_map(np.array([]), np.array([]), mask[..., :0], (SIDE, SIDE)).max() == 0
 
 
-def test_overlay_is_enlarged_and_outlined_in_the_region_colour():
+def test_overlay_is_enlarged_and_outlined_in_the_region_color():
     image = np.full((SIDE, SIDE, 3), 100, np.uint8)
     picture = overlay(image, best_labels(RESULT, image.shape), SLICEMAP, alpha=0.5)
     assert picture.shape == (520, 520, 3)
@@ -157,7 +157,7 @@ def test_sections_as_they_lie_and_turned(dataset):
     assert [s.ap for s in lying] == [1.0, 1.0]
     turned = evaluate_sections(segmenter, dataset, turned=True)
     assert len(turned) == 2 * TURN_DRAWS
-    # A centred square turned by any angle still covers most of itself, and never all.
+    # A centered square turned by any angle still covers most of itself, and never all.
     assert all(0.7 < s.dices[1] <= 1 for s in turned)
     assert min(s.dices[1] for s in turned) < 0.95
     # Image and mask turn together.

@@ -21,9 +21,9 @@ from sebre.predict.job import Job, plan_job
 from sebre.predict.outputs import TABLE_COLUMNS
 
 
-def save_picture(path: Path, grey: int = 0) -> Path:
+def save_picture(path: Path, gray: int = 0) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.full((SIDE, SIDE), grey, np.uint8)).save(path)
+    Image.fromarray(np.full((SIDE, SIDE), gray, np.uint8)).save(path)
     return path
 
 
@@ -88,7 +88,7 @@ def test_a_broken_file_does_not_stop_the_others(tmp_path):
 
 
 class Faulty(Fixed):
-    """Raises what it was given, one error at each picture of that grey value."""
+    """Raises what it was given, one error at each picture of that gray value."""
 
     def __init__(self, errors: dict[int, list[BaseException]]):
         super().__init__(RESULT)
@@ -112,8 +112,8 @@ def network(monkeypatch) -> Faulty:
 
 @pytest.fixture
 def sections(tmp_path):
-    for grey in range(4):
-        save_picture(tmp_path / "in" / f"brain_{grey // 2}" / f"s_{grey}.png", grey)
+    for gray in range(4):
+        save_picture(tmp_path / "in" / f"brain_{gray // 2}" / f"s_{gray}.png", gray)
     return find_sections([tmp_path / "in"])
 
 
@@ -122,7 +122,7 @@ def job_for(out: Path, **settings) -> Job:
 
 
 def computed(network: Faulty, *arguments, **options) -> list[int]:
-    """Grey values of the pictures that a run segments."""
+    """Gray values of the pictures that a run segments."""
     network.shown.clear()
     detect_folders(*arguments, **options)
     return [int(image.max()) for image in network.shown]
@@ -147,13 +147,13 @@ def test_a_second_run_does_what_is_missing_or_changed(network, sections, tmp_pat
     (tmp_path / "out" / "records" / "brain_1" / "s_3.json").write_text("{")
     assert computed(network, job, sections) == [1, 3]
     assert tree(tmp_path / "out") == first
-    save_picture(sections[2].path, grey=9)
+    save_picture(sections[2].path, gray=9)
     assert computed(network, job, sections) == [9]
     facts = sections[0].path.stat()  # a copy of another picture of the same size
     os.utime(sections[0].path, ns=(facts.st_atime_ns, facts.st_mtime_ns + 1))
     assert computed(network, job, sections) == [0]
     # A new section among others, and the same sections without it.
-    save_picture(tmp_path / "in" / "brain_0" / "s_00.png", grey=7)
+    save_picture(tmp_path / "in" / "brain_0" / "s_00.png", gray=7)
     assert computed(network, job, find_sections([tmp_path / "in"])) == [7]
     assert computed(network, job, sections) == []
 

@@ -25,49 +25,49 @@ from sebre.prepare.color_matching import (
     INK,
     downsample_labels,
     fill_gaps,
-    match_colours,
+    match_colors,
     match_exactly,
     region_masks,
 )
 
-PLATES = ("colour_plate_notebook.png", "colour_plate_16.png")
+PLATES = ("color_plate_notebook.png", "color_plate_16.png")
 PAIR = RegionSet("pair", (Region(1, "outer", "o", RED), Region(2, "inner", "i", BLUE)))
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
 
 def plate_rows(data_dir: Path, plate: str) -> list[dict[str, str]]:
-    with (data_dir / "sebre_figures" / "colours.csv").open(newline="") as file:
+    with (data_dir / "sebre_figures" / "colors.csv").open(newline="") as file:
         return [row for row in csv.DictReader(file) if row["plate"] == plate]
 
 
-def colour(row: dict[str, str]) -> tuple[int, int, int]:
+def color(row: dict[str, str]) -> tuple[int, int, int]:
     return tuple(int(row[key]) for key in "rgb")
 
 
 def independent_labels(
     path: Path, others: list[tuple[int, int, int]]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Class ids of MOUSE by another way: a tree of colours, and closing with a disk.
+    """Class ids of MOUSE by another way: a tree of colors, and closing with a disk.
 
-    A pixel is of the nearest colour among regions, other structures, white and black; black
+    A pixel is of the nearest color among regions, other structures, white and black; black
     and mixed pixels inside the closing of all regions take the label of the nearest region,
     unless they lie at the background. Also says which pixels are not black or mixed.
     """
     image = np.asarray(Image.open(path).convert("RGBA"))
-    colours = [region.code for region in MOUSE] + others + [WHITE, BLACK]
-    distance, index = cKDTree(np.array(colours)).query(image[..., :3].reshape(-1, 3))
+    colors = [region.code for region in MOUSE] + others + [WHITE, BLACK]
+    distance, index = cKDTree(np.array(colors)).query(image[..., :3].reshape(-1, 3))
     distance, index = (a.reshape(image.shape[:2]) for a in (distance, index))
-    background = (index == len(colours) - 2) | (image[..., 3] < 128)
+    background = (index == len(colors) - 2) | (image[..., 3] < 128)
     labels = np.where((index < len(MOUSE)) & (distance < 12) & ~background, index + 1, 0)
-    coloured = (distance < 12) & (index < len(colours) - 1) | background
+    colored = (distance < 12) & (index < len(colors) - 1) | background
     radius = 2 if image.shape[1] < 2000 else 4
     closed = ndimage.binary_closing(labels > 0, disk(radius))
-    painted_other = (index >= len(MOUSE)) & (index < len(colours) - 2) & (distance < 12)
+    painted_other = (index >= len(MOUSE)) & (index < len(colors) - 2) & (distance < 12)
     nearest = ndimage.distance_transform_edt(labels == 0, return_distances=False, return_indices=1)
     outer = ndimage.binary_dilation(background, iterations=2)
     fill = closed & (labels == 0) & ~outer & ~painted_other
     labels[fill] = labels[tuple(nearest)][fill]
-    return labels, coloured
+    return labels, colored
 
 
 def ious(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
@@ -80,17 +80,17 @@ def ious(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("plate", PLATES)
-def test_masks_of_real_plates_agree_with_an_independent_labelling(data_dir, plate, record_property):
+def test_masks_of_real_plates_agree_with_an_independent_labeling(data_dir, plate, record_property):
     path = data_dir / "sebre_figures" / plate
     near = [region.code for region in MOUSE]
     others = [
-        colour(row)
+        color(row)
         for row in plate_rows(data_dir, plate)
-        if min(max(np.abs(np.subtract(colour(row), c))) for c in near) > 2
+        if min(max(np.abs(np.subtract(color(row), c))) for c in near) > 2
     ]
-    wanted, coloured = independent_labels(path, others)
-    found = match_colours(path, MOUSE).labels
-    painted_part = ious(wanted * coloured, found * coloured)
+    wanted, colored = independent_labels(path, others)
+    found = match_colors(path, MOUSE).labels
+    painted_part = ious(wanted * colored, found * colored)
     assert len(painted_part) >= 6
     assert min(painted_part.values()) >= 0.99, painted_part
     # On lines the two ways differ by a pixel, which counts in the smallest regions.
@@ -120,23 +120,23 @@ def test_masks_of_real_plates_agree_with_an_independent_labelling(data_dir, plat
 def test_pixel_counts_of_real_plates(data_dir, plate):
     rows = plate_rows(data_dir, plate)
     regions = RegionSet(
-        "plate", tuple(Region(i, f"r{i}", "", colour(row)) for i, row in enumerate(rows, start=1))
+        "plate", tuple(Region(i, f"r{i}", "", color(row)) for i, row in enumerate(rows, start=1))
     )
     for tolerance, column in ((0, "pixels_exact"), (4, "pixels_within_4")):
-        labels = match_colours(
+        labels = match_colors(
             data_dir / "sebre_figures" / plate, regions, tolerance=tolerance, max_gap=0
         ).labels
         counts = np.bincount(labels.ravel(), minlength=len(rows) + 1)[1:]
         assert counts.tolist() == [int(row[column]) for row in rows]
 
 
-def test_unlisted_colours_of_a_real_plate(data_dir):
-    found = match_colours(data_dir / "sebre_figures" / PLATES[1], MOUSE, tolerance=4)
+def test_unlisted_colors_of_a_real_plate(data_dir):
+    found = match_colors(data_dir / "sebre_figures" / PLATES[1], MOUSE, tolerance=4)
     other = [row for row in plate_rows(data_dir, PLATES[1]) if not row["region"]]
     for row, unlisted in zip(other[:1] + other[2:3] + other[1:2], found.unlisted[:3], strict=True):
-        assert np.abs(np.subtract(unlisted.color, colour(row))).max() <= 1
+        assert np.abs(np.subtract(unlisted.color, color(row))).max() <= 1
         assert unlisted.pixels == pytest.approx(int(row["pixels_within_4"]), rel=0.01)
-    pixels = [colour.pixels for colour in found.unlisted]
+    pixels = [color.pixels for color in found.unlisted]
     assert pixels == sorted(pixels, reverse=True)
     assert found.unlisted_pixels > sum(pixels)
 
@@ -178,9 +178,9 @@ def test_all_formats_give_the_same_labels(tmp_path):
     )
     paths["tiled alpha"] = tmp_path / "g.tif"
 
-    assert np.array_equal(match_colours(paths["png"], PAIR).labels > 0, wanted > 0)
+    assert np.array_equal(match_colors(paths["png"], PAIR).labels > 0, wanted > 0)
     for name, path in paths.items():
-        found = match_colours(path, PAIR).labels
+        found = match_colors(path, PAIR).labels
         assert found.shape == labels.shape
         # A black row between two regions joins the nearer.
         assert (found != wanted).mean() < (0.002 if name == "jpeg" else 0.0005), name
@@ -192,10 +192,10 @@ def test_all_formats_give_the_same_labels(tmp_path):
 
 def test_labels_do_not_depend_on_where_strips_end(data_dir, tmp_path):
     image = np.asarray(Image.open(data_dir / "sebre_figures" / PLATES[1]))[300:1100, 900:1700]
-    wanted = match_colours(write(tmp_path / "a.png", image), MOUSE, max_gap=9).labels
+    wanted = match_colors(write(tmp_path / "a.png", image), MOUSE, max_gap=9).labels
     for shift in (1, 100):
         shifted = np.pad(image, ((shift, 0), (0, 0), (0, 0)), mode="edge")
-        found = match_colours(write(tmp_path / "b.png", shifted), MOUSE, max_gap=9).labels
+        found = match_colors(write(tmp_path / "b.png", shifted), MOUSE, max_gap=9).labels
         # Repeating the first row changes what is near it.
         np.testing.assert_array_equal(found[shift + 20 :], wanted[20:])
 
@@ -212,7 +212,7 @@ def test_what_is_filled(tmp_path):
     image[40:60, 30:36] = GREEN  # another structure
     image[40:60, 45:55] = BLACK  # a blot wider than the gap
     path = write(tmp_path / "a.png", image)
-    found = match_colours(path, PAIR, max_gap=4)
+    found = match_colors(path, PAIR, max_gap=4)
     wanted = np.zeros((90, 120), np.uint8)
     wanted[10:80, 10:60], wanted[10:80, 60:110] = 1, 2
     wanted[20:70, 20:23] = wanted[40:60, 30:36] = 0
@@ -225,7 +225,7 @@ def test_what_is_filled(tmp_path):
     assert [c.color for c in found.unlisted] == [GREEN, (100, 15, 20)]
     assert found.unlisted_pixels == 120 + 20
 
-    bare = match_colours(path, PAIR, max_gap=0).labels
+    bare = match_colors(path, PAIR, max_gap=0).labels
     assert not bare[20:30, 30:34].any()
     assert not bare[10:80, 59:61].any()
 
@@ -242,13 +242,13 @@ def test_a_run_joins_its_nearer_end_and_stops_at_background():
     assert np.trace(fill_gaps(np.fliplr(diagonal), 3)[:, ::-1]) == 5
 
 
-def test_the_nearest_of_two_colours_wins(tmp_path):
+def test_the_nearest_of_two_colors_wins(tmp_path):
     regions = RegionSet(
         "close", (Region(1, "a", "a", (100, 100, 100)), Region(2, "b", "b", (110, 100, 100)))
     )
     image = np.full((1, 8, 3), 100, np.uint8)
     image[0, :, 0] = [91, 92, 104, 105, 106, 118, 119, 108]
-    found = match_colours(write(tmp_path / "a.png", image), regions, tolerance=8, max_gap=0)
+    found = match_colors(write(tmp_path / "a.png", image), regions, tolerance=8, max_gap=0)
     assert found.labels[0].tolist() == [0, 1, 1, 1, 2, 2, 0, 2]
 
 
@@ -292,11 +292,11 @@ def test_transparent_parts_of_a_section_become_white(tmp_path):
 def test_large_pictures_are_read_up_to_the_limit(tmp_path, monkeypatch):
     path = write(tmp_path / "a.png", painted(drawn_labels()))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # Pillow refuses twice as many
-    assert (match_colours(path, PAIR).labels == drawn_labels()).all()
+    assert (match_colors(path, PAIR).labels == drawn_labels()).all()
     assert Image.MAX_IMAGE_PIXELS == 1000
     monkeypatch.setattr(big_pictures, "MAX_PIXELS", 4000)
     with pytest.raises(ValueError, match=r"a.png: 60 x 80 px are too many; at most 4000"):
-        match_colours(path, PAIR)
+        match_colors(path, PAIR)
 
 
 _MEASURE = """
@@ -368,7 +368,7 @@ def save_truncated_tiff(path: Path) -> None:
         (save_truncated_tiff, "cannot read this picture"),
         (lambda path: path.write_text("no picture"), "cannot read this picture"),
         (lambda path: path.write_bytes(b""), "cannot read this picture"),
-        (lambda path: Image.new("CMYK", (9, 9)).save(path, format="JPEG"), "the colour mode CMYK"),
+        (lambda path: Image.new("CMYK", (9, 9)).save(path, format="JPEG"), "the color mode CMYK"),
         (lambda path: write(path, np.zeros((9, 9), np.uint16)), "more than 8 bits"),
     ],
 )
@@ -376,20 +376,20 @@ def test_bad_overlays_are_named(tmp_path, save, message):
     path = tmp_path / "a.png"
     save(path)
     with pytest.raises(ValueError, match=message) as caught:
-        match_colours(path, PAIR)
+        match_colors(path, PAIR)
     assert str(path) in str(caught.value)
 
 
 def test_bad_arguments(tmp_path):
     path = write(tmp_path / "a.png", painted(drawn_labels()))
     with pytest.raises(ValueError, match="tolerance is 300; it must be from 0 to 255"):
-        match_colours(path, PAIR, tolerance=300)
+        match_colors(path, PAIR, tolerance=300)
     with pytest.raises(ValueError, match="divided by 61 nothing is left"):
         match_exactly(path, PAIR, 61)
     with pytest.raises(ValueError, match="divided by 100 nothing is left"):
         big_pictures.read_reduced(path, 100)
     with pytest.raises(FileNotFoundError, match="b.png: no such file"):
-        match_colours(tmp_path / "b.png", PAIR)
+        match_colors(tmp_path / "b.png", PAIR)
     many = RegionSet("many", tuple(Region(i, f"r{i}", "", (i, 0, 0)) for i in range(1, 255)))
     with pytest.raises(ValueError, match="254 regions; an overlay can have at most 253"):
-        match_colours(path, many)
+        match_colors(path, many)

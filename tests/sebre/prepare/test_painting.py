@@ -65,7 +65,7 @@ def test_pictures_overlays_and_table(dataset, tmp_path):
     assert read_array(numbered(raw / "images", "file")[0]).shape == (336, 336, 3)
     pure = [(255, 255, 255), *(region.color for region in TWO)]
     exact = [np.all(overlay == color, axis=-1) for color in pure]
-    # Inside the masks and outside of them; between them a thin edge of mixed colours.
+    # Inside the masks and outside of them; between them a thin edge of mixed colors.
     mixed = ~np.any(exact, axis=0)
     assert 0 < mixed.mean() < 0.02
     enlarged = Image.fromarray(drawn(dataset, 0, "cortex")).resize((336, 336))

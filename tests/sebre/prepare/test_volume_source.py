@@ -182,8 +182,8 @@ def test_damaged_files_say_so(tmp_path):
     nibabel.save(several, tmp_path / "several.nii")
     flat = nibabel.Nifti1Image(np.zeros((3, 4), np.int16), np.eye(4))
     nibabel.save(flat, tmp_path / "flat.nii")
-    colours = np.zeros((2, 2, 2), [("R", "u1"), ("G", "u1"), ("B", "u1")])
-    nibabel.save(nibabel.Nifti1Image(colours, np.eye(4)), tmp_path / "colours.nii")
+    colors = np.zeros((2, 2, 2), [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    nibabel.save(nibabel.Nifti1Image(colors, np.eye(4)), tmp_path / "colors.nii")
     copy("magic.nii", magic=b"xyz\0")
     copy("none.nii", dim=[3, 9, 0, 5, 1, 1, 1, 1])
     copy("negative.nii", dim=[3, 9, -7, 5, 1, 1, 1, 1])
@@ -204,7 +204,7 @@ def test_damaged_files_say_so(tmp_path):
         "claims.nrrd": "more than the file can hold",
         "several.nii": r"shape \(3, 4, 5, 2\); wanted one volume",
         "flat.nii": r"shape \(3, 4\); wanted one volume",
-        "colours.nii": "one real number",
+        "colors.nii": "one real number",
         "magic.nii": "cannot read|which side",
         "none.nii": "wanted one volume",
         "negative.nii": "wanted one volume|cannot read",
@@ -254,7 +254,7 @@ def test_square_pixels_keep_places_and_values():
         picture = section(ramp, plane, 2, order=1)
         sizes = [round(n * mm / side) for n, mm, _ in (down, across)]
         assert picture.shape == tuple(sizes)
-        # From mm at the pixel's centre to the old index, which stops at the outer centres.
+        # From mm at the pixel's center to the old index, which stops at the outer centers.
         wanted = 2.0 * (10, 30, 50)[axis]
         parts = []
         for (n, mm, slope), size in zip((down, across), sizes, strict=True):

@@ -136,9 +136,9 @@ def test_elastix_writes_nothing(atlas, few_iterations, capfd, tmp_path, monkeypa
 @pytest.mark.parametrize("method", LIVE)
 def test_a_section_without_a_picture_is_refused(atlas, method):
     nothing = np.full((50, 60), 9, np.uint8)
-    with pytest.raises(RegistrationError, match=f"fixed section has one grey.*{method}"):
+    with pytest.raises(RegistrationError, match=f"fixed section has one gray.*{method}"):
         register(method, atlas[0], nothing)
-    with pytest.raises(RegistrationError, match="moving section has one grey"):
+    with pytest.raises(RegistrationError, match="moving section has one gray"):
         register(method, nothing, atlas[0])
 
 

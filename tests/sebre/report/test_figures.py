@@ -68,7 +68,7 @@ def panels(figure):
     }
 
 
-def test_bars_are_the_numbers_and_have_the_colours_of_regions(folder, published):
+def test_bars_are_the_numbers_and_have_the_colors_of_regions(folder, published):
     results, _ = read_results(folder, {})
     figure = dice_figure(results, published, "ibsr")
     axes = panels(figure)

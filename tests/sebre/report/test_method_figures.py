@@ -25,7 +25,7 @@ def methods_on(experiment, dataset, regions, networks=(MASK_RCNN, U_NET)):
 
 
 def bars(ax):
-    """Widths by colour, from top to bottom."""
+    """Widths by color, from top to bottom."""
     found = {}
     for bar in (p for p in ax.patches if p.get_height() < 0.5):
         found.setdefault(bar.get_facecolor(), []).append((bar.get_y(), bar.get_width()))
@@ -88,7 +88,7 @@ def test_a_number_that_is_not_there_is_a_cross_and_no_bar(published, monkeypatch
     assert "not in the record" in dict(drawn_texts(figure, monkeypatch))
 
 
-def test_networks_of_one_kind_have_a_colour_each(published):
+def test_networks_of_one_kind_have_a_color_each(published):
     more = {"network": "Mask R-CNN", "weights": "hippocampus_384"}
     methods = methods_on("hippocampus", "plates", HIPPOCAMPUS.names, (MASK_RCNN, more, U_NET))
     colors = colors_by_name(methods_figure(methods, published))

@@ -41,9 +41,9 @@ def draw(tmp_path):
 def skia_masks(
     text: str, classes: dict[int, int], size: tuple[int, int], matrix: np.ndarray | None = None
 ) -> dict[int, np.ndarray]:
-    """Masks by class id: what Skia draws on top at the centres of the pixels.
+    """Masks by class id: what Skia draws on top at the centers of the pixels.
 
-    Skia smooths edges; the middle ones of FINER x FINER small pixels show the centre.
+    Skia smooths edges; the middle ones of FINER x FINER small pixels show the center.
     """
     ET.register_namespace("", "http://www.w3.org/2000/svg")
     tree = ET.fromstring(text)
@@ -108,7 +108,7 @@ CURVES = {
 @pytest.mark.parametrize("name", CURVES)
 def test_path_data(draw, name, rule):
     path = shape(CURVES[name], 1, f'fill-rule="{rule}"')
-    # Whole numbers would put edges on the centres that are looked at.
+    # Whole numbers would put edges on the centers that are looked at.
     text = svg(f'<g transform="translate(.13 .27)">{path}</g>')
     ours = draw(text)
     assert 100 < np.count_nonzero(ours) < 1600
@@ -130,14 +130,14 @@ def test_holes_follow_the_fill_rule(draw):
             assert labels.any()
 
 
-def test_a_pixel_belongs_to_what_covers_its_centre(draw):
+def test_a_pixel_belongs_to_what_covers_its_center(draw):
     labels = draw(svg(shape("M2.4,3.6 H6.4 V8.6 H2.4Z")))
     rows, columns = np.nonzero(labels)
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (4, 8, 2, 5)
     assert len(rows) == 5 * 4
 
 
-def test_neighbours_share_no_pixel_and_leave_none(draw):
+def test_neighbors_share_no_pixel_and_leave_none(draw):
     left, right = "M1,1 H20.5 V30 H1Z", "M20.5,1 H39 V30 H20.5Z"
     alone = [draw(svg(shape(data))) > 0 for data in (left, right)]
     assert not (alone[0] & alone[1]).any()

@@ -147,7 +147,7 @@ def test_masks_follow_the_drawing(get, caplog):
         assert image.shape == (HEIGHT >> DOWNSAMPLE, WIDTH >> DOWNSAMPLE, 3)
         assert image.dtype == np.uint8
         assert sorted(masks) == list(range(1, 9))
-        # Where the centre of each pixel lies in the drawing, and what is on top there.
+        # Where the center of each pixel lies in the drawing, and what is on top there.
         v, u = np.mgrid[: image.shape[0], : image.shape[1]] + 0.5
         x, y = np.einsum("ij,jhw->ihw", TO_ATLAS[:, :2], np.stack([u, v]) * 2**DOWNSAMPLE)
         x, y = x + TO_ATLAS[0, 2], y + TO_ATLAS[1, 2]
@@ -225,7 +225,7 @@ def test_other_genes_and_ages_are_added(get):
     rows = table(raw / "sections.csv")
     assert [row["number"] for row in rows] == [str(k) for k in range(9)]
     assert [row["data_set_id"] for row in rows] == ["101"] * 3 + ["201"] * 3 + ["102"] * 3
-    # Neighbours on one animal.
+    # Neighbors on one animal.
     assert [row["subject"] for row in rows] == ["7"] * 6 + ["8"] * 3
     assert {row["atlas_id"] for row in table(raw / "atlas" / "atlas.csv")} == {"3001", "3002"}
     assert len(allen_ish.read_source(raw).sections) == 8
@@ -276,7 +276,7 @@ def test_own_regions(get, tmp_path):
         allen_ish.read_source(raw, regions=path)
 
 
-def test_structures_are_found_by_colour_where_acronyms_differ(get, server):
+def test_structures_are_found_by_color_where_acronyms_differ(get, server):
     text = json.dumps(TREE).replace("DPall", "DorsalPallium").replace("FF4865", "FF4866")
     renamed = json.loads(text.replace('"MPall"', '"MedialPallium"'))
     server.routes["/api/v2/structure_graph_download/17.json"] = envelope([renamed])

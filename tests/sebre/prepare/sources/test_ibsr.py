@@ -54,11 +54,11 @@ def test_numbers_are_those_of_the_label_table():
 def test_the_papers_counts(tmp_path):
     # Paper, Methods: 557 sections of 18 subjects, 372 to train on and 185 to test.
     counts = [31] * 17 + [30]
-    for number, labelled in enumerate(counts, start=1):
+    for number, labeled in enumerate(counts, start=1):
         folder, name = tmp_path / "raw" / f"IBSR_{number:02d}", f"IBSR_{number:02d}"
-        image, labels = scan(number, labelled, (12, 16, 34))
+        image, labels = scan(number, labeled, (12, 16, 34))
         labels[labels > 2] = 0
-        labels[4, 6:8, 1 : labelled + 1] = LEFT_CAUDATE
+        labels[4, 6:8, 1 : labeled + 1] = LEFT_CAUDATE
         for data, kind in ((image, "ana_strip"), (labels, "seg_ana")):
             save_nifti(folder / f"{name}_{kind}.nii.gz", data)
     raw_set = read_source(tmp_path / "raw")
@@ -112,7 +112,7 @@ def test_a_wrong_side_is_noticed(tmp_path):
     for data, kind in zip(scan(1), ("ana_strip", "seg_ana"), strict=True):
         save_analyze(tmp_path / f"IBSR_01_{kind}.img", data, "LIA")
     assert len(read_source(tmp_path, orientation="LIA").sections) == 4
-    with pytest.raises(ValueError, match="labelled left lie on the right"):
+    with pytest.raises(ValueError, match="labeled left lie on the right"):
         read_source(tmp_path, orientation="RIA")
 
 
@@ -144,7 +144,7 @@ def test_the_papers_crop(tmp_path):
     raw_set = read_source(tmp_path / "a")
     assert [section.facts["slice"] for section in raw_set.sections] == [1, 2, 3]
     picture, masks = raw_set.sections[0].read()
-    # Centred on the brain (x 60-120, so from 11), moved in at the back (y 0-123); rows of the
+    # Centerd on the brain (x 60-120, so from 11), moved in at the back (y 0-123); rows of the
     # picture run to the back, columns to the left.
     assert FRAME == (158, 123, 145)
     assert picture.shape == (123, 158)
@@ -243,7 +243,7 @@ def test_values_below_0_and_not_finite_are_background(tmp_path):
 
 def test_a_scan_without_the_structures_is_named(tmp_path, caplog):
     save_subject(tmp_path, 1)
-    save_subject(tmp_path, 2, labelled=0)
+    save_subject(tmp_path, 2, labeled=0)
     with caplog.at_level(logging.WARNING):
         raw_set = read_source(tmp_path)
     assert {section.facts["subject"] for section in raw_set.sections} == {"IBSR_01"}

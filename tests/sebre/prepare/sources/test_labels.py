@@ -114,12 +114,12 @@ def test_label_maps_in_all_formats(tmp_path):
         with Image.open(path) as image:
             assert image.mode == "P"
         check()
-    path.write_bytes(four_bit_grey(drawn_labels()))
+    path.write_bytes(four_bit_gray(drawn_labels()))
     check()
 
 
-def four_bit_grey(values: np.ndarray) -> bytes:
-    """A grey PNG of 4 bits a pixel, as some label editors write."""
+def four_bit_gray(values: np.ndarray) -> bytes:
+    """A gray PNG of 4 bits a pixel, as some label editors write."""
     packed = (values[:, ::2] << 4 | values[:, 1::2]).astype(np.uint8)
     lines = b"".join(b"\0" + line.tobytes() for line in packed)
     header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 4, 0, 0, 0, 0)
@@ -132,13 +132,13 @@ def four_bit_grey(values: np.ndarray) -> bytes:
 
 def notebook_folder(raw: Path) -> Path:
     labels = drawn_labels((64, 96))
-    colours = [(255, 255, 255), MOUSE[1].code, MOUSE[2].code]
+    colors = [(255, 255, 255), MOUSE[1].code, MOUSE[2].code]
     for part, word, count in (("train", "training", 2), ("val", "validation", 1)):
         for k in range(count):
             images = raw / f"mrcnn_{part}_dataset_images"
             write(images / f"section_img_{k}.jpg", section(k, (64, 96)))
             overlays = raw / f"{word}_images_masked" / f"masked_section_{k}"
-            write(overlays / "export.png", painted(labels, colours))
+            write(overlays / "export.png", painted(labels, colors))
     return raw
 
 
@@ -192,7 +192,7 @@ def test_options(source, raw, tmp_path):
 
 def test_tolerance_is_an_option(tmp_path):
     raw = raw_folder(tmp_path, "overlays", painted(drawn_labels()) - np.uint8(20), count=1)
-    with pytest.raises(ValueError, match=r"drawn_1.png: no pixel has the colour .*\(180, 10, 20\)"):
+    with pytest.raises(ValueError, match=r"drawn_1.png: no pixel has the color .*\(180, 10, 20\)"):
         read_source("colour-code", raw, {}).sections[0].read()
     _, masks = read_source("colour-code", raw, {"tolerance": 20}).sections[0].read()
     np.testing.assert_array_equal(masks[2], drawn_labels() == 2)
@@ -261,7 +261,7 @@ def table_of_another_program(raw: Path, drawings: Path) -> None:
     (raw / "sections.csv").write_bytes(b"\xff\xfe\x00a")
 
 
-def regions_without_colours(raw: Path, drawings: Path) -> None:
+def regions_without_colors(raw: Path, drawings: Path) -> None:
     (raw / "regions.csv").write_text("id,region\n1,a\n")
 
 
@@ -283,7 +283,7 @@ def regions_without_colours(raw: Path, drawings: Path) -> None:
         (table_with_a_number_twice, "sections.csv, line 3: section 1 has a row already"),
         (table_with_two_brains, "two columns mean 'subject'"),
         (table_of_another_program, "sections.csv: not a UTF-8 CSV file"),
-        (regions_without_colours, "regions.csv: column r, g, b is missing"),
+        (regions_without_colors, "regions.csv: column r, g, b is missing"),
     ],
 )
 def test_what_does_not_fit_is_named_at_once(source, raw, damage, message):
@@ -343,11 +343,11 @@ def test_tables_of_ids_that_do_not_fit(tmp_path, text, message):
         read_source("labels", raw, {})
 
 
-def test_colours_of_no_region_are_reported(tmp_path, caplog):
+def test_colors_of_no_region_are_reported(tmp_path, caplog):
     image = painted(drawn_labels())
     image[22:30, 32:40] = GREEN
     raw = raw_folder(tmp_path, "overlays", image, count=1)
     with caplog.at_level("INFO"):
         read_source("colour-code", raw, {}).sections[0].read()
-    assert f"drawn_1.png: colours of no region: {GREEN}: 64 px" in caplog.text
+    assert f"drawn_1.png: colors of no region: {GREEN}: 64 px" in caplog.text
     assert len(read_regions(raw / "regions.csv")) == 2

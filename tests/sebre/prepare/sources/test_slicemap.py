@@ -40,7 +40,7 @@ def raw(tmp_path) -> Path:
             labels[3] = 0
             labels[3, 0, :7] = 1
         np.save(folder / f"labels_{code}.npy", labels)
-    (folder / "LICENSE").write_text("A licence\n")
+    (folder / "LICENSE").write_text("A license\n")
     return folder
 
 

@@ -1,4 +1,4 @@
-"""The sources of labelled scans: MICCAI 2012 and mouse MRI."""
+"""The sources of labeled scans: MICCAI 2012 and mouse MRI."""
 
 import csv
 from collections import Counter
@@ -146,7 +146,7 @@ def test_malc2012_faults_of_the_folder(data_dir, tmp_path):
         malc2012.read_source(raw)
     # Labels named left and right the wrong way round.
     (raw / "1000_glm.nii.gz").symlink_to(data_dir / "malc2012" / "1000_glm.nii.gz")
-    with pytest.raises(ValueError, match="labelled left lie on the right"):
+    with pytest.raises(ValueError, match="labeled left lie on the right"):
         malc2012.read_source(raw, orientation="RAS")
     (raw / "subjects.csv").unlink()
     (raw / "subjects.csv").write_text("scan_id,subject\n1000,a\n")

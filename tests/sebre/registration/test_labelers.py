@@ -18,9 +18,9 @@ from sebre.data.section_files import part_folder
 from sebre.registration import methods as registration_methods
 from sebre.registration import scoring as evaluate_registration
 from sebre.registration import transform as registration
-from sebre.registration.labellers import AtlasLabeller, NetworkLabeller
+from sebre.registration.labelers import AtlasLabeler, NetworkLabeler
 from sebre.registration.methods import RegistrationError
-from sebre.registration.scoring import evaluate_labeller, register_command
+from sebre.registration.scoring import evaluate_labeler, register_command
 
 SECTIONS = ROOT / "datasets" / "slicemap"
 ATLASES, TESTED, WANTED = 3, 3, 2
@@ -44,7 +44,7 @@ def dataset(tmp_path_factory) -> Path:
     return root
 
 
-class Keeping(AtlasLabeller):
+class Keeping(AtlasLabeler):
     """Keeps what it was shown."""
 
     def __init__(self, *args):
@@ -124,13 +124,13 @@ def test_atlases_are_training_sections(dataset, record):
 
 def test_scores_are_the_same_again_and_a_network_sees_the_same(dataset, record):
     atlas = Keeping(dataset, SLICEMAP, "none")
-    again = evaluate_labeller(atlas, dataset, SLICEMAP, limit=WANTED, seed=1)
+    again = evaluate_labeler(atlas, dataset, SLICEMAP, limit=WANTED, seed=1)
     times = ("seconds", "experiment", "command", "environment")
     one, other = ({k: v for k, v in r.items() if k not in times} for r in (record, again))
     assert one == json.loads(json.dumps(other))
 
     segmenter = WholeSection()
-    found = evaluate_labeller(NetworkLabeller(segmenter), dataset, SLICEMAP, limit=WANTED, seed=1)
+    found = evaluate_labeler(NetworkLabeler(segmenter), dataset, SLICEMAP, limit=WANTED, seed=1)
     warming, *shown = segmenter.shown
     assert warming.dtype == np.uint8
     assert len(shown) == len(atlas.shown) == 2 * WANTED
@@ -143,8 +143,8 @@ def test_scores_are_the_same_again_and_a_network_sees_the_same(dataset, record):
 
 
 def test_masks_of_a_network_are_taken_as_they_are(dataset):
-    labeller = NetworkLabeller(WholeSection())
-    found = evaluate_labeller(labeller, dataset, SLICEMAP, limit=1)
+    labeler = NetworkLabeler(WholeSection())
+    found = evaluate_labeler(labeler, dataset, SLICEMAP, limit=1)
     assert found["method"] == "network" and found["network"] == "scripted"
     assert found["weights"] == "w.h5" and found["weights_sha256"] == "0" * 64
     assert found["atlas"] is None and found["parameters"] == {} and found["threads"] is None
@@ -169,14 +169,14 @@ def test_seconds_are_processor_time_after_a_first_call(dataset, monkeypatch):
 
     picture = np.zeros((40, 50, 3), np.uint8)
     picture[5:20, 5:30] = 200
-    assert NetworkLabeller(Slow()).label("val/0", picture).seconds < 0.2
+    assert NetworkLabeler(Slow()).label("val/0", picture).seconds < 0.2
 
     def points(moving, fixed):
         time.sleep(0.3)
         return np.moveaxis(np.indices(fixed.shape), 0, -1)
 
     broken(monkeypatch, points)
-    assert AtlasLabeller(dataset, SLICEMAP, "elastix").label("val/0", picture).seconds < 0.2
+    assert AtlasLabeler(dataset, SLICEMAP, "elastix").label("val/0", picture).seconds < 0.2
 
 
 def test_where_every_registration_failed_the_command_says_so(

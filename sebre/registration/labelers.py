@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from sebre.networks.segmenter import Segmenter
     from sebre.networks.unet import UNetSegmenter
 
-LABELLED = "train"  # the part of a data set that atlases are of
-NETWORK = "network"  # the method of `NetworkLabeller`, beside those of registration
+LABELED = "train"  # the part of a data set that atlases are of
+NETWORK = "network"  # the method of `NetworkLabeler`, beside those of registration
 
 
 @dataclass(frozen=True)
-class Labelled:
+class Labeled:
     """The labels of a section.
 
     Attributes:
@@ -39,10 +39,10 @@ class Labelled:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Labeller(Protocol):
+class Labeler(Protocol):
     """Puts labels on sections."""
 
-    def label(self, name: str, picture: np.ndarray) -> Labelled:
+    def label(self, name: str, picture: np.ndarray) -> Labeled:
         """Label a section.
 
         Args:
@@ -54,7 +54,7 @@ class Labeller(Protocol):
         """What a result file says of it: "method", "parameters", "threads", "atlas", ..."""
 
 
-class AtlasLabeller:
+class AtlasLabeler:
     """Lays the labels of one training section on a section, by registration.
 
     Args:
@@ -74,15 +74,15 @@ class AtlasLabeller:
     ):
         self.method, self.seed = method, seed
         self.parameters, self.threads = settings(method, threads)
-        self.sections = SectionDataset(regions).load(root, LABELLED)
+        self.sections = SectionDataset(regions).load(root, LABELED)
         self.sections.prepare()
         self.positions = positions(root)
         self.names = [self.sections.image_reference(i) for i in self.sections.image_ids]
         # Small enough to be kept: every test section is compared with many of them.
         self.pictures = [self.sections.load_image(i) for i in self.sections.image_ids]
 
-    def label(self, name: str, picture: np.ndarray) -> Labelled:
-        """See `Labeller`. The choice of the atlas is not timed."""
+    def label(self, name: str, picture: np.ndarray) -> Labeled:
+        """See `Labeler`. The choice of the atlas is not timed."""
         atlas = choose_atlas(picture, self.pictures, near(name, self.names, self.positions))
         facts = {"atlas": self.names[atlas.index], "similarity": atlas.similarity}
         try:
@@ -91,22 +91,22 @@ class AtlasLabeller:
             )
         except RegistrationError as error:
             nothing = np.zeros(picture.shape[:2], np.uint8)
-            return Labelled(_as_result(nothing), None, {**facts, "failed": str(error)})
+            return Labeled(_as_result(nothing), None, {**facts, "failed": str(error)})
         masks, class_ids = self.sections.load_mask(self.sections.image_ids[atlas.index])
         labels = transform.labels(drawn_labels(class_ids, masks))
-        return Labelled(_as_result(labels), transform.seconds, facts)
+        return Labeled(_as_result(labels), transform.seconds, facts)
 
     def facts(self) -> dict[str, Any]:
-        """See `Labeller`; "atlas" says how atlases are chosen."""
+        """See `Labeler`; "atlas" says how atlases are chosen."""
         return {
             "method": self.method,
             "parameters": self.parameters,
             "threads": self.threads,
-            "atlas": {"subset": LABELLED, "rule": RULE},
+            "atlas": {"subset": LABELED, "rule": RULE},
         }
 
 
-class NetworkLabeller:
+class NetworkLabeler:
     """Lets a network find the regions of a section.
 
     Its masks are taken as it gives them: they may overlap, and one region may have several.
@@ -120,15 +120,15 @@ class NetworkLabeller:
         # The first call compiles, which is not to be timed.
         segmenter.detect([np.zeros((64, 64, 3), np.uint8)])
 
-    def label(self, name: str, picture: np.ndarray) -> Labelled:
-        """See `Labeller`. Timed is `detect`, from the picture to masks of its size."""
+    def label(self, name: str, picture: np.ndarray) -> Labeled:
+        """See `Labeler`. Timed is `detect`, from the picture to masks of its size."""
         del name
         start = time.process_time()
         result = self.segmenter.detect([picture])[0]
-        return Labelled(result, time.process_time() - start)
+        return Labeled(result, time.process_time() - start)
 
     def facts(self) -> dict[str, Any]:
-        """See `Labeller`; with the "network", the "weights" and their checksum.
+        """See `Labeler`; with the "network", the "weights" and their checksum.
 
         "threads" is None: the backend decides.
         """
