@@ -27,7 +27,7 @@
 # **Your own sections:** set `DATASET` to a prepared folder, and `WEIGHTS` if you trained on it.
 
 # %%
-from sebre.inspect import figures as walk_figures
+from sebre.inspect import stage_figures as figures as walk_figures
 from sebre.inspect import panels as stages
 from sebre.inspect.examples import open_walk
 

@@ -28,7 +28,7 @@
 # if you trained on it.
 
 # %%
-from sebre.inspect import figures as walk_figures
+from sebre.inspect import stage_figures as figures as walk_figures
 from sebre.inspect import panels as stages
 from sebre.inspect.examples import open_walk
 

@@ -26,7 +26,7 @@
 # what you trained on it. Everything below then shows a section of yours.
 
 # %%
-from sebre.inspect import figures as walk_figures
+from sebre.inspect import stage_figures as figures as walk_figures
 from sebre.inspect import panels as stages
 from sebre.inspect.examples import open_walk
 

@@ -1,6 +1,7 @@
 """The house keeps its own rules: size of files, direction of imports, docstrings, quiet."""
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,32 @@ import pytest
 from paths import ROOT
 
 PACKAGES = ("mrcnn", "sebre")
-LINES = 420  # what is read in one sitting
+# What is read at once: modules of a folder, and lines of code of a function.
+MODULES = 15
+CODE_LINES = 60
+
+# Rooms from the lowest to the highest: a room imports those before it. A name without a dot is
+# a module beside the rooms.
+ROOMS = {
+    "mrcnn": (
+        "errors io compat config backend structures imageio weights modeling data accelerate "
+        "training visualize parallel_model model export utils augment mask_formats"
+    ).split(),
+    "sebre": (
+        "data experiments drawing prepare networks evaluation predict inspect registration report "
+        "bench cli config dataset regions __main__"
+    ).split(),
+}
+# Longer functions, and why each is better whole.
+LONG_FUNCTIONS: dict[str, str] = {}
+# Stems that stand for one idea in two places: what a room does, and the public path to it.
+SHARED_STEMS = {
+    "augment": "public path of mrcnn.data.augment",
+    "mask_formats": "public path of mrcnn.structures.mask_formats",
+    "config": "Matterport's settings, and the public path of those of the experiments",
+    "dataset": "Matterport's Dataset, its subclass for sections, and its public path",
+    "regions": "public path of sebre.data.regions",
+}
 
 # What is documented to print: Matterport's interface, and the commands.
 PRINTING = {
@@ -73,8 +99,31 @@ def find_cycle(graph: dict[str, set[str]]) -> list[str]:
 
 
 def import_graph(package: str) -> dict[str, set[str]]:
-    found = {module_of(name): imports(name, tree) for name, tree in trees(package)}
-    return {name: (targets & set(found)) - {package} for name, targets in found.items()}
+    """Modules that each module imports; names that a package hands on count as the package."""
+    known = {module_of(name): tree for name, tree in trees(package)}
+    graph = {}
+    for name, tree in trees(package):
+        found = imports(name, tree) & set(known)
+        inside = {target.rpartition(".")[0] for target in found}
+        graph[module_of(name)] = found - inside - {package, module_of(name)}
+    return graph
+
+
+def room_of(module: str) -> str:
+    """Folder of a module, or the module itself where it lies beside the folders."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef, lines: list[str]) -> int:
+    """Lines of a function without its docstring, comments and blank lines."""
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    prose = range(function.body[0].lineno, body[0].lineno if body else function.end_lineno + 1)
+    skipped = set(prose) if ast.get_docstring(function) is not None else set()
+    return sum(
+        bool(text := lines[number - 1].strip()) and not text.startswith("#")
+        for number in range(function.lineno, function.end_lineno + 1)
+        if number not in skipped
+    )
 
 
 def test_the_search_for_circles_finds_them():
@@ -84,10 +133,43 @@ def test_the_search_for_circles_finds_them():
     assert imports("p/a.py", tree) == {"p", "p.b", "p.c", "p.c.d", "p.e", "p.g"}
 
 
-def test_files_are_read_in_one_sitting():
-    lengths = {p.relative_to(ROOT): len(p.read_text("utf-8").splitlines()) for p in files("mrcnn")}
-    assert len(lengths) > 20
-    assert {name: n for name, n in lengths.items() if n > LINES} == {}
+def test_folders_are_seen_at_a_glance():
+    sizes = Counter(path.parent for package in PACKAGES for path in files(package))
+    many = {f.relative_to(ROOT).as_posix(): n - 1 for f, n in sizes.items() if n - 1 > MODULES}
+    assert many == {}
+
+
+def test_functions_are_read_in_one_sitting():
+    found = {}
+    for name, tree in trees(*PACKAGES):
+        lines = (ROOT / name).read_text("utf-8").splitlines()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                found[f"{name}: {node.name}"] = code_lines(node, lines)
+    assert len(found) > 1000
+    long = {name for name, n in found.items() if n > CODE_LINES}
+    assert long == set(LONG_FUNCTIONS)
+
+
+def test_a_name_means_one_thing():
+    stems = Counter(path.stem for package in PACKAGES for path in files(package))
+    twice = {stem for stem, n in stems.items() if n > 1 and not stem.startswith("__")}
+    assert twice == set(SHARED_STEMS)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_lower_rooms_do_not_import_upper_ones(package):
+    place = {room: number for number, room in enumerate(ROOMS[package])}
+    graph = import_graph(package)
+    assert {room_of(module) for module in graph} - {""} == set(place), "a room without a place"
+    wrong = [
+        f"{module} imports {target}"
+        for module, targets in graph.items()
+        for target in targets
+        if room_of(module) and room_of(target)
+        if place[room_of(target)] > place[room_of(module)]
+    ]
+    assert wrong == []
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -144,7 +144,7 @@ def _verdict(done: Mapping[str, Any], slower: Sequence[str], only: Sequence[str]
 def _page(args: argparse.Namespace) -> int:
     if not (args.page and args.source):
         raise UserError("--page FILE.md and --from FILE.json go together.")
-    from sebre.bench.page import write_page
+    from sebre.bench.performance_page import write_page
 
     write_page(record.read_record(args.source), args.source, args.page)
     return DONE

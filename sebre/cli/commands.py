@@ -59,7 +59,7 @@ def _message(error: BaseException) -> str:
 
 def _prepare(args: argparse.Namespace) -> int:
     from sebre.prepare.build import build
-    from sebre.prepare.download import download_source
+    from sebre.prepare.raw_download import download_source
     from sebre.prepare.sources import read_source
 
     given = {name: getattr(args, name) for name in SOURCE_OPTIONS}

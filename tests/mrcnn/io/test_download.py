@@ -12,8 +12,8 @@ from local_server import LocalServer, Reply
 from tqdm import tqdm
 
 from mrcnn.io.download import DownloadError, fetch, file_sha256, read_url
-from sebre.prepare import download as lists
-from sebre.prepare.download import download_source, fetch_listed, listed
+from sebre.prepare import raw_download as download as lists
+from sebre.prepare.raw_download import download_source, fetch_listed, listed
 
 BODY = bytes(range(256)) * 40
 SHA = hashlib.sha256(BODY).hexdigest()

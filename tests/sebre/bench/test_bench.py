@@ -14,7 +14,8 @@ from mrcnn.data.samples import load_sample
 from sebre.bench import __main__ as program
 from sebre.bench import inputs as pictures
 from sebre.bench import measurements as record
-from sebre.bench import page, run, targets, timing, worker
+from sebre.bench import performance_page as page
+from sebre.bench import run, targets, timing, worker
 from sebre.bench import terminal as table
 from sebre.bench.calibration import matrix_product, reference_network
 from sebre.bench.cases import catalogue as cases

@@ -18,7 +18,7 @@ from mrcnn.structures.matching import compute_overlaps_masks
 from mrcnn.structures.stages import Stages
 from sebre.cli import commands as cli
 from sebre.inspect import examples as open_walk
-from sebre.inspect import figures as walk_figures
+from sebre.inspect import stage_figures as figures as walk_figures
 from sebre.inspect import panels as stages
 from sebre.inspect.trace import PAPER_NUMBERS, walk_section
 from sebre.networks.weights_store import WeightsFile

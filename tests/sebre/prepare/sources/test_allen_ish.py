@@ -31,7 +31,7 @@ from sebre.prepare.allen.api import ADULT, AllenApi
 from sebre.prepare.allen.image_download import MATRIX, download, fit_affine
 from sebre.prepare.allen.structure_tree import read_tree
 from sebre.prepare.build import build
-from sebre.prepare.download import download_source
+from sebre.prepare.raw_download import download_source
 from sebre.prepare.sources import allen_ish
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from mrcnn.errors import UnavailableError, UserError
 from mrcnn.io.download import RETRIES, DownloadError, byte_bar, fetch, what_is_wrong, writing
 from sebre.data.csv_tables import read_table
+from sebre.prepare.sources import module_name
 
 __all__ = [
     "DownloadError",
@@ -63,7 +64,7 @@ def listed(name: str) -> tuple[ListedFile, ...]:
     Raises:
         ValueError: the source has no list; the message says why, and which have one.
     """
-    name = name.replace("-", "_")
+    name = module_name(name)
     path = LISTS / f"{name}.csv"
     if not path.is_file():
         reason = NOT_LISTED.get(name, "its files are the user's own, or it is not known.")
@@ -95,7 +96,7 @@ def download_source(name: str, raw: str | Path, options: Mapping[str, Any]) -> N
         ValueError: the source has no public files, or an option does not fit.
         OSError: a file could not be fetched or written.
     """
-    name = name.replace("-", "_")
+    name = module_name(name)
     if name not in SELF_FETCHED:
         fetch_listed(name, raw)
         return
