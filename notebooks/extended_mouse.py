@@ -27,8 +27,8 @@
 # **Your own sections:** set `DATASET` to a prepared folder, and `WEIGHTS` if you trained on it.
 
 # %%
-from sebre.inspect import stage_figures as figures as walk_figures
 from sebre.inspect import panels as stages
+from sebre.inspect import stage_figures
 from sebre.inspect.examples import open_walk
 
 DATASET = None  # such as "../datasets/mine"
@@ -87,10 +87,10 @@ stages.show(walk, "i")
 # one that training did not cover (`gamma` and `brightness` of the augmentation widen it).
 
 # %%
-walk_figures.show_detections(walk)
+stage_figures.show_detections(walk)
 
 # %%
-walk_figures.show_features(walk)
+stage_figures.show_features(walk)
 
 # %% [markdown]
 # ## How sure, how exact
@@ -99,10 +99,10 @@ walk_figures.show_features(walk)
 # wrong name shows as a high IoU in the wrong column.
 
 # %%
-walk_figures.show_precision_recall(walk)
+stage_figures.show_precision_recall(walk)
 
 # %%
-walk_figures.show_overlaps(walk)
+stage_figures.show_overlaps(walk)
 
 # %% [markdown]
 # ## Masks while training
@@ -110,16 +110,16 @@ walk_figures.show_overlaps(walk)
 # Masks are learnt from mini masks; what these lose is red.
 
 # %%
-walk_figures.show_mini_masks(walk)
+stage_figures.show_mini_masks(walk)
 
 # %% [markdown]
 # ## Losses of the run
 
 # %%
-walk_figures.show_losses(walk.segmenter.weights)
+stage_figures.show_losses(walk.segmenter.weights)
 
 # %% [markdown]
 # ## Turned sections (Fig. 4)
 
 # %%
-walk_figures.show_rotations(walk, angles=(-20, -10, 0, 10, 20))
+stage_figures.show_rotations(walk, angles=(-20, -10, 0, 10, 20))

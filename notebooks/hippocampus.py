@@ -27,8 +27,8 @@
 # **Your own sections:** set `DATASET` to a prepared folder, and `WEIGHTS` if you trained on it.
 
 # %%
-from sebre.inspect import stage_figures as figures as walk_figures
 from sebre.inspect import panels as stages
+from sebre.inspect import stage_figures
 from sebre.inspect.examples import open_walk
 
 DATASET = None  # such as "../datasets/mine"
@@ -89,13 +89,13 @@ stages.show(walk, "hi")
 # costs 0.09.
 
 # %%
-walk_figures.show_detections(walk)
+stage_figures.show_detections(walk)
 
 # %%
-walk_figures.show_precision_recall(walk)
+stage_figures.show_precision_recall(walk)
 
 # %%
-walk_figures.show_overlaps(walk)
+stage_figures.show_overlaps(walk)
 
 # %% [markdown]
 # ## Is a mini mask fine enough?
@@ -104,7 +104,7 @@ walk_figures.show_overlaps(walk)
 # `MINI_MASK_SHAPE` or set `USE_MINI_MASK` to False.
 
 # %%
-walk_figures.show_mini_masks(walk)
+stage_figures.show_mini_masks(walk)
 
 # %% [markdown]
 # ## Feature maps
@@ -112,16 +112,16 @@ walk_figures.show_mini_masks(walk)
 # P2, a quarter of the picture's resolution, is what small regions are found and drawn from.
 
 # %%
-walk_figures.show_features(walk)
+stage_figures.show_features(walk)
 
 # %% [markdown]
 # ## Losses of the run
 
 # %%
-walk_figures.show_losses(walk.segmenter.weights)
+stage_figures.show_losses(walk.segmenter.weights)
 
 # %% [markdown]
 # ## Turned sections (Fig. 4)
 
 # %%
-walk_figures.show_rotations(walk)
+stage_figures.show_rotations(walk)

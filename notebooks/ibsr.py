@@ -28,8 +28,8 @@
 # if you trained on it.
 
 # %%
-from sebre.inspect import stage_figures as figures as walk_figures
 from sebre.inspect import panels as stages
+from sebre.inspect import stage_figures
 from sebre.inspect.examples import open_walk
 
 DATASET = None  # such as "../datasets/mine"
@@ -85,34 +85,34 @@ stages.show(walk, "i")
 # left of the picture; `sebre prepare` makes all slices so.
 
 # %%
-walk_figures.show_detections(walk)
+stage_figures.show_detections(walk)
 
 # %%
-walk_figures.show_overlaps(walk)
+stage_figures.show_overlaps(walk)
 
 # %%
-walk_figures.show_precision_recall(walk)
+stage_figures.show_precision_recall(walk)
 
 # %% [markdown]
 # ## Feature maps
 
 # %%
-walk_figures.show_features(walk)
+stage_figures.show_features(walk)
 
 # %% [markdown]
 # ## Mini masks
 
 # %%
-walk_figures.show_mini_masks(walk)
+stage_figures.show_mini_masks(walk)
 
 # %% [markdown]
 # ## Losses of the run
 
 # %%
-walk_figures.show_losses(walk.segmenter.weights)
+stage_figures.show_losses(walk.segmenter.weights)
 
 # %% [markdown]
 # ## A tilted head (Fig. 4)
 
 # %%
-walk_figures.show_rotations(walk)
+stage_figures.show_rotations(walk)

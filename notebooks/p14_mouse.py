@@ -26,8 +26,8 @@
 # what you trained on it. Everything below then shows a section of yours.
 
 # %%
-from sebre.inspect import stage_figures as figures as walk_figures
 from sebre.inspect import panels as stages
+from sebre.inspect import stage_figures
 from sebre.inspect.examples import open_walk
 
 DATASET = None  # such as "../datasets/mine"
@@ -57,7 +57,7 @@ walk.facts()
 # mean activation.
 
 # %%
-walk_figures.show_features(walk)
+stage_figures.show_features(walk)
 
 # %% [markdown]
 # ## a. What the region proposal network learns from
@@ -132,7 +132,7 @@ stages.show(walk, "i")
 # that is red below, and written in per cent of the mask.
 
 # %%
-walk_figures.show_mini_masks(walk)
+stage_figures.show_mini_masks(walk)
 
 # %% [markdown]
 # ## The run that made the network
@@ -141,7 +141,7 @@ walk_figures.show_mini_masks(walk)
 # weights; a small penalty on large weights comes on top.
 
 # %%
-walk_figures.show_losses(walk.segmenter.weights)
+stage_figures.show_losses(walk.segmenter.weights)
 
 # %% [markdown]
 # ## Drawn and found
@@ -149,7 +149,7 @@ walk_figures.show_losses(walk.segmenter.weights)
 # Numbers in the legend are Dice coefficients, 1 where both agree.
 
 # %%
-walk_figures.show_detections(walk)
+stage_figures.show_detections(walk)
 
 # %% [markdown]
 # ## Precision, recall, overlaps
@@ -158,10 +158,10 @@ walk_figures.show_detections(walk)
 # a region counts as found from a mask IoU of 0.5.
 
 # %%
-walk_figures.show_precision_recall(walk)
+stage_figures.show_precision_recall(walk)
 
 # %%
-walk_figures.show_overlaps(walk)
+stage_figures.show_overlaps(walk)
 
 # %% [markdown]
 # ## Turned sections (Fig. 4)
@@ -170,7 +170,7 @@ walk_figures.show_overlaps(walk)
 # turned section is a section like any other.
 
 # %%
-walk_figures.show_rotations(walk)
+stage_figures.show_rotations(walk)
 
 # %% [markdown]
 # ## All stages as arrays

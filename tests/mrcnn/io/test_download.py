@@ -12,7 +12,7 @@ from local_server import LocalServer, Reply
 from tqdm import tqdm
 
 from mrcnn.io.download import DownloadError, fetch, file_sha256, read_url
-from sebre.prepare import raw_download as download as lists
+from sebre.prepare import raw_download
 from sebre.prepare.raw_download import download_source, fetch_listed, listed
 
 BODY = bytes(range(256)) * 40
@@ -268,7 +268,7 @@ def a_list(server, tmp_path, monkeypatch) -> list[dict[str, str]]:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    monkeypatch.setattr(lists, "LISTS", folder)
+    monkeypatch.setattr(raw_download, "LISTS", folder)
     return rows
 
 
@@ -301,7 +301,7 @@ def test_a_break_in_a_list_leaves_what_is_complete(server, a_list, tmp_path):
 
 
 def test_too_little_room(a_list, tmp_path, monkeypatch):
-    monkeypatch.setattr(lists.shutil, "disk_usage", lambda path: SimpleNamespace(free=9))
+    monkeypatch.setattr(raw_download.shutil, "disk_usage", lambda path: SimpleNamespace(free=9))
     with pytest.raises(OSError, match="free on the disk"):
         fetch_listed("some_brains", tmp_path / "raw")
 
@@ -314,8 +314,8 @@ def test_sources_without_a_list_say_so(name, tmp_path):
 
 
 def test_a_list_cannot_write_outside_the_folder(a_list, tmp_path):
-    text = (lists.LISTS / "some_brains.csv").read_text()
-    (lists.LISTS / "some_brains.csv").write_text(text.replace("LICENSE,", "../LICENSE,"))
+    text = (raw_download.LISTS / "some_brains.csv").read_text()
+    (raw_download.LISTS / "some_brains.csv").write_text(text.replace("LICENSE,", "../LICENSE,"))
     with pytest.raises(ValueError, match="outside"):
         listed("some_brains")
 
@@ -329,7 +329,7 @@ def test_the_lists_are_well_formed(name):
         # A commit, not a branch that moves on.
         assert len(f.url.split("/")[5]) == 40
         assert len(f.sha256) == 64 and int(f.sha256, 16) and f.bytes > 0
-    assert [p.stem for p in sorted(lists.LISTS.glob("*.csv"))] == list(LISTED)
+    assert [p.stem for p in sorted(raw_download.LISTS.glob("*.csv"))] == list(LISTED)
 
 
 def test_the_lists_fit_the_data(data_dir):

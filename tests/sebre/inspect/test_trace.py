@@ -18,8 +18,8 @@ from mrcnn.structures.matching import compute_overlaps_masks
 from mrcnn.structures.stages import Stages
 from sebre.cli import commands as cli
 from sebre.inspect import examples as open_walk
-from sebre.inspect import stage_figures as figures as walk_figures
 from sebre.inspect import panels as stages
+from sebre.inspect import stage_figures
 from sebre.inspect.trace import PAPER_NUMBERS, walk_section
 from sebre.networks.weights_store import WeightsFile
 
@@ -338,7 +338,7 @@ def test_there_is_no_panel_j(walk):
 
 
 def test_feature_maps(walk, blank):
-    walk_figures.show_features(walk)
+    stage_figures.show_features(walk)
     titles = [ax.get_title() for ax in plt.gcf().axes if ax.images]
     assert titles[0] == "C2  96 x 96 x 32"
     assert [title[:2] for title in titles] == ["C2", "C3", "C4", "C5", "P2", "P3", "P4", "P5", "P6"]
@@ -347,11 +347,11 @@ def test_feature_maps(walk, blank):
 def test_feature_maps_must_have_been_kept(walk):
     bare = walk_section(walk.segmenter, walk.image)
     with pytest.raises(ValueError, match="features=True"):
-        walk_figures.show_features(bare)
+        stage_figures.show_features(bare)
 
 
 def test_losses_are_those_of_the_log(walk):
-    walk_figures.show_losses(walk.segmenter.weights)
+    stage_figures.show_losses(walk.segmenter.weights)
     whole, parts = plt.gcf().axes
     table = np.loadtxt(ROOT / "weights/slicemap_384.log.csv", delimiter=",", skiprows=1)
     np.testing.assert_allclose(whole.lines[0].get_ydata(), table[:, 1])
@@ -364,24 +364,24 @@ def test_losses_are_those_of_the_log(walk):
 
 def test_losses_that_are_lost(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"log\.csv: the log of the run is not there"):
-        walk_figures.show_losses(WeightsFile(tmp_path / "mine.h5", ""))
+        stage_figures.show_losses(WeightsFile(tmp_path / "mine.h5", ""))
     (tmp_path / "log.csv").write_text("epoch,loss\n1,2.0\n")
     with pytest.raises(ValueError, match=r"log\.csv: column rpn_class_loss, .* is missing"):
-        walk_figures.show_losses(WeightsFile(tmp_path / "mine.h5", ""))
+        stage_figures.show_losses(WeightsFile(tmp_path / "mine.h5", ""))
 
 
 def test_a_log_lies_beside_its_weights(tmp_path):
     mine = WeightsFile(tmp_path / "mask_rcnn_mine_0003.h5", "")
-    assert walk_figures.training_log(mine) is None
+    assert stage_figures.training_log(mine) is None
     (tmp_path / "log.csv").touch()
-    assert walk_figures.training_log(mine) == tmp_path / "log.csv"
+    assert stage_figures.training_log(mine) == tmp_path / "log.csv"
     for entry in json.loads((ROOT / "weights/manifest.json").read_text()).values():
         shipped = WeightsFile(ROOT / "weights" / entry["file"], "")
-        assert walk_figures.training_log(shipped).stat().st_size > 100
+        assert stage_figures.training_log(shipped).stat().st_size > 100
 
 
 def test_mini_masks_state_what_they_lose(walk):
-    walk_figures.show_mini_masks(walk)
+    stage_figures.show_mini_masks(walk)
     axes = plt.gcf().axes
     assert len(axes) == 18
     assert np.asarray(axes[6].images[0].get_array()).shape == (56, 56)
@@ -394,30 +394,30 @@ def test_mini_masks_state_what_they_lose(walk):
 
 
 def test_detections_and_scores_of_the_section(walk):
-    section = walk_figures.score(walk)
-    walk_figures.show_detections(walk)
+    section = stage_figures.score(walk)
+    stage_figures.show_detections(walk)
     figure = plt.gcf()
     mean = np.mean(list(section.dices.values()))
     assert figure.axes[2].get_title() == f"found, mean Dice {mean:.2f}"
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend[0] == f"cortex {section.dices[1]:.2f}"
-    assert walk_figures.show_precision_recall(walk) == pytest.approx(section.ap)
+    assert stage_figures.show_precision_recall(walk) == pytest.approx(section.ap)
 
 
 def test_overlaps_of_all_pairs(walk):
-    walk_figures.show_overlaps(walk)
+    stage_figures.show_overlaps(walk)
     grid = np.asarray(plt.gca().images[0].get_array())
     assert grid.shape == (6, 6)
     found = {int(c): row for row, c in enumerate(walk.result["class_ids"])}
     for column, class_id in enumerate(walk.class_ids):
-        iou = walk_figures.score(walk).ious[int(class_id)]
+        iou = stage_figures.score(walk).ious[int(class_id)]
         assert grid[:, column].max() == pytest.approx(iou, abs=1e-6)
         assert grid[found[int(class_id)], column] == pytest.approx(iou, abs=1e-6)
 
 
 def test_turned_sections(walk):
-    dices = walk_figures.show_rotations(walk, angles=(0, 10))
-    upright = np.mean(list(walk_figures.score(walk).dices.values()))
+    dices = stage_figures.show_rotations(walk, angles=(0, 10))
+    upright = np.mean(list(stage_figures.score(walk).dices.values()))
     assert list(dices) == [0, 10]
     assert dices[0] == pytest.approx(upright, abs=0.01)
     assert dices[10] > 0.7
