@@ -70,7 +70,7 @@ def publish(
     dataset: str | Path,
     command: str,
     start: str,
-    licence: str,
+    license: str,
     folder: Path,
     results: Path,
     note: str = "",
@@ -84,7 +84,7 @@ def publish(
         dataset: prepared data set, for the scores.
         command: that trained it.
         start: what training started from, in words.
-        licence: of the weights.
+        license: of the weights.
         folder: of the manifest.
         results: file for the scores.
         note: what else limits it, for the card.
@@ -231,7 +231,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--command", required=True, help="that trained it")
     parser.add_argument("--name", help="default: that of the experiment; of a U-Net, with _unet")
     parser.add_argument("--start", default="random weights", help="default: %(default)s")
-    parser.add_argument("--licence", default="MIT", help="default: %(default)s")
+    parser.add_argument("--license", "--licence", default="MIT", help="default: %(default)s")
     parser.add_argument("--note", default="", help="what else limits it, for the card")
     parser.add_argument("--results", type=Path, help="default: results/<name>.json")
     args = parser.parse_args(argv)
@@ -246,7 +246,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.dataset,
             args.command,
             args.start,
-            args.licence,
+            args.license,
             store_dir(),
             args.results or store_dir().parent / "results" / f"{name}.json",
             args.note,

@@ -39,7 +39,7 @@ class RawSet:
             it is not known.
         background: fills the corners of rotated images, 0..255 (gray, or red, green, blue);
             None takes the median of the image's border.
-        licence: short name or sentence.
+        license: short name or sentence.
         card: Markdown of the data set card: source, processing, quality, citation.
         files: raw files, whose checksums are recorded.
         split: rule used when none is given (`sebre.data.split`).
@@ -58,7 +58,7 @@ class RawSet:
     plane: str
     pixel_size_um: float | tuple[float, float] | None
     background: int | tuple[int, int, int] | None
-    licence: str
+    license: str
     card: str
     files: Sequence[Path]
     split: str

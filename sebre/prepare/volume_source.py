@@ -58,7 +58,7 @@ def volume_set(
     classes: Mapping[int, int],
     plane: str,
     orientation: str | None,
-    licence: str,
+    license: str,
     card: str,
     split: str,
     min_px: int = 1,
@@ -80,7 +80,7 @@ def volume_set(
         classes: class id by number in the label volumes.
         plane: to cut.
         orientation: of the arrays, instead of their headers'.
-        licence: of the data.
+        license: of the data.
         card: for the data set card.
         split: rule used when none is given.
         min_px: smaller masks are left out.
