@@ -1,10 +1,13 @@
-"""CSV tables with a header."""
+"""CSV tables with a header: the one reader and the one writer of this package."""
 
 import csv
-from collections.abc import Iterable
+import io
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from mrcnn.errors import UserError
+from mrcnn.io.files import replace_text
 
 
 def read_rows(
@@ -57,3 +60,24 @@ def read_table(path: str | Path, columns: Iterable[str], advice: str = "") -> li
         if None in row or None in row.values():
             raise UserError(f"{path}, line {line}: the row is not whole. {advice}".strip())
     return rows
+
+
+def write_table(
+    path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]
+) -> None:
+    """Write a CSV file (UTF-8, lines end in a line feed), whole or not at all.
+
+    Args:
+        path: file to write; its folder must exist.
+        columns: in order.
+        rows: cells by column; those that a row lacks are left empty.
+
+    Raises:
+        ValueError: a row has a cell of no column.
+        OSError: the file cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    replace_text(path, text.getvalue())

@@ -1,6 +1,5 @@
 """Writing the prepared layout: images, masks, sections.csv, dataset.json, SHA256SUMS."""
 
-import csv
 import json
 import shutil
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from PIL import Image
 
 from mrcnn.errors import UserError
 from mrcnn.io.download import file_sha256
+from sebre.data.csv_tables import write_table
 from sebre.data.regions import RegionSet
 
 SECTION_COLUMNS = (
@@ -61,7 +61,8 @@ class LayoutWriter:
         if kind is not None:
             shutil.rmtree(self.part, ignore_errors=True)
             return
-        self._write_table()
+        columns = dict.fromkeys([*SECTION_COLUMNS, *(key for row in self.rows for key in row)])
+        write_table(self.part / "sections.csv", list(columns), self.rows)
         self._write_checksums()
         if self.out.exists():
             self.out.rmdir()
@@ -107,14 +108,6 @@ class LayoutWriter:
         regions = [{"id": r.id, "name": r.name, "color": list(r.color)} for r in self.regions]
         record = {**facts, "region_set": self.regions.name, "regions": regions}
         self.write_text("dataset.json", json.dumps(record, indent=1) + "\n")
-
-    def _write_table(self) -> None:
-        extra = dict.fromkeys(key for row in self.rows for key in row)
-        columns = list(SECTION_COLUMNS) + [key for key in extra if key not in SECTION_COLUMNS]
-        with (self.part / "sections.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(self.rows)
 
     def _write_checksums(self) -> None:
         files = sorted(path for path in self.part.rglob("*") if path.is_file())

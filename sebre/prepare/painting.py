@@ -4,15 +4,13 @@ What is written is what the source "colour-code" reads (`sebre.prepare.sources.c
 after the correction, `sebre prepare colour-code` makes a prepared data set of it again.
 """
 
-import csv
-import io
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from mrcnn.errors import UserError
-from mrcnn.io.files import replace_text
+from sebre.data.csv_tables import write_table
 from sebre.data.dataset import SectionDataset
 from sebre.data.regions import RegionSet
 from sebre.drawing.overlay import label_map, save_png
@@ -75,11 +73,8 @@ def paint_overlays(
         )
         painted = Image.fromarray(palette[labels]).resize(size, Image.Resampling.BOX)
         save_png(np.asarray(painted), raw / OVERLAYS / name)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("name", "r", "g", "b"))
-    writer.writerows((region.name, *region.color) for region in regions)
-    replace_text(raw / REGIONS, text.getvalue())
+    rows = (dict(zip("rgb", region.color, strict=True), name=region.name) for region in regions)
+    write_table(raw / REGIONS, ("name", *"rgb"), rows)
 
 
 def _enlarged(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -8,8 +8,6 @@ atlas/structures_<graph>.json structure tree
 SHA256SUMS                    of the files that were fetched
 """
 
-import csv
-import io
 import json
 import logging
 import re
@@ -26,7 +24,7 @@ from tqdm import tqdm
 from mrcnn.errors import UserError
 from mrcnn.io.download import RETRIES, fetch, file_sha256, writing
 from mrcnn.io.files import replace_text
-from sebre.data.csv_tables import read_table
+from sebre.data.csv_tables import read_table, write_table
 from sebre.prepare.allen.api import ADDRESS, ADULT, DEVELOPING, AllenApi, Place
 
 # The paper's P14 set. Its extended set: Gad1, Slc32a1 (VGAT) and Nissl at P4, P14 and P56.
@@ -275,27 +273,14 @@ def fit_affine(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray | Non
     return solution.T, float(np.sqrt(np.mean(distance**2)))
 
 
-def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a CSV file; it is replaced as a whole."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    _replace(path, text.getvalue())
-
-
-def _replace(path: Path, text: str) -> None:
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    replace_text(path, text)
-
-
 class _Files:
     """The fetched files of a raw folder, with their checksums in SHA256SUMS."""
 
     def __init__(self, folder: Path, retries: int, wait: Callable[[float], Any]):
         self.folder, self.retries, self.wait = folder, retries, wait
         self.sums_path = folder / "SHA256SUMS"
+        with writing(folder / "sections.csv"):
+            (folder / "atlas").mkdir(parents=True, exist_ok=True)
         self.sums: dict[str, str] = {}
         if self.sums_path.is_file():
             for line in self.sums_path.read_text(encoding="utf-8").splitlines():
@@ -316,7 +301,7 @@ class _Files:
         if fetch(url, path, retries=self.retries, progress=False, check=check, wait=self.wait):
             self.sums[name] = file_sha256(path)
             lines = [f"{checksum}  {name}\n" for name, checksum in sorted(self.sums.items())]
-            _replace(self.sums_path, "".join(lines))
+            replace_text(self.sums_path, "".join(lines))
         self.seen.add(name)
 
 
