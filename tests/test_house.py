@@ -21,7 +21,7 @@ ROOMS = {
         "training visualize parallel_model model export utils augment mask_formats"
     ).split(),
     "sebre": (
-        "data experiments drawing prepare networks evaluation predict inspect registration report "
+        "program data experiments drawing prepare networks evaluation predict inspect registration report "
         "bench cli config dataset regions __main__"
     ).split(),
 }
@@ -42,9 +42,7 @@ PRINTING = {
     "mrcnn/structures/matching.py": {"compute_ap_range"},
     "mrcnn/model.py": {"log"},
     "mrcnn/visualize/display.py": {"display_instances", "draw_rois"},
-    "sebre/cli/commands.py": {"say", "main", "_detect", "_compare"},
-    "sebre/cli/demo.py": {"main"},
-    "sebre/cli/publish.py": {"main"},
+    "sebre/program.py": {"say", "complain"},
 }
 # The parts of a layer have the meaning that Keras gives them.
 WITHOUT_DOCSTRING = {"build", "call", "get_config"}

@@ -19,7 +19,7 @@ from sebre.bench import measurements as record
 from sebre.bench import run, targets, worker
 from sebre.bench import terminal as table
 from sebre.bench.cases import catalogue as cases
-from sebre.cli.commands import DONE, SOME_FAILED, USER_ERROR, say
+from sebre.program import DONE, SOME_FAILED, run_program, say
 
 logger = logging.getLogger("sebre.bench")
 
@@ -32,11 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = _parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    try:
-        return _run(args, sys.argv[1:] if argv is None else argv)
-    except (ValueError, OSError) as error:
-        logger.error("sebre.bench: %s", error)
-        return USER_ERROR
+    argv = sys.argv[1:] if argv is None else argv
+    return run_program("sebre bench", lambda: _run(args, argv), args.debug)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -72,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     page.add_argument(
         "--from", dest="source", type=Path, metavar="FILE.json", help="of this record"
     )
+    parser.add_argument("--debug", action="store_true", help="show where an error was raised")
     parser.add_argument("--worker", nargs=2, type=Path, help=argparse.SUPPRESS)
     return parser
 

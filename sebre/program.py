@@ -1,0 +1,69 @@
+"""How a command ends: its exit code, its lines of results, one line for a user's mistake.
+
+`sebre.cli` and `sebre.bench` run through `run_program`.
+"""
+
+import errno
+import sys
+import traceback
+from collections.abc import Callable
+
+from mrcnn.errors import UserError
+
+DONE, BUG, USER_ERROR, SOME_FAILED, STOPPED = 0, 1, 2, 3, 130  # exit codes
+
+# Errors of the system that the user can mend, even where Python does not say at which file.
+_OF_THE_SYSTEM = (errno.ENOSPC, errno.EDQUOT, errno.EPIPE)
+
+
+def say(text: str = "") -> None:
+    """Print a line of results."""
+    print(text, flush=True)
+
+
+def complain(text: str) -> None:
+    """Print a line about what went wrong."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def run_program(name: str, action: Callable[[], int], debug: bool = False) -> int:
+    """Run a command; a mistake of the user gives one line on the error stream.
+
+    Args:
+        name: str. What the line begins with, such as "sebre train".
+        action: Returns the exit code.
+        debug: bool. Show where the error was raised, too.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        Exception: a bug. Python shows its traceback and ends with code 1.
+    """
+    try:
+        return action()
+    except KeyboardInterrupt:
+        line, code = "stopped.", STOPPED
+    except Exception as error:
+        if not _can_be_mended(error):
+            raise
+        line, code = _message(error), USER_ERROR
+    if debug:
+        traceback.print_exc()
+    complain(f"{name}: {line}")
+    return code
+
+
+def _can_be_mended(error: Exception) -> bool:
+    if isinstance(error, UserError):
+        return True
+    # An OSError of the system itself has a number; one that our code raised by hand has none.
+    return isinstance(error, OSError) and (
+        error.errno in _OF_THE_SYSTEM or None not in (error.errno, error.filename)
+    )
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or ''}: {error.strerror}".removeprefix(": ")
+    return " ".join(str(error).split())
