@@ -10,7 +10,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from mrcnn import utils
 from mrcnn.config import Config
-from mrcnn.data import molding
+from mrcnn.data import molding, resizing
+from mrcnn.imageio.reduced import resize
 from mrcnn.modeling import anchors
 from mrcnn.structures import boxes
 from mrcnn.structures import matching as metrics
@@ -55,7 +56,7 @@ def test_resize_image_and_mask_equal_the_reference(resizes, case):
     settings = next(c for c in json.loads(str(resizes["cases_json"])) if c["id"] == case)
     image = resizes[f"{case}_image"]
     assert image.dtype == settings["dtype"] and list(image.shape) == settings["shape"]
-    out, window, scale, padding, crop = molding.resize_image(
+    out, window, scale, padding, crop = resizing.resize_image(
         image, settings["min_dim"], settings["max_dim"], settings["min_scale"], settings["mode"]
     )
     assert crop is None
@@ -77,10 +78,10 @@ def test_resize_image_and_mask_equal_the_reference(resizes, case):
         sums, wanted = out.sum(axis=(0, 1)), resizes[f"{case}_out_sum"]
         assert np.abs(sums - wanted).max() <= 0.03 * (y2 - y1) * (x2 - x1)
     if f"{case}_float_window" in resizes:
-        content = molding.resize(image, (y2 - y1, x2 - x1), preserve_range=True)
+        content = resize(image, (y2 - y1, x2 - x1), preserve_range=True)
         assert_allclose(content, resizes[f"{case}_float_window"], rtol=F32, atol=1e-4)
     if f"{case}_mask_packed" in resizes:
-        mask = molding.resize_mask(unpack(resizes, f"{case}_mask"), scale, padding)
+        mask = resizing.resize_mask(unpack(resizes, f"{case}_mask"), scale, padding)
         assert mask.dtype == bool
         assert_array_equal(mask, unpack(resizes, f"{case}_mask_out"))
 
@@ -90,19 +91,19 @@ def test_crop_mode_equals_the_reference(resizes, monkeypatch):
     corner = iter(crop[:2])
     bounds = []
     monkeypatch.setattr(random, "randint", lambda a, b: bounds.append((a, b)) or next(corner))
-    out, window, scale, padding, drawn = molding.resize_image(image, 64, 128, mode="crop")
+    out, window, scale, padding, drawn = resizing.resize_image(image, 64, 128, mode="crop")
     assert bounds == [(0, 90 - 64), (0, 120 - 64)]
     assert drawn == crop
     assert_array_equal(window, resizes["crop_window"])
     assert scale == resizes["crop_scale"]
     assert_array_equal(out, resizes["crop_out"])
-    assert_array_equal(molding.resize_mask(image, scale, padding, drawn), resizes["crop_out"])
+    assert_array_equal(resizing.resize_mask(image, scale, padding, drawn), resizes["crop_out"])
 
 
 @pytest.mark.parametrize("number", range(8))
 def test_bilinear_resize_equals_the_reference(resizes, number):
     wanted = resizes[f"bilinear{number}_out"]
-    out = molding.resize(resizes[f"bilinear{number}_in"], wanted.shape)
+    out = resize(resizes[f"bilinear{number}_in"], wanted.shape)
     assert_allclose(out, wanted, rtol=0, atol=F64)
 
 

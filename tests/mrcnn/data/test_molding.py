@@ -7,7 +7,8 @@ import pytest
 import scipy.ndimage
 
 from mrcnn.config import Config
-from mrcnn.data import molding
+from mrcnn.data import molding, resizing
+from mrcnn.imageio.reduced import resize
 from mrcnn.structures.masks import (
     expand_mask,
     extract_bboxes,
@@ -29,7 +30,7 @@ from mrcnn.structures.masks import (
 )
 def test_resize_modes_worked_by_hand(shape, args, mode, out_shape, window, scale):
     image = np.full((*shape, 3), 9, np.uint8)
-    out, found, used, padding, crop = molding.resize_image(image, *args, mode=mode)
+    out, found, used, padding, crop = resizing.resize_image(image, *args, mode=mode)
     assert out.shape == (*out_shape, 3)
     assert found == window
     assert used == pytest.approx(scale)
@@ -45,14 +46,14 @@ def test_crop_mode_follows_the_seed_and_takes_the_mask_along():
 
     def crop():
         random.seed(3)
-        return molding.resize_image(image, min_dim=64, mode="crop")
+        return resizing.resize_image(image, min_dim=64, mode="crop")
 
     out, window, scale, padding, where = crop()
     assert where == crop()[4]
     y, x, height, width = where
     assert (height, width) == (64, 64) and window == (0, 0, 64, 64)
     np.testing.assert_array_equal(out, image[y : y + 64, x : x + 64])
-    np.testing.assert_array_equal(molding.resize_mask(image, scale, padding, where), out)
+    np.testing.assert_array_equal(resizing.resize_mask(image, scale, padding, where), out)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_crop_mode_follows_the_seed_and_takes_the_mask_along():
 )
 def test_unusable_resizing_is_refused(shape, kwargs, message):
     with pytest.raises(ValueError, match=message):
-        molding.resize_image(np.zeros(shape, np.uint8), **kwargs)
+        resizing.resize_image(np.zeros(shape, np.uint8), **kwargs)
 
 
 @pytest.mark.parametrize("scale", [0.3, 0.41, 0.64, 0.777, 1.1, 1.28, 1.6, 2.5])
@@ -81,7 +82,7 @@ def test_resized_masks_equal_scipy_but_for_the_last_line_it_may_lose(scale):
     no_padding = [(0, 0), (0, 0), (0, 0)]
     for height in range(5, 90, 7):
         mask = rng.random((height, height + 3, 2)) > 0.5
-        ours = molding.resize_mask(mask, scale, no_padding)
+        ours = resizing.resize_mask(mask, scale, no_padding)
         theirs = scipy.ndimage.zoom(mask, [scale, scale, 1], order=0)
         assert ours.shape == theirs.shape
         np.testing.assert_array_equal(ours[:-1, :-1], theirs[:-1, :-1])
@@ -90,7 +91,7 @@ def test_resized_masks_equal_scipy_but_for_the_last_line_it_may_lose(scale):
 
 def test_no_masks_stay_no_masks():
     empty = np.zeros((30, 40, 0), bool)
-    resized = molding.resize_mask(empty, 2.0, [(2, 2), (0, 0), (0, 0)])
+    resized = resizing.resize_mask(empty, 2.0, [(2, 2), (0, 0), (0, 0)])
     assert resized.shape == (64, 80, 0) and resized.dtype == bool
     assert extract_bboxes(empty).shape == (0, 4)
     no_boxes = np.zeros((0, 4), np.int32)
@@ -195,8 +196,8 @@ def test_mold_inputs_takes_pictures_of_any_size_and_any_channel_count():
 
 def test_resize_takes_bool_arrays():
     mask = np.array([[True, False], [True, False]])
-    assert molding.resize(mask, (4, 4), order=0).dtype == bool
-    smooth = molding.resize(mask, (4, 4))
+    assert resize(mask, (4, 4), order=0).dtype == bool
+    smooth = resize(mask, (4, 4))
     assert smooth.dtype == np.float64 and 0 < smooth[1, 1] < 1
 
 
