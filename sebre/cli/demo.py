@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sebre.cli.commands import DONE, USER_ERROR, say
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -16,7 +16,7 @@ from sebre.networks.segmenter import Segmenter, demand_mask_rcnn, load_segmenter
 
 _LOOKED_AT = 30  # sections of which the best to show is taken
 
-DATASETS = Path(__file__).resolve().parents[1] / "datasets"
+DATASETS = Path(__file__).resolve().parents[2] / "datasets"
 
 # Prepared data sets and shipped networks that find their regions at the paper's 384 px, by
 # experiment; the last is embedded.

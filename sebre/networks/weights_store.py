@@ -35,7 +35,7 @@ class WeightsFile:
 def store_dir() -> Path:
     """Folder of the manifest: SEBRE_WEIGHTS, or `weights` beside the packages."""
     given = os.environ.get("SEBRE_WEIGHTS")
-    return Path(given) if given else Path(__file__).resolve().parents[1] / "weights"
+    return Path(given) if given else Path(__file__).resolve().parents[2] / "weights"
 
 
 def read_manifest(folder: Path | None = None) -> dict[str, dict[str, Any]]:

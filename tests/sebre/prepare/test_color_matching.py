@@ -30,13 +30,13 @@ from sebre.prepare.color_matching import (
     region_masks,
 )
 
-PLATES = ("color_plate_notebook.png", "color_plate_16.png")
+PLATES = ("colour_plate_notebook.png", "colour_plate_16.png")
 PAIR = RegionSet("pair", (Region(1, "outer", "o", RED), Region(2, "inner", "i", BLUE)))
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
 
 def plate_rows(data_dir: Path, plate: str) -> list[dict[str, str]]:
-    with (data_dir / "sebre_figures" / "colors.csv").open(newline="") as file:
+    with (data_dir / "sebre_figures" / "colours.csv").open(newline="") as file:
         return [row for row in csv.DictReader(file) if row["plate"] == plate]
 
 
