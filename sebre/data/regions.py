@@ -118,7 +118,7 @@ MOUSE = RegionSet(
 )
 
 # Colors of this set and of SLICEMAP: Okabe and Ito. Those of all four sets are told apart with
-# any color vision (`tests/test_regions.py` measures it).
+# any color vision (`tests/sebre/data/test_regions.py` measures it).
 HIPPOCAMPUS = RegionSet(
     "hippocampus",
     (

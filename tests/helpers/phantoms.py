@@ -1,6 +1,6 @@
 """Synthetic sections and the smallest network, and a command that trains it.
 
-python tests/phantoms.py LOGS OUT.json [--kill-marker FILE] [--resume]
+python tests/helpers/phantoms.py LOGS OUT.json [--kill-marker FILE] [--resume]
 """
 
 import argparse

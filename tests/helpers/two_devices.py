@@ -1,4 +1,4 @@
-"""Train on two logical CPU devices and write what happened: python tests/two_devices.py OUT."""
+"""Train on two logical CPU devices and write what happened: tests/helpers/two_devices.py OUT."""
 
 import json
 import sys

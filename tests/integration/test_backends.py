@@ -23,7 +23,7 @@ def installed(backend):
 
 
 def run_probe(backend, folder):
-    """Run tests/programs/backend_probe.py in a process of its own, on one thread."""
+    """Run programs/backend_probe.py in a process of its own, on one thread."""
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     threads = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
     environment = os.environ | dict.fromkeys(threads, "1")

@@ -12,7 +12,7 @@ import warnings
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "helpers"))
 if os.environ.get("KERAS_BACKEND") in ("jax", "torch"):
     sys.modules["tensorflow"] = None  # importing it fails: the others must do without
 

@@ -14,7 +14,7 @@ from mrcnn.parallel_model import ParallelModel, distribution_scope
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory):
-    """What tests/two_devices.py found; devices can be split only in a fresh process."""
+    """What tests/helpers/two_devices.py found; devices can be split only in a fresh process."""
     out = tmp_path_factory.mktemp("devices") / "out.json"
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(

@@ -125,7 +125,7 @@ def test_two_batches_of_one_image_make_the_step_of_one_batch_of_two(tmp_path):
 
 
 def start(*arguments):
-    """tests/phantoms.py in a process of its own, on one thread."""
+    """tests/helpers/phantoms.py in a process of its own, on one thread."""
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
         "OMP_NUM_THREADS": "1",
