@@ -21,8 +21,8 @@
 #
 # **Data**: `results/*.json`, written by `sebre evaluate`; `results/registration/*.json`, written
 # by `sebre register`; `results/splits/*.json`, of networks trained on the paper's kind of split;
-# and the paper's numbers, which are part of the package (`sebre/report/published_scores.csv`). No network
-# runs here. `sebre compare` writes the same tables and figures to `RESULTS.md`.
+# and the paper's numbers, which are part of the package (`sebre/report/published_scores.csv`). No
+# network runs here. `sebre compare` writes the same tables and figures to `RESULTS.md`.
 #
 # **For your own**: give the folder that your `sebre evaluate ... --out FOLDER/NAME.json` wrote
 # to, in place of `"../results"`. A new file shows up in every table and figure of its experiment.

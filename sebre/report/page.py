@@ -47,8 +47,8 @@ _INTRODUCTION = """# Results
 
 The paper's numbers beside ours. Three kinds of numbers have columns of their own and are never
 mixed: published; ours on the paper's own data; ours on stand-in data, which is named. This page is
-made of `results/**/*.json` and `sebre/report/published_scores.csv` by `sebre compare`; the command behind
-each of our numbers stands in the last table.
+made of `results/**/*.json` and `sebre/report/published_scores.csv` by `sebre compare`;
+the command behind each of our numbers stands in the last table.
 """
 
 
