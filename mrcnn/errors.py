@@ -4,6 +4,10 @@ Each is one clear line: what was got, what was wanted, what to do, which path. A
 exception that reaches a command is a bug and shows its traceback.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 
 class UserError(ValueError):
     """What the user gave cannot be used: a wrong value, a damaged file, a wrong setting."""
@@ -23,3 +27,22 @@ class DivergedError(UserError, FloatingPointError):
 
 class UnavailableError(UserError, OSError):
     """A disk, a network or a cluster does not do what is asked of it."""
+
+
+@contextmanager
+def reading(path: Any, what: str = "picture", cure: str = "Replace the file.") -> Iterator[None]:
+    """Makes one `UserError` of whatever a decoder raises because of a damaged file.
+
+    Args:
+        path: of the file.
+        what: is read from it.
+        cure: what to do.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"{path}: cannot read this {what} ({type(error).__name__}: {error}). {cure}"
+        ) from error

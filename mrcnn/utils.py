@@ -14,7 +14,6 @@ from keras import ops
 from mrcnn.data.dataset import Dataset
 from mrcnn.data.resizing import resize_image, resize_mask
 from mrcnn.errors import UserError
-from mrcnn.imageio.reduced import resize
 from mrcnn.io.download import fetch
 from mrcnn.modeling.anchors import generate_anchors, generate_pyramid_anchors
 from mrcnn.structures.boxes import (
@@ -39,6 +38,7 @@ from mrcnn.structures.matching import (
     compute_overlaps_masks,
     compute_recall,
 )
+from mrcnn.structures.resampling import resize
 
 __all__ = [
     "COCO_MODEL_URL",

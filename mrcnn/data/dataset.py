@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from mrcnn.errors import UserError
-from mrcnn.imageio.pixels import read_picture, to_rgb8, unreadable
+from mrcnn.errors import UserError, reading
+from mrcnn.imageio.pixels import to_rgb8
+from mrcnn.imageio.reading import read_picture
 from mrcnn.imageio.reduced import ReducedPicture, read_reduced
 
 logger = logging.getLogger(__name__)
@@ -134,11 +135,8 @@ class Dataset:
             raise UserError(
                 f"Image {image_id} has no path. Give add_image a path, or override load_image."
             )
-        try:
-            image = read_picture(path)
-        except Exception as error:
-            raise unreadable(path, error) from error
-        return to_rgb8(image, path)
+        with reading(path, "image", "Replace the file, or take it out of the data set."):
+            return to_rgb8(read_picture(path), path)
 
     def load_reduced(self, image_id: int, max_side: int | None) -> ReducedPicture:
         """Read an image at reduced scale; see `mrcnn.imageio.reduced.read_reduced`.

@@ -6,8 +6,8 @@ import numpy as np
 
 from mrcnn.config import Config
 from mrcnn.errors import UserError
-from mrcnn.imageio.reduced import resize
 from mrcnn.structures.boxes import box_refinement, pairwise_iou
+from mrcnn.structures.resampling import resize
 
 _AROUND_OBJECTS = 0.9  # share of the random regions drawn near ground truth
 

@@ -1,59 +1,10 @@
-"""Reading picture files, and what becomes of their values."""
+"""What becomes of the values of decoded pictures: 8-bit RGB, whatever they were."""
 
-from pathlib import Path
 from typing import Any
 
-import imageio.v3
 import numpy as np
-import tifffile
-from PIL import Image
 
 from mrcnn.errors import UserError
-
-
-def read_picture(path: str | Path) -> np.ndarray:
-    """A picture as it is in the file, [H, W] or [H, W, channels]; of several the first.
-
-    A TIFF with several pages is read whole, [pages, H, W]; one that stores its 3 or 4 colors
-    plane after plane is turned.
-
-    Raises:
-        Exception: whatever a damaged file leads the decoder to.
-    """
-    path = Path(path)
-    for_pillow = is_for_pillow(path)
-    # The file is opened here, so that it is closed when a decoder fails.
-    with path.open("rb") as file:
-        if for_pillow:
-            try:
-                return imageio.v3.imread(file, plugin="pillow", index=0)
-            except OSError as error:
-                if isinstance(error.__cause__, Image.DecompressionBombError):
-                    raise UserError(
-                        f"{error.__cause__} REDUCED_DECODE = True reads pictures of any size."
-                    ) from error
-                raise
-        pixels = tifffile.imread(file)
-    planes = pixels.ndim == 3 and pixels.shape[-1] > 4 and pixels.shape[0] in (3, 4)
-    return np.moveaxis(pixels, 0, -1) if planes else pixels
-
-
-def is_for_pillow(path: Path) -> bool:
-    """Whether Pillow reads the file: all but TIFF, and of TIFF one page in a compression that
-    tifffile does not read without `imagecodecs`, such as LZW or JPEG."""
-    if path.suffix.lower() not in (".tif", ".tiff"):
-        return True
-    with tifffile.TiffFile(path) as tiff:
-        compression = tiff.pages.first.compression
-        return compression not in tifffile.TIFF.DECOMPRESSORS and len(tiff.pages) == 1
-
-
-def unreadable(path: str | Path, error: Exception) -> UserError:
-    """What to raise where a decoder raised whatever a damaged picture led it to."""
-    return UserError(
-        f"{path}: cannot read this image ({type(error).__name__}: {error}). "
-        "Replace the file, or take it out of the data set."
-    )
 
 
 def to_rgb8(image: np.ndarray, path: Any, largest: int | None = None) -> np.ndarray:
@@ -71,7 +22,7 @@ def to_rgb8(image: np.ndarray, path: Any, largest: int | None = None) -> np.ndar
             or a mean of it.
 
     Raises:
-        ValueError: it is no such picture.
+        ValueError: another shape, negative values, or floats beyond 0 to 1.
     """
     image = colors(image, path)
     if image.shape[-1] == 1:

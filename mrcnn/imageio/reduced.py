@@ -1,4 +1,4 @@
-"""Reading pictures at reduced scale, for what makes them small anyway."""
+"""Reading pictures at reduced scale, for a network that makes them small anyway."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,44 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import skimage.transform
 
-from mrcnn.imageio.pixels import read_picture, to_rgb8, unreadable
-from mrcnn.imageio.windows import open_source
-
-
-def resize(
-    image: np.ndarray,
-    output_shape: Sequence[int],
-    order: int = 1,
-    mode: str = "constant",
-    cval: float = 0,
-    clip: bool = True,
-    preserve_range: bool = False,
-    anti_aliasing: bool = False,
-    anti_aliasing_sigma: Any = None,
-) -> np.ndarray:
-    """`skimage.transform.resize` with the defaults of the reference.
-
-    Pixel centers are aligned, everything outside the picture counts as `cval`, nothing is
-    smoothed. Bool arrays are taken as 0.0 and 1.0 unless `order` is 0.
-
-    Source: Matterport `utils.resize`.
-    """
-    image = np.asarray(image)
-    if image.dtype == bool and order != 0:
-        image = image.astype(np.float64)
-    return skimage.transform.resize(
-        image,
-        output_shape,
-        order=order,
-        mode=mode,
-        cval=cval,
-        clip=clip,
-        preserve_range=preserve_range,
-        anti_aliasing=anti_aliasing,
-        anti_aliasing_sigma=anti_aliasing_sigma,
-    )
+from mrcnn.errors import reading
+from mrcnn.imageio.pixels import to_rgb8
+from mrcnn.imageio.reading import open_source, read_picture
+from mrcnn.structures.resampling import resize
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,23 +98,16 @@ def read_reduced(path: str | Path, max_side: int | None) -> ReducedPicture:
         uint8 RGB `pixels`, the shape of the original, and where the pixels lie in it.
 
     Raises:
-        ValueError: the file is missing, cannot be decoded, or is no such picture.
+        ValueError: the file is missing, cannot be decoded, or is not such a picture.
     """
-    try:
+    with reading(path, "image"):
         if max_side is None:
             pixels = to_rgb8(read_picture(path), path)
             return ReducedPicture(pixels, pixels.shape)
         with open_source(path, max_side) as source:
             block = max(1, max(source.shape[:2]) // max_side)
             pixels = to_rgb8(source.block_means(block), path, source.largest())
-            step, first = (
-                tuple(s * block for s in source.step),
-                tuple(
-                    f + s * (block - 1) / 2 for f, s in zip(source.first, source.step, strict=True)
-                ),
-            )
-            return ReducedPicture(pixels, (*source.original, 3), step, first)
-    except Exception as error:
-        if isinstance(error, ValueError) and str(path) in str(error):  # of `to_rgb8`
-            raise
-        raise unreadable(path, error) from error
+            places = zip(source.first, source.step, strict=True)
+            first = (f + s * (block - 1) / 2 for f, s in places)
+            step = (s * block for s in source.step)
+            return ReducedPicture(pixels, (*source.original, 3), tuple(step), tuple(first))

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from mrcnn.errors import UserError
-from mrcnn.imageio.windows import PictureSource, open_source
+from mrcnn.imageio.reading import open_source
+from mrcnn.imageio.windows import PictureSource
 from mrcnn.structures.mask_formats import (
     Rle,
     demand_format,
@@ -76,7 +77,7 @@ def detect_tiled(
     """Detect objects in overlapping tiles of a picture, and join what the borders cut.
 
     One tile is decoded and segmented at a time, where the source allows; see
-    `mrcnn.imageio.windows.open_source`. Limits of the network, as DETECTION_MAX_INSTANCES, hold for
+    `mrcnn.imageio.reading.open_source`. Limits of the network, as DETECTION_MAX_INSTANCES, hold for
     each tile.
 
     Args:

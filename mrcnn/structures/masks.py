@@ -9,7 +9,7 @@ import numpy as np
 
 from mrcnn.config import Config
 from mrcnn.errors import UserError
-from mrcnn.imageio.reduced import resize
+from mrcnn.structures.resampling import resize
 
 _STRIP_PX = 2**20  # of a mask that are pasted at once
 

@@ -16,9 +16,8 @@ from typing import Literal
 
 import numpy as np
 
-from mrcnn.errors import UserError
-from mrcnn.imageio.pixels import read_picture
-from mrcnn.imageio.windows import open_source
+from mrcnn.errors import UserError, reading
+from mrcnn.imageio.reading import open_source, read_picture
 
 IMAGE_TYPES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 
@@ -111,17 +110,8 @@ def read_array(path: Path) -> np.ndarray:
     Raises:
         ValueError: it cannot be read.
     """
-    try:
+    with reading(path):
         return read_picture(path)
-    except Exception as error:
-        raise unreadable(path, error) from error
-
-
-def unreadable(path: Path, error: Exception) -> UserError:
-    """What to raise where a decoder raised whatever a damaged picture led it to."""
-    return UserError(
-        f"{path}: cannot read this picture ({type(error).__name__}: {error}). Replace the file."
-    )
 
 
 def read_values(path: Path) -> np.ndarray:
@@ -175,12 +165,9 @@ def read_mask_at(
     Raises:
         ValueError: it cannot be read, is no mask, or differs in size from the image.
     """
-    try:
-        with open_source(path) as source:
-            found = source.shape[:2]
-            values = source.read_at(rows, columns) if found == shape else None
-    except Exception as error:
-        raise unreadable(path, error) from error
+    with reading(path), open_source(path) as source:
+        found = source.shape[:2]
+        values = source.read_at(rows, columns) if found == shape else None
     demand_same_size(path, found, image, shape)
     return inside(mask_values(values, path), path)
 

@@ -22,10 +22,10 @@ from keras import ops
 from mrcnn.config import Config
 from mrcnn.data.molding import mold_inputs
 from mrcnn.errors import UserError
-from mrcnn.imageio.reduced import resize
 from mrcnn.modeling.layers import LayerStyle
 from mrcnn.structures.mask_formats import demand_format, mask_to_contours, mask_to_rle
 from mrcnn.structures.masks import extract_bboxes
+from mrcnn.structures.resampling import resize
 from mrcnn.weights.loading import load_weights
 from sebre.data.regions import RegionSet
 from sebre.experiments.base import Experiment

@@ -11,9 +11,9 @@ from phantoms import PhantomConfig, Phantoms, moving_averages
 import mrcnn.model as modellib
 from mrcnn.data.molding import mold_inputs, unmold_detections
 from mrcnn.data.samples import load_image_gt
-from mrcnn.imageio.reduced import resize
 from mrcnn.model import MaskRCNN
 from mrcnn.structures.boxes import norm_boxes, pairwise_iou
+from mrcnn.structures.resampling import resize
 from mrcnn.structures.stages import Stages
 from mrcnn.utils import compute_ap
 

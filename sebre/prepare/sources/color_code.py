@@ -17,7 +17,7 @@ import numpy as np
 
 from mrcnn.errors import UserError
 from sebre.data.regions import MOUSE, RegionSet, read_regions
-from sebre.prepare.big_pictures import read_reduced
+from sebre.prepare.big_pictures import read_shrunk
 from sebre.prepare.color_matching import (
     EXACT_FACTOR,
     TOLERANCE,
@@ -140,4 +140,4 @@ def _read(
         if found.unlisted:
             _log.info("%s: colors of no region: %s", pair.drawing, named)
         labels = downsample_labels(found.labels, factor)
-    return read_reduced(pair.image, factor), region_masks(labels)
+    return read_shrunk(pair.image, factor), region_masks(labels)

@@ -18,7 +18,7 @@ import numpy as np
 from mrcnn.errors import MissingFileError, UserError
 from sebre.data.csv_tables import read_rows
 from sebre.data.regions import RegionSet, read_regions
-from sebre.prepare.big_pictures import read_label_values, read_reduced
+from sebre.prepare.big_pictures import read_label_values, read_shrunk
 from sebre.prepare.color_matching import downsample_labels, region_masks
 from sebre.prepare.raw import RawSection, RawSet
 from sebre.prepare.sources.image_pairs import (
@@ -160,4 +160,4 @@ def _read(
             f"{', '.join(map(str, sorted(values)))}. Add it there, or paint it 0 (background)."
         )
     labels = downsample_labels(class_ids[drawn], factor)
-    return read_reduced(pair.image, factor), region_masks(labels)
+    return read_shrunk(pair.image, factor), region_masks(labels)

@@ -12,7 +12,7 @@ import numpy as np
 
 from mrcnn.errors import MissingFileError, UserError
 from sebre.data.regions import MOUSE
-from sebre.prepare.big_pictures import read_label_values, read_reduced
+from sebre.prepare.big_pictures import read_label_values, read_shrunk
 from sebre.prepare.color_matching import INK, fill_gaps
 from sebre.prepare.raw import RawSection, RawSet
 
@@ -117,7 +117,7 @@ def _mask_files(folder: Path, picture: Path) -> dict[int, Path]:
 
 
 def _read(picture: Path, drawn: dict[int, Path]) -> tuple[np.ndarray, dict[int, np.ndarray]]:
-    image = read_reduced(picture)
+    image = read_shrunk(picture)
     masks = {}
     for class_id, path in sorted(drawn.items()):
         mask = read_label_values(path) > 0

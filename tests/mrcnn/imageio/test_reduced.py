@@ -12,9 +12,8 @@ from mrcnn.data.dataset import Dataset
 from mrcnn.data.molding import mold_inputs
 from mrcnn.data.resizing import read_for
 from mrcnn.data.samples import UnreadableImageError, load_image_gt, load_sample
-from mrcnn.imageio.pixels import read_picture
+from mrcnn.imageio.reading import open_source, read_picture
 from mrcnn.imageio.reduced import read_reduced
-from mrcnn.imageio.windows import open_source
 from sebre.data.dataset import SectionDataset
 
 HEIGHT, WIDTH = 501, 702
@@ -141,7 +140,7 @@ def test_a_large_tiff_is_never_whole_in_memory(tmp_path, monkeypatch):
     array[:, 1500:] = 200
     tifffile.imwrite(path, array, photometric="rgb", tile=(256, 256), **ZLIB)
     monkeypatch.setattr("mrcnn.imageio.windows._BAND_BYTES", 2**20)
-    monkeypatch.setattr("mrcnn.imageio.windows._KEPT_BYTES", 3 * 2**20)
+    monkeypatch.setattr("mrcnn.imageio.tiff_files._KEPT_BYTES", 3 * 2**20)
     tracemalloc.start()
     reduced = read_reduced(path, 300)
     peak = tracemalloc.get_traced_memory()[1]

@@ -5,8 +5,8 @@ import pytest
 import scipy.ndimage
 import tifffile
 
+from mrcnn.imageio.reading import open_source
 from mrcnn.imageio.tiles import detect_tiled, merge_tiles, tile_boxes
-from mrcnn.imageio.windows import open_source
 from mrcnn.structures.mask_formats import FORMATS, to_rles
 from mrcnn.structures.masks import extract_bboxes
 
@@ -112,7 +112,7 @@ def test_a_tiled_file_is_read_in_windows(tmp_path, picture, monkeypatch):
     path = tmp_path / "slide.tif"
     tifffile.imwrite(path, picture, tile=(32, 32), compression="zlib")
     monkeypatch.setattr(tifffile.TiffFile, "asarray", None)  # would decode the whole
-    monkeypatch.setattr("mrcnn.imageio.windows._KEPT_BYTES", 8 * 32 * 32)
+    monkeypatch.setattr("mrcnn.imageio.tiff_files._KEPT_BYTES", 8 * 32 * 32)
     expected = detect_tiled(Discs(), picture, tile=100)
     assert detect_tiled(Discs(), path, tile=100)["masks"] == expected["masks"]
     with open_source(path) as source:

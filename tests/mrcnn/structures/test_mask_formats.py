@@ -8,9 +8,9 @@ import pytest
 import scipy.ndimage
 
 from mrcnn.data.molding import unmold_compact, unmold_detections
-from mrcnn.imageio.reduced import resize
 from mrcnn.structures import mask_formats
 from mrcnn.structures.masks import extract_bboxes, unmold_mask
+from mrcnn.structures.resampling import resize
 from sebre.drawing.overlay import label_map, reduced_labels
 
 

@@ -273,7 +273,7 @@ def test_shrinking_takes_the_larger_area():
 def test_sections_shrink_by_averages_of_areas(tmp_path, name, factor):
     rows, columns = np.mgrid[:530, :301]
     image = np.stack([rows / 2.5, columns / 1.5, (rows + columns) / 4], axis=-1).astype(np.uint8)
-    found = big_pictures.read_reduced(write(tmp_path / name, image), factor)
+    found = big_pictures.read_shrunk(write(tmp_path / name, image), factor)
     height, width = 530 // factor, 301 // factor
     blocks = image[: height * factor, : width * factor].reshape(height, factor, width, factor, 3)
     wanted = blocks.mean(axis=(1, 3))
@@ -285,7 +285,7 @@ def test_transparent_parts_of_a_section_become_white(tmp_path):
     image = np.zeros((4, 6, 4), np.uint8)
     image[:, 3:, 3] = 255
     image[:, 5, 3] = 128
-    found = big_pictures.read_reduced(write(tmp_path / "a.png", image))
+    found = big_pictures.read_shrunk(write(tmp_path / "a.png", image))
     assert found[0, :, 0].tolist() == [255, 255, 255, 0, 0, 127]
 
 
@@ -387,7 +387,7 @@ def test_bad_arguments(tmp_path):
     with pytest.raises(ValueError, match="divided by 61 nothing is left"):
         match_exactly(path, PAIR, 61)
     with pytest.raises(ValueError, match="divided by 100 nothing is left"):
-        big_pictures.read_reduced(path, 100)
+        big_pictures.read_shrunk(path, 100)
     with pytest.raises(FileNotFoundError, match="b.png: no such file"):
         match_colors(tmp_path / "b.png", PAIR)
     many = RegionSet("many", tuple(Region(i, f"r{i}", "", (i, 0, 0)) for i in range(1, 255)))
