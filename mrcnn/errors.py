@@ -30,7 +30,9 @@ class UnavailableError(UserError, OSError):
 
 
 @contextmanager
-def reading(path: Any, what: str = "picture", cure: str = "Replace the file.") -> Iterator[None]:
+def reading(
+    path: Any, what: str = "this picture", cure: str = "Replace the file."
+) -> Iterator[None]:
     """Makes one `UserError` of whatever a decoder raises because of a damaged file.
 
     Args:
@@ -44,5 +46,5 @@ def reading(path: Any, what: str = "picture", cure: str = "Replace the file.") -
         raise
     except Exception as error:
         raise UserError(
-            f"{path}: cannot read this {what} ({type(error).__name__}: {error}). {cure}"
+            f"{path}: cannot read {what} ({type(error).__name__}: {error}). {cure}"
         ) from error

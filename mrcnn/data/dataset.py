@@ -135,7 +135,7 @@ class Dataset:
             raise UserError(
                 f"Image {image_id} has no path. Give add_image a path, or override load_image."
             )
-        with reading(path, "image", "Replace the file, or take it out of the data set."):
+        with reading(path, "this image", "Replace the file, or take it out of the data set."):
             return to_rgb8(read_picture(path), path)
 
     def load_reduced(self, image_id: int, max_side: int | None) -> ReducedPicture:

@@ -100,7 +100,7 @@ def read_reduced(path: str | Path, max_side: int | None) -> ReducedPicture:
     Raises:
         ValueError: the file is missing, cannot be decoded, or is not such a picture.
     """
-    with reading(path, "image"):
+    with reading(path, "this image"):
         if max_side is None:
             pixels = to_rgb8(read_picture(path), path)
             return ReducedPicture(pixels, pixels.shape)

@@ -1,7 +1,7 @@
 """Labeled volumes: reading, anatomical orientation, and cutting into sections.
 
-An orientation is three letters, one an array axis, that name the direction in which the index
-grows: R(ight) or L(eft), A(nterior) or P(osterior), S(uperior) or I(nferior), as in NiBabel.
+An orientation is three letters, one per array axis, that name the direction in which the
+index grows: R(ight) or L(eft), A(nterior) or P(osterior), S(uperior) or I(nferior), as in NiBabel.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ import nrrd
 import numpy as np
 import scipy.ndimage
 
-from mrcnn.errors import MissingFileError, UserError
+from mrcnn.errors import MissingFileError, UserError, reading
 
 NIBABEL, TIFFFILE = "nibabel.global", "tifffile"
 
@@ -94,11 +94,9 @@ def read_volume(path: str | Path, orientation: str | None = None) -> Volume:
         raise MissingFileError(f"{path}: no such file.")
     if orientation is not None:
         orientation = checked_orientation(orientation)
-    # Readers raise whatever a damaged file leads them to.
-    try:
+    damaged = "this volume", "Fetch or export the file again."
+    with reading(path, *damaged):
         file = _open_nrrd(path) if path.suffix.lower() == ".nrrd" else _open_nibabel(path)
-    except Exception as error:
-        raise _unreadable(path, error) from error
     shape = file.shape
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
@@ -125,20 +123,11 @@ def read_volume(path: str | Path, orientation: str | None = None) -> Volume:
             "directions in which the three indices grow (for example LAS: to the left, the "
             "front, upward). A viewer that shows the indices tells them."
         )
-    try:
+    with reading(path, *damaged):
         data = file.read().reshape(shape)
-    except Exception as error:
-        raise _unreadable(path, error) from error
     if data.dtype.kind not in "biuf":
-        raise UserError(f"{path}: values of type {data.dtype}; wanted one real number a voxel.")
+        raise UserError(f"{path}: values of type {data.dtype}; wanted one real number per voxel.")
     return canonical(data, voxel_mm, orientation, affine)
-
-
-def _unreadable(path: Path, error: Exception) -> UserError:
-    return UserError(
-        f"{path}: cannot read this volume ({type(error).__name__}: {error}). "
-        "Fetch or export the file again."
-    )
 
 
 def checked_orientation(codes: str) -> str:
@@ -214,7 +203,7 @@ def frame_about(inside: np.ndarray, size: Sequence[int]) -> tuple[slice, ...]:
         size: of the part along the three axes, in voxels.
 
     Returns:
-        A slice an axis. The part is centered on the bounding box of `inside`; it is larger than
+        One slice per axis. The part is centered on the bounding box of `inside`; it is larger than
         `size` where the box is, and ends at the ends of the volume.
     """
     frame = []

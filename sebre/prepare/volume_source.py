@@ -1,4 +1,4 @@
-"""Scans with label volumes as a set of sections: what the sources of volumes share."""
+"""Scans with label volumes as a set of sections: what the sources of volumes call."""
 
 import functools
 import logging
@@ -50,68 +50,141 @@ class Scan:
     part: str = ""
 
 
-def volume_set(
-    *,
-    name: str,
-    regions: RegionSet,
-    scans: Sequence[Scan],
-    classes: Mapping[int, int],
-    plane: str,
-    orientation: str | None,
-    license: str,
-    card: str,
-    split: str,
-    min_px: int = 1,
-    inside_image: bool = False,
-    frame: tuple[int, int, int] | None = None,
-    read: Callable[[Path, str | None], Volume] = read_volume,
-    read_labels: Callable[[Path, str | None], Volume] | None = None,
-    texts: Mapping[str, str] | None = None,
-) -> RawSet:
-    """The sections of some scans.
+@dataclass(frozen=True)
+class VolumeCutter:
+    """How the scans of a source are read and cut into sections.
 
-    Label volumes are read now, to know which sections show a region; images later, one scan
+    Label volumes are read at once, to know which sections show a region; images later, one scan
     at a time. Where region names say left or right, it is checked that the labels lie so.
 
-    Args:
-        name: of the data set.
+    Attributes:
         regions: the region set.
-        scans: the scans.
         classes: class id by number in the label volumes.
         plane: to cut.
         orientation: of the arrays, instead of their headers'.
-        license: of the data.
-        card: for the data set card.
-        split: rule used when none is given.
         min_px: smaller masks are left out.
         inside_image: leave out labels where the image is 0.
         frame: voxels to the right, front and top that sections show, about the center of the
             brain (where the image is above 0); more if the brain is larger. None: all.
         read: reads a file, given the orientation.
         read_labels: reads a file of labels; None for the same.
-        texts: further text files of the data set.
 
     Raises:
-        FileNotFoundError: a file is missing.
-        ValueError: an unknown plane, a file that cannot be read, left labels on the right,
-            scans with no labeled section; when a section is read: image and labels on
-            different grids, or an empty image.
+        ValueError: an unknown plane.
     """
-    if plane not in PLANES:
-        raise UserError(f"plane {plane!r}: wanted one of {', '.join(PLANES)}.")
 
-    def labels_in(path: Path) -> Volume:
-        return to_labels((read_labels or read)(path, orientation), path)
+    regions: RegionSet
+    classes: Mapping[int, int]
+    plane: str
+    orientation: str | None = None
+    min_px: int = 1
+    inside_image: bool = False
+    frame: tuple[int, int, int] | None = None
+    read: Callable[[Path, str | None], Volume] = read_volume
+    read_labels: Callable[[Path, str | None], Volume] | None = None
 
-    @functools.lru_cache(maxsize=1)
-    def classes_in(path: Path) -> Volume:
-        volume = labels_in(path)
-        return replace(volume, data=classes_of_labels(volume.data, classes))
+    def __post_init__(self):
+        if self.plane not in PLANES:
+            raise UserError(f"plane {self.plane!r}: wanted one of {', '.join(PLANES)}.")
 
-    @functools.lru_cache(maxsize=1)
-    def scan_of(image_path: Path, labels_path: Path) -> tuple[Volume, Volume, Volume]:
+    def cut(
+        self, scans: Sequence[Scan], *, name: str, license: str, card: str, split: str
+    ) -> RawSet:
+        """The sections of some scans that show a region.
+
+        Args:
+            scans: the scans.
+            name: of the data set.
+            license: of the data.
+            card: for the data set card.
+            split: rule used when none is given.
+
+        Raises:
+            FileNotFoundError: a file is missing.
+            ValueError: a file that cannot be read, left labels on the right, scans with no
+                labeled section; when a section is read: image and labels on different grids,
+                or an empty image.
+        """
+        classes_in = functools.lru_cache(maxsize=1)(self._classes_in)
+        opened = functools.lru_cache(maxsize=1)(functools.partial(self._opened, classes_in))
+        found = self._labeled(scans, classes_in)
+        # One length for all stands in dataset.json, others in the table.
+        sizes, spacings = (set(lengths) for lengths in zip(*(f[2] for f in found), strict=True))
+        sections = [
+            RawSection(
+                functools.partial(self._section, opened, scan, index),
+                {
+                    **scan.facts,
+                    "slice": index,
+                    **({"pixel_um": size} if len(sizes) > 1 else {}),
+                    **({"slice_um": spacing} if len(spacings) > 1 else {}),
+                },
+                scan.part,
+            )
+            for scan, index, (size, spacing) in found
+        ]
+        return RawSet(
+            name=name,
+            regions=self.regions,
+            sections=sections,
+            plane=self.plane,
+            pixel_size_um=sizes.pop() if len(sizes) == 1 else None,
+            background=0,
+            license=license,
+            card=card,
+            files=[path for scan in scans for path in (scan.image, scan.labels)],
+            split=split,
+            processing={
+                "window_percentiles_of_voxels_above_0": list(WINDOW),
+                "orientation": self.orientation or "from the headers",
+                "min_mask_px": self.min_px,
+                "frame_voxels_right_front_up": list(self.frame) if self.frame else None,
+            },
+            volumetric=True,
+            slice_spacing_um=spacings.pop() if len(spacings) == 1 else None,
+        )
+
+    def _labels_in(self, path: Path) -> Volume:
+        return to_labels((self.read_labels or self.read)(path, self.orientation), path)
+
+    def _classes_in(self, path: Path) -> Volume:
+        volume = self._labels_in(path)
+        return replace(volume, data=classes_of_labels(volume.data, self.classes))
+
+    def _labeled(
+        self, scans: Sequence[Scan], classes_in: Callable[[Path], Volume]
+    ) -> list[tuple[Scan, int, tuple[float, float]]]:
+        """Scan, index, side of a pixel and distance between slices (um) of labeled sections."""
+        axis = PLANES[self.plane]
+        found: list[tuple[Scan, int, tuple[float, float]]] = []
+        empty: list[Path] = []
+        for scan in scans:
+            if not scan.image.is_file():
+                raise MissingFileError(f"{scan.image}: no such file, but there are labels for it.")
+            labels = classes_in(scan.labels)
+            _check_sides(labels, self.regions, scan.labels)
+            lengths = pixel_size_um(labels, self.plane), slice_spacing_um(labels, self.plane)
+            shown = [
+                (scan, index, (round(lengths[0], 1), round(lengths[1], 1)))
+                for index in range(labels.data.shape[axis])
+                if section_masks(np.take(labels.data, index, axis), self.min_px)
+            ]
+            if not shown:
+                empty.append(scan.labels)
+            found += shown
+        if not found:
+            first = scans[0].labels
+            values = np.unique(self._labels_in(first).data)
+            raise UserError(_none_found(first, len(scans), self.classes, values.tolist()))
+        for path in empty:
+            _log.warning("%s: none of the labels is in it; the scan is left out.", path)
+        return found
+
+    def _opened(
+        self, classes_in: Callable[[Path], Volume], image_path: Path, labels_path: Path
+    ) -> tuple[Volume, Volume, Volume]:
         """The image, where it is 0, and its class ids; cut to the frame."""
-        image, drawn = read(image_path, orientation), classes_in(labels_path)
+        image, drawn = self.read(image_path, self.orientation), classes_in(labels_path)
         if difference := grid_difference(drawn, image):
             raise UserError(
                 f"{labels_path} and its image {image_path} are not on the same grid: "
@@ -125,79 +198,21 @@ def volume_set(
         if outside.all():
             raise UserError(f"{image_path}: no voxel is above 0. Is this the right image?")
         scan = [replace(image, data=each) for each in (to_8_bit(data), outside, drawn.data)]
-        if frame:
-            kept = list(frame_about(~outside | (drawn.data > 0), frame))
-            kept[PLANES[plane]] = slice(None)  # sections keep their index
+        if self.frame:
+            kept = list(frame_about(~outside | (drawn.data > 0), self.frame))
+            kept[PLANES[self.plane]] = slice(None)  # sections keep their index
             scan = [replace(each, data=each.data[tuple(kept)], affine=None) for each in scan]
         return tuple(scan)
 
-    def read_section(scan: Scan, index: int) -> tuple[np.ndarray, dict[int, np.ndarray]]:
-        image, outside, labels = scan_of(scan.image, scan.labels)
-        picture = section(image, plane, index, order=1)
-        drawn = section(labels, plane, index, order=0)
-        if inside_image:
-            drawn = np.where(section(outside, plane, index, order=0), 0, drawn)
-        return picture, section_masks(drawn, min_px)
-
-    # Side of a pixel, and distance between slices.
-    found: list[tuple[Scan, int, tuple[float, float]]] = []
-    empty: list[Path] = []
-    for scan in scans:
-        if not scan.image.is_file():
-            raise MissingFileError(f"{scan.image}: no such file, but there are labels for it.")
-        labels = classes_in(scan.labels)
-        _check_sides(labels, regions, scan.labels)
-        lengths = tuple(round(um(labels, plane), 1) for um in (pixel_size_um, slice_spacing_um))
-        shown = [
-            (scan, index, lengths)
-            for index in range(labels.data.shape[PLANES[plane]])
-            if section_masks(np.take(labels.data, index, PLANES[plane]), min_px)
-        ]
-        if not shown:
-            empty.append(scan.labels)
-        found += shown
-    if not found:
-        first = scans[0].labels
-        values = np.unique(labels_in(first).data)
-        raise UserError(_none_found(first, len(scans), classes, values.tolist()))
-    for path in empty:
-        _log.warning("%s: none of the labels is in it; the scan is left out.", path)
-    # One length for all stands in dataset.json, others in the table.
-    sizes, spacings = (set(lengths) for lengths in zip(*(three[2] for three in found), strict=True))
-    sections = [
-        RawSection(
-            functools.partial(read_section, scan, index),
-            {
-                **scan.facts,
-                "slice": index,
-                **({"pixel_um": size} if len(sizes) > 1 else {}),
-                **({"slice_um": spacing} if len(spacings) > 1 else {}),
-            },
-            scan.part,
-        )
-        for scan, index, (size, spacing) in found
-    ]
-    return RawSet(
-        name=name,
-        regions=regions,
-        sections=sections,
-        plane=plane,
-        pixel_size_um=sizes.pop() if len(sizes) == 1 else None,
-        background=0,
-        license=license,
-        card=card,
-        files=[path for scan in scans for path in (scan.image, scan.labels)],
-        split=split,
-        processing={
-            "window_percentiles_of_voxels_above_0": list(WINDOW),
-            "orientation": orientation or "from the headers",
-            "min_mask_px": min_px,
-            "frame_voxels_right_front_up": list(frame) if frame else None,
-        },
-        texts=texts or {},
-        volumetric=True,
-        slice_spacing_um=spacings.pop() if len(spacings) == 1 else None,
-    )
+    def _section(
+        self, opened: Callable[[Path, Path], tuple[Volume, Volume, Volume]], scan: Scan, index: int
+    ) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+        image, outside, labels = opened(scan.image, scan.labels)
+        picture = section(image, self.plane, index, order=1)
+        drawn = section(labels, self.plane, index, order=0)
+        if self.inside_image:
+            drawn = np.where(section(outside, self.plane, index, order=0), 0, drawn)
+        return picture, section_masks(drawn, self.min_px)
 
 
 def _check_sides(drawn: Volume, regions: RegionSet, path: Path) -> None:

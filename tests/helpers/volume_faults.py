@@ -95,7 +95,7 @@ def labels_missing(raw):
     (raw / "label" / "tg4510_tp3_2_2013_WT.nii.gz").unlink()
 
 
-@case("demba", "demba_P28_mouse_200um.npz", "not a npz file", "Fetch it again")
+@case("demba", "demba_P28_mouse_200um.npz", "cannot read this npz file", "Fetch it again")
 def npz_cut_off(raw):
     cut(raw / "demba_P28_mouse_200um.npz")
 

@@ -8,7 +8,6 @@ The raw folder holds `nissl/<plate>.jpg`, `svg/<id>.svg`, and one of two tables:
 - `atlas_index.csv`, as published: plate.id (of the drawing), image.id. Placements are fitted.
 """
 
-import contextlib
 import functools
 import re
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mrcnn.errors import MissingFileError, UserError
+from mrcnn.errors import MissingFileError, UserError, reading
 from sebre.data.csv_tables import read_table
 from sebre.data.regions import HIPPOCAMPUS
 from sebre.prepare.allen.placement import Placement, place
@@ -26,6 +25,7 @@ from sebre.prepare.allen.svg_atlas import paint, read_drawing
 from sebre.prepare.raw import RawSection, RawSet
 
 MIN_MASK_PX = 20
+_CURE = "Fetch it again."
 
 # The id of a subfield never occurs in the drawings, only those of its layers.
 LAYERS = {
@@ -154,7 +154,7 @@ def _aligned(table: Path) -> Iterator[_Plate]:
         picture = table.parent / row["jpg"]
         stated = (row.get("jpg_width"), row.get("jpg_height"))
         if all(stated) and picture.is_file():
-            with _opened(picture) as file:
+            with reading(picture, cure=_CURE), Image.open(picture) as file:
                 found = file.size
             if tuple(map(str, found)) != stated:
                 raise UserError(
@@ -186,20 +186,8 @@ def _shows_subfield(drawing: Path) -> bool:
     return not LAYERS.keys().isdisjoint(map(int, numbers))
 
 
-@contextlib.contextmanager
-def _opened(picture: Path) -> Iterator[Image.Image]:
-    try:
-        with Image.open(picture) as file:
-            yield file
-    # Decoders raise whatever a damaged file leads them to.
-    except Exception as error:
-        raise UserError(
-            f"{picture}: cannot read this picture ({error}). Fetch it again."
-        ) from error
-
-
 def _read(plate: _Plate) -> tuple[np.ndarray, dict[int, np.ndarray]]:
-    with _opened(plate.picture) as file:
+    with reading(plate.picture, cure=_CURE), Image.open(plate.picture) as file:
         image = np.array(file.convert("L"))
     drawing = read_drawing(plate.drawing)
     try:

@@ -9,18 +9,18 @@ from pathlib import Path
 import nrrd
 import tifffile
 
-from mrcnn.errors import MissingFileError, UserError
+from mrcnn.errors import MissingFileError, UserError, reading
 from sebre.data.regions import MOUSE
 from sebre.prepare.allen.structure_tree import mouse_classes
 from sebre.prepare.raw import RawSet
 from sebre.prepare.volume import TIFFFILE, Volume, canonical, without_log
-from sebre.prepare.volume_source import Scan, volume_set
+from sebre.prepare.volume_source import Scan, VolumeCutter
 
 IMAGE = "downsampled_standard_brainreg.tiff"
 ANNOTATION = "annotation_25_reoriented_2017.nrrd"
 VOXEL_MM = (0.1, 0.1, 0.1)
 MIN_MASK_PX = 10
-_STEP = 4  # voxels of the atlas a voxel of the brain
+_STEP = 4  # voxels of the atlas per voxel of the brain
 
 _CARD = """One adult mouse brain (autofluorescence, the test brain of brainreg), registered to the
 Allen CCFv3 at 0.1 mm, with the labels of the CCFv3 (2017), in sagittal sections (front left, top
@@ -60,31 +60,28 @@ def read_source(raw: Path, *, plane: str = "sagittal", structures: Path | None =
                 f"{raw / name}: no such file. The raw folder must hold {IMAGE} and {ANNOTATION}."
             )
     facts = {"subject": "brainreg", "marker": "autofluorescence", "age": "adult"}
-    return volume_set(
-        name="ccf",
-        regions=MOUSE,
-        scans=[Scan(raw / IMAGE, raw / ANNOTATION, facts)],
-        classes=mouse_classes(raw, structures),
-        plane=plane,
-        orientation=None,
-        license="Allen Institute terms of use, non-commercial; BSD-3 (brain)",
-        card=_CARD.format(min_px=MIN_MASK_PX),
-        split="test",
+    cutter = VolumeCutter(
+        MOUSE,
+        mouse_classes(raw, structures),
+        plane,
         min_px=MIN_MASK_PX,
         inside_image=True,
         read=lambda path, _: _read(path),
+    )
+    return cutter.cut(
+        [Scan(raw / IMAGE, raw / ANNOTATION, facts)],
+        name="ccf",
+        license="Allen Institute terms of use, non-commercial; BSD-3 (brain)",
+        card=_CARD.format(min_px=MIN_MASK_PX),
+        split="test",
     )
 
 
 def _read(path: Path) -> Volume:
     """The image, or the labels at the centers of its voxels."""
     labels = path.name == ANNOTATION
-    try:
-        with without_log(TIFFFILE):
-            data = nrrd.read(str(path))[0] if labels else tifffile.imread(path)
-    # Readers raise whatever a damaged file leads them to.
-    except Exception as error:
-        raise UserError(f"{path}: cannot read this volume ({error}). Fetch it again.") from error
+    with reading(path, "this volume", "Fetch it again."), without_log(TIFFFILE):
+        data = nrrd.read(str(path))[0] if labels else tifffile.imread(path)
     if data.ndim != 3:
         raise UserError(f"{path}: an array of shape {data.shape}; wanted one volume of 3 axes.")
     if not labels:

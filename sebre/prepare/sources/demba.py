@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mrcnn.errors import MissingFileError, UserError
+from mrcnn.errors import MissingFileError, UserError, reading
 from sebre.data.regions import MOUSE
 from sebre.prepare.allen.structure_tree import mouse_classes
 from sebre.prepare.raw import RawSet
 from sebre.prepare.volume import Volume, canonical
-from sebre.prepare.volume_source import Scan, volume_set
+from sebre.prepare.volume_source import Scan, VolumeCutter
 
 # Index 0 grows from front to back, 1 from top to bottom, 2 across; which side comes first is
 # not stated, and does not matter to regions of both sides.
@@ -34,7 +34,7 @@ P28, P56; serial two-photon), the Allen CCFv3 template, and the Princeton light-
 - Masks under {min_px} px are left out.
 - **Split**: by template; held out are P28 and Princeton. Templates of the series share one atlas
   and, between key ages, are interpolated: P28 is easier than another laboratory's brain.
-- **Quality**: clean averages, one "brain" an age; labels are good for large regions and
+- **Quality**: clean averages, one "brain" per age; labels are good for large regions and
   approximate for small nuclei. A score is agreement with the warped atlas.
 
 ## Source, license, citation
@@ -74,40 +74,34 @@ def read_source(raw: Path, *, plane: str = "sagittal", structures: Path | None =
             f"{raw}: no <name>_200um.npz with an annotation in it. The raw folder must hold the "
             "templates of brainglobe-ccf-translator."
         )
-    return volume_set(
-        name="demba",
-        regions=MOUSE,
-        scans=scans,
-        classes=mouse_classes(raw, structures),
-        plane=plane,
-        orientation=None,
-        license="MIT (repository); terms of the atlases, non-commercial",
-        card=_CARD.format(min_px=MIN_MASK_PX),
-        split="source",
+    cutter = VolumeCutter(
+        MOUSE,
+        mouse_classes(raw, structures),
+        plane,
         min_px=MIN_MASK_PX,
         read=lambda path, _: _array(path, "reference"),
         read_labels=lambda path, _: _array(path, "annotation"),
     )
+    return cutter.cut(
+        scans,
+        name="demba",
+        license="MIT (repository); terms of the atlases, non-commercial",
+        card=_CARD.format(min_px=MIN_MASK_PX),
+        split="source",
+    )
 
 
 def _names(path: Path) -> list[str]:
-    try:
-        # The file is opened here, so that it is closed when the reader fails.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+    # The file is opened here, so that it is closed when the reader fails.
+    with reading(path, "this npz file", "Fetch it again."), path.open("rb") as file:
+        with np.load(file, allow_pickle=False) as arrays:
             return list(arrays)
-    # The reader raises whatever a damaged file leads it to.
-    except Exception as error:
-        raise UserError(f"{path}: not a npz file ({error}). Fetch it again.") from error
 
 
 def _array(path: Path, name: str) -> Volume:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+    with reading(path, f"the array {name!r}", "Fetch the file again."), path.open("rb") as file:
+        with np.load(file, allow_pickle=False) as arrays:
             data = arrays[name]
-    except Exception as error:
-        raise UserError(
-            f"{path}: cannot read the array {name!r} ({error}). Fetch the file again."
-        ) from error
     if data.ndim != 3:
         raise UserError(f"{path}: {name} has the shape {data.shape}; wanted [AP, DV, ML].")
     return canonical(data, VOXEL_MM, ORIENTATION)

@@ -10,7 +10,7 @@ from pathlib import Path
 from mrcnn.errors import MissingFileError, UserError
 from sebre.data.regions import SUBCORTICAL
 from sebre.prepare.raw import RawSet
-from sebre.prepare.volume_source import Scan, volume_set
+from sebre.prepare.volume_source import Scan, VolumeCutter
 
 # Class id of SUBCORTICAL by number in the label volume.
 LABELS = {number: region.id for region in SUBCORTICAL for number in region.atlas_ids}
@@ -77,17 +77,12 @@ def read_source(raw: Path, *, plane: str = "horizontal", orientation: str | None
     if not scans:
         missing = f" Missing: {', '.join(alone)}." if alone else ""
         raise MissingFileError(f"{raw}: no scan with labels in it. {_WANTED}{missing}")
-    raw_set = volume_set(
+    raw_set = VolumeCutter(SUBCORTICAL, LABELS, plane, orientation, frame=FRAME).cut(
+        scans,
         name="ibsr",
-        regions=SUBCORTICAL,
-        scans=scans,
-        classes=LABELS,
-        plane=plane,
-        orientation=orientation,
         license="IBSR terms: free for research, with acknowledgement",
         card=_CARD.format(count=len(scans)),
         split="subject:1/3",
-        frame=FRAME,
     )
     # Only now: if no label file fits, that is the message a user needs.
     if alone:

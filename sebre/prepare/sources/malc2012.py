@@ -11,7 +11,7 @@ from mrcnn.errors import MissingFileError
 from sebre.data.csv_tables import read_table
 from sebre.data.regions import SUBCORTICAL
 from sebre.prepare.raw import RawSet
-from sebre.prepare.volume_source import Scan, volume_set
+from sebre.prepare.volume_source import Scan, VolumeCutter
 
 MIN_MASK_PX = 10  # the first and last voxels of a structure; 7 % of the masks
 
@@ -81,16 +81,11 @@ def read_source(raw: Path, *, plane: str = "horizontal", orientation: str | None
             f"{raw}: no <scan>_SS.nii.gz in it. The raw folder must hold the scans "
             "(<scan>_SS.nii.gz), their labels (<scan>_glm.nii.gz) and subjects.csv."
         )
-    return volume_set(
+    return VolumeCutter(SUBCORTICAL, LABELS, plane, orientation, MIN_MASK_PX).cut(
+        scans,
         name="malc2012",
-        regions=SUBCORTICAL,
-        scans=scans,
-        classes=LABELS,
-        plane=plane,
-        orientation=orientation,
         license="CC BY-NC 3.0",
         card=_CARD.format(min_px=MIN_MASK_PX),
-        min_px=MIN_MASK_PX,
         split="source" if all(scan.part for scan in scans) else "subject:1/3",
     )
 

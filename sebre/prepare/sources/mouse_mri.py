@@ -10,7 +10,7 @@ from mrcnn.errors import MissingFileError
 from sebre.data.csv_tables import read_table
 from sebre.data.regions import MOUSE
 from sebre.prepare.raw import RawSet
-from sebre.prepare.volume_source import Scan, volume_set
+from sebre.prepare.volume_source import Scan, VolumeCutter
 
 MIN_MASK_PX = 10  # smaller pieces are the rims of a region, left over by the label fusion
 
@@ -101,18 +101,12 @@ def read_source(raw: Path, *, plane: str = "sagittal", orientation: str | None =
             f"{raw / 'template'}: no <scan>.nii.gz in it. The raw folder must hold "
             "template/<scan>.nii.gz, label/<scan>.nii.gz and scans.csv."
         )
-    return volume_set(
+    return VolumeCutter(MOUSE, LABELS, plane, orientation, MIN_MASK_PX, inside_image=True).cut(
+        scans,
         name="mouse_mri",
-        regions=MOUSE,
-        scans=scans,
-        classes=LABELS,
-        plane=plane,
-        orientation=orientation,
         license="GPL-3",
         card=_CARD.format(min_px=MIN_MASK_PX),
         split="source",
-        min_px=MIN_MASK_PX,
-        inside_image=True,
     )
 
 
