@@ -182,14 +182,26 @@ class Config:
 
     def __init__(self, **overrides: Any):
         """Overrides set attributes of this instance; an unknown name is an error."""
-        for name, value in overrides.items():
+        self.update(**overrides)
+
+    def update(self, **settings: Any) -> "Config":
+        """Change settings of this instance and check them all.
+
+        Returns:
+            The instance itself.
+
+        Raises:
+            UserError: an unknown name, or a value that cannot work.
+        """
+        for name, value in settings.items():
             if not (hasattr(type(self), name) and name.isupper()) or name.startswith("_"):
                 raise UserError(
-                    f"{type(self).__name__}: unknown setting {name!r}. "
+                    f"{type(self).__name__} has no setting {name!r}: unknown setting. "
                     "Use an attribute listed by display()."
                 )
             setattr(self, name, value)
         self.validate()
+        return self
 
     def validate(self) -> None:
         """Raise ValueError naming the first setting that cannot work."""

@@ -49,7 +49,7 @@ from sebre.drawing.contact_sheet import save_sheet
 from sebre.evaluation.evaluate import evaluate_sections
 from sebre.evaluation.section import sheet_row
 from sebre.evaluation.summary import summarize
-from sebre.experiments.base import EXPERIMENTS
+from sebre.experiments import EXPERIMENTS
 from sebre.inspect.stage_figures import show_losses
 from sebre.networks.segmenter import load_segmenter, read_image
 from sebre.networks.train import train

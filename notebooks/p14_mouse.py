@@ -40,7 +40,7 @@ print(walk.note)
 # %% [markdown]
 # ## How many boxes at each stage
 #
-# The numbers follow from the settings (`sebre/experiments/configs.py`): pictures of 384 px, five
+# The numbers follow from the settings (`sebre/config.py`): pictures of 384 px, five
 # scales of anchors, three shapes. The released notebook prints the same ones for its section:
 # 36,828 anchors, a sample of 256 to learn from, 6,000 before non-maximum suppression, 1,000
 # proposals, at most 8 detections.

@@ -36,7 +36,7 @@ from mrcnn import visualize
 from mrcnn.model import MaskRCNN
 from mrcnn.weights.hdf5 import open_hdf5, read_layers
 from mrcnn.weights.layer_match import CLASS_LAYERS
-from sebre.experiments.configs import SlicemapConfig
+from sebre.config import SlicemapConfig
 
 # %%
 segmenter = sebre.load("slicemap")

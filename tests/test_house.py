@@ -21,8 +21,8 @@ ROOMS = {
         "training visualize parallel_model model export utils augment mask_formats"
     ).split(),
     "sebre": (
-        "program data experiments drawing prepare networks evaluation predict inspect registration report "
-        "bench cli config dataset regions __main__"
+        "program data experiments drawing prepare networks evaluation predict inspect registration "
+        "report bench cli config dataset regions __main__"
     ).split(),
 }
 # Longer functions, and why each is better whole.
@@ -34,6 +34,8 @@ SHARED_STEMS = {
     "config": "Matterport's settings, and the public path of those of the experiments",
     "dataset": "Matterport's Dataset, its subclass for sections, and its public path",
     "regions": "public path of sebre.data.regions",
+    "ibsr": "an experiment, and the source of its sections",
+    "slicemap": "an experiment, and the source of its sections",
 }
 # Public paths that nothing inside their package imports: they hand on what the rooms hold.
 FACADES = {

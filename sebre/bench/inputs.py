@@ -122,7 +122,7 @@ def configuration(settings: Mapping[str, Any], seed: int) -> Any:
     Raises:
         NotAvailable: see `available`.
     """
-    from sebre.experiments.configs import SeBReConfig, with_settings
+    from sebre.experiments.base import SeBReConfig, with_settings
 
     available(settings)
     settings = {"NAME": "bench", "SEED": seed, "DETECTION_MIN_CONFIDENCE": 0.0, **settings}
@@ -131,7 +131,7 @@ def configuration(settings: Mapping[str, Any], seed: int) -> Any:
 
 def available(settings: Mapping[str, Any]) -> None:
     """Raise NotAvailable if a setting or value is not there, or the package of a RUNTIME."""
-    from sebre.experiments.configs import SeBReConfig, with_settings
+    from sebre.experiments.base import SeBReConfig, with_settings
 
     runtime = settings.get("RUNTIME", "keras")
     if find_spec(runtime) is None:

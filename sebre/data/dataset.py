@@ -9,7 +9,7 @@ from PIL import Image
 
 from mrcnn.data.dataset import Dataset
 from mrcnn.errors import UserError
-from sebre.data.regions import HIPPOCAMPUS, MOUSE, SUBCORTICAL, RegionSet
+from sebre.data.regions import MOUSE, RegionSet
 from sebre.data.section_files import (
     IMAGE_TYPES,
     demand_same_size,
@@ -173,31 +173,3 @@ class SectionDataset(Dataset):
         if not masks:
             return np.zeros((*shape, 0), bool), np.zeros(0, np.int32)
         return np.stack(masks, axis=-1), np.array(class_ids, np.int32)
-
-
-class P14MouseDataset(SectionDataset):
-    """Eight regions in sections of the P14 mouse brain."""
-
-    def __init__(self):
-        super().__init__(MOUSE)
-
-
-class ExtendedMouseDataset(SectionDataset):
-    """Eight regions in sections of mouse brains of three markers and three ages."""
-
-    def __init__(self):
-        super().__init__(MOUSE)
-
-
-class HippocampusDataset(SectionDataset):
-    """Four subregions of the mouse hippocampus."""
-
-    def __init__(self):
-        super().__init__(HIPPOCAMPUS)
-
-
-class IBSRDataset(SectionDataset):
-    """Eight subcortical structures in sections of human MRI."""
-
-    def __init__(self):
-        super().__init__(SUBCORTICAL)

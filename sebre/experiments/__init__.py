@@ -1,5 +1,10 @@
-"""The experiments of the paper: settings, regions, schedules."""
+"""The experiments, one module each: settings, sections, schedule; `EXPERIMENTS` by name."""
 
-from sebre.experiments.base import EXPERIMENTS
+from sebre.experiments import extended_mouse, hippocampus, ibsr, p14_mouse, slicemap
+
+EXPERIMENTS = {
+    module.EXPERIMENT.name: module.EXPERIMENT
+    for module in (p14_mouse, extended_mouse, hippocampus, ibsr, slicemap)
+}
 
 __all__ = ["EXPERIMENTS"]

@@ -1,4 +1,9 @@
-"""The table of experiments: what each command needs to know about one."""
+"""What an experiment consists of: settings, sections, schedule, augmentation.
+
+Each experiment has a module of its own beside this one; `EXPERIMENTS` in `sebre.experiments` is
+the table of all. Settings may be compared on inner splits of a training part (`sebre train
+--inner-validation`), never on a test part.
+"""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -8,8 +13,76 @@ from typing import Any
 from mrcnn.config import Config
 from mrcnn.data.augment import RandomRotateFlip
 from mrcnn.errors import UserError
-from sebre.data.regions import HIPPOCAMPUS, MOUSE, SLICEMAP, SUBCORTICAL, RegionSet
-from sebre.experiments import configs as settings
+from sebre.data.dataset import SectionDataset
+from sebre.data.regions import MOUSE, RegionSet
+
+
+def with_settings(config: Config, **settings: Any) -> Config:
+    """The configuration itself, with settings changed and checked; see `Config.update`."""
+    return config.update(**settings)
+
+
+class SeBReConfig(Config):
+    """The settings of the paper (Iqbal et al. 2019) and of its released code."""
+
+    NAME = "brain"  # released code
+    IMAGES_PER_GPU = 1  # paper, Methods: one image on a GTX 970
+    NUM_CLASSES = MOUSE.num_classes  # paper: eight regions, and the background
+    BACKBONE = "resnet101"  # paper: "first five stages of ResNet101" and FPN
+    TRAIN_BN = False  # released code: batch normalization is frozen
+    IMAGE_MIN_DIM = 384  # released code, 128 * 3; not in the paper
+    IMAGE_MAX_DIM = 384
+    RPN_ANCHOR_SCALES = (8, 16, 32, 64, 128)  # released code
+    TRAIN_ROIS_PER_IMAGE = 32  # released code
+    MAX_GT_INSTANCES = 8  # released code: one instance a region
+    DETECTION_MAX_INSTANCES = 8  # paper: the "top 8" boxes
+    DETECTION_MIN_CONFIDENCE = 0.9  # paper and released code
+    DETECTION_NMS_THRESHOLD = 0.3  # released code
+    LEARNING_RATE = 0.001  # paper: 1e-3 for the heads; a tenth of it for all layers
+    LEARNING_MOMENTUM = 0.9  # paper
+    STEPS_PER_EPOCH = 1000  # paper: 6,000 and 9,000 iterations, so 6 and 9 epochs
+    VALIDATION_STEPS = 100  # released code
+
+
+class FromScratch:
+    """What differs without pretrained weights; put it before a class of settings.
+
+    What the reference does for fine-tuning learns too slowly from random weights. Nothing here
+    is from the paper.
+    """
+
+    INITIALIZATION = "he"
+    TRAIN_BN = None  # train it
+    BN_MOMENTUM = 0.98  # statistics of about 200 images, not of the last few
+    OPTIMIZER = "adamw"
+    WEIGHT_DECAY = 0.05  # of AdamW
+    LEARNING_RATE = 0.001  # of AdamW
+    LEARNING_SCHEDULE = "cosine"
+    WARMUP_STEPS = 120  # `sebre.networks.train` scales it with the steps
+    GT_AS_PROPOSALS = True
+    MIN_NEGATIVE_RATIO = 0.25
+    PADDING_IS_BACKGROUND = False
+    MASK_ROIS = "positive"
+    IMAGES_PER_GPU = 4
+    BEST_PER_CLASS = True  # a section shows each region once
+
+
+class Small(FromScratch):
+    """A small network, which stores in float16 in less than 16 MB."""
+
+    BACKBONE = "resnet18"
+    BACKBONE_WIDTH = 0.5
+    TOP_DOWN_PYRAMID_SIZE = 128
+    RPN_CONV_FILTERS = 128
+    FPN_CLASSIF_FC_LAYERS_SIZE = 512
+    MASK_CONV_FILTERS = 96
+    MINI_MASK_SHAPE = (56, 56)
+    PRE_NMS_LIMIT = 1000
+    POST_NMS_ROIS_TRAINING = 200
+    POST_NMS_ROIS_INFERENCE = 200
+    STEPS_PER_EPOCH = 100
+    VALIDATION_STEPS = None  # all of it
+    DETECTION_MIN_CONFIDENCE = 0.3  # low: one detection a region cannot become many
 
 
 @dataclass(frozen=True)
@@ -67,6 +140,7 @@ class Experiment:
         variants: by name: "paper", "from_scratch", "small".
         weights: names of its weights in the manifest; the first is the default.
         sources: of stand-in data, for `prepare`; the first is the default.
+        dataset: class of its prepared data sets.
     """
 
     name: str
@@ -76,6 +150,11 @@ class Experiment:
     variants: Mapping[str, Variant]
     weights: tuple[str, ...]
     sources: tuple[str, ...]
+    dataset: type[SectionDataset] = SectionDataset
+
+    def sections(self) -> SectionDataset:
+        """A data set of its regions, still empty."""
+        return self.dataset(self.regions)
 
     @property
     def default(self) -> Variant:
@@ -86,7 +165,7 @@ class Experiment:
         """A variant by name.
 
         Raises:
-            ValueError: the experiment has no such variant.
+            UserError: the experiment has no such variant.
         """
         if name not in self.variants:
             raise UserError(
@@ -96,9 +175,11 @@ class Experiment:
         return self.variants[name]
 
 
+ANY_TURN = Turn(180, flip=True)
+
 # Paper: 6,000 iterations of the heads at 1e-3, then 9,000 of all layers at 1e-4.
 PAPER_SCHEDULE = (Stage("heads", 6000), Stage("all", 9000, 0.1))
-# Without pretrained weights there is nothing to keep: all layers at once, 4 images a step.
+# Without pretrained weights there is nothing to keep: all layers at once, 4 images per step.
 FROM_SCRATCH_SCHEDULE = (Stage("all", 15000),)
 
 # Size, place, bending, staining and exposure vary from section to section.
@@ -111,101 +192,18 @@ _AUGMENTATION = {
 }
 
 
-def _online(turn: Turn, **differing: Any) -> Callable[[], RandomRotateFlip]:
+def online(turn: Turn, **differing: Any) -> Callable[[], RandomRotateFlip]:
     """Random orientations within `turn`, and _AUGMENTATION but for what differs."""
     drawn = {"max_angle": turn.max_angle, "flip": turn.flip, **_AUGMENTATION, **differing}
     return functools.partial(RandomRotateFlip, **drawn)
 
 
-def _offline(turn: Turn) -> RandomRotateFlip | None:
-    # The rotated versions are files (`sebre prepare --rotations`); the released code mirrors
-    # images at random while it trains.
-    if not turn.flip:
-        return None
-    return RandomRotateFlip(max_angle=0, flip=True, scale=(1, 1), gamma=(1, 1))
+def offline(turn: Turn) -> Callable[[], RandomRotateFlip | None]:
+    """Mirroring alone, where `turn` has it: the paper's rotated versions are files.
 
-
-def _of_the_paper(
-    prefix: str, turn: Turn, small_steps: int, augmentation: Mapping[str, Any], **facts: Any
-) -> Experiment:
-    """An experiment in three variants, of the classes of settings called `prefix`...
-
-    `augmentation` is what differs from _AUGMENTATION, `facts` the rest of the experiment.
+    `sebre prepare --rotations` writes them; the released code mirrors images at random while it
+    trains.
     """
-    offline, online = functools.partial(_offline, turn), _online(turn, **augmentation)
-    variants = {
-        "paper": Variant(getattr(settings, f"{prefix}Config"), PAPER_SCHEDULE, offline),
-        "from_scratch": Variant(
-            getattr(settings, f"{prefix}FromScratch"), FROM_SCRATCH_SCHEDULE, online
-        ),
-        "small": Variant(getattr(settings, f"{prefix}Small"), (Stage("all", small_steps),), online),
-    }
-    return Experiment(turn=turn, variants=variants, **facts)
-
-
-ANY_TURN = Turn(180, flip=True)
-
-EXPERIMENTS = {
-    experiment.name: experiment
-    for experiment in (
-        _of_the_paper(
-            "P14Mouse",
-            Turn(20, flip=True),
-            small_steps=1600,
-            augmentation={"bend": 0.02, "brightness": (0.8, 1.1), "fill": "edge"},
-            name="p14_mouse",
-            summary="eight regions in sagittal sections of the P14 mouse brain",
-            regions=MOUSE,
-            weights=(),
-            sources=("sebre_figures", "colour_code", "allen_ish"),
-        ),
-        _of_the_paper(
-            "ExtendedMouse",
-            Turn(20, flip=True),
-            small_steps=2000,
-            augmentation={},
-            name="extended_mouse",
-            summary="eight regions in the mouse brain from P4 to adult",
-            regions=MOUSE,
-            weights=("extended_mouse_mri", "extended_mouse_demba", "extended_mouse_384"),
-            sources=("mouse_mri", "demba", "ccf", "colour_code", "allen_ish"),
-        ),
-        _of_the_paper(
-            "Hippocampus",
-            Turn(20, flip=True),
-            small_steps=1600,
-            augmentation={"scale": (0.75, 1.3), "bend": 0.03},
-            name="hippocampus",
-            summary="CA1, CA2, CA3 and dentate gyrus in coronal sections",
-            regions=HIPPOCAMPUS,
-            weights=("hippocampus",),
-            sources=("ara_nissl", "colour_code"),
-        ),
-        _of_the_paper(
-            "IBSR",
-            Turn(20, flip=False),
-            small_steps=2000,
-            augmentation={},
-            name="ibsr",
-            summary="caudate, putamen, pallidum and thalamus, left and right, in human MRI",
-            regions=SUBCORTICAL,
-            weights=("ibsr",),
-            sources=("malc2012", "ibsr"),
-        ),
-        Experiment(
-            name="slicemap",
-            summary="six regions in sagittal mouse sections, in any orientation",
-            regions=SLICEMAP,
-            turn=ANY_TURN,
-            variants={
-                "small": Variant(
-                    settings.SlicemapConfig,
-                    (Stage("all", 2400),),
-                    _online(ANY_TURN, bend=0.02),
-                )
-            },
-            weights=("slicemap", "slicemap_384"),
-            sources=("slicemap",),
-        ),
-    )
-}
+    if not turn.flip:
+        return lambda: None
+    return functools.partial(RandomRotateFlip, max_angle=0, flip=True, scale=(1, 1), gamma=(1, 1))

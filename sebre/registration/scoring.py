@@ -20,7 +20,8 @@ from sebre.data.rotation import rotated_versions
 from sebre.evaluation.evaluate import save_json, section_record
 from sebre.evaluation.section import Section, score_section
 from sebre.evaluation.summary import summarize
-from sebre.experiments.base import EXPERIMENTS, Experiment
+from sebre.experiments import EXPERIMENTS
+from sebre.experiments.base import Experiment
 from sebre.networks.environment import environment
 from sebre.networks.segmenter import load_segmenter
 from sebre.registration.labelers import NETWORK, AtlasLabeler, Labeler, NetworkLabeler

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from mrcnn.modeling.rpn_targets import POSITIVE_IOU
 from sebre.data.rotation import ANGLES
 from sebre.data.split import assign
-from sebre.experiments.base import EXPERIMENTS, PAPER_SCHEDULE
-from sebre.experiments.configs import SeBReConfig
+from sebre.experiments import EXPERIMENTS
+from sebre.experiments.base import PAPER_SCHEDULE, SeBReConfig
 from sebre.report.markdown import NONE, Table
 from sebre.report.published import PAPER_NAMES, PublishedScore, find_scores
 from sebre.report.records import (

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mrcnn.errors import MissingFileError
-from sebre.experiments.base import EXPERIMENTS
+from sebre.experiments import EXPERIMENTS
 from sebre.networks.weights_store import read_manifest
 from sebre.report.record_faults import fault_of_method, fault_of_result
 

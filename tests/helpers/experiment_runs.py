@@ -14,7 +14,7 @@ from paths import ROOT
 from PIL import Image
 
 from sebre.cli import commands as cli
-from sebre.experiments.base import EXPERIMENTS
+from sebre.experiments import EXPERIMENTS
 
 STEPS = 60
 # Two epochs, and a small part of the work of the small variants.

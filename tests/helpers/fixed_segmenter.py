@@ -3,7 +3,7 @@
 import numpy as np
 
 from sebre.data.regions import SLICEMAP
-from sebre.experiments.configs import SlicemapConfig
+from sebre.experiments.slicemap import SlicemapConfig
 
 SIDE = 20
 

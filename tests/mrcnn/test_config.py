@@ -99,7 +99,7 @@ def test_validate_sees_later_changes():
 
 @pytest.mark.parametrize("name", ["NUM_CLASS", "batch", "validate", "__doc__", "_private"])
 def test_an_unknown_override_is_refused(name):
-    with pytest.raises(ValueError, match=f"OldStyle: unknown setting '{name}'.*display"):
+    with pytest.raises(ValueError, match=f"OldStyle has no setting '{name}'.*display"):
         OldStyle(**{name: 1})
 
 
@@ -175,7 +175,7 @@ def test_a_dictionary_of_settings_is_plain_json_and_complete():
     [
         ("{", "config.json: not a saved configuration"),
         ("[1]", "config.json: not a saved configuration"),
-        ('{"COLOR": 1}', "unknown setting 'COLOR'"),
+        ('{"COLOR": 1}', "has no setting 'COLOR'"),
         ('{"NUM_CLASSES": 0}', "NUM_CLASSES is 0"),
         ('{"BACKBONE": "my_function"}', "or a callable"),
     ],

@@ -16,7 +16,7 @@ from mrcnn.imageio.tiles import detect_tiled
 from mrcnn.structures.mask_formats import rle_area, rle_iou, to_rles
 from sebre.data import section_files
 from sebre.data.dataset import SectionDataset
-from sebre.experiments.base import EXPERIMENTS
+from sebre.experiments import EXPERIMENTS
 from sebre.networks.segmenter import best_per_region, load_segmenter, read_image
 from sebre.networks.train import train
 

@@ -9,14 +9,14 @@ import section_cases
 import tifffile
 from raw_samples import write as save
 
-from sebre.data.dataset import (
+from sebre.data.regions import HIPPOCAMPUS, MOUSE, SUBCORTICAL, Region, RegionSet
+from sebre.dataset import (
     ExtendedMouseDataset,
     HippocampusDataset,
     IBSRDataset,
     P14MouseDataset,
     SectionDataset,
 )
-from sebre.data.regions import HIPPOCAMPUS, MOUSE, SUBCORTICAL, Region, RegionSet
 
 SIDE = 12
 square = functools.partial(section_cases.square, SIDE)

@@ -9,8 +9,9 @@ from mrcnn.model import MaskRCNN
 from mrcnn.modeling.anchors import config_anchors
 from sebre.data.dataset import SectionDataset
 from sebre.data.regions import SLICEMAP
-from sebre.experiments.base import EXPERIMENTS
-from sebre.experiments.configs import SeBReConfig, SlicemapConfig
+from sebre.experiments import EXPERIMENTS
+from sebre.experiments.base import SeBReConfig
+from sebre.experiments.slicemap import SlicemapConfig
 
 DATASET = ROOT / "datasets" / "slicemap"
 

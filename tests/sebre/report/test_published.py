@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from sebre.data.regions import MOUSE, SUBCORTICAL
-from sebre.experiments.base import EXPERIMENTS
+from sebre.experiments import EXPERIMENTS
 from sebre.report.published import PAPER_NAMES, SCORES_FILE, find_scores, read_published
 
 STRUCTURES = ("Caudate", "Pallidum", "Putamen", "Thalamus")

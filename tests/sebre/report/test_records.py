@@ -7,7 +7,7 @@ from paths import ROOT
 from result_samples import human_mri, made_up, made_up_method, newer, write
 
 from sebre.data.regions import HIPPOCAMPUS
-from sebre.experiments.base import EXPERIMENTS
+from sebre.experiments import EXPERIMENTS
 from sebre.report.records import (
     METHODS_FOLDER,
     SPLITS_FOLDER,
