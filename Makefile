@@ -21,7 +21,7 @@ help:
 	@sed -n 's/^# //p' Makefile
 
 demo: $(VENV)/.installed
-	$(BIN)/python -m sebre.cli.demo
+	$(BIN)/python -m sebre demo
 
 test: lint
 	OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \

@@ -1,10 +1,16 @@
 """Installs the two packages: mrcnn (the network) and sebre (the brains)."""
 
+import re
+from pathlib import Path
+
 from setuptools import find_packages, setup
+
+# Read as text: the packages that sebre imports may not be there yet.
+_SOURCE = (Path(__file__).parent / "sebre" / "__init__.py").read_text(encoding="utf-8")
 
 setup(
     name="sebre",
-    version="0.1.0",
+    version=re.search(r'^__version__ = "(.+?)"', _SOURCE, re.MULTILINE).group(1),
     description="Brain region segmentation in tissue sections with Mask R-CNN on Keras 3",
     license="MIT",
     python_requires=">=3.11",

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+__version__ = "0.1.0"  # of the package: setup.py and `sebre --version` take it from here
+
 __all__ = ["load"]
 
 
@@ -14,12 +16,12 @@ def load(name: str, **overrides: Any) -> Any:
         **overrides: settings that differ, such as DETECTION_MIN_CONFIDENCE=0.5.
 
     Returns:
-        `sebre.networks.segmenter.Segmenter`, or `sebre.networks.unet.UNetSegmenter` for weights
-        of a U-Net; their `detect([image])` gives regions, scores and masks.
+        A `sebre.networks.segmenter.Segmenter`, whose `detect([image])` gives regions, scores
+        and masks.
 
     Raises:
         FileNotFoundError: no such weights.
-        ValueError: damaged weights.
+        UserError: damaged weights.
 
     Example:
         >>> segmenter = sebre.load("slicemap")  # doctest: +SKIP

@@ -1,13 +1,15 @@
-"""The command line: `sebre COMMAND ...`, also `python -m sebre`.
+"""The command line: `sebre COMMAND ...`, also `python -m sebre`, and the scripts in samples/.
 
-Exit codes: 0 done, 2 the user's error, 3 done but some inputs failed.
+Exit codes: 0 done; 1 a bug, with its traceback; 2 the user's error, in one line; 3 done, but
+some inputs failed.
 """
 
 import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from mrcnn.errors import UserError
@@ -17,44 +19,39 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from sebre.cli.parser import SOURCE_OPTIONS, build_parser  # noqa: E402
-from sebre.experiments.base import EXPERIMENTS  # noqa: E402
+from sebre.experiments import EXPERIMENTS  # noqa: E402
+from sebre.program import DONE, SOME_FAILED, USER_ERROR, complain, run_program, say  # noqa: E402
 
-DONE, USER_ERROR, SOME_FAILED = 0, 2, 3
-
-
-def say(text: str = "") -> None:
-    """Print a line of results."""
-    print(text, flush=True)
+_QUIET = ("demo", "publish")  # commands whose progress is not of interest
 
 
-def main(argv: Sequence[str] | None = None, experiment: str | None = None) -> int:
+def main(
+    argv: Sequence[str] | None = None,
+    experiment: str | None = None,
+    train: Callable[[Any], Any] | None = None,
+) -> int:
     """Run a command.
 
     Args:
         argv: arguments; None takes those of the process.
         experiment: fixes the experiment: commands do not take one then.
+        train: carries out `train` for Mask R-CNN: takes `sebre.networks.train.TrainingOptions`
+            and returns the model. None for `sebre.networks.train.run_training`.
 
     Returns:
         The exit code.
     """
     argv = sys.argv[1:] if argv is None else [str(argument) for argument in argv]
+    if experiment is None and argv[:1] == ["bench"]:
+        from sebre.bench.__main__ import main as bench
+
+        return bench(argv[1:])
     args = build_parser(experiment, _COMMANDS).parse_args(argv)
     args.line = " ".join(["sebre" if experiment is None else f"samples/{experiment}.py", *argv])
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    try:
-        return args.run(args)
-    except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
-        print(f"sebre {args.command}: {_message(error)}", file=sys.stderr)
-        return USER_ERROR
-    except KeyboardInterrupt:
-        print(f"sebre {args.command}: stopped.", file=sys.stderr)
-        return 130
-
-
-def _message(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or ''}: {error.strerror}".removeprefix(": ")
-    return " ".join(str(error).split())
+    args.train = train
+    level = logging.WARNING if args.command in _QUIET else logging.INFO
+    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
+    return run_program(f"sebre {args.command}", lambda: args.run(args), args.debug)
 
 
 def _prepare(args: argparse.Namespace) -> int:
@@ -91,16 +88,15 @@ def _train(args: argparse.Namespace) -> int:
     if args.network == "unet":
         return _train_unet(args)
     from mrcnn.backend import count_devices
-    from sebre.networks.train import train
+    from sebre.networks.train import TrainingOptions, run_training
 
     settings = dict(args.set)
     if args.devices is not None:
         settings["GPU_COUNT"] = count_devices(args.devices)
-    model = train(
-        EXPERIMENTS[args.experiment],
+    options = TrainingOptions(
         args.dataset,
-        args.weights,
         args.logs,
+        args.weights,
         variant=args.variant,
         steps=args.steps,
         seed=args.seed,
@@ -108,6 +104,7 @@ def _train(args: argparse.Namespace) -> int:
         resume=args.resume,
         settings=settings,
     )
+    model = (args.train or partial(run_training, EXPERIMENTS[args.experiment]))(options)
     say(f"Weights: {model.checkpoint_path.format(epoch=model.epoch)}")
     return DONE
 
@@ -155,7 +152,6 @@ def _weights(args: argparse.Namespace) -> str:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from sebre.data.dataset import SectionDataset
     from sebre.evaluation.angles import default_angles
     from sebre.evaluation.evaluate import evaluate, save_json
     from sebre.networks.segmenter import load_segmenter
@@ -165,7 +161,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     if args.inner_validation:
         _, dataset = training_sets(experiment, args.dataset, args.inner_validation, args.seed)
     else:
-        dataset = SectionDataset(experiment.regions).load(args.dataset, args.subset)
+        dataset = experiment.sections().load(args.dataset, args.subset)
         dataset.prepare()
     segmenter = load_segmenter(_weights(args), experiment, **_settings(args))
     facts = {"command": args.line}
@@ -231,7 +227,7 @@ def _detect(args: argparse.Namespace) -> int:
     say(f"Label maps, overlays and regions.csv: {args.out}")
     failed = [outcome.error for outcome in outcomes if outcome.error]
     for message in failed:
-        print(f"sebre detect: {message}", file=sys.stderr)
+        complain(f"sebre detect: {message}")
     return SOME_FAILED if failed else DONE
 
 
@@ -261,7 +257,6 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _inspect(args: argparse.Namespace) -> int:
-    from sebre.data.dataset import SectionDataset
     from sebre.inspect.panels import save_panels
     from sebre.inspect.trace import walk_section
     from sebre.networks.segmenter import demand_mask_rcnn, load_segmenter, read_image
@@ -269,7 +264,7 @@ def _inspect(args: argparse.Namespace) -> int:
     experiment = EXPERIMENTS[args.experiment]
     image, masks, class_ids = read_image(args.image), None, None
     if args.masks is not None:
-        sections = SectionDataset(experiment.regions)
+        sections = experiment.sections()
         sections.add_section(args.image.name, args.image, args.masks)
         sections.prepare()
         masks, class_ids = sections.load_mask(0)
@@ -307,7 +302,7 @@ def _register(args: argparse.Namespace) -> int:
         say(
             f"{title:12} {scores['n_sections']:4d} sections  mean Dice "
             f"{_score(scores['dice_mean'])}  mean squared error {scores['mse']:.4f}  "
-            f"{median} processor s a section{failed}"
+            f"{median} processor s per section{failed}"
         )
     say(f"Results: {args.out}")
     return DONE
@@ -321,8 +316,45 @@ def _compare(args: argparse.Namespace) -> int:
         say(table.text())
     say(f"Page and figures: {args.out / PAGE}, {args.out / FIGURES}")
     for problem in problems:
-        print(f"sebre compare: {problem}", file=sys.stderr)
+        complain(f"sebre compare: {problem}")
     return SOME_FAILED if problems else DONE
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from sebre.cli.demo import run
+
+    run(args.weights, args.dataset, args.out)
+    return DONE
+
+
+def _publish(args: argparse.Namespace) -> int:
+    from sebre.cli.publish import Release, publish
+    from sebre.networks.weights_store import find_weights, network_of, store_dir
+
+    unet = network_of(find_weights(args.weights)) == "unet"
+    name = args.name or args.experiment + ("_unet" if unet else "")
+    release = Release(
+        name,
+        args.weights,
+        EXPERIMENTS[args.experiment],
+        args.dataset,
+        command=args.trained_by,
+        start=args.start,
+        license=args.license,
+        note=args.note,
+    )
+    folder = store_dir()
+    results = args.results or folder.parent / "results" / f"{name}.json"
+    entry = publish(release, folder, results)
+    say(f"{name}: {entry['bytes'] / 1e6:.1f} MB, {entry['scores']}")
+    return DONE
+
+
+def _bench(args: argparse.Namespace) -> int:
+    """`sebre --debug bench`; `main` hands on `sebre bench` itself."""
+    from sebre.bench.__main__ import main as bench
+
+    return bench(["--debug"] if args.debug else [])
 
 
 _COMMANDS = {
@@ -335,4 +367,7 @@ _COMMANDS = {
     "inspect": _inspect,
     "register": _register,
     "compare": _compare,
+    "bench": _bench,
+    "demo": _demo,
+    "publish": _publish,
 }

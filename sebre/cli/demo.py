@@ -1,38 +1,20 @@
-"""`python -m sebre.cli.demo`: the shipped network on the test sections of datasets/slicemap.
+"""`sebre demo`: the shipped network on the test sections of datasets/slicemap.
 
 Prints a table, and writes overlays, label maps, tables and one contact sheet.
 """
 
-import argparse
-import logging
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from sebre.cli.commands import DONE, USER_ERROR, say
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the demo.
-
-    Returns:
-        0, or 2 when weights or data are missing.
-    """
-    parser = argparse.ArgumentParser(prog="python -m sebre.cli.demo", description=__doc__)
-    parser.add_argument("--weights", default="slicemap", help="default: %(default)s")
-    parser.add_argument("--dataset", type=Path, default=ROOT / "datasets" / "slicemap")
-    parser.add_argument("--out", type=Path, default=ROOT / "results" / "demo")
-    args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    try:
-        run(args.weights, args.dataset, args.out)
-    except (ValueError, OSError) as error:
-        print(f"sebre.cli.demo: {error}", file=sys.stderr)
-        return USER_ERROR
-    return DONE
+from sebre.drawing.contact_sheet import save_sheet
+from sebre.evaluation.evaluate import evaluate_sections, save_json
+from sebre.evaluation.section import sheet_row
+from sebre.evaluation.summary import summarize
+from sebre.experiments import EXPERIMENTS
+from sebre.networks.segmenter import load_segmenter
+from sebre.predict.outputs import region_rows, save_section, save_table
+from sebre.program import say
 
 
 def run(weights: str, root: Path, out: Path) -> None:
@@ -43,19 +25,10 @@ def run(weights: str, root: Path, out: Path) -> None:
         root: prepared data set with a "val" part.
         out: folder to write.
     """
-    from sebre.data.dataset import SectionDataset
-    from sebre.drawing.contact_sheet import save_sheet
-    from sebre.evaluation.evaluate import evaluate_sections, save_json
-    from sebre.evaluation.section import sheet_row
-    from sebre.evaluation.summary import summarize
-    from sebre.experiments.base import EXPERIMENTS
-    from sebre.networks.segmenter import load_segmenter
-    from sebre.predict.outputs import region_rows, save_section, save_table
-
     start = time.perf_counter()
     segmenter = load_segmenter(weights, EXPERIMENTS["slicemap"])
     regions = segmenter.regions
-    dataset = SectionDataset(regions).load(root, "val")
+    dataset = EXPERIMENTS["slicemap"].sections().load(root, "val")
     dataset.prepare()
     say(f"Segmenting the {dataset.num_images} test sections of {_short(root)}")
     lying = evaluate_sections(segmenter, dataset)
@@ -117,7 +90,3 @@ def _print_table(sections: Sequence, scores: dict, regions) -> None:
 def _short(path: Path) -> str:
     path = path.resolve()
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

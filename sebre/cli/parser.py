@@ -6,15 +6,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sebre.experiments.base import EXPERIMENTS
+from sebre import __version__
+from sebre.experiments import EXPERIMENTS
 from sebre.networks.weights_store import NETWORKS
 from sebre.prepare.sources import SOURCES
 from sebre.registration.transform import METHODS
 
+ROOT = Path(__file__).resolve().parents[2]
+
 # Options of `prepare` that are handed to the source as they are.
 SOURCE_OPTIONS = {
     "plane": {"metavar": "PLANE", "help": "of volumes: sagittal, coronal or horizontal"},
-    "orientation": {"metavar": "XYZ", "help": "of volumes whose header does not tell: as LAS"},
+    "orientation": {"metavar": "XYZ", "help": "of volumes whose header does not say, such as LAS"},
     "regions": {"metavar": "CSV", "type": Path, "help": "table of regions: name,r,g,b"},
     "downsample": {"metavar": "N", "type": int, "help": "reduce images and masks by this factor"},
     "tolerance": {"metavar": "N", "type": int, "help": "largest difference of a color, 0-255"},
@@ -31,8 +34,8 @@ def build_parser(
     """The parser of all commands.
 
     Args:
-        experiment: fixes the experiment: commands do not take one then, and those that are of
-            no experiment are left out.
+        experiment: fixes the experiment: commands do not take one then, and those that belong
+            to no experiment are left out.
         run: what carries out a command, by its name.
     """
     parser = argparse.ArgumentParser(
@@ -41,11 +44,14 @@ def build_parser(
         if experiment is None
         else f"Segmentation of {EXPERIMENTS[experiment].summary}.",
     )
+    parser.add_argument("--version", action="version", version=f"sebre {__version__}")
+    _add_debug(parser, False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, text: str, takes_experiment: bool = True) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(run=run[name])
+        _add_debug(sub, argparse.SUPPRESS)  # it may stand before or after the command
         if takes_experiment and experiment is None:
             sub.add_argument("experiment", choices=EXPERIMENTS)
         else:
@@ -53,17 +59,36 @@ def build_parser(
         return sub
 
     _add_prepare(command("prepare", "make a prepared data set from raw data", False), experiment)
-    if experiment is None:
-        sub = command("check", "find faults of a prepared data set", False)
-        sub.add_argument("dataset", type=Path, metavar="DATASET", help="prepared folder")
-        sub.add_argument(
-            "--regions", type=Path, metavar="CSV", help="table of regions, without dataset.json"
-        )
     _add_train(command("train", "train a network"))
     _add_evaluate(command("evaluate", "score a network on a prepared data set"))
     _add_detect(command("detect", "find regions in images"))
     _add_export(command("export", "write a network for other programs and runtimes"))
-    sub = command("inspect", "draw every stage of one section, from anchors to masks")
+    _add_inspect(command("inspect", "draw every stage of one section, from anchors to masks"))
+    _add_register(command("register", "score the labels that registration carries over"))
+    if experiment is None:
+        _add_check(command("check", "find faults of a prepared data set", False))
+        _add_compare(command("compare", "published scores beside stored results", False))
+        _add_demo(command("demo", "segment the test sections of datasets/slicemap", False))
+        _add_publish(command("publish", "ship trained weights, with scores and a model card"))
+        # `sebre.cli.commands.main` hands its arguments on to `sebre.bench`.
+        command("bench", "time detection, training and input on this machine", False)
+    return parser
+
+
+def _add_debug(parser: argparse.ArgumentParser, default: Any) -> None:
+    parser.add_argument(
+        "--debug", action="store_true", default=default, help="show where an error was raised"
+    )
+
+
+def _add_check(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("dataset", type=Path, metavar="DATASET", help="prepared folder")
+    sub.add_argument(
+        "--regions", type=Path, metavar="CSV", help="table of regions, without dataset.json"
+    )
+
+
+def _add_inspect(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("image", type=Path, metavar="IMAGE", help="a section")
     _add_weights(sub)
     _add_out(sub)
@@ -71,18 +96,59 @@ def build_parser(
         "--masks", type=Path, metavar="DIR", help="regions drawn on it, as in a prepared data set"
     )
     _add_settings(sub)
-    _add_register(command("register", "score the labels that registration carries over"))
-    if experiment is None:
-        sub = command("compare", "published scores beside stored results", False)
-        sub.add_argument(
-            "--results", type=Path, default=Path("results"), metavar="DIR",
-            help="of `sebre evaluate` (default: %(default)s)",
-        )  # fmt: skip
-        sub.add_argument(
-            "--out", type=Path, default=Path(), metavar="DIR",
-            help="folder to write RESULTS.md and results/figures to (default: here)",
-        )  # fmt: skip
-    return parser
+
+
+def _add_compare(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--results",
+        type=Path,
+        default=Path("results"),
+        metavar="DIR",
+        help="of `sebre evaluate` (default: %(default)s)",
+    )
+    sub.add_argument(
+        "--out",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="folder to write RESULTS.md and results/figures to (default: here)",
+    )
+
+
+def _add_demo(sub: argparse.ArgumentParser) -> None:
+    _add_weights(sub, "slicemap", "a name or a file (default: %(default)s)")
+    sub.add_argument(
+        "--dataset",
+        type=Path,
+        default=ROOT / "datasets" / "slicemap",
+        metavar="DIR",
+        help="prepared folder (default: datasets/slicemap)",
+    )
+    sub.add_argument(
+        "--out",
+        type=Path,
+        default=ROOT / "results" / "demo",
+        metavar="DIR",
+        help="folder to write (default: results/demo)",
+    )
+
+
+def _add_publish(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--weights", required=True, type=Path, metavar="FILE", help="trained weights")
+    _add_dataset(sub)
+    sub.add_argument("--command", required=True, dest="trained_by", help="that trained them")
+    sub.add_argument("--name", help="default: that of the experiment; of a U-Net, with _unet")
+    sub.add_argument("--start", default="random weights", help="default: %(default)s")
+    sub.add_argument(
+        "--licence",
+        "--license",
+        dest="license",
+        help="of the weights (default: MIT for the code, and that of the data set)",
+    )
+    sub.add_argument("--note", default="", help="what else limits them, for the card")
+    sub.add_argument(
+        "--results", type=Path, metavar="FILE.json", help="default: results/<name>.json"
+    )
 
 
 def _add_detect(sub: argparse.ArgumentParser) -> None:
@@ -97,7 +163,11 @@ def _add_detect(sub: argparse.ArgumentParser) -> None:
     _add_out(sub)
     _add_runtime(sub)
     _add_settings(sub)
-    large = sub.add_argument_group("large sections")
+    _add_large(sub.add_argument_group("large sections"))
+    _add_many(sub.add_argument_group("many sections"))
+
+
+def _add_large(large: argparse._ArgumentGroup) -> None:
     large.add_argument(
         "--reduced-decode",
         action="store_true",
@@ -124,7 +194,9 @@ def _add_detect(sub: argparse.ArgumentParser) -> None:
         metavar="PX",
         help="longest side of an overlay (default: %(default)s)",
     )
-    many = sub.add_argument_group("many sections")
+
+
+def _add_many(many: argparse._ArgumentGroup) -> None:
     where = many.add_mutually_exclusive_group()
     where.add_argument(
         "--workers", type=_number, metavar="N", help="N processes of a Dask cluster on this machine"
@@ -148,7 +220,7 @@ def _add_detect(sub: argparse.ArgumentParser) -> None:
         type=_count,
         default=2,
         metavar="K",
-        help="try a section that failed so often again (default: %(default)s)",
+        help="how often to try a section again that failed (default: %(default)s)",
     )
 
 
@@ -209,7 +281,9 @@ def _add_register(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--rotate", type=float, default=20.0, help="degrees, for the turned versions (default: 20)"
     )
-    sub.add_argument("--limit", type=_count, metavar="N", help="sections (default: all)")
+    sub.add_argument(
+        "--limit", type=_count, metavar="N", help="score N sections only (default: all)"
+    )
     sub.add_argument("--seed", type=_count, default=0, help="default: %(default)s")
     sub.add_argument("--threads", type=_count, default=1, help="default: %(default)s")
 
@@ -313,7 +387,7 @@ def _add_train(sub: argparse.ArgumentParser) -> None:
         "--devices",
         type=_devices,
         metavar="N|all",
-        help="train on so many devices at once, each with IMAGES_PER_GPU images of a step "
+        help="how many devices to train on at once, each with IMAGES_PER_GPU images per step "
         "(default: 1)",
     )
     _add_settings(how)
@@ -347,7 +421,7 @@ def _add_evaluate(sub: argparse.ArgumentParser) -> None:
         help="score the sections turned by fixed angles too, as in the paper's Fig. 4",
     )
     sub.add_argument(
-        "--angle-sections", type=_count, metavar="N", help="so many of them (default: all)"
+        "--angle-sections", type=_count, metavar="N", help="turn N sections only (default: all)"
     )
     sub.add_argument(
         "--slice-um",

@@ -1,23 +1,31 @@
-"""Ship a trained network: `python -m sebre.cli.publish --weights FILE --experiment NAME
---dataset DIR`.
+"""Ship a trained network: `sebre publish EXPERIMENT --weights FILE --dataset DIR`.
 
-Writes `weights/<name>.h5` (float16), its settings, the losses of its run, its model card and its
-manifest entry, with scores on the test part that were taken from the shipped file itself.
+Writes `weights/<name>.h5` (float16), its settings, how it was trained, the losses of its run, its
+model card and its manifest entry, with scores on the test part that were taken from the shipped
+file itself.
 """
 
-import argparse
-import logging
-import sys
+import json
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mrcnn.errors import MissingFileError, UserError
 from mrcnn.io.files import replace_text
-from sebre.cli.commands import DONE, USER_ERROR, say
-from sebre.experiments.base import EXPERIMENTS
+from mrcnn.weights.loading import save_weights
+from sebre.data.dataset import SectionDataset
+from sebre.data.metadata import read_facts
+from sebre.drawing.overlay import drawn_labels
+from sebre.evaluation.evaluate import evaluate, save_json
+from sebre.evaluation.mask_metrics import dice
+from sebre.experiments.base import Experiment
+from sebre.networks.segmenter import load_segmenter
+from sebre.networks.train import TRAINING_FILE
+from sebre.networks.weights_store import find_weights, network_of, write_entry
 
 _CONV_BEFORE_NORM = (
     ("conv1", "bn_conv1"),
@@ -34,7 +42,7 @@ _CARD = """# {name}
 |---|---|
 | File | `{file}`, {megabytes:.1f} MB, float16, SHA-256 `{sha256}` |
 | Network | {network}, {side} px, {classes} classes, {parameters:,} parameters |
-| Settings | `{config}` |
+| Settings | `{config}`; of its training, `{name}.training.json` |
 | Trained on | training part of `{dataset}`, from {start} |
 | Command | `{command}` |
 | License | {license} |
@@ -63,97 +71,165 @@ _BEST_DICE = (
 )
 
 
-def publish(
-    name: str,
-    weights: str | Path,
-    experiment_name: str,
-    dataset: str | Path,
-    command: str,
-    start: str,
-    license: str,
-    folder: Path,
-    results: Path,
-    note: str = "",
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Release:
+    """What ships, and what its manifest entry and model card say of it.
+
+    Attributes:
+        name: in the manifest.
+        weights: trained weights, with `config.json` and `log.csv` beside them.
+        experiment: that they were trained for.
+        dataset: prepared data set, for the scores.
+        command: that trained them.
+        start: what training started from, in words.
+        license: of the weights; None for MIT and that of the data set.
+        note: what else limits them, for the card.
+    """
+
+    name: str
+    weights: str | Path
+    experiment: Experiment
+    dataset: str | Path
+    command: str
+    start: str
+    license: str | None = None
+    note: str = ""
+
+
+def publish(release: Release, folder: Path, results: Path) -> dict[str, Any]:
     """Write the files of a network that ships.
 
     Args:
-        name: in the manifest.
-        weights: trained weights, with `config.json` and `log.csv` beside them.
-        experiment_name: in the table of experiments.
-        dataset: prepared data set, for the scores.
-        command: that trained it.
-        start: what training started from, in words.
-        license: of the weights.
+        release: what ships.
         folder: of the manifest.
         results: file for the scores.
-        note: what else limits it, for the card.
 
     Returns:
         The manifest entry.
-    """
-    from mrcnn.weights.loading import save_weights
-    from sebre.data.dataset import SectionDataset
-    from sebre.evaluation.evaluate import evaluate, save_json
-    from sebre.networks.segmenter import load_segmenter
-    from sebre.networks.weights_store import network_of, write_entry
 
-    experiment = EXPERIMENTS[experiment_name]
-    folder.mkdir(parents=True, exist_ok=True)
-    trained = load_segmenter(weights, experiment)
-    network = network_of(trained.weights)
-    if network == "mask_rcnn":  # a U-Net scales its input
-        tame_statistics(trained.keras_model)
-    save_weights(trained.keras_model, folder / f"{name}.h5", dtype="float16")
-    config_file = f"{name}.config.json"
-    trained.config.save(folder / config_file)
-    losses = Path(weights).with_name("log.csv").read_text(encoding="utf-8")
-    replace_text(folder / f"{name}.log.csv", losses)
-    facts = {
-        "file": f"{name}.h5",
-        "url": "",
-        "network": network,
-        "experiment": experiment_name,
-        "variant": "small",
-        "config": config_file,
-        "dataset": Path(dataset).name,
-        "licence": license,
-        "command": command,
-    }
+    Raises:
+        UserError: no license is given and the data set states none, or a file of the run is
+            missing or damaged.
+    """
+    name, experiment = release.name, release.experiment
+    facts = _facts(release)
+    _write_network(release, facts["network"], folder)
     write_entry(name, folder, **facts)
 
     shipped = load_segmenter(name, experiment, folder=folder)
-    test_part = SectionDataset(experiment.regions).load(dataset, "val")
-    test_part.prepare()
-    line = f"sebre evaluate {experiment_name} --dataset datasets/{facts['dataset']}"
+    line = f"sebre evaluate {experiment.name} --dataset datasets/{facts['dataset']}"
     line += f" --weights {name} --out results/{name}.json"
-    record = evaluate(shipped, test_part, experiment_name, dataset, facts={"command": line})
+    record = evaluate(
+        shipped,
+        _part(release, "val"),
+        experiment.name,
+        release.dataset,
+        facts={"command": line},
+    )
     save_json(record, results)
     keys = ("n_sections", "map_paper", "dice_mean", "dice_per_region")
     scores = {key: record[key] for key in keys}
     scores["turned"] = {key: record["turned"][key] for key in keys}
     entry = write_entry(name, folder, **facts, scores=scores)
+    replace_text(folder / f"{name}.md", _card(release, shipped, entry, record))
+    return entry
 
-    limits = _LIMITS.format(own=_TORN, note=note)
-    if network == "unet":
-        training_part = SectionDataset(experiment.regions).load(dataset, "train")
-        training_part.prepare()
-        best = best_dice(training_part)
-        but = _BEST_DICE.format(best) if best < 0.9995 else ""
-        limits = _LIMITS.format(own=f"{_OVERLAP}{but}.", note=note)
-    card = _CARD.format(
-        name=name,
+
+def license_of(release: Release) -> str:
+    """License of the weights: what was given, or MIT for the code and that of the data.
+
+    Raises:
+        UserError: none was given, and the data set states none.
+    """
+    if release.license:
+        return release.license
+    stated = read_facts(release.dataset).record.get("licence")
+    if not stated or not isinstance(stated, str):
+        raise UserError(
+            f"{release.dataset}: its dataset.json states no licence. Say with --licence under "
+            "which terms the weights may be used."
+        )
+    return f"MIT for the code; trained on data under {stated}"
+
+
+def _facts(release: Release) -> dict[str, Any]:
+    """Of the manifest entry, without the scores."""
+    return {
+        "file": f"{release.name}.h5",
+        "url": "",
+        "network": network_of(find_weights(release.weights)),
+        "experiment": release.experiment.name,
+        "variant": "small",
+        "config": f"{release.name}.config.json",
+        "dataset": Path(release.dataset).name,
+        "licence": license_of(release),
+        "command": release.command,
+    }
+
+
+def _write_network(release: Release, network: str, folder: Path) -> None:
+    """Weights in float16, settings of detection, settings of training, losses."""
+    training = _training(Path(release.weights).parent)
+    log = Path(release.weights).with_name("log.csv")
+    if not log.is_file():
+        raise MissingFileError(
+            f"{log}: no such file. Publish weights from the folder of their run."
+        )
+    trained = load_segmenter(release.weights, release.experiment)
+    if network == "mask_rcnn":  # a U-Net scales its input
+        tame_statistics(trained.keras_model)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_weights(trained.keras_model, folder / f"{release.name}.h5", dtype="float16")
+    trained.config.save(folder / f"{release.name}.config.json")
+    text = json.dumps(training, indent=1) + "\n"
+    replace_text(folder / f"{release.name}.training.json", text)
+    replace_text(folder / f"{release.name}.log.csv", log.read_text(encoding="utf-8"))
+
+
+def _training(run: Path) -> dict[str, Any]:
+    """Start, schedule, augmentation and settings of a run; the first three may be unknown."""
+    found: dict[str, Any] = {}
+    for name, key in ((TRAINING_FILE, None), ("config.json", "settings")):
+        path = run / name
+        if not path.is_file():
+            continue
+        try:
+            values = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{path}: not a record of a training ({error}).") from error
+        found |= values if key is None else {key: values}
+    return found
+
+
+def _part(release: Release, subset: str) -> SectionDataset:
+    sections = release.experiment.sections().load(release.dataset, subset)
+    sections.prepare()
+    return sections
+
+
+def _card(
+    release: Release, shipped: Any, entry: Mapping[str, Any], record: Mapping[str, Any]
+) -> str:
+    """The model card, of the segmenter that ships, its manifest entry and its scores."""
+    experiment, unet = release.experiment, entry["network"] == "unet"
+    own = _TORN
+    if unet:
+        best = best_dice(_part(release, "train"))
+        own = f"{_OVERLAP}{_BEST_DICE.format(best) if best < 0.9995 else ''}."
+    limits = _LIMITS.format(own=own, note=release.note)
+    return _CARD.format(
+        name=release.name,
         summary=experiment.summary[0].upper() + experiment.summary[1:],
-        role=": a U-Net, to compare Mask R-CNN with" if network == "unet" else "",
+        role=": a U-Net, to compare Mask R-CNN with" if unet else "",
         **{key: entry[key] for key in ("file", "sha256", "config", "dataset", "command")},
-        license=license,
-        experiment=experiment_name,
+        license=entry["licence"],
+        experiment=experiment.name,
         megabytes=entry["bytes"] / 1e6,
-        network=f"{shipped.network}, {_shape(shipped.config, network)}",
+        network=f"{shipped.network}, {_shape(shipped.config, entry['network'])}",
         side=shipped.config.IMAGE_MAX_DIM,
         classes=shipped.config.NUM_CLASSES,
         parameters=shipped.keras_model.count_params(),
-        start=start,
+        start=release.start,
         n_sections=record["n_sections"],
         region_names=" | ".join(experiment.regions.names),
         rule="---|" * len(experiment.regions),
@@ -163,24 +239,19 @@ def publish(
         + (", mirrored" if experiment.turn.flip else ""),
         limits=textwrap.fill(" ".join(limits.split()), 100),
     )
-    replace_text(folder / f"{name}.md", card)
-    return entry
 
 
-def best_dice(dataset: Any) -> float:
+def best_dice(dataset: SectionDataset) -> float:
     """Mean Dice of a network that labels every pixel as drawn, and each with one region.
 
     It is below 1 where drawn masks overlap: as in its training, the smaller one takes the pixel.
 
     Args:
-        dataset: prepared `SectionDataset`.
+        dataset: prepared.
 
     Returns:
         Mean over regions of the mean over the sections that show them.
     """
-    from sebre.drawing.overlay import drawn_labels
-    from sebre.evaluation.mask_metrics import dice
-
     found: dict[int, list[float]] = {}
     for image_id in dataset.image_ids:
         masks, class_ids = dataset.load_mask(image_id)
@@ -218,45 +289,3 @@ def tame_statistics(keras_model: Any) -> None:
 def _cells(scores: dict[str, Any]) -> str:
     values = [scores["map_paper"], scores["dice_mean"], *scores["dice_per_region"].values()]
     return " | ".join("-" if value is None else f"{value:.3f}" for value in values)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
-    from sebre.networks.weights_store import find_weights, network_of, store_dir
-
-    parser = argparse.ArgumentParser(prog="python -m sebre.cli.publish", description=__doc__)
-    parser.add_argument("--weights", required=True, type=Path, help="trained weights")
-    parser.add_argument("--experiment", required=True, choices=EXPERIMENTS)
-    parser.add_argument("--dataset", required=True, type=Path, help="prepared data set")
-    parser.add_argument("--command", required=True, help="that trained it")
-    parser.add_argument("--name", help="default: that of the experiment; of a U-Net, with _unet")
-    parser.add_argument("--start", default="random weights", help="default: %(default)s")
-    parser.add_argument("--license", "--licence", default="MIT", help="default: %(default)s")
-    parser.add_argument("--note", default="", help="what else limits it, for the card")
-    parser.add_argument("--results", type=Path, help="default: results/<name>.json")
-    args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    try:
-        unet = network_of(find_weights(args.weights)) == "unet"
-        name = args.name or args.experiment + ("_unet" if unet else "")
-        entry = publish(
-            name,
-            args.weights,
-            args.experiment,
-            args.dataset,
-            args.command,
-            args.start,
-            args.license,
-            store_dir(),
-            args.results or store_dir().parent / "results" / f"{name}.json",
-            args.note,
-        )
-    except (ValueError, OSError) as error:
-        print(f"sebre.cli.publish: {error}", file=sys.stderr)
-        return USER_ERROR
-    say(f"{name}: {entry['bytes'] / 1e6:.1f} MB, {entry['scores']}")
-    return DONE
-
-
-if __name__ == "__main__":
-    sys.exit(main())
