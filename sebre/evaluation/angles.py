@@ -12,7 +12,6 @@ from sebre.evaluation.bootstrap import Tally
 from sebre.evaluation.section import score_section
 from sebre.experiments.base import Turn
 from sebre.networks.segmenter import Segmenter
-from sebre.networks.unet import UNetSegmenter
 
 STEP, WIDE_STEP = 5, 30  # degrees
 
@@ -30,7 +29,7 @@ def default_angles(turn: Turn) -> tuple[int, ...]:
 
 
 def score_angles(
-    segmenter: Segmenter | UNetSegmenter,
+    segmenter: Segmenter,
     dataset: SectionDataset,
     angles: Sequence[float],
     facts: SetFacts | None = None,

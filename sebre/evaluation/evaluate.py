@@ -24,17 +24,17 @@ from sebre.data.regions import RegionSet
 from sebre.evaluation.angles import score_angles
 from sebre.evaluation.section import Section, score_section
 from sebre.evaluation.summary import summarize
-from sebre.experiments.base import ANY_TURN, EXPERIMENTS, Turn
+from sebre.experiments import EXPERIMENTS
+from sebre.experiments.base import ANY_TURN, Turn
 from sebre.networks.environment import environment
-from sebre.networks.segmenter import Segmenter
-from sebre.networks.unet import UNetSegmenter
+from sebre.networks.segmenter import MaskRCNNSegmenter, Segmenter
 
 TURN_DRAWS = 5  # orientations a section
 TURN_SEED = 0
 
 
 def iterate_sections(
-    segmenter: Segmenter | UNetSegmenter,
+    segmenter: Segmenter,
     dataset: SectionDataset,
     turn: Turn | None = None,
     seed: int = TURN_SEED,
@@ -73,7 +73,7 @@ def iterate_sections(
 
 
 def evaluate_sections(
-    segmenter: Segmenter | UNetSegmenter,
+    segmenter: Segmenter,
     dataset: SectionDataset,
     turned: bool = False,
     seed: int = TURN_SEED,
@@ -92,7 +92,7 @@ def evaluate_sections(
 
 
 def evaluate(
-    segmenter: Segmenter | UNetSegmenter,
+    segmenter: Segmenter,
     dataset: SectionDataset,
     experiment: str,
     root: str | Path,
@@ -192,11 +192,11 @@ def save_json(record: dict[str, Any], path: str | Path) -> None:
     replace_text(path, json.dumps(record, indent=1) + "\n")
 
 
-def _settings(segmenter: Segmenter | UNetSegmenter) -> dict[str, Any]:
+def _settings(segmenter: Segmenter) -> dict[str, Any]:
     """What of the settings of a network changes its scores; None where it has no such thing."""
     config = getattr(segmenter, "config", None)
     # The settings of a U-Net inherit those of detections, and do not use them.
-    detects = config if segmenter.network == Segmenter.network else None
+    detects = config if segmenter.network == MaskRCNNSegmenter.network else None
     return {
         "image_px": getattr(config, "IMAGE_MAX_DIM", None),
         "detection_min_confidence": getattr(detects, "DETECTION_MIN_CONFIDENCE", None),

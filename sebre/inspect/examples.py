@@ -10,9 +10,10 @@ from sebre.data.dataset import SectionDataset
 from sebre.data.metadata import read_facts
 from sebre.data.regions import Region, RegionSet
 from sebre.data.section_files import part_folder
-from sebre.experiments.base import EXPERIMENTS, Experiment
+from sebre.experiments import EXPERIMENTS
+from sebre.experiments.base import Experiment
 from sebre.inspect.trace import PAPER_NUMBERS, Walk, walk_section
-from sebre.networks.segmenter import Segmenter, demand_mask_rcnn, load_segmenter
+from sebre.networks.segmenter import MaskRCNNSegmenter, demand_mask_rcnn, load_segmenter
 
 _LOOKED_AT = 30  # sections of which the best to show is taken
 
@@ -85,7 +86,7 @@ def open_walk(
 
 def _network(
     experiment: str, root: Path, weights: str | Path | None
-) -> tuple[Experiment, Segmenter]:
+) -> tuple[Experiment, MaskRCNNSegmenter]:
     """The experiment that has the data set's regions, and a network for it."""
     drawn = _drawn_regions(root)
     known = [EXPERIMENTS[experiment], *EXPERIMENTS.values()]
@@ -103,7 +104,7 @@ def _network(
     return chosen, load_segmenter(_AT_PAPER_SIZE[chosen.name][1], chosen, **PAPER_NUMBERS)
 
 
-def _sides(segmenter: Segmenter) -> tuple[int, int]:
+def _sides(segmenter: MaskRCNNSegmenter) -> tuple[int, int]:
     """Size of the pictures that a network was trained on, and of those that it gets here."""
     shown = segmenter.model.config.IMAGE_MAX_DIM
     config = segmenter.weights.config

@@ -16,8 +16,8 @@ from mrcnn.structures.boxes import pairwise_iou
 from mrcnn.structures.masks import extract_bboxes
 from mrcnn.structures.stages import Stages
 from sebre.data.regions import RegionSet
-from sebre.experiments.configs import SeBReConfig
-from sebre.networks.segmenter import Segmenter, best_per_region
+from sebre.experiments.base import SeBReConfig
+from sebre.networks.segmenter import MaskRCNNSegmenter, best_per_region
 
 # The settings of the released code that say how many boxes there are at each stage.
 PAPER_NUMBERS = {
@@ -57,7 +57,7 @@ class Walk:
     """
 
     name: str
-    segmenter: Segmenter
+    segmenter: MaskRCNNSegmenter
     stages: Stages
     drawn: bool
     masks: np.ndarray
@@ -143,7 +143,7 @@ class Walk:
 
 
 def walk_section(
-    segmenter: Segmenter,
+    segmenter: MaskRCNNSegmenter,
     image: np.ndarray,
     masks: np.ndarray | None = None,
     class_ids: np.ndarray | None = None,

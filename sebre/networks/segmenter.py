@@ -1,9 +1,9 @@
-"""Sections in, regions out: label maps, overlays, tables of regions."""
+"""One interface for every network that segments sections, and how a weights file becomes one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import keras
 import numpy as np
@@ -16,16 +16,49 @@ from mrcnn.model import MaskRCNN
 from mrcnn.structures.mask_formats import select_masks
 from sebre.data.regions import RegionSet
 from sebre.drawing.overlay import label_map
-from sebre.experiments.base import EXPERIMENTS, Experiment
-from sebre.experiments.configs import with_settings
+from sebre.experiments import EXPERIMENTS
+from sebre.experiments.base import Experiment, with_settings
 from sebre.networks.unet import UNetSegmenter, load_unet, unet_config
 from sebre.networks.weights_store import WeightsFile, find_weights, network_of
 
+__all__ = [
+    "MaskRCNNSegmenter",
+    "Segmenter",
+    "UNetSegmenter",
+    "best_labels",
+    "best_per_region",
+    "demand_mask_rcnn",
+    "find_network",
+    "load_segmenter",
+    "read_image",
+]
+
+
+class Segmenter(Protocol):
+    """A network ready to segment sections, of whatever kind.
+
+    Attributes:
+        config: its settings.
+        keras_model: the network alone, with weights.
+        regions: its region set.
+        weights: where the weights came from.
+        network: its kind, in words.
+    """
+
+    config: Config
+    keras_model: keras.Model
+    regions: RegionSet
+    weights: WeightsFile
+    network: ClassVar[str]
+
+    def detect(self, images: Sequence[Any], masks: str = "full") -> list[dict[str, Any]]:
+        """Find the regions of each image; see `MaskRCNN.detect`."""
+        ...
+
 
 @dataclass
-class Segmenter:
-    """A Mask R-CNN ready to segment sections; `sebre.networks.unet.UNetSegmenter` is its
-    counterpart.
+class MaskRCNNSegmenter:
+    """A Mask R-CNN ready to segment sections: a `Segmenter`.
 
     Attributes:
         model: in inference mode, with weights.
@@ -60,7 +93,7 @@ def load_segmenter(
     folder: Path | None = None,
     typical: Sequence[np.ndarray] | None = None,
     **overrides: Any,
-) -> Segmenter | UNetSegmenter:
+) -> Segmenter:
     """Build the network of a weights file, of either kind, and load it.
 
     Args:
@@ -86,7 +119,7 @@ def load_segmenter(
         model.load_weights(found.path)
         if config.PRECISION == "int8":
             model.calibrate(typical)
-    return Segmenter(model, experiment.regions, found)
+    return MaskRCNNSegmenter(model, experiment.regions, found)
 
 
 def find_network(
@@ -145,16 +178,16 @@ def _open_exported(
     return model
 
 
-def demand_mask_rcnn(segmenter: Segmenter | UNetSegmenter) -> Segmenter:
+def demand_mask_rcnn(segmenter: Segmenter) -> MaskRCNNSegmenter:
     """The segmenter itself, for what needs the Keras network of a Mask R-CNN and its stages.
 
     Raises:
         ValueError: it is another network, or an exported file.
     """
-    if not isinstance(segmenter, Segmenter):
+    if not isinstance(segmenter, MaskRCNNSegmenter):
         raise UserError(
             f"{segmenter.weights.path}: the weights of a {segmenter.network}, which has none of "
-            f"the stages that are needed here. Give those of a {Segmenter.network}."
+            f"the stages that are needed here. Give those of a {MaskRCNNSegmenter.network}."
         )
     if _is_exported(segmenter.weights):
         raise UserError(

@@ -1,47 +1,39 @@
-"""The schedule of an experiment, in optimizer steps."""
+"""Training a Mask R-CNN on an experiment: `sebre train`, and the samples, step by step."""
 
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from mrcnn.config import Config
 from mrcnn.errors import UserError
+from mrcnn.io.files import replace_text
 from mrcnn.model import MaskRCNN
 from mrcnn.utils import download_trained_weights
 from mrcnn.weights.layer_match import CLASS_LAYERS
 from sebre.data.dataset import SectionDataset
 from sebre.data.split import split_groups
-from sebre.experiments.base import Experiment, Variant
-from sebre.experiments.configs import with_settings
+from sebre.experiments.base import Experiment, Stage, Variant, with_settings
 from sebre.networks.weights_store import find_weights, network_of, store_dir
 
 _FEWEST_STEPS = 20  # between two checkpoints
+TRAINING_FILE = "training.json"  # of a run: what its settings do not say
 
 
-def train(
-    experiment: Experiment,
-    dataset: str | Path,
-    weights: str,
-    logs: str | Path,
-    variant: str | None = None,
-    steps: Sequence[int] | None = None,
-    seed: int = 0,
-    inner_validation: float = 0.0,
-    resume: bool = False,
-    settings: Mapping[str, Any] | None = None,
-    verbose: int = 1,
-) -> MaskRCNN:
-    """Train on the training part of a prepared data set.
+@dataclass(frozen=True)
+class TrainingOptions:
+    """What a user may choose about one training, and the steps that follow from it.
 
-    The test part (subset "val") is not looked at, not even for choosing a checkpoint.
+    `train` below and each script in samples/ take these steps in order: `variant_of`,
+    `configure`, `load`, `begin`, then `MaskRCNN.train` for each of `stages`.
 
-    Args:
-        experiment: what to train.
+    Attributes:
         dataset: folder of the prepared data set.
-        weights: what to start from: "none", "last", "coco", "imagenet", a name in the
-            manifest or a path.
         logs: folder of all runs; this one makes a folder in it.
+        weights: what to start from: "none", "last", "coco", "imagenet", a name in the manifest
+            or a path.
         variant: of the experiment: "paper", "from_scratch" or "small"; None takes the first,
             and "from_scratch" for weights "none" where there is one.
         steps: of each part of the schedule; None takes the experiment's.
@@ -51,54 +43,146 @@ def train(
         resume: go on with the run that was interrupted; with weights "last".
         settings: of the configuration, that differ from the variant's.
         verbose: as `MaskRCNN.train`.
+    """
+
+    dataset: str | Path
+    logs: str | Path
+    weights: str = "none"
+    variant: str | None = None
+    steps: Sequence[int] | None = None
+    seed: int = 0
+    inner_validation: float = 0.0
+    resume: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    verbose: int = 1
+
+    def variant_of(self, experiment: Experiment) -> Variant:
+        """The variant of the experiment that these options choose.
+
+        Raises:
+            UserError: it has no such variant, or the options do not go together.
+        """
+        if self.resume and self.weights != "last":
+            raise UserError("--resume goes on with the last run: it needs --weights last.")
+        name = self.variant
+        if name is None and self.weights == "none" and "from_scratch" in experiment.variants:
+            name = "from_scratch"
+        variant = experiment.default if name is None else experiment.variant(name)
+        steps = self._steps(variant)
+        if len(steps) != len(variant.schedule) or min(steps) < 1:
+            names = ", ".join(stage.layers for stage in variant.schedule)
+            raise UserError(
+                f"steps are {steps}; the schedule of {experiment.name} needs "
+                f"{len(variant.schedule)} number(s) of at least 1 ({names})."
+            )
+        return variant
+
+    def configure(self, variant: Variant) -> Config:
+        """The settings of the variant, with those that differ.
+
+        Raises:
+            UserError: settings that cannot work, or steps that cannot be divided into epochs.
+        """
+        config, steps = variant.config(), self._steps(variant)
+        usual = sum(stage.steps for stage in variant.schedule)
+        config.WARMUP_STEPS = round(config.WARMUP_STEPS * sum(steps) / usual)
+        config.STEPS_PER_EPOCH = steps_per_epoch(steps, config.STEPS_PER_EPOCH)
+        return with_settings(config, **{"SEED": self.seed, **self.settings})
+
+    def load(
+        self, new: Callable[[], SectionDataset]
+    ) -> tuple[SectionDataset, SectionDataset | None]:
+        """Sections to train on and to validate on, of the training part alone.
+
+        Args:
+            new: an empty data set, such as `IBSRDataset`.
+
+        Returns:
+            Both prepared; the second is None when nothing is held out.
+
+        Raises:
+            UserError: a data set that does not fit, or a share that is not one.
+        """
+        whole = new().load(self.dataset, "train")
+        if not self.inner_validation:
+            whole.prepare()
+            return whole, None
+        numbers = [info["number"] for info in whole.image_info]
+        kept, held_out = (
+            new().load(self.dataset, "train", numbers=part)
+            for part in split_groups(numbers, self.inner_validation, self.seed)
+        )
+        kept.prepare()
+        held_out.prepare()
+        return kept, held_out
+
+    def begin(self, model: MaskRCNN, variant: Variant) -> None:
+        """Load the weights to start from, and write down how the run is trained.
+
+        Raises:
+            FileNotFoundError: no such weights, or nothing to resume.
+            UserError: weights that do not fit.
+        """
+        start_from(model, self.weights)
+        folder = Path(model.log_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        model.config.save(folder / "config.json")
+        write_training_facts(folder, variant, self._steps(variant), self.weights)
+
+    def stages(self, variant: Variant, config: Config) -> list[tuple[Stage, int]]:
+        """Each part of the schedule, with the TOTAL number of epochs at its end."""
+        epochs, stages = 0, []
+        for stage, steps in zip(variant.schedule, self._steps(variant), strict=True):
+            epochs += steps // config.STEPS_PER_EPOCH
+            stages.append((stage, epochs))
+        return stages
+
+    def _steps(self, variant: Variant) -> list[int]:
+        return [stage.steps for stage in variant.schedule] if self.steps is None else [*self.steps]
+
+
+def train(
+    experiment: Experiment, dataset: str | Path, weights: str, logs: str | Path, **options: Any
+) -> MaskRCNN:
+    """Train on the training part of a prepared data set.
+
+    The test part (subset "val") is not looked at, not even for choosing a checkpoint.
+
+    Args:
+        experiment: what to train.
+        dataset: as `weights`, `logs` and the options, see `TrainingOptions`.
+        weights: what to start from.
+        logs: folder of all runs.
+        **options: further ones.
 
     Returns:
-        The model; its `log_dir` holds checkpoints, log.csv and config.json.
+        The model; its `log_dir` holds checkpoints, log.csv, config.json and training.json.
 
     Raises:
         FileNotFoundError: no such weights, or nothing to resume.
-        ValueError: a data set or weights that do not fit, or steps that cannot be divided
-            into epochs.
+        UserError: a data set, weights or steps that do not fit.
     """
-    if resume and weights != "last":
-        raise UserError("--resume goes on with the last run: it needs --weights last.")
-    chosen = _variant(experiment, variant, weights)
-    schedule = chosen.schedule
-    lengths = [stage.steps for stage in schedule] if steps is None else list(steps)
-    if len(lengths) != len(schedule) or min(lengths) < 1:
-        names = ", ".join(stage.layers for stage in schedule)
-        raise UserError(
-            f"steps are {lengths}; the schedule of {experiment.name} needs "
-            f"{len(schedule)} number(s) of at least 1 ({names})."
-        )
-    train_set, val_set = training_sets(experiment, dataset, inner_validation, seed)
+    return run_training(experiment, TrainingOptions(dataset, logs, weights, **options))
 
-    config = chosen.config()
-    usual = sum(stage.steps for stage in schedule)
-    config.WARMUP_STEPS = round(config.WARMUP_STEPS * sum(lengths) / usual)
-    config.STEPS_PER_EPOCH = steps_per_epoch(lengths, config.STEPS_PER_EPOCH)
-    with_settings(config, **{"SEED": seed, **(settings or {})})
 
-    model = MaskRCNN("training", config, logs)
-    _start_from(model, weights)
-    Path(model.log_dir).mkdir(parents=True, exist_ok=True)
-    config.save(Path(model.log_dir) / "config.json")
-    end = 0
-    for stage, length in zip(schedule, lengths, strict=True):
-        end += length // config.STEPS_PER_EPOCH
-        if model.epoch >= end:
-            continue
+def run_training(experiment: Experiment, options: TrainingOptions) -> MaskRCNN:
+    """Take the steps of `TrainingOptions` for an experiment; see `train`."""
+    variant = options.variant_of(experiment)
+    sections, held_out = options.load(experiment.sections)
+    config = options.configure(variant)
+    model = MaskRCNN("training", config, options.logs)
+    options.begin(model, variant)
+    for stage, epochs in options.stages(variant, config):
         model.train(
-            train_set,
-            val_set,
+            sections,
+            held_out,
             learning_rate=config.LEARNING_RATE * stage.rate,
-            epochs=end,
+            epochs=epochs,
             layers=stage.layers,
-            augmentation=chosen.augmentation(),
-            resume=resume,
-            verbose=verbose,
+            augmentation=variant.augmentation(),
+            resume=options.resume,
+            verbose=options.verbose,
         )
-        resume = False
     return model
 
 
@@ -116,23 +200,40 @@ def training_sets(
     Returns:
         Both prepared; the second is None when nothing is held out.
     """
-    whole = SectionDataset(experiment.regions).load(dataset, "train")
-    if not inner_validation:
-        whole.prepare()
-        return whole, None
-    numbers = [info["number"] for info in whole.image_info]
-    parts = []
-    for part in split_groups(numbers, inner_validation, seed):
-        parts.append(SectionDataset(experiment.regions).load(dataset, "train", numbers=part))
-        parts[-1].prepare()
-    return parts[0], parts[1]
+    options = TrainingOptions(dataset, "", seed=seed, inner_validation=inner_validation)
+    return options.load(experiment.sections)
+
+
+def write_training_facts(
+    folder: Path, variant: Variant, steps: Sequence[int], weights: str = "none"
+) -> None:
+    """Write what the settings of a run do not say: start, schedule, augmentation.
+
+    Args:
+        folder: of the run. What the file says of a run that is resumed stays.
+        variant: that is trained.
+        steps: of each part of its schedule.
+        weights: that it starts from.
+    """
+    path = folder / TRAINING_FILE
+    if path.exists():
+        return
+    parts = zip(variant.schedule, steps, strict=True)
+    augmentation = variant.augmentation()
+    facts = {
+        "start": weights,
+        "schedule": [asdict(replace(stage, steps=count)) for stage, count in parts],
+        "augmentation": augmentation
+        and {"class": type(augmentation).__name__, **vars(augmentation)},
+    }
+    replace_text(path, json.dumps(facts, indent=1) + "\n")
 
 
 def steps_per_epoch(lengths: Sequence[int], largest: int) -> int:
     """Largest number of steps up to `largest` that divides the parts into whole epochs.
 
     Raises:
-        ValueError: that would be so few that more time goes into checkpoints than into steps.
+        UserError: that would be so few that more time goes into checkpoints than into steps.
     """
     common = math.gcd(*lengths)
     steps = next(n for n in range(min(common, largest), 0, -1) if common % n == 0)
@@ -144,7 +245,8 @@ def steps_per_epoch(lengths: Sequence[int], largest: int) -> int:
     return steps
 
 
-def _start_from(model: MaskRCNN, weights: str) -> None:
+def start_from(model: MaskRCNN, weights: str) -> None:
+    """Load the weights that a training starts from; see `TrainingOptions.weights`."""
     if weights == "none":
         return
     if weights == "last":
@@ -170,9 +272,3 @@ def _start_from(model: MaskRCNN, weights: str) -> None:
         )
         model.load_weights(found.path, by_name=True, exclude=CLASS_LAYERS if other else None)
         model.set_log_dir()  # a run of its own, even from a checkpoint of another
-
-
-def _variant(experiment: Experiment, name: str | None, weights: str) -> Variant:
-    if name is None and weights == "none" and "from_scratch" in experiment.variants:
-        name = "from_scratch"
-    return experiment.default if name is None else experiment.variant(name)

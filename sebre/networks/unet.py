@@ -1,12 +1,12 @@
 """A U-Net for the same sections, to answer whether Mask R-CNN was needed.
 
 It labels every pixel with a region or the background, where Mask R-CNN finds boxes first.
-Shape: Ronneberger et al. 2015, "U-Net", Fig. 1 (two 3 x 3 convolutions a level, pooling by 2,
+Shape: Ronneberger et al. 2015, "U-Net", Fig. 1 (two 3 x 3 convolutions per level, pooling by 2,
 transposed convolutions up, skips). Different here: convolutions keep the size, so that no
 border is lost; batch normalization; fewer filters; no dropout.
 
-`sebre.networks.unet_train` trains it. `UNetSegmenter` takes the place of a
-`sebre.networks.segmenter.Segmenter` wherever sections are segmented or scored.
+`sebre.networks.unet_train` trains it. `UNetSegmenter` is a
+`sebre.networks.segmenter.Segmenter`, so it serves wherever sections are segmented or scored.
 """
 
 from collections.abc import Sequence
@@ -28,8 +28,7 @@ from mrcnn.structures.masks import extract_bboxes
 from mrcnn.structures.resampling import resize
 from mrcnn.weights.loading import load_weights
 from sebre.data.regions import RegionSet
-from sebre.experiments.base import Experiment
-from sebre.experiments.configs import with_settings
+from sebre.experiments.base import Experiment, with_settings
 from sebre.networks.weights_store import WeightsFile
 
 _MASK_FORMS = {"full": lambda mask: mask, "rle": mask_to_rle, "contours": mask_to_contours}
@@ -149,8 +148,7 @@ class DiceCrossEntropy(keras.losses.Loss):
 
 @dataclass
 class UNetSegmenter:
-    """A U-Net ready to segment sections; the interface is that of
-    `sebre.networks.segmenter.Segmenter`.
+    """A U-Net ready to segment sections: a `sebre.networks.segmenter.Segmenter`.
 
     Attributes:
         keras_model: with weights.

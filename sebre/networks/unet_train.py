@@ -34,8 +34,7 @@ from mrcnn.training.loop import EpochLog
 from mrcnn.training.optimizers import make_optimizer
 from mrcnn.weights.loading import load_weights, save_weights
 from sebre.drawing.overlay import drawn_labels
-from sebre.experiments.base import Experiment
-from sebre.experiments.configs import with_settings
+from sebre.experiments.base import Experiment, with_settings
 from sebre.networks.train import steps_per_epoch, training_sets
 from sebre.networks.unet import DiceCrossEntropy, UNetSegmenter, build_unet, unet_config
 from sebre.networks.weights_store import WeightsFile

@@ -12,7 +12,6 @@ from typing import Any
 
 from mrcnn.errors import MissingFileError
 from sebre.networks.segmenter import Segmenter
-from sebre.networks.unet import UNetSegmenter
 from sebre.predict.job import Job, SectionFile, SectionOutcome, finished, segment_file
 from sebre.predict.outputs import save_table
 
@@ -59,7 +58,7 @@ def find_sections(inputs: Sequence[str | Path], out: str | Path | None = None) -
 
 
 def detect_files(
-    segmenter: Segmenter | UNetSegmenter, inputs: Sequence[str | Path], out: str | Path
+    segmenter: Segmenter, inputs: Sequence[str | Path], out: str | Path
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Segment pictures with a network that is loaded; see `detect_folders` for the rest.
 

@@ -23,7 +23,6 @@ from sebre.data.regions import RegionSet
 from sebre.experiments.base import Experiment
 from sebre.networks.environment import packages
 from sebre.networks.segmenter import Segmenter, find_network, load_segmenter
-from sebre.networks.unet import UNetSegmenter
 from sebre.networks.weights_store import WeightsFile
 from sebre.predict.outputs import OVERLAY_PX, output_paths, segment_picture
 
@@ -106,7 +105,7 @@ class Job:
         except (OSError, ValueError, KeyError):
             return False
 
-    def load(self) -> Segmenter | UNetSegmenter:
+    def load(self) -> Segmenter:
         """The network.
 
         Raises:
@@ -188,7 +187,7 @@ def run_facts(
 
 
 def segment_file(
-    segmenter: Segmenter | UNetSegmenter,
+    segmenter: Segmenter,
     section: SectionFile,
     out: Path,
     fingerprint: str | None = None,

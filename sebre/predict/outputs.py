@@ -24,7 +24,6 @@ from mrcnn.structures.mask_formats import (
 from sebre.data.regions import RegionSet
 from sebre.drawing.overlay import overlay, reduced_labels, save_png
 from sebre.networks.segmenter import Segmenter, best_labels, best_per_region, read_image
-from sebre.networks.unet import UNetSegmenter
 
 TABLE_COLUMNS = ("image", "region_id", "region", "score", "area_px", "y1", "x1", "y2", "x2")
 OVERLAY_PX = 2048  # longest side of an overlay
@@ -113,7 +112,7 @@ def save_shapes(
 
 
 def segment_picture(
-    segmenter: Segmenter | UNetSegmenter,
+    segmenter: Segmenter,
     path: Path,
     name: str,
     out: Path,

@@ -18,7 +18,6 @@ from sebre.registration.transform import register, settings
 
 if TYPE_CHECKING:
     from sebre.networks.segmenter import Segmenter
-    from sebre.networks.unet import UNetSegmenter
 
 LABELED = "train"  # the part of a data set that atlases are of
 NETWORK = "network"  # the method of `NetworkLabeler`, beside those of registration
@@ -115,7 +114,7 @@ class NetworkLabeler:
         segmenter: the network.
     """
 
-    def __init__(self, segmenter: "Segmenter | UNetSegmenter"):
+    def __init__(self, segmenter: "Segmenter"):
         self.segmenter = segmenter
         # The first call compiles, which is not to be timed.
         segmenter.detect([np.zeros((64, 64, 3), np.uint8)])

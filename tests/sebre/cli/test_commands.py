@@ -15,9 +15,9 @@ from PIL import Image
 from mrcnn.data.augment import RandomRotateFlip
 from sebre.cli import commands as cli
 from sebre.cli import publish
-from sebre.experiments import base as experiments
-from sebre.experiments.base import EXPERIMENTS, Stage
-from sebre.experiments.configs import SlicemapConfig
+from sebre.experiments import EXPERIMENTS
+from sebre.experiments.base import Stage
+from sebre.experiments.slicemap import SlicemapConfig
 from sebre.networks.train import train, training_sets
 
 DATASET = ROOT / "datasets" / "slicemap"
@@ -53,7 +53,7 @@ def tiny(monkeypatch):
             )
         },
     )
-    monkeypatch.setitem(experiments.EXPERIMENTS, "slicemap", experiment)
+    monkeypatch.setitem(EXPERIMENTS, "slicemap", experiment)
     return experiment
 
 

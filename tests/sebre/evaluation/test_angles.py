@@ -9,7 +9,8 @@ from section_cases import SIDE, Scripted, prepared, result_of
 from sebre.data.metadata import SetFacts, read_facts
 from sebre.evaluation.angles import default_angles, score_angles
 from sebre.evaluation.evaluate import evaluate
-from sebre.experiments.base import EXPERIMENTS, Turn
+from sebre.experiments import EXPERIMENTS
+from sebre.experiments.base import Turn
 
 BAR = (14, 4, 18, 28)  # 4 x 24 px about the middle of the picture
 

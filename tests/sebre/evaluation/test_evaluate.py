@@ -25,8 +25,9 @@ from sebre.data.regions import SLICEMAP
 from sebre.evaluation.evaluate import evaluate, iterate_sections, save_json
 from sebre.evaluation.mask_metrics import dice
 from sebre.evaluation.summary import summarize
-from sebre.experiments.base import EXPERIMENTS, Turn
-from sebre.experiments.configs import SlicemapConfig
+from sebre.experiments import EXPERIMENTS
+from sebre.experiments.base import Turn
+from sebre.experiments.slicemap import SlicemapConfig
 
 
 def test_one_section():

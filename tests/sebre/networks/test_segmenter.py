@@ -13,7 +13,7 @@ from sebre.evaluation.evaluate import TURN_DRAWS, evaluate_sections
 from sebre.evaluation.mask_metrics import dice, iou
 from sebre.evaluation.section import score_section, sheet_row
 from sebre.evaluation.summary import summarize
-from sebre.networks.segmenter import Segmenter, best_labels, best_per_region
+from sebre.networks.segmenter import MaskRCNNSegmenter, best_labels, best_per_region
 from sebre.predict.outputs import region_rows, save_section
 
 
@@ -193,7 +193,7 @@ def test_overlay_of_a_large_section_is_reduced_and_its_label_map_is_not(tmp_path
 
 def test_segmenter_passes_images_on():
     model = Fixed(RESULT)
-    segmenter = Segmenter(model, SLICEMAP, weights=None)
+    segmenter = MaskRCNNSegmenter(model, SLICEMAP, weights=None)
     image = np.zeros((SIDE, SIDE, 3), np.uint8)
     assert segmenter.detect([image]) == [RESULT]
     assert model.shown[0] is image

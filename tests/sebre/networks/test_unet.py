@@ -20,7 +20,7 @@ from sebre.data.regions import SLICEMAP
 from sebre.drawing.overlay import label_map
 from sebre.evaluation.evaluate import evaluate, save_json
 from sebre.evaluation.section import score_section
-from sebre.experiments.base import EXPERIMENTS
+from sebre.experiments import EXPERIMENTS
 from sebre.networks import unet_train
 from sebre.networks.segmenter import load_segmenter
 from sebre.networks.unet import DiceCrossEntropy, UNetSegmenter, build_unet, unet_config

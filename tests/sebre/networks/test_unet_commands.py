@@ -14,7 +14,7 @@ from PIL import Image
 import sebre
 from sebre.cli import commands as cli
 from sebre.cli import publish
-from sebre.experiments.base import EXPERIMENTS
+from sebre.experiments import EXPERIMENTS
 from sebre.inspect.examples import open_walk
 from sebre.networks.segmenter import load_segmenter, read_image
 from sebre.networks.train import train

@@ -15,7 +15,7 @@ from paths import ROOT
 from section_folders import names, tree
 
 from sebre.cli import commands as cli
-from sebre.experiments.base import EXPERIMENTS
+from sebre.experiments import EXPERIMENTS
 from sebre.predict import cluster
 from sebre.predict.cluster import connect, run_on_cluster
 from sebre.predict.folders import detect_folders, find_sections

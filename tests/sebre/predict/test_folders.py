@@ -14,7 +14,7 @@ from paths import ROOT
 from PIL import Image
 from section_folders import names, tree
 
-from sebre.experiments.base import EXPERIMENTS
+from sebre.experiments import EXPERIMENTS
 from sebre.networks.segmenter import best_labels
 from sebre.predict.folders import detect_files, detect_folders, find_sections
 from sebre.predict.job import Job, plan_job
