@@ -21,8 +21,6 @@ RESIZE_MODES = ("none", "square", "pad64", "fit64", "crop")
 _CHOICES = {
     "IMAGE_RESIZE_MODE": RESIZE_MODES,
     "ROI_ALIGN": ("legacy", "aligned"),
-    "PRECISION": ("float32", "bfloat16", "float16", "int8"),
-    "RUNTIME": ("keras", "onnxruntime", "openvino"),
     "OPTIMIZER": ("sgd", "adamw"),
     "LEARNING_SCHEDULE": ("constant", "cosine"),
     "INITIALIZATION": ("reference", "he"),
@@ -32,12 +30,8 @@ _CHOICES = {
     "TRAIN_BN": (None, True, False),
     "REDUCED_DECODE": (False, True),
 }
-# What each runtime computes in.
-_PRECISIONS = {
-    "keras": ("float32", "bfloat16", "float16"),
-    "onnxruntime": ("float32", "int8"),
-    "openvino": ("float32", "bfloat16", "int8"),
-}
+# Settings of exported networks alone; stored configurations of earlier versions name them too.
+_OF_EXPORTED = ("RUNTIME", "RUNTIME_CACHE_DIR")
 _LOSSES = (
     "rpn_class_loss",
     "rpn_bbox_loss",
@@ -139,17 +133,13 @@ class Config:
     WARMUP_STEPS = 0  # optimizer steps of linear warm-up
     ACCUMULATION_STEPS = 1  # batches whose mean gradient makes one optimizer step
     INITIALIZATION = "reference"  # "he": he-normal, small output layers
-    PRECISION = "float32"  # compute type of the convolutions
+    PRECISION = "float32"  # compute type of the convolutions; or "bfloat16", "float16"
 
     # --- Detection --------------------------------------------------------------
     DETECTION_MAX_INSTANCES = 100
     DETECTION_MIN_CONFIDENCE = 0.7  # 0 disables the filter
     DETECTION_NMS_THRESHOLD = 0.3  # IoU
     BEST_PER_CLASS = False  # keep the best detection of each class alone
-    # What runs the network in `detect`: "keras", or on the CPU "onnxruntime" (PRECISION float32
-    # or int8) or "openvino" (float32, bfloat16 or int8); see `mrcnn.export.runtimes`.
-    RUNTIME = "keras"
-    RUNTIME_CACHE_DIR = None  # folder where OpenVINO keeps compiled graphs
 
     # --- Data path --------------------------------------------------------------
     WORKERS = 2  # threads that prepare batches
@@ -194,14 +184,25 @@ class Config:
             UserError: an unknown name, or a value that cannot work.
         """
         for name, value in settings.items():
-            if not (hasattr(type(self), name) and name.isupper()) or name.startswith("_"):
+            if hasattr(type(self), name) and name.isupper() and not name.startswith("_"):
+                setattr(self, name, value)
+            elif name not in _OF_EXPORTED:
                 raise UserError(
                     f"{type(self).__name__} has no setting {name!r}: unknown setting. "
                     "Use an attribute listed by display()."
                 )
-            setattr(self, name, value)
+            elif name == "RUNTIME" and value != "keras":
+                raise _export_first(name, value)
         self.validate()
         return self
+
+    def _precisions(self) -> tuple[str, ...]:
+        """What PRECISION may be."""
+        if (runtime := getattr(self, "RUNTIME", "keras")) != "keras":
+            raise _export_first("RUNTIME", runtime)
+        if self.PRECISION == "int8":
+            raise _export_first("PRECISION", "int8")
+        return ("float32", "bfloat16", "float16")
 
     def validate(self) -> None:
         """Raise ValueError naming the first setting that cannot work."""
@@ -214,11 +215,11 @@ class Config:
 
         for name, allowed in _CHOICES.items():
             demand(getattr(self, name) in allowed, name, "one of " + ", ".join(map(repr, allowed)))
+        precisions = self._precisions()
         demand(
-            self.PRECISION in _PRECISIONS[self.RUNTIME],
+            self.PRECISION in precisions,
             "PRECISION",
-            f"one of {', '.join(map(repr, _PRECISIONS[self.RUNTIME]))} with RUNTIME "
-            f"{self.RUNTIME!r}",
+            f"one of {', '.join(map(repr, precisions))}",
         )
         for name in (
             "GPU_COUNT",
@@ -310,6 +311,14 @@ class Config:
             if not name.startswith("_") and not callable(value):
                 print(f"{name:30} {value}")
         print("\n")
+
+
+def _export_first(name: str, value: Any) -> UserError:
+    return UserError(
+        f"{name} {value!r} is for exported networks alone. Export the network first ("
+        "`sebre export`, for eight bits `sebre export --precision int8`, or "
+        "`mrcnn.export.export_model`), and give that file as weights."
+    )
 
 
 def _is_derived(name: str) -> bool:

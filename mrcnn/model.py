@@ -30,7 +30,6 @@ from mrcnn.data.molding import (
 from mrcnn.data.sampled_rois import build_detection_targets, generate_random_rois
 from mrcnn.data.samples import load_image_gt
 from mrcnn.errors import UserError
-from mrcnn.export.runtimes import RuntimeForward
 from mrcnn.modeling.anchors import config_anchors
 from mrcnn.modeling.backbone import resnet_graph
 from mrcnn.modeling.detection import DetectionLayer
@@ -112,9 +111,7 @@ class MaskRCNN:
             if mode == "training":
                 return build_training(config)
             model, self.tensors, self.proposal_layer = build_inference(config)
-        self._forward = (
-            compile_forward(model) if config.RUNTIME == "keras" else RuntimeForward(model, config)
-        )
+        self._forward = compile_forward(model)
         self._inspector = Inspector(model, self.tensors, self.proposal_layer)
         return model
 
@@ -264,23 +261,6 @@ class MaskRCNN:
         start = time.perf_counter()
         self.detect([image])
         return time.perf_counter() - start
-
-    def calibrate(self, images: Sequence[np.ndarray]) -> None:
-        """Measure the ranges of activations that PRECISION "int8" needs.
-
-        Args:
-            images: some typical (training) images [H, W, channels], of any shapes.
-
-        Raises:
-            ValueError: PRECISION is not "int8", or no images.
-        """
-        self._demand_mode("inference")
-        if self.config.PRECISION != "int8":
-            raise UserError(
-                f"PRECISION is {self.config.PRECISION!r}; only 'int8' is calibrated, with RUNTIME "
-                "'onnxruntime' or 'openvino'."
-            )
-        self._forward.calibrate(images, self.get_anchors)
 
     def detect(
         self, images: Sequence[np.ndarray], verbose: int = 0, masks: str = "full"

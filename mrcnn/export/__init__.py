@@ -1,15 +1,8 @@
-"""Whole networks for other runtimes: ONNX, SavedModel, eight bits.
+"""Whole networks for other programs: ONNX files, SavedModels, eight-bit arithmetic.
 
-Nothing in the core imports it. Its names are found when they are asked for.
+`sebre export` and scripts call it; the rest of `mrcnn` does not.
 """
 
-import importlib
-from typing import Any
+from mrcnn.export.formats import FORMAT_VERSION, FORMATS, METADATA, export_model
 
 __all__ = ["FORMATS", "FORMAT_VERSION", "METADATA", "export_model"]
-
-
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        return getattr(importlib.import_module("mrcnn.export.formats"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,7 @@
 """Runs an exported network behind the interface of `MaskRCNN`."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,8 +12,27 @@ from mrcnn.errors import UserError
 from mrcnn.export.formats import FORMAT_VERSION, METADATA
 from mrcnn.export.onnx_graph import OUTPUTS
 from mrcnn.export.onnx_writer import import_onnx
-from mrcnn.export.runtimes import open_graph
+from mrcnn.export.sessions import Run, open_onnxruntime, open_openvino
 from mrcnn.model import MaskRCNN
+
+Forward = Callable[[Sequence[np.ndarray]], list[Any]]
+
+_PRECISIONS = {"onnxruntime": ("float32", "int8"), "openvino": ("float32", "bfloat16", "int8")}
+
+
+class ExportedConfig(Config):
+    """Settings of an exported network: those that its graph was made with, and what runs it."""
+
+    RUNTIME = "onnxruntime"  # what runs an ONNX file, or "openvino"; a SavedModel has no choice
+    RUNTIME_CACHE_DIR = None  # folder where OpenVINO keeps compiled graphs
+
+    def _precisions(self) -> tuple[str, ...]:
+        if self.RUNTIME not in _PRECISIONS:
+            raise UserError(
+                f"RUNTIME is {self.RUNTIME!r}; for an exported network it must be one of "
+                f"{', '.join(map(repr, _PRECISIONS))}."
+            )
+        return _PRECISIONS[self.RUNTIME]
 
 
 class ExportedMaskRCNN(MaskRCNN):
@@ -24,7 +43,7 @@ class ExportedMaskRCNN(MaskRCNN):
         image_shape: [h, w, C] of the molded images, which is fixed.
     """
 
-    def __init__(self, path: Path, config: Config, facts: dict[str, Any], forward: Any):
+    def __init__(self, path: Path, config: Config, facts: dict[str, Any], forward: Forward):
         self._given, self._path = forward, path
         self.labels: list[str] | None = facts.get("labels")
         self.image_shape: tuple[int, ...] = tuple(facts["image_shape"])
@@ -64,8 +83,8 @@ def load_exported(path: str | Path, runtime: str | None = None, **settings: Any)
     Args:
         path: an ONNX file, or the folder of a SavedModel.
         runtime: of an ONNX file: "onnxruntime" (default) or "openvino".
-        **settings: settings of the molding and of RUNTIME_CACHE_DIR that differ; those that
-            are part of the graph (proposals, thresholds) cannot be changed any more.
+        **settings: of the molding, PRECISION ("bfloat16" in OpenVINO) and RUNTIME_CACHE_DIR that
+            differ; those that are part of the graph (proposals, thresholds) cannot be changed.
 
     Returns:
         An `ExportedMaskRCNN`.
@@ -86,9 +105,12 @@ def load_exported(path: str | Path, runtime: str | None = None, **settings: Any)
     except Exception as error:  # protobuf's DecodeError is no ValueError
         raise _damaged(path, error) from error
     facts = _facts(path, texts.get("mask_rcnn"))
-    settings["RUNTIME"] = runtime or "onnxruntime"
-    config = _config(path, facts, settings)
-    return ExportedMaskRCNN(path, config, facts, open_graph(content, config))
+    config = _config(path, facts, {**settings, "RUNTIME": runtime or "onnxruntime"})
+    if config.RUNTIME == "openvino":
+        run = open_openvino(content, config.PRECISION == "bfloat16", config.RUNTIME_CACHE_DIR)
+    else:
+        run = open_onnxruntime(content)
+    return ExportedMaskRCNN(path, config, facts, _as_outputs(run))
 
 
 def _facts(path: Path, text: str | None) -> dict[str, Any]:
@@ -106,9 +128,9 @@ def _facts(path: Path, text: str | None) -> dict[str, Any]:
     return facts
 
 
-def _config(path: Path, facts: dict[str, Any], settings: dict[str, Any]) -> Config:
+def _config(path: Path, facts: dict[str, Any], settings: dict[str, Any]) -> ExportedConfig:
     # Only the graph needs the backbone, and one of the user's own is known by its name alone.
-    dropped = ("BACKBONE", "COMPUTE_BACKBONE_SHAPE", "RUNTIME", "RUNTIME_CACHE_DIR")
+    dropped = ("BACKBONE", "COMPUTE_BACKBONE_SHAPE")
     stored = {
         name: value
         for name, value in facts["config"].items()
@@ -116,12 +138,22 @@ def _config(path: Path, facts: dict[str, Any], settings: dict[str, Any]) -> Conf
     }
     fixed = {"IMAGES_PER_GPU": facts["batch"], "GPU_COUNT": 1, "PRECISION": facts["precision"]}
     try:
-        return Config.from_dict({**stored, **fixed, **settings})
+        return ExportedConfig.from_dict({**stored, **fixed, **settings})
     except (TypeError, AttributeError) as error:
         raise _damaged(path, error) from error
 
 
-def _saved_model(path: Path) -> Any:
+def _as_outputs(run: Run) -> Forward:
+    """With places as in the outputs of `MaskRCNN`'s Keras model; the others are not computed."""
+
+    def forward(inputs: Sequence[np.ndarray]) -> list[Any]:
+        detections, masks = run(inputs[:2])
+        return [detections, None, None, masks]
+
+    return forward
+
+
+def _saved_model(path: Path) -> Forward:
     import tensorflow as tf
 
     try:
@@ -129,12 +161,11 @@ def _saved_model(path: Path) -> Any:
     except (OSError, tf.errors.OpError, ValueError) as error:
         raise _damaged(path, error) from error
 
-    def forward(inputs: Sequence[np.ndarray]) -> list[Any]:
-        outputs = module.serve(*(tf.convert_to_tensor(i, tf.float32) for i in inputs[:2]))
-        detections, masks = (outputs[name].numpy() for name in OUTPUTS)
-        return [detections, None, None, masks]
+    def run(inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        outputs = module.serve(*(tf.convert_to_tensor(i, tf.float32) for i in inputs))
+        return [outputs[name].numpy() for name in OUTPUTS]
 
-    return forward
+    return _as_outputs(run)
 
 
 def _damaged(path: Path, error: Exception) -> UserError:

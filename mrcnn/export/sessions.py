@@ -92,6 +92,6 @@ def _package(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise MissingPackageError(
-            f"RUNTIME {name!r} needs the package {name}, which is not installed: "
+            f"Exported networks need the package {name}, which is not installed: "
             f"pip install {name} onnx (or: pip install 'sebre[export]')."
         ) from error

@@ -169,9 +169,7 @@ class LayerStyle:
     @classmethod
     def of(cls, config: Config) -> "LayerStyle":
         """The style that a configuration asks for."""
-        # Other runtimes convert a float32 network themselves.
-        precision = config.PRECISION if config.RUNTIME == "keras" else "float32"
-        return cls(config.TRAIN_BN, config.BN_MOMENTUM, precision, config.INITIALIZATION)
+        return cls(config.TRAIN_BN, config.BN_MOMENTUM, config.PRECISION, config.INITIALIZATION)
 
     @property
     def policy(self) -> str:

@@ -263,7 +263,8 @@ def _add_runtime(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--runtime",
         choices=("keras", "onnxruntime", "openvino"),
-        help="what runs the network (default: keras)",
+        help="what runs the network: keras a weights file, the others a file of `sebre export` "
+        "(default: keras, or onnxruntime)",
     )
 
 

@@ -91,7 +91,6 @@ def load_segmenter(
     weights: str | Path,
     experiment: Experiment | None = None,
     folder: Path | None = None,
-    typical: Sequence[np.ndarray] | None = None,
     **overrides: Any,
 ) -> Segmenter:
     """Build the network of a weights file, of either kind, and load it.
@@ -100,16 +99,13 @@ def load_segmenter(
         weights: name in the manifest, or path; also of an ONNX file of `sebre export`.
         experiment: that the weights belong to; None takes it from the manifest.
         folder: of the manifest; None for the shipped one.
-        typical: training sections [H, W, C] to measure the ranges on that PRECISION "int8" needs.
         **overrides: settings that differ.
 
     Raises:
         FileNotFoundError: no such weights.
-        ValueError: damaged weights, weights of another network, an unknown experiment, or int8
-            without typical sections.
+        ValueError: damaged weights, weights of another network, or an unknown experiment.
     """
-    ranges = typical is not None
-    found, experiment, config = find_network(weights, experiment, folder, ranges, **overrides)
+    found, experiment, config = find_network(weights, experiment, folder, **overrides)
     if _is_exported(found):
         model = _open_exported(found, experiment, overrides)
     elif network_of(found) == "unet":
@@ -117,8 +113,6 @@ def load_segmenter(
     else:
         model = MaskRCNN("inference", config, model_dir=".")
         model.load_weights(found.path)
-        if config.PRECISION == "int8":
-            model.calibrate(typical)
     return MaskRCNNSegmenter(model, experiment.regions, found)
 
 
@@ -126,13 +120,11 @@ def find_network(
     weights: str | Path,
     experiment: Experiment | None = None,
     folder: Path | None = None,
-    ranges: bool = False,
     **overrides: Any,
 ) -> tuple[WeightsFile, Experiment, Config]:
     """The weights file, experiment and settings that `load_segmenter` takes.
 
-    Arguments and errors are those of `load_segmenter`; no network is built. `ranges`: those for
-    int8 will be measured.
+    Arguments and errors are those of `load_segmenter`; no network is built.
     """
     found = find_weights(weights, folder)
     if experiment is None:
@@ -147,17 +139,10 @@ def find_network(
         return found, experiment, _open_exported(found, experiment, overrides).config
     if network_of(found) == "unet":
         config = with_settings(unet_config(experiment).load(found.config), **overrides)
-        if config.RUNTIME != "keras":
-            raise UserError(f"{found.path}: a U-Net runs on Keras alone; leave RUNTIME out.")
         return found, experiment, config
     variant = experiment.variants.get(found.entry.get("variant", ""), experiment.default)
     config = variant.config.load(found.config) if found.config else variant.config()
     config = with_settings(config, **{"IMAGES_PER_GPU": 1, "GPU_COUNT": 1, **overrides})
-    if config.PRECISION == "int8" and not ranges:
-        raise UserError(
-            f"{found.path}: int8 needs a network whose ranges were measured. Write one with "
-            "`sebre export --precision int8`, and give that file as weights."
-        )
     return found, experiment, config
 
 

@@ -188,11 +188,6 @@ def test_masks_in_other_formats(detector):
         detector.detect([image], masks="polygon")
 
 
-def test_only_int8_is_calibrated(detector):
-    with pytest.raises(ValueError, match="only 'int8' is calibrated"):
-        detector.calibrate([np.zeros((64, 64, 3), np.uint8)])
-
-
 def test_memory_does_not_grow(detector):
     def resident():
         with open("/proc/self/statm") as file:
