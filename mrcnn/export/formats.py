@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from mrcnn.backend import backend
@@ -122,23 +123,18 @@ def _write_saved_model(model: MaskRCNN, path: Path, facts: dict[str, Any]) -> No
         outputs = network([image, meta, tf.constant(anchors)], training=False)
         return dict(zip(OUTPUTS, (outputs[0], outputs[3]), strict=True))
 
-    module = tf.Module()
-    module.variables_of_network = [v.value for v in network.variables]
-    module.serve = tf.function(
-        serve,
-        autograph=False,
-        input_signature=[
-            tf.TensorSpec([batch, *shape], tf.float32, INPUTS[0]),
-            tf.TensorSpec([batch, network.inputs[1].shape[1]], tf.float32, INPUTS[1]),
-        ],
-    )
+    archive = keras.export.ExportArchive()
+    archive.track(network)
+    shapes = ([batch, *shape], [batch, network.inputs[1].shape[1]])
+    signature = [tf.TensorSpec(s, name=name) for s, name in zip(shapes, INPUTS, strict=True)]
+    archive.add_endpoint("serve", serve, signature)
     part = path.with_name(path.name + ".part")
     old = path.with_name(path.name + ".old")
     try:
         shutil.rmtree(part, ignore_errors=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of TensorFlow's own making
-            tf.saved_model.save(module, str(part), signatures=module.serve)
+            archive.write_out(str(part), verbose=False)
         (part / METADATA).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
         if path.exists():
             os.replace(path, old)
