@@ -14,7 +14,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from mrcnn.accelerate.fast_layers import fast_style
+from mrcnn.accelerate.fast_training import fast_training
 from mrcnn.accelerate.forward import compile_forward
+from mrcnn.backend import keep_memory_together
 from mrcnn.config import Config, compute_backbone_shapes
 from mrcnn.data.batches import data_generator
 from mrcnn.data.molding import (
@@ -107,12 +110,15 @@ class MaskRCNN:
     def build(self, mode: str, config: Config) -> keras.Model:
         """Build the network; see `mrcnn.modeling.network`."""
         demand_whole_cells(config.IMAGE_SHAPE)
+        style = fast_style(config)
+        if mode == "training":
+            keep_memory_together()
         with distribution_scope(config), seeded(config.SEED):
             if mode == "training":
-                return build_training(config)
-            model, self.tensors, self.proposal_layer = build_inference(config)
+                return fast_training(build_training(config, style), config)
+            model, self.tensors, self.proposal_layer = build_inference(config, style)
         self._forward = compile_forward(model)
-        self._inspector = Inspector(model, self.tensors, self.proposal_layer)
+        self._inspector = Inspector(model, self.tensors, self.proposal_layer, compile_forward)
         return model
 
     # --- Weights and logs ---------------------------------------------------------

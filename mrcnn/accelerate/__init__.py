@@ -1,1 +1,1 @@
-"""Faster forms of a finished model: folded, Winograd, compiled. `modeling` does not import it."""
+"""Faster forms of the network: folded, Winograd, compiled. `modeling` does not import it."""

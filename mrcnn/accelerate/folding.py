@@ -1,10 +1,12 @@
-"""Convolutions of a finished network: constant weights, in the form that computes fastest.
+"""Inference by folded weights: a finished network as a function that computes faster.
 
 In inference a batch normalization is a scale and a shift of each channel, so it can be a part
 of the convolution before it; so can a rectifier. The result equals the layers' own up to
-rounding. Only `mrcnn.modeling.layers.Conv` takes part; other layers of a graph run as they are.
+rounding. `mrcnn.accelerate.forward` compiles it; `mrcnn.export` folds by the same formulas.
 """
 
+import functools
+import inspect
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -14,8 +16,42 @@ import numpy as np
 from keras import ops
 
 from mrcnn.accelerate import winograd, winograd_compiled
+from mrcnn.accelerate.fast_layers import as_product
 from mrcnn.accelerate.watching import watch_assignments
-from mrcnn.modeling.layers import BatchNorm, Conv, Rectifier, as_product, nested_layers
+from mrcnn.modeling.layers import graph_nodes
+
+
+def scale_and_shift(norm: keras.layers.BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
+    """What a batch normalization does to each channel in inference: x * scale + shift.
+
+    Returns:
+        scale, shift: float64 [channels].
+    """
+    scale = 1.0 / np.sqrt(_values(norm.moving_variance) + norm.epsilon)
+    if norm.scale:
+        scale = scale * _values(norm.gamma)
+    shift = -_values(norm.moving_mean) * scale
+    return scale, shift + _values(norm.beta) if norm.center else shift
+
+
+def folded_weights(
+    layer: keras.layers.Conv2D, norm: keras.layers.BatchNormalization | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights of a convolution that does the work of the normalization behind it as well.
+
+    Args:
+        layer: its kernel has the outputs on the last axis.
+        norm: None folds nothing.
+
+    Returns:
+        kernel, of the layer's shape; bias [filters]; float64.
+    """
+    kernel = _values(layer.kernel)
+    bias = _values(layer.bias) if layer.use_bias else np.zeros(layer.filters)
+    if norm is None:
+        return kernel, bias
+    scale, shift = scale_and_shift(norm)
+    return kernel * scale, bias * scale + shift
 
 
 class Arithmetic(Protocol):
@@ -27,72 +63,35 @@ class Arithmetic(Protocol):
     def product(self, rows: Any, kernel: Any, bias: Any, relu: bool) -> Any:
         """Rows [n, C], kernel [C, K], bias [K] -> [n, K]."""
 
-    def convolution(self, layer: Conv, images: Any, kernel: Any, bias: Any, relu: bool) -> Any:
+    def convolution(
+        self, layer: keras.layers.Conv2D, images: Any, kernel: Any, bias: Any, relu: bool
+    ) -> Any:
         """With the strides and the padding of a layer."""
 
 
-class FoldedConvolutions:
-    """The convolutions of a model with the normalizations and rectifiers behind them.
+class FoldedModel:
+    """A finished model as a function inputs -> outputs, with constant weights.
 
     Args:
-        model: functional model; its weights may change afterwards.
+        model: functional model; its weights may change afterwards, see `renew`.
         arithmetic: of the framework.
     """
 
     def __init__(self, model: keras.Model, arithmetic: Arithmetic):
-        self._arithmetic = arithmetic
+        self._model, self._arithmetic = model, arithmetic
         self._stale = False
-        self._kernels: dict[tuple[str, str], Any] = {}
-        self._biases: dict[str, Any] = {}
-        self._convs: dict[str, Conv] = {}
-        self._norms: dict[str, BatchNorm] = {}
-        self._rectified: set[str] = set()
-        self._absorbed: set[str] = set()
-        self._plan(list(nested_layers(model)), model.outputs)
+        self._kernels: dict[tuple[keras.Layer, str], Any] = {}
+        self._biases: dict[keras.Layer, Any] = {}
+        self._convs: set[keras.Layer] = set()
+        self._norms: dict[keras.Layer, keras.layers.BatchNormalization] = {}
+        self._rectified: set[keras.Layer] = set()
+        self._absorbed: set[keras.Layer] = set()
+        self._plan(model)
         watch_assignments(model, self._forget)
 
-    def _plan(self, layers: list[keras.Layer], outputs: list[Any]) -> None:
-        takers = defaultdict(list, {id(tensor): [None] for tensor in outputs})
-        for layer in layers:
-            for tensor in keras.tree.flatten(_io(layer, "input")):
-                takers[id(tensor)].append(layer)
-
-        def follower(layer: keras.Layer, kind: type) -> Any:
-            # What something else reads too must stay as it is.
-            found = takers[id(_io(layer, "output"))]
-            return found[0] if len(found) == 1 and isinstance(found[0], kind) else None
-
-        for conv in (layer for layer in layers if isinstance(layer, Conv)):
-            self._convs[conv.name] = last = conv
-            norm = follower(conv, BatchNorm)
-            if norm is not None and not norm.train_bn:
-                self._norms[conv.name] = last = norm
-                self._absorbed.add(norm.name)
-            rectifier = follower(last, Rectifier)
-            if rectifier is not None:
-                self._absorbed.add(rectifier.name)
-            if rectifier is not None or conv.activation is keras.activations.relu:
-                self._rectified.add(conv.name)
-
-    def absorbs(self, layer: keras.Layer) -> bool:
-        """Whether a layer is a part of the convolution before it."""
-        return layer.name in self._absorbed
-
-    def convolve(self, layer: Conv, images: Any) -> Any:
-        """What a convolution, and what it absorbed, make of images [B, H, W, C]."""
-        product = as_product(layer, images)
-        form = self._form(layer, images, product)
-        kernel, bias = self._kernel(layer, form), self._bias(layer)
-        relu = layer.name in self._rectified
-        if form == "winograd":
-            outputs = winograd_compiled.convolve(images, kernel, bias, relu)
-        elif form == "dense":
-            rows, size = product
-            outputs = self._arithmetic.product(rows, kernel, bias, relu)
-            outputs = ops.reshape(outputs, (-1, *size, layer.filters))
-        else:
-            outputs = self._arithmetic.convolution(layer, images, kernel, bias, relu)
-        return outputs if relu else layer.activation(outputs)
+    def __call__(self, inputs: Any) -> Any:
+        """The model's outputs, in inference mode."""
+        return self._run(self._model, inputs)
 
     def renew(self) -> bool:
         """Forget the constants if a weight of the model was assigned since the last time.
@@ -109,13 +108,78 @@ class FoldedConvolutions:
     def _forget(self) -> None:
         self._stale = True
 
-    def _form(self, layer: Conv, images: Any, product: Any) -> str:
+    def _plan(self, model: keras.Model) -> None:
+        """Find out what is folded, here and in the models inside."""
+        # None stands for who reads the outputs of the model.
+        readers = defaultdict(list, {id(tensor): [None] for tensor in model.outputs})
+        calls = defaultdict(list)
+        for node in graph_nodes(model):
+            calls[node.operation].append(node)
+            for tensor in node.input_tensors:
+                readers[id(tensor)].append(node)
+
+        def follower(node: Any) -> Any:
+            # What something else reads too must stay as it is, and so must shared layers.
+            found = readers[id(node.outputs[0])]
+            alone = len(found) == 1 and found[0] is not None
+            return found[0] if alone and len(calls[found[0].operation]) == 1 else None
+
+        for layer, (node, *others) in calls.items():
+            if isinstance(layer, keras.Function):
+                self._plan(layer)
+            if others or not isinstance(layer, keras.layers.Conv2D) or layer.groups != 1:
+                continue
+            self._convs.add(layer)
+            after = follower(node)
+            if after is not None and _is_stored_norm(after.operation):
+                self._norms[layer] = after.operation
+                self._absorbed.add(after.operation)
+                after = follower(after)
+            rectifies = after is not None and _is_rectifier(after.operation)
+            if rectifies:
+                self._absorbed.add(after.operation)
+            if rectifies or layer.activation is keras.activations.relu:
+                self._rectified.add(layer)
+
+    def _run(self, model: keras.Model, inputs: Any) -> Any:
+        return model._run_through_graph(inputs, operation_fn=self._form_of)
+
+    def _form_of(self, operation: Any) -> Callable:
+        """What is called in the place of a layer, with what the layer was called with."""
+        if isinstance(operation, keras.Function):
+            return lambda inputs, **_: self._run(operation, inputs)
+        if operation in self._absorbed:
+            return lambda images, **_: ops.cast(images, operation.compute_dtype)
+        if operation in self._convs:
+            return functools.partial(self._convolve, operation)
+        if "training" in inspect.signature(operation.call).parameters:
+            return lambda *inputs, **given: operation(*inputs, **{**given, "training": False})
+        return operation
+
+    def _convolve(self, layer: keras.layers.Conv2D, images: Any) -> Any:
+        """What a convolution, and what it absorbed, make of images [B, H, W, C]."""
+        images = ops.cast(images, layer.compute_dtype)
+        product = as_product(layer, images)
+        form = self._form(layer, images, product)
+        kernel, bias = self._kernel(layer, form), self._bias(layer)
+        relu = layer in self._rectified
+        if form == "winograd":
+            outputs = winograd_compiled.convolve(images, kernel, bias, relu)
+        elif form == "dense":
+            rows, size = product
+            outputs = self._arithmetic.product(rows, kernel, bias, relu)
+            outputs = ops.reshape(outputs, (-1, *size, layer.filters))
+        else:
+            outputs = self._arithmetic.convolution(layer, images, kernel, bias, relu)
+        return outputs if relu else layer.activation(outputs)
+
+    def _form(self, layer: keras.layers.Conv2D, images: Any, product: Any) -> str:
         if product is not None:
             return "dense"
         return "winograd" if winograd_compiled.pays(layer, images) else "direct"
 
-    def _kernel(self, layer: Conv, form: str) -> Any:
-        key = (layer.name, form)
+    def _kernel(self, layer: keras.layers.Conv2D, form: str) -> Any:
+        key = (layer, form)
         if key not in self._kernels:
             dtype = "float32" if form == "winograd" else layer.compute_dtype
             self._kernels[key] = self._arithmetic.constant(
@@ -123,29 +187,29 @@ class FoldedConvolutions:
             )
         return self._kernels[key]
 
-    def _bias(self, layer: Conv) -> Any:
-        if layer.name not in self._biases:
-            self._biases[layer.name] = self._arithmetic.constant(
+    def _bias(self, layer: keras.layers.Conv2D) -> Any:
+        if layer not in self._biases:
+            self._biases[layer] = self._arithmetic.constant(
                 lambda: self._folded(layer)[1], "float32"
             )
-        return self._biases[layer.name]
+        return self._biases[layer]
 
-    def _folded(self, layer: Conv) -> tuple[np.ndarray, np.ndarray]:
-        """Kernel and bias of a convolution with its normalization, float64."""
+    def _folded(self, layer: keras.layers.Conv2D) -> tuple[np.ndarray, np.ndarray]:
+        return folded_weights(layer, self._norms.get(layer))
 
-        def values(variable: Any) -> np.ndarray:
-            return ops.convert_to_numpy(ops.convert_to_tensor(variable)).astype(np.float64)
 
-        kernel = values(layer.kernel)
-        bias = values(layer.bias) if layer.use_bias else np.zeros(layer.filters)
-        norm = self._norms.get(layer.name)
-        if norm is None:
-            return kernel, bias
-        scale = 1.0 / np.sqrt(values(norm.moving_variance) + norm.epsilon)
-        if norm.scale:
-            scale = scale * values(norm.gamma)
-        bias = (bias - values(norm.moving_mean)) * scale
-        return kernel * scale, bias + values(norm.beta) if norm.center else bias
+def _is_stored_norm(layer: Any) -> bool:
+    """Whether a layer normalizes the last axis by stored statistics in inference."""
+    return (
+        isinstance(layer, keras.layers.BatchNormalization)
+        and layer.axis in (-1, 3)
+        and not getattr(layer, "train_bn", None)
+    )
+
+
+def _is_rectifier(layer: Any) -> bool:
+    plain = isinstance(layer, keras.layers.Activation)
+    return plain and layer.activation is keras.activations.relu
 
 
 def _shaped(kernel: np.ndarray, form: str) -> np.ndarray:
@@ -154,9 +218,5 @@ def _shaped(kernel: np.ndarray, form: str) -> np.ndarray:
     return kernel.reshape(-1, kernel.shape[-1]) if form == "dense" else kernel
 
 
-def _io(layer: keras.Layer, side: str) -> Any:
-    """Symbolic input or output of a layer; none of one that is used several times."""
-    try:
-        return getattr(layer, side)
-    except (AttributeError, ValueError):
-        return []
+def _values(variable: Any) -> np.ndarray:
+    return ops.convert_to_numpy(ops.convert_to_tensor(variable)).astype(np.float64)

@@ -8,9 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from mrcnn.accelerate.folding import FoldedConvolutions
+from mrcnn.accelerate.folding import FoldedModel
 from mrcnn.backend import backend
-from mrcnn.modeling.layers import folded
 
 Forward = Callable[[list[np.ndarray]], Any]
 
@@ -35,22 +34,18 @@ def compile_forward(model: keras.Model) -> Forward:
 def _tensorflow(model: keras.Model) -> Callable[[list[Any]], Any]:
     import tensorflow as tf
 
-    convolutions = FoldedConvolutions(model, _TensorFlowArithmetic())
+    folded = FoldedModel(model, _TensorFlowArithmetic())
     compiled: dict[tuple, Callable] = {}
     lock = threading.Lock()
-
-    def call(inputs: list[Any]) -> Any:
-        with folded(convolutions):
-            return model(inputs, training=False)
 
     def run(inputs: list[Any]) -> Any:
         shapes = tuple(tuple(i.shape) for i in inputs)
         with lock:
-            if convolutions.renew():
+            if folded.renew():
                 compiled.clear()
             if shapes not in compiled:
                 signature = [tf.TensorSpec(shape, tf.float32) for shape in shapes]
-                compiled[shapes] = tf.function(call, input_signature=[signature], autograph=False)
+                compiled[shapes] = tf.function(folded, input_signature=[signature], autograph=False)
             function = compiled[shapes]
         return function(inputs)
 

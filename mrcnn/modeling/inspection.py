@@ -1,11 +1,11 @@
 """Runs the network on one image and keeps every intermediate (paper, Fig. 2)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
-from mrcnn.accelerate.forward import Forward, compile_forward
 from mrcnn.modeling.proposals import ProposalLayer
 from mrcnn.structures.stages import Stages
 
@@ -17,11 +17,19 @@ class Inspector:
         model: an inference graph of `mrcnn.modeling.network.build_inference`.
         tensors: its symbolic tensors by name.
         proposal_layer: its proposal layer.
+        compile: turns a model into a function of the list of its inputs, NumPy to NumPy.
     """
 
-    def __init__(self, model: keras.Model, tensors: dict[str, Any], proposal_layer: ProposalLayer):
+    def __init__(
+        self,
+        model: keras.Model,
+        tensors: dict[str, Any],
+        proposal_layer: ProposalLayer,
+        compile: Callable[[keras.Model], Callable],
+    ):
         self._model, self._tensors, self._proposal_layer = model, tensors, proposal_layer
-        self._forwards: dict[bool, Forward] = {}
+        self._compile = compile
+        self._forwards: dict[bool, Callable] = {}
 
     def stages(
         self,
@@ -67,9 +75,9 @@ class Inspector:
             feature_maps={n: outputs[n][0] for n in outputs if n[0] in "CP"},
         )
 
-    def _forward(self, features: bool) -> Forward:
+    def _forward(self, features: bool) -> Callable:
         if features not in self._forwards:
             names = [n for n in self._tensors if features or n[0] not in "CP"]
             model = keras.Model(self._model.inputs, {n: self._tensors[n] for n in names})
-            self._forwards[features] = compile_forward(model)
+            self._forwards[features] = self._compile(model)
         return self._forwards[features]

@@ -1,6 +1,7 @@
 """The two graphs: training and inference, assembled from their stages."""
 
 import contextlib
+import functools
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -11,9 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from mrcnn.accelerate.fused import square_sum
-from mrcnn.accelerate.rpn_sampling import rpn_at, sampled_anchors
-from mrcnn.backend import keep_memory_together, scale_loss
+from mrcnn.backend import scale_loss
 from mrcnn.config import Config
 from mrcnn.errors import UserError
 from mrcnn.modeling import losses
@@ -151,7 +150,12 @@ class TrainingModel(Network):
         decayed = [w for w in self.trainable_weights if w.name not in ("gamma", "beta")]
         if not decayed or not self.weight_decay:
             return 0.0
-        return self.weight_decay * sum(square_sum(w) / math.prod(w.shape) for w in decayed)
+        return self.weight_decay * sum(self.square_sum(w) / math.prod(w.shape) for w in decayed)
+
+    @staticmethod
+    def square_sum(values: Any) -> Any:
+        """Sum of the squares of a float32 tensor or variable, a scalar."""
+        return ops.sum(ops.square(ops.convert_to_tensor(values, dtype="float32")))
 
 
 def _features(image: Any, config: Config, style: LayerStyle) -> dict[str, Any]:
@@ -178,30 +182,28 @@ def _rpn(features: dict[str, Any], config: Config, style: LayerStyle) -> tuple:
     return rpn, *apply_rpn(rpn, [features[f"P{level}"] for level in range(2, 7)])
 
 
-def _heads(rois: Any, features: dict, meta: Any, config: Config, style: LayerStyle) -> tuple:
-    return fpn_classifier_graph(
-        rois,
-        [features[f"P{level}"] for level in range(2, 6)],
-        meta,
-        config.POOL_SIZE,
-        config.NUM_CLASSES,
+def _heads(features: dict, meta: Any, config: Config, style: LayerStyle) -> tuple[Callable, ...]:
+    """The box head and the mask head as functions of ROIs [B, N, 4]."""
+    shared = {
+        "feature_maps": [features[f"P{level}"] for level in range(2, 6)],
+        "image_meta": meta,
+        "num_classes": config.NUM_CLASSES,
+        "roi_align": config.ROI_ALIGN,
+        "style": style,
+    }
+    classify = functools.partial(
+        fpn_classifier_graph,
+        pool_size=config.POOL_SIZE,
         fc_layers_size=config.FPN_CLASSIF_FC_LAYERS_SIZE,
-        roi_align=config.ROI_ALIGN,
-        style=style,
+        **shared,
     )
-
-
-def _masks(rois: Any, features: dict, meta: Any, config: Config, style: LayerStyle) -> Any:
-    return build_fpn_mask_graph(
-        rois,
-        [features[f"P{level}"] for level in range(2, 6)],
-        meta,
-        config.MASK_POOL_SIZE,
-        config.NUM_CLASSES,
+    draw = functools.partial(
+        build_fpn_mask_graph,
+        pool_size=config.MASK_POOL_SIZE,
         filters=config.MASK_CONV_FILTERS,
-        roi_align=config.ROI_ALIGN,
-        style=style,
+        **shared,
     )
+    return classify, draw
 
 
 def _all_masks(masks: Any, some: Any, rois: Any, features: dict, meta: Any) -> Any:
@@ -231,8 +233,14 @@ def _normalize(boxes: Any, image: Any, name: str) -> Any:
     return Apply(function, boxes.shape, name=name)([boxes, image])
 
 
-def build_inference(config: Config) -> tuple[keras.Model, dict[str, Any], ProposalLayer]:
+def build_inference(
+    config: Config, style: LayerStyle | None = None
+) -> tuple[keras.Model, dict[str, Any], ProposalLayer]:
     """The inference graph.
+
+    Args:
+        config: Config.
+        style: how layers are made; None takes what `config` asks for.
 
     Returns:
         the model [input_image [B, h, w, c], input_image_meta [B, 12 + C],
@@ -240,7 +248,7 @@ def build_inference(config: Config) -> tuple[keras.Model, dict[str, Any], Propos
         ROI, rpn_class, rpn_bbox]; its symbolic tensors by the names of `Stages`; and its
         proposal layer.
     """
-    style = LayerStyle.of(config)
+    style = style or LayerStyle.of(config)
     image = keras.Input([None, None, config.IMAGE_CHANNEL_COUNT], name="input_image")
     meta = keras.Input([config.IMAGE_META_SIZE], name="input_image_meta")
     anchors = keras.Input([None, 4], name="input_anchors")
@@ -251,7 +259,8 @@ def build_inference(config: Config) -> tuple[keras.Model, dict[str, Any], Propos
     )
     rois = proposal_layer([tensors["rpn_class"], tensors["rpn_bbox"], anchors])
     tensors["proposals"] = rois
-    _, tensors["mrcnn_class"], tensors["mrcnn_bbox"] = _heads(rois, tensors, meta, config, style)
+    classify, draw = _heads(tensors, meta, config, style)
+    _, tensors["mrcnn_class"], tensors["mrcnn_bbox"] = classify(rois)
     detections = DetectionLayer(config, name="mrcnn_detection")(
         [rois, tensors["mrcnn_class"], tensors["mrcnn_bbox"], meta]
     )
@@ -259,7 +268,7 @@ def build_inference(config: Config) -> tuple[keras.Model, dict[str, Any], Propos
     boxes = Apply(lambda d: d[..., :4], (None, detections.shape[1], 4), name="detection_boxes")(
         [detections]
     )
-    tensors["mrcnn_mask"] = _masks(boxes, tensors, meta, config, style)
+    tensors["mrcnn_mask"] = draw(boxes)
     outputs = ["detections", "mrcnn_class", "mrcnn_bbox", "mrcnn_mask", "proposals"]
     outputs += ["rpn_class", "rpn_bbox"]
     model = Network(
@@ -270,104 +279,118 @@ def build_inference(config: Config) -> tuple[keras.Model, dict[str, Any], Propos
     return model, tensors, proposal_layer
 
 
-def build_training(config: Config) -> TrainingModel:
-    """The training graph: inputs as in Matterport's package (image, meta, RPN match and
-    deltas, ground-truth classes, boxes in px, masks, and ROIs in px if USE_RPN_ROIS is
-    False); outputs RPN and head predictions, proposals, sampled ROIs, the five losses. At most
-    RPN_TRAIN_ANCHORS_PER_IMAGE anchors of an image may count (match not 0)."""
-    keep_memory_together()
-    style = LayerStyle.of(config)
-    height, width, channels = (int(v) for v in config.IMAGE_SHAPE)
-    instances = config.MAX_GT_INSTANCES
-    image = keras.Input([height, width, channels], name="input_image")
-    meta = keras.Input([config.IMAGE_META_SIZE], name="input_image_meta")
-    rpn_match = keras.Input([None, 1], name="input_rpn_match", dtype="int32")
-    rpn_target = keras.Input(
-        [config.RPN_TRAIN_ANCHORS_PER_IMAGE, 4], name="input_rpn_bbox", dtype="float32"
-    )
-    gt_class_ids = keras.Input([instances], name="input_gt_class_ids", dtype="int32")
-    gt_boxes = keras.Input([instances, 4], name="input_gt_boxes", dtype="float32")
-    mask_shape = config.MINI_MASK_SHAPE if config.USE_MINI_MASK else (height, width)
-    gt_masks = keras.Input([*mask_shape, instances], name="input_gt_masks", dtype="bool")
-    inputs = [image, meta, rpn_match, rpn_target, gt_class_ids, gt_boxes, gt_masks]
+def build_training(config: Config, style: LayerStyle | None = None) -> TrainingModel:
+    """The training graph.
 
+    Args:
+        config: Config.
+        style: how layers are made; None takes what `config` asks for.
+
+    Returns:
+        a model of the inputs of Matterport's package: image, meta, RPN match and deltas,
+        ground-truth classes, boxes in px, masks, and ROIs in px if USE_RPN_ROIS is False.
+        Outputs: RPN and head predictions, proposals, sampled ROIs, the five losses.
+    """
+    style = style or LayerStyle.of(config)
+    inputs = _training_inputs(config)
+    image, meta = inputs["image"], inputs["image_meta"]
     features = _features(image, config, style)
-    rpn, rpn_logits, rpn_class, rpn_bbox = _rpn(features, config, style)
+    _, rpn_logits, rpn_class, rpn_bbox = _rpn(features, config, style)
     if config.USE_RPN_ROIS:
-        anchors = normalized_anchors(config, config.IMAGE_SHAPE)
-
-        def every_image(image):
-            constant = ops.convert_to_tensor(anchors)[None]
-            return ops.repeat(constant, ops.shape(image)[0], axis=0)
-
-        anchors_input = Apply(every_image, (None, *anchors.shape), name="anchors")([image])
         proposals = ProposalLayer(
             config.POST_NMS_ROIS_TRAINING, config.RPN_NMS_THRESHOLD, config, name="ROI"
-        )([rpn_class, rpn_bbox, anchors_input])
+        )([rpn_class, rpn_bbox, _anchors(image, config)])
     else:
-        input_rois = keras.Input(
-            [config.POST_NMS_ROIS_TRAINING, 4], name="input_roi", dtype="int32"
-        )
-        inputs.append(input_rois)
-        proposals = _normalize(input_rois, image, "ROI")
-
+        proposals = _normalize(inputs["roi"], image, "ROI")
     target_layer = DetectionTargetLayer(config, name="proposal_targets")
+    gt_boxes = _normalize(inputs["gt_boxes"], image, "gt_boxes_normalized")
     rois, target_ids, target_bbox, target_mask = target_layer(
-        [proposals, gt_class_ids, _normalize(gt_boxes, image, "gt_boxes_normalized"), gt_masks]
+        [proposals, inputs["gt_class_ids"], gt_boxes, inputs["gt_masks"]]
     )
-    logits, probabilities, deltas = _heads(rois, features, meta, config, style)
+
+    classify, draw = _heads(features, meta, config, style)
+    logits, probabilities, deltas = classify(rois)
     mask_rois, mask_ids = rois, target_ids
-    # The mask loss counts positive ROIs alone. Where the others cannot change the statistics
-    # of the batch, they stay out of what is differentiated.
+    # L_mask is defined on positive ROIs alone (He et al. 2017, section 3). Where the others
+    # cannot change the statistics of the batch, they stay out of what is differentiated.
     if config.MASK_ROIS == "positive" or config.TRAIN_BN is False:
         slots = target_layer.positives
-
-        def first(array, shape, dtype="float32"):
-            return Apply(lambda a: a[:, :slots], (None, slots, *shape), dtype)([array])
-
-        mask_rois, mask_ids = first(rois, [4]), first(target_ids, [], "int32")
-        target_mask = first(target_mask, config.MASK_SHAPE)
-    positive_masks = masks = _masks(mask_rois, features, meta, config, style)
+        mask_rois, mask_ids, target_mask = (
+            _first(array, slots) for array in (rois, target_ids, target_mask)
+        )
+    positive_masks = masks = draw(mask_rois)
     if config.MASK_ROIS == "all" and mask_rois.shape[1] < rois.shape[1]:
         masks = _all_masks(masks, mask_rois, rois, features, meta)
 
-    anchor_count = min(
-        config.RPN_TRAIN_ANCHORS_PER_IMAGE, len(normalized_anchors(config, config.IMAGE_SHAPE))
-    )
-    levels = [features[f"P{level}"] for level in range(2, 7)]
-    anchor_rows = Apply(
-        lambda match: sampled_anchors(match, anchor_count), (None, anchor_count), "int32"
-    )([rpn_match])
-    rpn_sample = Apply(
-        lambda rows, *levels: rpn_at(rpn, levels, rows), (None, anchor_count, 6), name="rpn_sample"
-    )([anchor_rows, *levels])
-
-    def match_of(match, rows):
-        return ops.take_along_axis(match, rows[..., None], axis=1)
-
-    def rpn_class_loss(match, rows, sample):
-        return losses.rpn_class_loss_graph(match_of(match, rows), sample[..., :2])
-
-    def rpn_bbox_loss(target, match, rows, sample):
-        # The sample keeps the order of the anchors, which that of the targets follows.
-        match = match_of(match, rows)
-        return losses.rpn_bbox_loss_graph(config, target, match, sample[..., 2:])
-
-    def class_loss(ids, logits, meta, rois):
-        valid = None
-        if not config.PADDING_IS_BACKGROUND:
-            valid = ops.sum(ops.abs(rois), axis=-1) > 0
-        active = meta[:1, 12:] if config.ACTIVE_CLASSES == "first" else meta[:, 12:]
-        return losses.mrcnn_class_loss_graph(ids, logits, active, valid)
-
+    rpn_match, rpn_target = inputs["rpn_match"], inputs["rpn_bbox"]
     plan = {
-        "rpn_class_loss": (rpn_class_loss, [rpn_match, anchor_rows, rpn_sample]),
-        "rpn_bbox_loss": (rpn_bbox_loss, [rpn_target, rpn_match, anchor_rows, rpn_sample]),
-        "mrcnn_class_loss": (class_loss, [target_ids, logits, meta, rois]),
-        "mrcnn_bbox_loss": (losses.mrcnn_bbox_loss_graph, [target_bbox, target_ids, deltas]),
-        "mrcnn_mask_loss": (losses.mrcnn_mask_loss_graph, [target_mask, mask_ids, positive_masks]),
+        "rpn_class_loss": (losses.rpn_class_loss_graph, rpn_match, rpn_logits),
+        "rpn_bbox_loss": (
+            functools.partial(losses.rpn_bbox_loss_graph, config),
+            rpn_target,
+            rpn_match,
+            rpn_bbox,
+        ),
+        "mrcnn_class_loss": (
+            functools.partial(_class_loss, config),
+            target_ids,
+            logits,
+            meta,
+            rois,
+        ),
+        "mrcnn_bbox_loss": (losses.mrcnn_bbox_loss_graph, target_bbox, target_ids, deltas),
+        "mrcnn_mask_loss": (losses.mrcnn_mask_loss_graph, target_mask, mask_ids, positive_masks),
     }
-    loss_outputs = [Apply(*plan[name][:1], (), name=name)(plan[name][1]) for name in LOSS_NAMES]
     outputs = [rpn_logits, rpn_class, rpn_bbox, logits, probabilities, deltas, masks]
-    outputs += [proposals, rois, *loss_outputs]
-    return TrainingModel(inputs, outputs, config, name="mask_rcnn")
+    outputs += [proposals, rois]
+    for name in LOSS_NAMES:
+        function, *read = plan[name]
+        outputs.append(Apply(function, (), name=name)(read))
+    return TrainingModel(list(inputs.values()), outputs, config, name="mask_rcnn")
+
+
+def _training_inputs(config: Config) -> dict[str, Any]:
+    """The inputs of the training graph in their order, by name without "input_"."""
+    height, width, channels = (int(v) for v in config.IMAGE_SHAPE)
+    instances = config.MAX_GT_INSTANCES
+    mask_shape = config.MINI_MASK_SHAPE if config.USE_MINI_MASK else (height, width)
+    wanted = {
+        "image": ([height, width, channels], "float32"),
+        "image_meta": ([config.IMAGE_META_SIZE], "float32"),
+        "rpn_match": ([None, 1], "int32"),
+        "rpn_bbox": ([config.RPN_TRAIN_ANCHORS_PER_IMAGE, 4], "float32"),
+        "gt_class_ids": ([instances], "int32"),
+        "gt_boxes": ([instances, 4], "float32"),
+        "gt_masks": ([*mask_shape, instances], "bool"),
+    }
+    if not config.USE_RPN_ROIS:
+        wanted["roi"] = ([config.POST_NMS_ROIS_TRAINING, 4], "int32")
+    return {
+        name: keras.Input(shape, name=f"input_{name}", dtype=dtype)
+        for name, (shape, dtype) in wanted.items()
+    }
+
+
+def _anchors(image: Any, config: Config) -> Any:
+    """The anchors of IMAGE_SHAPE for every image of the batch, [B, A, 4]."""
+    anchors = normalized_anchors(config, config.IMAGE_SHAPE)
+
+    def every_image(image):
+        constant = ops.convert_to_tensor(anchors)[None]
+        return ops.repeat(constant, ops.shape(image)[0], axis=0)
+
+    return Apply(every_image, (None, *anchors.shape), name="anchors")([image])
+
+
+def _first(array: Any, count: int) -> Any:
+    """The first ROIs of an array [B, N, ...]."""
+    shape = (None, count, *array.shape[2:])
+    return Apply(lambda a: a[:, :count], shape, array.dtype)([array])
+
+
+def _class_loss(config: Config, ids: Any, logits: Any, meta: Any, rois: Any) -> Any:
+    valid = None
+    if not config.PADDING_IS_BACKGROUND:
+        valid = ops.sum(ops.abs(rois), axis=-1) > 0
+    active = meta[:1, 12:] if config.ACTIVE_CLASSES == "first" else meta[:, 12:]
+    return losses.mrcnn_class_loss_graph(ids, logits, active, valid)

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from mrcnn.accelerate import folding, winograd, winograd_compiled
+from mrcnn.accelerate.fast_layers import FastBatchNorm, FastConv
 from mrcnn.accelerate.forward import compile_forward
 from mrcnn.config import Config
 from mrcnn.model import MaskRCNN
-from mrcnn.modeling.layers import BatchNorm, Conv, LayerStyle, nested_layers
+from mrcnn.modeling.layers import BatchNorm, LayerStyle, nested_layers
 
 
 def values(*shape, seed=0):
@@ -42,7 +43,7 @@ def small_network(style=None, train_bn=False, side=16):
             layer.set_weights(
                 [rng.uniform(0.5, 2, n), *rng.normal(size=(2, *n)), rng.uniform(0.1, 4, n)]
             )
-        elif isinstance(layer, Conv):
+        elif isinstance(layer, keras.layers.Conv2D):
             layer.bias.assign(rng.normal(size=layer.bias.shape))
     return model
 
@@ -70,9 +71,9 @@ def test_winograd_is_the_convolution(shape):
 def test_folding_changes_nothing(monkeypatch, products):
     monkeypatch.setattr(winograd_compiled, "_LEAST_PRODUCTS", products)
     forms = []
-    form = folding.FoldedConvolutions._form
+    form = folding.FoldedModel._form
     monkeypatch.setattr(
-        folding.FoldedConvolutions, "_form", lambda *a: forms.append(form(*a)) or forms[-1]
+        folding.FoldedModel, "_form", lambda *a: forms.append(form(*a)) or forms[-1]
     )
     model = small_network()
     images = values(2, 16, 16, 3)
@@ -83,17 +84,20 @@ def test_folding_changes_nothing(monkeypatch, products):
 
 
 def test_what_is_folded():
-    plan = folding.FoldedConvolutions(small_network(), None)
-    absorbed = {n for n in ("norm_a", "norm_b", "norm_c", "norm_e") if n in plan._absorbed}
+    plan = folding.FoldedModel(small_network(), None)
+    absorbed = {layer.name for layer in plan._absorbed}
+    absorbed = {n for n in ("norm_a", "norm_b", "norm_c", "norm_e") if n in absorbed}
     assert absorbed == {"norm_a", "norm_b", "norm_e"}, "c is read by two layers"
-    plan = folding.FoldedConvolutions(small_network(train_bn=True), None)
+    plan = folding.FoldedModel(small_network(train_bn=True), None)
     assert plan._norms == {}, "statistics of the batch are no constants"
     style = LayerStyle()
     images = keras.Input([8, 8, 3])
     conv = style.conv(4, 3, "shown")(images)
     shown = keras.Model(images, [conv, style.relu()(style.norm("norm")(conv))])
-    plan = folding.FoldedConvolutions(shown, None)
-    assert "norm" not in plan._absorbed, "an output of the model stays as it is"
+    plan = folding.FoldedModel(shown, None)
+    assert "norm" not in {layer.name for layer in plan._absorbed}, (
+        "an output of the model stays as it is"
+    )
 
 
 def test_a_change_of_weights_is_noticed():
@@ -123,9 +127,9 @@ def test_low_precision_stays_near(precision, tolerance):
 
 def test_each_shape_is_compiled_once(monkeypatch):
     calls = []
-    convolve = folding.FoldedConvolutions.convolve
+    convolve = folding.FoldedModel._convolve
     monkeypatch.setattr(
-        folding.FoldedConvolutions, "convolve", lambda *a: calls.append(1) or convolve(*a)
+        folding.FoldedModel, "_convolve", lambda *a: calls.append(1) or convolve(*a)
     )
     forward = compile_forward(small_network())
     for batch, traces in ((1, 1), (1, 1), (2, 2), (1, 2), (2, 2)):
@@ -134,7 +138,7 @@ def test_each_shape_is_compiled_once(monkeypatch):
 
 
 def test_a_dense_layer_in_the_form_of_a_convolution():
-    layer = Conv(6, 7, activation="relu")
+    layer = FastConv(6, 7, activation="relu")
     images = values(3, 7, 7, 4)
     wanted = keras.layers.Conv2D.call
     found = layer(images)
@@ -220,7 +224,8 @@ def test_winograd_in_training_has_the_gradients_of_the_convolution(monkeypatch, 
     kernel, bias = values(3, 3, 4, 6, seed=1), values(6, seed=3)
 
     def outcome(precision):
-        layer = LayerStyle(precision=precision).conv(6, 3, "c", padding="same", activation="relu")
+        style = LayerStyle(precision=precision, convolution=FastConv)
+        layer = style.conv(6, 3, "c", padding="same", activation="relu")
         images = tf.cast(values(2, 18, 15, 4), precision)
         layer.build(images.shape)
         layer.set_weights([kernel, bias])
@@ -243,7 +248,7 @@ def test_a_convolution_of_single_pixels_has_the_gradients_of_the_convolution():
     tf = pytest.importorskip("tensorflow")
     images = tf.constant(values(2, 9, 7, 4))
     for strides in (1, 2):
-        ours = Conv(6, 1, strides=strides, activation="relu")
+        ours = FastConv(6, 1, strides=strides, activation="relu")
         keras_layer = keras.layers.Conv2D(6, 1, strides=strides, activation="relu")
         for layer in (ours, keras_layer):
             layer.build(images.shape)
@@ -256,7 +261,8 @@ def test_a_convolution_of_single_pixels_has_the_gradients_of_the_convolution():
 def test_stored_statistics_in_low_precision(precision):
     tf = pytest.importorskip("tensorflow")
     images = tf.cast(values(2, 9, 7, 4), precision)
-    ours = LayerStyle(train_bn=False, precision=precision).norm("norm")
+    style = LayerStyle(train_bn=False, precision=precision, normalization=FastBatchNorm)
+    ours = style.norm("norm")
     keras_layer = keras.layers.BatchNormalization(dtype=f"mixed_{precision}")
     for layer in (ours, keras_layer):
         layer.build(images.shape)
