@@ -1,15 +1,19 @@
-"""Downloads that are checked, go on after a break, and are complete or not there at all."""
+"""Downloads that are checked, go on after a break, and are complete or not there at all.
+
+Ours stays beside pooch, which neither goes on where a break was nor waits as a server asks.
+`mrcnn.utils` and the downloads of raw data call this.
+"""
 
 import hashlib
 import http.client
 import itertools
 import logging
-import re
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -46,13 +50,7 @@ class DownloadError(UserError, OSError):
 
 
 class _Trouble(Exception):
-    """One try has failed.
-
-    Attributes:
-        may_pass: another try may help.
-        pause: seconds until then, if the server says so.
-        code: HTTP status of an error, or 0.
-    """
+    """One try has failed: whether another may help, and after how long if the server says so."""
 
     def __init__(
         self, reason: str, may_pass: bool = True, pause: float | None = None, code: int = 0
@@ -75,14 +73,13 @@ def fetch(
     """Download a file; it appears at its place when it is complete and right.
 
     The bytes go to `<path>.part`. After a break the rest is asked for; what is left of an
-    earlier call is used only when `sha256` is given, since nothing else tells that it is of
-    the same file. Dropped connections, answers cut short, and errors of the server that may
-    pass (5xx, 429) are tried again, after 1, 2, 4, ... seconds or as the server asks.
+    earlier call is used only with `sha256`, since nothing else tells that it is of the same
+    file. What may pass (broken connections, 5xx, 429) is tried again, after 1, 2, 4, ...
+    seconds or as the server asks.
 
     Args:
         url: http or https.
-        path: file to write. If it is there and right (or nothing is known of it but that it
-            is there), nothing is fetched.
+        path: file to write; nothing is fetched if it is there and right, as far as is known.
         sha256: checksum wanted, in hex.
         size: wanted, in bytes.
         retries: further tries.
@@ -129,63 +126,48 @@ def read_url(
         with _open(url, {}) as response:
             total = _length(response)
             body = b"".join(_chunks(response))
-        if total is not None and len(body) != total:
-            raise _Trouble(f"the connection ended after {len(body)} of {total} bytes")
+        _demand_whole(len(body), total)
         return body
 
     return _try(once, url, retries, wait, "Try again later.")
 
 
+@dataclass
 class _Transfer:
     """The tries to get one file into `part`."""
 
-    def __init__(
-        self,
-        url: str,
-        part: Path,
-        sha256: str | None,
-        size: int | None,
-        check: Callable[[Path], None] | None,
-        bar: tqdm,
-    ):
-        self.url, self.part, self.sha256, self.size = url, part, sha256, size
-        self.check, self.bar = check, bar
-        self.tag: str | None = None  # of the version whose beginning is in `part`
-        self.shown = 0  # bytes of this file that the bar counts
+    url: str
+    part: Path
+    sha256: str | None
+    size: int | None
+    check: Callable[[Path], None] | None
+    bar: tqdm
+    tag: str | None = None  # of the version whose beginning is in `part`
+    shown: int = 0  # bytes of this file that the bar counts
 
     def run(self) -> None:
-        """One try.
-
-        Raises:
-            _Trouble: it failed.
-        """
+        """One try."""
         offset = self.part.stat().st_size if self.part.is_file() else 0
         if self.size is not None and offset > self.size:
-            self._drop()
             offset = 0
         sure = True
         if offset == 0 or offset != self.size:
             sure = self._receive(offset)
-        problem = what_is_wrong(self.part, self.sha256, self.size)
-        if problem:
-            self._drop()
+        if problem := what_is_wrong(self.part, self.sha256, self.size):
             # A beginning from an earlier time may be at fault; and without a length, an answer
             # cut short looks complete.
-            raise _Trouble(problem, may_pass=offset > 0 or not sure)
+            self._refuse(problem, may_pass=offset > 0 or not sure)
         if self.check:
             try:
                 self.check(self.part)
             except ValueError as error:
-                self._drop()
-                raise _Trouble(str(error), may_pass=not sure) from error
+                self._refuse(str(error), may_pass=not sure)
 
     def _receive(self, offset: int) -> bool:
         """Append to `part`, or start it anew; returns whether the length was told."""
-        headers = {}
-        if offset:
-            headers["Range"] = f"bytes={offset}-"
-            if self.tag:
-                headers["If-Range"] = self.tag
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        if offset and self.tag:
+            headers["If-Range"] = self.tag
         try:
             response = _open(self.url, headers)
         except _Trouble as trouble:
@@ -195,38 +177,43 @@ class _Transfer:
         with response:
             if response.status != 206:
                 offset = 0  # the server sends the whole file
-            elif not _starts_at(response, offset):
-                self._drop()
-                raise _Trouble("the server sent another part of the file than asked for")
+            elif not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
+                self._refuse("the server sent another part of the file than asked for")
             tag = response.headers.get("ETag", "")
             self.tag = tag if tag and not tag.startswith("W/") else None
             length = _length(response)
             total = None if length is None else offset + length
             if self.size is not None and total not in (None, self.size):
-                self._drop()
-                raise _Trouble(
+                self._refuse(
                     f"the file at this address has {total} bytes, wanted {self.size}", False
                 )
-            self._show(offset, total)
-            done = offset
+            if self.bar.total is None:
+                self.bar.total = total
+            self._show(done := offset)
             with writing(self.part), self.part.open("ab" if offset else "wb") as file:
                 for chunk in _chunks(response):
                     file.write(chunk)
                     done += len(chunk)
                     self._show(done)
-        if total is not None and done != total:
-            raise _Trouble(f"the connection ended after {done} of {total} bytes")
+        _demand_whole(done, total)
         return total is not None
 
-    def _show(self, done: int, total: int | None = None) -> None:
-        if self.bar.total is None and total is not None:
-            self.bar.total = total
+    def _show(self, done: int) -> None:
         self.bar.update(done - self.shown)
         self.shown = done
 
     def _drop(self) -> None:
         with writing(self.part):
             self.part.unlink(missing_ok=True)
+
+    def _refuse(self, problem: str, may_pass: bool = True) -> None:
+        self._drop()
+        raise _Trouble(problem, may_pass)
+
+
+def _demand_whole(done: int, total: int | None) -> None:
+    if total not in (None, done):
+        raise _Trouble(f"the connection ended after {done} of {total} bytes")
 
 
 def _try(
@@ -286,11 +273,6 @@ def _reason(error: Exception) -> str:
 def _length(response: http.client.HTTPResponse) -> int | None:
     text = response.headers.get("Content-Length", "")
     return int(text) if text.isdigit() else None
-
-
-def _starts_at(response: http.client.HTTPResponse, offset: int) -> bool:
-    match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-    return bool(match) and int(match[1]) == offset
 
 
 def what_is_wrong(path: Path, sha256: str | None, size: int | None) -> str:
