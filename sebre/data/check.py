@@ -1,4 +1,4 @@
-"""Looks through a prepared data set for what would go wrong in training or spoil its scores.
+"""`sebre check`: what in a prepared data set would go wrong in training or spoil its scores.
 
 It also reads folders made for the released SeBRe code, which have images and masks only.
 """
@@ -19,8 +19,8 @@ from sebre.data.check_section import check_section
 from sebre.data.csv_tables import read_rows
 from sebre.data.findings import Finding, render
 from sebre.data.leakage import audit
-from sebre.data.regions import Region, RegionSet
-from sebre.data.section_files import IMAGE_TYPES, Refused, part_folder, scan
+from sebre.data.regions import RegionSet
+from sebre.data.section_files import IMAGE_TYPES, part_folder, scan
 
 __all__ = ["Finding", "check", "render"]
 
@@ -86,16 +86,10 @@ def check(dataset: str | Path, regions: RegionSet | None = None) -> list[Finding
             findings += seen.findings
     findings += _mask_names(contents)
     if regions is not None and recorded is not None and regions.names != recorded.names:
-        findings.append(
-            Finding(
-                "error",
-                "region set",
-                root / "dataset.json",
-                f"made for the regions {', '.join(recorded.names)}; asked for "
-                f"{', '.join(regions.names)}.",
-                "Use the experiment or region set that it was made for.",
-            )
-        )
+        problem = f"made for the regions {', '.join(recorded.names)}; asked for "
+        problem += f"{', '.join(regions.names)}."
+        cure = "Use the experiment or region set that it was made for."
+        findings.append(Finding("error", "region set", root / "dataset.json", problem, cure))
     regions = regions or recorded
     findings += _region_names(contents, regions)
     if regions is not None:
@@ -126,17 +120,13 @@ def _recorded_regions(root: Path, findings: list[Finding]) -> RegionSet | None:
         findings.append(Finding("note", "dataset.json", root, text))
         return None
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        regions = tuple(
-            Region(int(r["id"]), str(r["name"]), str(r["name"]), tuple(map(int, r["color"])))
-            for r in record["regions"]
-        )
-        return RegionSet(str(record.get("region_set", root.name)), regions)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        problem = f"its regions cannot be read ({type(error).__name__}: {error})."
-        cure = "It wants regions: [{id, name, color: [r, g, b]}, ...], ids from 1."
-        findings.append(Finding("error", "dataset.json", path, problem, cure))
-        return None
+        return RegionSet.from_json(json.loads(path.read_text(encoding="utf-8")), path)
+    except UserError as error:
+        problem = str(error).removeprefix(f"{path}: ")
+    except ValueError as error:
+        problem = f"its regions cannot be read (not JSON: {error}). Prepare the data set again."
+    findings.append(Finding("error", "dataset.json", path, problem))
+    return None
 
 
 def _list_part(root: Path, subset: str, contents: _Contents, findings: list[Finding]) -> None:
@@ -144,22 +134,19 @@ def _list_part(root: Path, subset: str, contents: _Contents, findings: list[Find
 
     def listed(folder: Path, kind: Any) -> dict[int, Path]:
         found, refused = scan(folder, kind)
-        findings.extend(_refused(refused))
+        findings.extend(Finding("error", "file name", r.path, r.problem, r.cure) for r in refused)
         return found
 
-    found: dict[str, dict[int, Path]] = {}
-    for content, kind in (("images", "file"), ("masks", "folder")):
-        folder = part_folder(root, subset, content)
+    image_folder, mask_folder = (part_folder(root, subset, c) for c in ("images", "masks"))
+    for folder in (image_folder, mask_folder):
         if not folder.is_dir():
             cure = "Add it, or remove the other folder of this subset."
             findings.append(Finding("error", "layout", folder, "no such folder.", cure))
             return
-        found[content] = listed(folder, kind)
-    images, folders = found["images"], found["masks"]
+    images, folders = listed(image_folder, "file"), listed(mask_folder, "folder")
     if not images:
         problem = f"no images ({', '.join(IMAGE_TYPES)}) in it."
-        folder = part_folder(root, subset, "images")
-        findings.append(Finding("error", "layout", folder, problem, "Add them."))
+        findings.append(Finding("error", "layout", image_folder, problem, "Add them."))
     for number in sorted(folders.keys() - images.keys()):
         problem = f"no image of {subset} ends in _{number}."
         cure = "Add the image, or remove the masks."
@@ -173,21 +160,11 @@ def _list_part(root: Path, subset: str, contents: _Contents, findings: list[Find
             cure = "Add it; leave it empty if the section shows no region."
             findings.append(Finding("error", "no mask folder", images[number], problem, cure))
         contents.sections[subset, number] = _Section(images[number], masks)
-    if images:
-        missing = sorted(set(range(max(images) + 1)) - images.keys())
-        if missing:
-            shown = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
-            text = (
-                f"numbers without an image: {shown}. No harm here; the released SeBRe code "
-                "wants 0, 1, 2, ... without a gap."
-            )
-            folder = part_folder(root, subset, "images")
-            findings.append(Finding("note", "numbering", folder, text))
-
-
-def _refused(refused: Iterable[Refused]) -> Iterator[Finding]:
-    for thing in refused:
-        yield Finding("error", "file name", thing.path, thing.problem, thing.cure)
+    if missing := sorted(set(range(max(images, default=-1) + 1)) - images.keys()):
+        shown = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
+        text = f"numbers without an image: {shown}. No harm here; the released SeBRe code wants "
+        text += "0, 1, 2, ... without a gap."
+        findings.append(Finding("note", "numbering", image_folder, text))
 
 
 def _mask_names(contents: _Contents) -> Iterator[Finding]:
@@ -254,9 +231,8 @@ def _same_pictures(contents: _Contents) -> Iterator[Finding]:
             across = any(other[0] != name[0] for other in names)
             problem = f"shows the same picture as {first.parent.name}/{first.name}"
             problem += ", in another part of the data set." if across else "."
-            yield Finding(
-                "warning", "same picture", contents.sections[name].image, problem, "Keep one."
-            )
+            again = contents.sections[name].image
+            yield Finding("warning", "same picture", again, problem, "Keep one.")
 
 
 def _table(root: Path, contents: _Contents, regions: RegionSet | None) -> Iterator[Finding]:
@@ -272,7 +248,7 @@ def _table(root: Path, contents: _Contents, regions: RegionSet | None) -> Iterat
         named = Counter((row["subset"], int(row["section"])) for row in rows)
     except (OSError, ValueError, TypeError) as error:
         problem = f"cannot be read ({str(error).removeprefix(f'{path}: ')})."
-        cure = "It wants the columns section (a number) and subset, one row an image."
+        cure = "It wants the columns section (a number) and subset, one row per image."
         yield Finding("error", "sections.csv", path, problem, cure)
         return
     for (subset, number), times in named.items():
@@ -307,9 +283,8 @@ def _listed_regions(
         if names != set(row["regions"].split()):
             problem = f"shows {', '.join(sorted(names)) or 'no region'}; its row in sections.csv "
             problem += f"lists {row['regions'] or 'none'}."
-            yield Finding(
-                "warning", "listed regions", section.image, problem, "Look which is right."
-            )
+            cure = "Look which is right."
+            yield Finding("warning", "listed regions", section.image, problem, cure)
 
 
 def _checksums(root: Path) -> Iterator[Finding]:

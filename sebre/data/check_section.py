@@ -61,16 +61,10 @@ def check_section(image: Path, masks: Mapping[int, Path]) -> SectionCheck:
         mask = inside(values, path)
         findings += _mask(path, values, mask)
         if shape is not None and mask.shape != shape:
-            findings.append(
-                Finding(
-                    "error",
-                    "size",
-                    path,
-                    f"the mask has {mask.shape[0]} x {mask.shape[1]} px, its image {image.name} "
-                    f"has {shape[0]} x {shape[1]}.",
-                    "Export both at the same size.",
-                )
-            )
+            problem = f"the mask has {mask.shape[0]} x {mask.shape[1]} px, its image {image.name} "
+            problem += f"has {shape[0]} x {shape[1]}."
+            cure = "Export both at the same size."
+            findings.append(Finding("error", "size", path, problem, cure))
         if mask.any():
             drawn[class_id] = mask
     if not drawn:
@@ -89,31 +83,18 @@ def _image(path: Path, pixels: np.ndarray) -> Iterator[Finding]:
     shape = pixels.shape
     channels = 1 if pixels.ndim == 2 else shape[-1]
     low, high = pixels.min(), pixels.max()
-    whole = pixels.dtype.kind in "bu" or (pixels.dtype.kind == "i" and low >= 0)
+    kind, bits = pixels.dtype.kind, 8 * pixels.dtype.itemsize
+    whole = kind in "bu" or (kind == "i" and low >= 0)
     if pixels.ndim not in (2, 3) or channels > 4:
-        yield Finding(
-            "error",
-            "image type",
-            path,
-            f"an array of shape {shape} is not a gray, RGB or RGBA picture.",
-            "Save one section as a PNG.",
-        )
-    elif not (whole or (pixels.dtype.kind == "f" and low >= 0 and high <= 1)):
-        yield Finding(
-            "error",
-            "image type",
-            path,
-            f"{pixels.dtype} values from {low} to {high}; they must be whole numbers of at least "
-            "0, or from 0 to 1.",
-            "Convert the file to 8 bits.",
-        )
-    elif pixels.dtype.kind in "ui" and pixels.dtype.itemsize > 1:
-        yield Finding(
-            "note",
-            "16-bit image",
-            path,
-            f"{pixels.dtype} values up to {high} are scaled to 8 bits by the highest bit in use.",
-        )
+        problem = f"an array of shape {shape} is not a gray, RGB or RGBA picture."
+        yield Finding("error", "image type", path, problem, "Save one section as a PNG.")
+    elif not (whole or (kind == "f" and low >= 0 and high <= 1)):
+        problem = f"{pixels.dtype} values from {low} to {high}; they must be whole numbers of at "
+        problem += "least 0, or from 0 to 1."
+        yield Finding("error", "image type", path, problem, "Convert the file to 8 bits.")
+    elif kind in "ui" and bits > 8:
+        text = f"{pixels.dtype} values up to {high} are scaled to 8 bits by the highest bit in use."
+        yield Finding("note", "16-bit image", path, text)
     if channels in (2, 4):
         yield Finding("note", "transparency", path, "the alpha channel is not used.")
     if low == high:
@@ -123,46 +104,26 @@ def _image(path: Path, pixels: np.ndarray) -> Iterator[Finding]:
 def _mask(path: Path, values: np.ndarray, mask: np.ndarray) -> Iterator[Finding]:
     area = int(mask.sum())
     if values.dtype.itemsize > 1:
-        yield Finding(
-            "note", "16-bit mask", path, f"{values.dtype}; every value above 0 counts as inside."
-        )
+        text = f"{values.dtype}; every value above 0 counts as inside."
+        yield Finding("note", "16-bit mask", path, text)
     if is_lossy(path):
-        yield Finding(
-            "warning",
-            "JPEG mask",
-            path,
-            "borders are not exact in a JPEG; values above half count as inside.",
-            "Export masks as PNG.",
-        )
+        problem = "borders are not exact in a JPEG; values above half count as inside."
+        yield Finding("warning", "JPEG mask", path, problem, "Export masks as PNG.")
     elif area and not np.array_equal(values[mask], np.full(area, values.max())):
-        yield Finding(
-            "warning",
-            "gray mask",
-            path,
-            f"has {len(np.unique(values))} different values, up to {values.max()}; every value "
-            "above 0 counts as inside.",
-            "Export it without smoothing (anti-aliasing).",
-        )
+        problem = f"has {len(np.unique(values))} different values, up to {values.max()}; every "
+        problem += "value above 0 counts as inside."
+        cure = "Export it without smoothing (anti-aliasing)."
+        yield Finding("warning", "gray mask", path, problem, cure)
     if not area:
-        yield Finding(
-            "note", "empty mask", path, "no pixel is inside; the region counts as absent."
-        )
+        text = "no pixel is inside; the region counts as absent."
+        yield Finding("note", "empty mask", path, text)
     elif area < max(TINY_PX, TINY_SHARE * mask.size):
-        yield Finding(
-            "warning",
-            "tiny mask",
-            path,
-            f"{area} px.",
-            "Remove the file if it only stands for a region that is not there.",
-        )
+        cure = "Remove the file if it only stands for a region that is not there."
+        yield Finding("warning", "tiny mask", path, f"{area} px.", cure)
     elif area > INVERTED_SHARE * mask.size:
-        yield Finding(
-            "warning",
-            "inverted mask",
-            path,
-            f"{area / mask.size:.0%} of the image is inside.",
-            "Inside must be above 0 and outside 0; invert it if it is the other way round.",
-        )
+        problem = f"{area / mask.size:.0%} of the image is inside."
+        cure = "Inside must be above 0 and outside 0; invert it if it is the other way round."
+        yield Finding("warning", "inverted mask", path, problem, cure)
 
 
 def _overlaps(

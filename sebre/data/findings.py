@@ -1,4 +1,4 @@
-"""What a check found, and how it is told."""
+"""What `sebre check` finds, and the text that it prints."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Finding:
     Attributes:
         severity: "error" for what cannot be used as it is, "warning" for what is probably
             not meant, "note" for what is good to know.
-        kind: short name; findings of one kind are told together.
+        kind: short name; findings of one kind are printed together.
         path: file or folder.
         problem: what is wrong, or how it is.
         cure: how to mend it; empty if nothing needs to be done.
@@ -36,8 +36,8 @@ def render(findings: Sequence[Finding], root: Path) -> str:
     """Findings as text, errors first, the first few of each kind.
 
     Args:
-        findings: to tell.
-        root: folder that paths are told from.
+        findings: in any order.
+        root: folder that paths are relative to.
     """
 
     def rank(finding: Finding) -> tuple[int, str]:

@@ -7,6 +7,7 @@ CSV file.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mrcnn.errors import UserError
 from sebre.data.csv_tables import read_rows
@@ -24,7 +25,7 @@ class Region:
         acronym: short name for pictures.
         color: (red, green, blue), 0..255, in pictures.
         atlas_ids: numbers of the structures in the atlas or label scheme of the source.
-        paint: color in colour-coded overlays; None for that of pictures.
+        paint: color in color-coded overlays; None for that of pictures.
     """
 
     id: int
@@ -36,7 +37,7 @@ class Region:
 
     @property
     def code(self) -> Color:
-        """Color that stands for the region in a colour-coded overlay."""
+        """Color that stands for the region in a color-coded overlay."""
         return self.color if self.paint is None else self.paint
 
 
@@ -97,6 +98,34 @@ class RegionSet:
     def num_classes(self) -> int:
         """Classes of a network: the regions and the background."""
         return len(self.regions) + 1
+
+    def to_json(self) -> dict[str, Any]:
+        """What dataset.json says of the regions."""
+        regions = [{"id": r.id, "name": r.name, "color": list(r.color)} for r in self.regions]
+        return {"region_set": self.name, "regions": regions}
+
+    @classmethod
+    def from_json(cls, record: Any, path: Path) -> "RegionSet":
+        """Inverse of `to_json`.
+
+        Args:
+            record: content of dataset.json.
+            path: its file; its folder names the set if the record does not.
+
+        Raises:
+            ValueError: the record has no regions, or they do not fit.
+        """
+        try:
+            regions = tuple(
+                Region(int(r["id"]), str(r["name"]), str(r["name"]), tuple(map(int, r["color"])))
+                for r in record["regions"]
+            )
+            return cls(str(record.get("region_set", path.parent.name)), regions)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"{path}: its regions cannot be read ({type(error).__name__}: {error}). It wants "
+                "regions: [{id, name, color: [r, g, b]}, ...], ids from 1."
+            ) from error
 
 
 # Ids of the released SeBRe code; the paper lists 7 and 8 in the other order. Numbers are

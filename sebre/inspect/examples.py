@@ -8,7 +8,7 @@ from mrcnn.config import Config
 from mrcnn.errors import UserError
 from sebre.data.dataset import SectionDataset
 from sebre.data.metadata import read_facts
-from sebre.data.regions import Region, RegionSet
+from sebre.data.regions import RegionSet
 from sebre.data.section_files import part_folder
 from sebre.experiments import EXPERIMENTS
 from sebre.experiments.base import Experiment
@@ -113,16 +113,8 @@ def _sides(segmenter: MaskRCNNSegmenter) -> tuple[int, int]:
 
 def _drawn_regions(root: Path) -> RegionSet | None:
     """The regions that a data set says it has; None if it says nothing."""
-    rows = read_facts(root).record.get("regions")
-    if rows is None:
-        return None
-    try:
-        regions = [Region(r["id"], r["name"], r["name"], tuple(r["color"])) for r in rows]
-    except (KeyError, TypeError) as error:
-        raise UserError(
-            f"{root / 'dataset.json'}: cannot read its regions ({error!r}). Prepare it again."
-        ) from error
-    return RegionSet(root.name, tuple(regions))
+    record = read_facts(root).record
+    return RegionSet.from_json(record, root / "dataset.json") if "regions" in record else None
 
 
 def _load(root: Path, experiment: Experiment, section: str | None) -> SectionDataset:

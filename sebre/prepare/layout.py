@@ -14,17 +14,8 @@ from mrcnn.io.download import file_sha256
 from sebre.data.csv_tables import write_table
 from sebre.data.regions import RegionSet
 
-SECTION_COLUMNS = (
-    "section",
-    "subset",
-    "subject",
-    "marker",
-    "age",
-    "plate",
-    "angle",
-    "flipped",
-    "source_row",
-    "regions",
+SECTION_COLUMNS = tuple(
+    "section subset subject marker age plate angle flipped source_row regions".split()
 )
 
 
@@ -105,8 +96,7 @@ class LayoutWriter:
 
     def write_facts(self, **facts: Any) -> None:
         """Write dataset.json: the regions, and what is given."""
-        regions = [{"id": r.id, "name": r.name, "color": list(r.color)} for r in self.regions]
-        record = {**facts, "region_set": self.regions.name, "regions": regions}
+        record = {**facts, **self.regions.to_json()}
         self.write_text("dataset.json", json.dumps(record, indent=1) + "\n")
 
     def _write_checksums(self) -> None:

@@ -218,7 +218,7 @@ def test_regions_that_no_shipped_network_knows(tmp_path):
     with pytest.raises(ValueError, match=r"mine: no network is shipped .*\(pons, medulla\)"):
         open_walk.open_walk("p14_mouse", root)
     (root / "dataset.json").write_text('{"regions": [{"id": 1}]}')
-    with pytest.raises(ValueError, match=r"dataset\.json: cannot read its regions"):
+    with pytest.raises(ValueError, match=r"dataset\.json: its regions cannot be read"):
         open_walk.open_walk("p14_mouse", root)
 
 
