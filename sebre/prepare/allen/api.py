@@ -1,9 +1,7 @@
-"""Questions to the public interface of the Allen Brain Atlas (api.brain-map.org).
+"""Experimental: questions to the public interface of the Allen Brain Atlas (api.brain-map.org).
 
-Written after its documentation (help.brain-map.org, "Allen Brain Atlas API": RESTful Model
-Access, Image-to-Image Synchronization, Downloading an Image, Downloading and Displaying SVG,
-Downloading an Ontology's Structure Graph). It was tested against a local server that answers
-in the documented form, not against the live service.
+Written after its documentation (help.brain-map.org, "Allen Brain Atlas API") and tested against a
+local server that answers in the documented form; never run against the live service.
 """
 
 import json
@@ -53,25 +51,26 @@ class Place:
     y: float
 
 
+@dataclass(frozen=True)
 class AllenApi:
     """The interface at an address.
 
-    Args:
+    Attributes:
         address: of the server, without /api/v2.
         retries: further tries of each question.
         wait: called with the seconds to wait before another try.
         page: rows asked for at once.
     """
 
-    def __init__(
-        self,
-        address: str = ADDRESS,
-        retries: int = RETRIES,
-        wait: Callable[[float], Any] = time.sleep,
-        page: int = PAGE,
-    ):
-        self.base = address.rstrip("/") + "/api/v2"
-        self.retries, self.wait, self.page = retries, wait, page
+    address: str = ADDRESS
+    retries: int = RETRIES
+    wait: Callable[[float], Any] = time.sleep
+    page: int = PAGE
+
+    @property
+    def base(self) -> str:
+        """Beginning of all addresses."""
+        return self.address.rstrip("/") + "/api/v2"
 
     def query(
         self, model: str, criteria: str = "", include: str = "", order: str = ""
@@ -80,7 +79,7 @@ class AllenApi:
 
         Args:
             model: such as "SectionDataSet".
-            criteria: of rma::criteria, such as "[failed$eqfalse],products[id$eq3]".
+            criteria: such as "[failed$eqfalse],products[id$eq3]".
             include: associations that come along, such as "specimen(donor(age))".
             order: column to sort by, such as "sub_images.section_number".
 
@@ -92,9 +91,9 @@ class AllenApi:
         parts += [f"rma::include,{include}"] if include else []
         rows: dict[Any, dict[str, Any]] = {}
         start = 0
+        order = f"[order$eq{order}]" if order else ""
         while True:
-            options = f"rma::options[num_rows$eq{self.page}][start_row$eq{start}]"
-            options += f"[order$eq{order}]" if order else ""
+            options = f"rma::options[num_rows$eq{self.page}][start_row$eq{start}]{order}"
             text = quote(",".join([*parts, options]), safe=_RMA_SAFE)
             url = f"{self.base}/data/query.json?criteria={text}"
             answer = self._ask(url)
@@ -154,12 +153,12 @@ class AllenApi:
         return sorted(rows, key=lambda row: row["section_number"])
 
     def atlas(self, product: str, age: str, plane: str, atlas_id: int | None = None) -> dict:
-        """The reference atlas of an age: id, name, structure graph, labels of the drawings.
+        """The reference atlas with an age in its name: id, structure graph, labels of drawings.
 
         Args:
             product: `DEVELOPING` or `ADULT`.
-            age: must be in its name.
-            plane: must be in its name, if the name has a plane.
+            age: such as "P14".
+            plane: the one in its name, if the name has a plane.
             atlas_id: choose this one instead.
 
         Raises:

@@ -1,20 +1,22 @@
-"""Section pictures and atlas drawings of the Allen Brain Atlas, into a raw folder.
+"""Experimental: section pictures and atlas drawings of the Allen Brain Atlas, into a raw folder.
 
-sections.csv                  one row a section (`SECTION_COLUMNS`)
+sections.csv                  one row per section (`SECTION_COLUMNS`)
 images/<gene>_<age>_<data set>_<k>.jpg
 atlas/atlas.csv               its place in the atlas (`PLACE_COLUMNS`)
 atlas/<atlas image>.svg       drawings
 atlas/structures_<graph>.json structure tree
 SHA256SUMS                    of the files that were fetched
+
+The source `allen-ish` calls `download`. It has never been run against the live service.
 """
 
 import json
 import logging
 import re
-import time
 import xml.etree.ElementTree
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +24,10 @@ import numpy as np
 from tqdm import tqdm
 
 from mrcnn.errors import UserError
-from mrcnn.io.download import RETRIES, fetch, file_sha256, writing
+from mrcnn.io.download import fetch, file_sha256, writing
 from mrcnn.io.files import replace_text
 from sebre.data.csv_tables import read_table, write_table
-from sebre.prepare.allen.api import ADDRESS, ADULT, DEVELOPING, AllenApi, Place
+from sebre.prepare.allen.api import ADULT, DEVELOPING, AllenApi, Experiment, Place
 
 # The paper's P14 set. Its extended set: Gad1, Slc32a1 (VGAT) and Nissl at P4, P14 and P56.
 GENES = ("Gad1", "Slc32a1")
@@ -36,127 +38,135 @@ DOWNSAMPLE = 4  # 1/16 of the scanner's resolution, as for the paper's extended 
 # Names in use for a gene -> acronym in the atlas.
 ALIASES = {"GAD67": "Gad1", "VGAT": "Slc32a1"}
 
-SECTION_COLUMNS = (
-    "number",
-    "file",
-    "section_image_id",
-    "section_number",
-    "data_set_id",
-    "subject",
-    "product",
-    "marker",
-    "age",
-    "plane",
-    "width",
-    "height",
-    "resolution_um",
-    "downsample",
+SECTION_COLUMNS = tuple(
+    "number file section_image_id section_number data_set_id subject product marker age plane "
+    "width height resolution_um downsample".split()
 )
 # The matrix takes a point (u, v) of the picture, in pixels from its upper left corner, to the
 # point (X, Y) = (a11 u + a12 v + b1, a21 u + a22 v + b2) of the drawing.
 MATRIX = ("a11", "a12", "b1", "a21", "a22", "b2")
 PLACE_COLUMNS = (
-    "section_image_id",
-    "atlas_id",
-    "atlas_image_id",
-    "svg",
-    "structures",
+    *("section_image_id", "atlas_id", "atlas_image_id", "svg", "structures"),
     *MATRIX,
-    "points",
-    "residual_px",
+    *("points", "residual_px"),
 )
 
 _GRID = (0.2, 0.5, 0.8)  # where, along each side of a section, its place is asked for
 _MIN_POINTS = 4  # on one atlas image; 3 would always fit
 _MAX_DOWNSAMPLE = 8
 
+NEVER_RUN = "it was tested against a local server only, never run against the live service."
 ADVICE = "Download it again."  # about a table that does not fit
 _log = logging.getLogger(__name__)
 
 
-def download(
-    raw: str | Path,
-    gene: str | Sequence[str] = GENES,
-    age: str | Sequence[str] = AGES,
-    plane: str = PLANE,
-    downsample: int = DOWNSAMPLE,
-    *,
-    product: str = DEVELOPING,
-    experiments: int | None = None,
-    drawings: bool = True,
-    atlases: Mapping[str, int] | None = None,
-    address: str = ADDRESS,
-    retries: int = RETRIES,
-    progress: bool = True,
-    wait: Callable[[float], Any] = time.sleep,
-) -> None:
-    """Fetch sections and, for each, the drawing of the nearest atlas image.
+@dataclass(frozen=True)
+class Wanted:
+    """Which sections are fetched.
 
-    A second call fetches only what is missing or damaged; other genes and ages are added to
-    what is there. Tested against a local server that answers in the documented form; not
-    against the live service.
-
-    Args:
-        raw: folder; made if it is not there.
+    Attributes:
         gene: acronyms such as "Gad1", or "Nissl"; a text is divided at commas.
         age: such as "P14".
         plane: "sagittal" or "coronal".
         downsample: how often both sides of a picture are halved, 0 .. 8.
         product: `DEVELOPING` or `ADULT` mouse atlas.
         experiments: at most so many data sets for each gene and age; None for all.
-        drawings: fetch atlas drawings too.
-        atlases: number of the reference atlas by age, where its name does not tell it.
-        address: of the service.
-        retries: further tries of each request.
-        progress: draw progress bars (on a terminal).
-        wait: called with the seconds to wait before another try.
 
     Raises:
-        ValueError: an argument, gene or age does not fit.
+        ValueError: a number or the product does not fit.
+    """
+
+    gene: str | Sequence[str] = GENES
+    age: str | Sequence[str] = AGES
+    plane: str = PLANE
+    downsample: int = DOWNSAMPLE
+    product: str = DEVELOPING
+    experiments: int | None = None
+
+    def __post_init__(self):
+        if not 0 <= self.downsample <= _MAX_DOWNSAMPLE:
+            raise UserError(
+                f"downsample is {self.downsample}; it must be from 0 to {_MAX_DOWNSAMPLE}."
+            )
+        if self.experiments is not None and self.experiments < 1:
+            raise UserError(
+                f"experiments is {self.experiments}; it must be at least 1, or None for all."
+            )
+        if self.product not in (DEVELOPING, ADULT):
+            raise UserError(f"product is {self.product!r}; it must be {DEVELOPING!r} or {ADULT!r}.")
+
+
+def download(
+    raw: str | Path,
+    wanted: Wanted | None = None,
+    drawings: bool = True,
+    atlases: Mapping[str, int] | None = None,
+    progress: bool = True,
+    api: AllenApi | None = None,
+) -> None:
+    """Fetch sections and, for each, the drawing of the nearest atlas image.
+
+    A second call fetches only what is missing or damaged; other genes and ages are added to
+    what is there.
+
+    Args:
+        raw: folder; made if it is not there.
+        wanted: which sections; None for the paper's P14 set.
+        drawings: fetch atlas drawings too.
+        atlases: number of the reference atlas by age, where its name does not tell it.
+        progress: draw progress bars (on a terminal).
+        api: the service; None for the public one.
+
+    Raises:
+        ValueError: a gene or age is not there, or the folder has pictures of another size.
         OSError: the service does not answer as documented, or a file cannot be written.
     """
-    raw = Path(raw)
-    if not 0 <= downsample <= _MAX_DOWNSAMPLE:
-        raise UserError(f"downsample is {downsample}; it must be from 0 to {_MAX_DOWNSAMPLE}.")
-    if experiments is not None and experiments < 1:
-        raise UserError(f"experiments is {experiments}; it must be at least 1, or None for all.")
-    if product not in (DEVELOPING, ADULT):
-        raise UserError(f"product is {product!r}; it must be {DEVELOPING!r} or {ADULT!r}.")
-    api = AllenApi(address, retries, wait)
-    ages = names(age, "age")
-    found = []
-    for name in names(gene, "gene"):
-        series = api.experiments(product, marker_of(name), ages, plane)
-        for one_age in ages:
-            found += [one for one in series if one.age == one_age][:experiments]
-
+    raw, wanted, api = Path(raw), wanted or Wanted(), api or AllenApi()
+    _log.warning("The download from the Allen Institute is experimental: %s", NEVER_RUN)
+    found = _experiments(api, wanted)
     rows = _read_if_there(raw / "sections.csv", SECTION_COLUMNS)
     for row in rows:
-        if row["downsample"] != str(downsample):
+        if row["downsample"] != str(wanted.downsample):
             raise UserError(
-                f"{raw}: its pictures have downsample {row['downsample']}, wanted {downsample}. "
-                "Choose another folder, or the same downsample."
+                f"{raw}: its pictures have downsample {row['downsample']}, wanted "
+                f"{wanted.downsample}. Choose another folder, or the same downsample."
             )
     known = {row["section_image_id"] for row in rows}
     for one in found:
-        images = [i for i in api.section_images(one.id) if str(i["id"]) not in known]
-        for image in images:
-            name = re.sub(r"[^\w.\-]", "-", f"{one.gene}_{one.age}_{one.id}_{len(rows)}")
-            values = (
-                *(len(rows), f"images/{name}.jpg", image["id"], image["section_number"], one.id),
-                *(one.donor or one.id, product, one.gene, one.age, one.plane),
-                *(image["width"], image["height"], image["resolution"], downsample),
-            )
-            rows.append(dict(zip(SECTION_COLUMNS, map(str, values), strict=True)))
+        for image in api.section_images(one.id):
+            if str(image["id"]) not in known:
+                rows.append(_section_row(len(rows), one, image, wanted))
     if not rows:
         raise UserError(f"{raw}: the data sets found have no section that did not fail.")
-    files = _Files(raw, retries, wait)
+    files = _Files(raw, api)
     write_table(raw / "sections.csv", SECTION_COLUMNS, rows)
     for row in tqdm(rows, "sections", disable=None if progress else True):
-        url = api.image_url(int(row["section_image_id"]), downsample)
+        url = api.image_url(int(row["section_image_id"]), wanted.downsample)
         files.get(url, row["file"], _check_jpeg)
     if drawings:
         _fetch_drawings(api, files, rows, atlases or {}, progress)
+
+
+def _experiments(api: AllenApi, wanted: Wanted) -> list[Experiment]:
+    ages = names(wanted.age, "age")
+    found = []
+    for name in names(wanted.gene, "gene"):
+        series = api.experiments(wanted.product, marker_of(name), ages, wanted.plane)
+        for age in ages:
+            found += [one for one in series if one.age == age][: wanted.experiments]
+    return found
+
+
+def _section_row(
+    number: int, one: Experiment, image: Mapping[str, Any], wanted: Wanted
+) -> dict[str, str]:
+    name = re.sub(r"[^\w.\-]", "-", f"{one.gene}_{one.age}_{one.id}_{number}")
+    values = (
+        *(number, f"images/{name}.jpg", image["id"], image["section_number"], one.id),
+        *(one.donor or one.id, wanted.product, one.gene, one.age, one.plane),
+        *(image["width"], image["height"], image["resolution"], wanted.downsample),
+    )
+    return dict(zip(SECTION_COLUMNS, map(str, values), strict=True))
 
 
 def _fetch_drawings(
@@ -276,8 +286,8 @@ def fit_affine(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray | Non
 class _Files:
     """The fetched files of a raw folder, with their checksums in SHA256SUMS."""
 
-    def __init__(self, folder: Path, retries: int, wait: Callable[[float], Any]):
-        self.folder, self.retries, self.wait = folder, retries, wait
+    def __init__(self, folder: Path, api: AllenApi):
+        self.folder, self.api = folder, api
         self.sums_path = folder / "SHA256SUMS"
         with writing(folder / "sections.csv"):
             (folder / "atlas").mkdir(parents=True, exist_ok=True)
@@ -298,7 +308,8 @@ class _Files:
                 _log.warning("%s: it has changed since it was fetched; fetching it again", path)
             with writing(path):
                 path.unlink()
-        if fetch(url, path, retries=self.retries, progress=False, check=check, wait=self.wait):
+        again = {"retries": self.api.retries, "wait": self.api.wait}
+        if fetch(url, path, progress=False, check=check, **again):
             self.sums[name] = file_sha256(path)
             lines = [f"{checksum}  {name}\n" for name, checksum in sorted(self.sums.items())]
             replace_text(self.sums_path, "".join(lines))

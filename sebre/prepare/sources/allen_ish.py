@@ -1,4 +1,7 @@
-"""Stained sections of the Allen Brain Atlas, with the regions of its reference atlas.
+"""Experimental: stained sections of the Allen Brain Atlas, with regions of its reference atlas.
+
+It was tested against a local server that answers in the documented form, never run against the
+live service.
 
 The raw folder is what `download` (sebre.prepare.allen.image_download) writes: sections.csv, images/
 and atlas/. Each section takes the drawing of the nearest atlas image, moved onto it by the
@@ -7,29 +10,31 @@ affine map in atlas.csv.
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from mrcnn.errors import MissingFileError, UserError
+from mrcnn.errors import MissingFileError, UserError, reading
 from sebre.data.csv_tables import read_rows, read_table
 from sebre.data.regions import MOUSE, RegionSet, read_regions
+from sebre.prepare.allen import image_download
 from sebre.prepare.allen.image_download import (
     ADVICE,
     MATRIX,
+    NEVER_RUN,
     PLACE_COLUMNS,
     SECTION_COLUMNS,
-    download,
+    Wanted,
     marker_of,
     names,
 )
 from sebre.prepare.allen.structure_tree import Rules, read_tree, structure_classes
 from sebre.prepare.allen.svg_atlas import svg_labels
 from sebre.prepare.raw import RawSection, RawSet
-
-__all__ = ["download", "read_source"]
 
 _TEST_MARKER = "Gad1"  # held out in the paper's extended experiment (Results)
 _DRAW = (
@@ -61,6 +66,39 @@ et al., Neuron 83, 309-323, 2014; Lein et al., Nature 445, 168-176, 2007.
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class _Placed:
+    """A section that has a place in the atlas.
+
+    Attributes:
+        row: of sections.csv.
+        image, drawing, tree: files.
+        place: row of atlas.csv.
+        matrix: from picture to drawing, [2, 3].
+        residual: what the fit leaves, px of the drawing.
+        um: side of a pixel of the picture.
+    """
+
+    row: Mapping[str, str]
+    place: Mapping[str, str]
+    image: Path
+    drawing: Path
+    tree: Path
+    matrix: np.ndarray
+    residual: float
+    um: float
+
+
+def download(raw: Path, **options: Any) -> None:
+    """Fill a raw folder (`sebre.prepare.allen.image_download.download`).
+
+    Args:
+        raw: the folder.
+        **options: gene, age, plane and downsample as of `image_download.Wanted`.
+    """
+    image_download.download(raw, Wanted(**options))
+
+
 def read_source(
     raw: Path,
     *,
@@ -81,71 +119,43 @@ def read_source(
         age: take these ages only.
         plane: take this plane only.
         downsample: take pictures halved so often only.
-
-    Raises:
-        FileNotFoundError: a table, picture, drawing or structure tree is missing.
-        ValueError: a table does not fit, or nothing is left.
     """
     raw = Path(raw)
+    _log.warning("The source allen-ish is experimental: %s", NEVER_RUN)
     rows = _chosen(raw, gene, age, plane, downsample)
-    places = _places(raw)
-    placed = [row for row in rows if places.get(row["section_image_id"], {}).get("svg")]
-    lost = len(rows) - len(placed)
-    if not placed:
-        raise UserError(
-            f"{raw / 'atlas' / 'atlas.csv'}: none of the {lost} sections chosen has a place in "
-            f"the atlas. {_DRAW}"
-        )
-    if lost:
-        _log.warning("%s: %d sections have no place in the atlas and are left out", raw, lost)
+    placed = _placed(raw, rows)
     region_set, own_rules = (MOUSE, None) if regions is None else _read_rules(Path(regions))
-    files = dict.fromkeys([raw / "sections.csv", raw / "atlas" / "atlas.csv"])
-    classes: dict[str, dict[int, int]] = {}
+    classes: dict[Path, dict[int, int]] = {}
     used: dict[str, dict[str, list[str]]] = {}
-    sections, scales, residuals = [], set(), []
-    for row in placed:
-        place = places[row["section_image_id"]]
-        image, drawing, tree_path = (
-            _there(raw, name) for name in (row["file"], place["svg"], place["structures"])
-        )
-        if tree_path.name not in classes:
-            tree = read_tree(tree_path)
-            rules = own_rules or tree.rules
-            classes[tree_path.name] = structure_classes(
-                tree, region_set, rules, by_color=own_rules is None
-            )
-            used[tree_path.name] = {name: list(acronyms) for name, acronyms in rules}
-        files |= dict.fromkeys([image, drawing, tree_path])
-        matrix, residual, scale = _numbers(raw, row, place)
-        residuals.append(residual)
-        scales.add(scale)
-        facts = {key: row[key] for key in ("subject", "marker", "age")}
-        facts |= {key: row[key] for key in ("data_set_id", "section_image_id")}
-        facts |= {"plate": row["section_number"], "atlas_image_id": place["atlas_image_id"]}
-        read = partial(_read, image, drawing, classes[tree_path.name], matrix)
-        sections.append(RawSection(read, facts))
-
-    planes = sorted({row["plane"] for row in placed})
-    markers = {row["marker"] for row in placed}
-    factors = sorted({2 ** int(row["downsample"]) for row in placed})
+    for path in dict.fromkeys(one.tree for one in placed):
+        tree = read_tree(path)
+        rules = own_rules or tree.rules
+        classes[path] = structure_classes(tree, region_set, rules, by_color=own_rules is None)
+        used[path.name] = {name: list(acronyms) for name, acronyms in rules}
+    tables = raw / "sections.csv", raw / "atlas" / "atlas.csv"
+    pictures = (path for one in placed for path in (one.image, one.drawing, one.tree))
+    planes = sorted({one.row["plane"] for one in placed})
+    markers = {one.row["marker"] for one in placed}
+    factors = sorted({2 ** int(one.row["downsample"]) for one in placed})
+    scales = {one.um for one in placed}
     return RawSet(
         name="allen_ish",
         regions=region_set,
-        sections=sections,
+        sections=[_section(one, classes[one.tree]) for one in placed],
         plane=planes[0] if len(planes) == 1 else "mixed",
         pixel_size_um=scales.pop() if len(scales) == 1 else None,
         background=None,
         license="Allen Institute terms of use (not for commercial use)",
         card=_CARD.format(
             count=len(placed),
-            brains=len({row["subject"] for row in placed}),
+            brains=len({one.row["subject"] for one in placed}),
             planes=" and ".join(planes),
-            contents=", ".join(sorted({f"{row['marker']} {row['age']}" for row in placed})),
+            contents=", ".join(sorted({"{marker} {age}".format(**one.row) for one in placed})),
             factor=" or ".join(map(str, factors)),
-            residual=float(np.median(residuals)),
-            lost=lost,
+            residual=float(np.median([one.residual for one in placed])),
+            lost=len(rows) - len(placed),
         ),
-        files=list(files),
+        files=list(dict.fromkeys([*tables, *pictures])),
         # The paper: P14 by section, a third held out; the extended set by marker.
         split=f"marker={_TEST_MARKER}"
         if _TEST_MARKER in markers and len(markers) > 2
@@ -159,6 +169,33 @@ def read_source(
     )
 
 
+def _placed(raw: Path, rows: Sequence[Mapping[str, str]]) -> list[_Placed]:
+    places = _places(raw)
+    found = []
+    for row in rows:
+        place = places.get(row["section_image_id"], {})
+        if place.get("svg"):
+            files = (_there(raw, n) for n in (row["file"], place["svg"], place["structures"]))
+            found.append(_Placed(row, place, *files, *_numbers(raw, row, place)))
+    lost = len(rows) - len(found)
+    if not found:
+        raise UserError(
+            f"{raw / 'atlas' / 'atlas.csv'}: none of the {lost} sections chosen has a place in "
+            f"the atlas. {_DRAW}"
+        )
+    if lost:
+        _log.warning("%s: %d sections have no place in the atlas and are left out", raw, lost)
+    return found
+
+
+def _section(one: _Placed, classes: Mapping[int, int]) -> RawSection:
+    facts = {
+        key: one.row[key] for key in ("subject", "marker", "age", "data_set_id", "section_image_id")
+    }
+    facts |= {"plate": one.row["section_number"], "atlas_image_id": one.place["atlas_image_id"]}
+    return RawSection(partial(_read, one.image, one.drawing, classes, one.matrix), facts)
+
+
 def _chosen(
     raw: Path,
     gene: str | Sequence[str] | None,
@@ -168,14 +205,8 @@ def _chosen(
 ) -> list[dict[str, str]]:
     table = raw / "sections.csv"
     if not table.is_file():
-        drawn = (
-            f" {raw / 'overlays'} is there: to use these paintings, run `sebre prepare "
-            f"colour-code --raw {raw}`."
-            if (raw / "overlays").is_dir()
-            else ""
-        )
         raise MissingFileError(
-            f"{table}: no such file. Fill the raw folder first, with --download.{drawn}"
+            f"{table}: no such file. Fill the raw folder first, with --download.{_painted(raw)}"
         )
     rows = read_table(table, SECTION_COLUMNS, ADVICE)
     wanted = {
@@ -200,16 +231,23 @@ def _chosen(
     return rows
 
 
+def _painted(raw: Path) -> str:
+    """What to do with drawings by hand, if they are there."""
+    if not (raw / "overlays").is_dir():
+        return ""
+    return (
+        f" {raw / 'overlays'} is there: to use these paintings, run `sebre prepare colour-code "
+        f"--raw {raw}`."
+    )
+
+
 def _places(raw: Path) -> dict[str, dict[str, str]]:
     table = raw / "atlas" / "atlas.csv"
     if not table.is_file():
-        message = f"{table}: no such file, so nothing says where the regions are."
-        if (raw / "overlays").is_dir():
-            raise MissingFileError(
-                f"{message} {raw / 'overlays'} is there: to use these paintings, run `sebre "
-                f"prepare colour-code --raw {raw}`."
-            )
-        raise MissingFileError(f"{message} Fetch the drawings with --download. {_DRAW}")
+        cure = _painted(raw) or f" Fetch the drawings with --download. {_DRAW}"
+        raise MissingFileError(
+            f"{table}: no such file, so nothing says where the regions are.{cure}"
+        )
     return {row["section_image_id"]: row for row in read_table(table, PLACE_COLUMNS, ADVICE)}
 
 
@@ -242,7 +280,7 @@ def _there(raw: Path, name: str) -> Path:
 def _numbers(
     raw: Path, row: Mapping[str, str], place: Mapping[str, str]
 ) -> tuple[np.ndarray, float, float]:
-    """Matrix [2, 3] from picture to drawing, what the fit leaves (px), and um a pixel."""
+    """Matrix [2, 3] from picture to drawing, what the fit leaves (px), and um per pixel."""
     try:
         matrix = np.array([float(place[key]) for key in MATRIX]).reshape(2, 3)
         residual = float(place["residual_px"])
@@ -263,12 +301,7 @@ def _numbers(
 def _read(
     image_path: Path, drawing: Path, classes: Mapping[int, int], matrix: np.ndarray
 ) -> tuple[np.ndarray, dict[int, np.ndarray]]:
-    try:
+    with reading(image_path, cure="Remove it and download it again."):
         with Image.open(image_path) as picture:
             image = np.asarray(picture.convert("RGB"))
-    # Decoders raise whatever a damaged file leads them to.
-    except Exception as error:
-        raise UserError(
-            f"{image_path}: cannot be read ({error}). Remove it and download it again."
-        ) from error
     return image, svg_labels(drawing, classes, image.shape[:2], matrix)

@@ -28,7 +28,7 @@ from local_server import LocalServer, Reply
 from mrcnn.io.download import DownloadError
 from sebre.data.regions import MOUSE
 from sebre.prepare.allen.api import ADULT, AllenApi
-from sebre.prepare.allen.image_download import MATRIX, download, fit_affine
+from sebre.prepare.allen.image_download import MATRIX, Wanted, download, fit_affine
 from sebre.prepare.allen.structure_tree import read_tree
 from sebre.prepare.build import build
 from sebre.prepare.raw_download import download_source
@@ -48,8 +48,10 @@ def get(server, tmp_path):
 
     def run(gene="Gad1", age="P14", **options) -> Path:
         raw = tmp_path / "raw"
-        options = {"downsample": DOWNSAMPLE, "wait": lambda s: None, "progress": False} | options
-        download(raw, gene, age, address=server.address, **options)
+        api = AllenApi(server.address, wait=lambda s: None)
+        how = {key: options.pop(key) for key in ("drawings", "atlases") if key in options}
+        wanted = Wanted(gene, age, **{"downsample": DOWNSAMPLE} | options)
+        download(raw, wanted, progress=False, api=api, **how)
         return raw
 
     return run
@@ -126,6 +128,7 @@ def test_masks_follow_the_drawing(get, caplog):
     with caplog.at_level(logging.WARNING):
         raw_set = allen_ish.read_source(get())
     assert "1 sections have no place" in caplog.text
+    assert "experimental" in caplog.text and "never run against the live service" in caplog.text
     assert len(raw_set.sections) == 2
     assert raw_set.regions is MOUSE
     assert raw_set.plane == "sagittal"
@@ -249,7 +252,7 @@ def test_the_adult_atlas(get, server, tmp_path):
 
 
 def test_the_command_line_downloads_with_its_options(server, tmp_path, monkeypatch):
-    monkeypatch.setitem(download.__kwdefaults__, "address", server.address)
+    monkeypatch.setattr(AllenApi.__init__, "__defaults__", (server.address, 0, None, 500))
     options = {"gene": "VGAT", "age": "P14", "downsample": 2, "regions": "own.csv"}
     download_source("allen-ish", tmp_path / "raw", options)
     assert {row["marker"] for row in table(tmp_path / "raw" / "sections.csv")} == {"Slc32a1"}
@@ -384,7 +387,7 @@ def test_other_content_than_asked_for(get, server, tmp_path, path, reply, messag
 
 def test_no_service(tmp_path):
     with pytest.raises(DownloadError, match="http://127.0.0.1:9/api/v2/data/query.json.*refused"):
-        download(tmp_path / "raw", address="http://127.0.0.1:9", retries=1, wait=lambda s: None)
+        download(tmp_path / "raw", api=AllenApi("http://127.0.0.1:9", 1, lambda s: None))
 
 
 def test_a_folder_that_cannot_be_used(get, tmp_path):
@@ -429,7 +432,7 @@ def test_what_reading_a_folder_refuses(get, tmp_path):
     places.write_text(text)
     (raw / "images/Gad1_P14_101_0.jpg").write_bytes(b"no picture")
     section = allen_ish.read_source(raw).sections[0]
-    with pytest.raises(ValueError, match="101_0.jpg: cannot be read"):
+    with pytest.raises(ValueError, match="101_0.jpg: cannot read this picture"):
         section.read()
     (raw / "images/Gad1_P14_101_0.jpg").unlink()
     with pytest.raises(FileNotFoundError, match="101_0.jpg: no such file.*--download"):
