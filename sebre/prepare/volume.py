@@ -15,6 +15,7 @@ import nibabel
 import nrrd
 import numpy as np
 import scipy.ndimage
+from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff
 
 from mrcnn.errors import MissingFileError, UserError, reading
 
@@ -160,22 +161,12 @@ def canonical(
     Raises:
         ValueError: `codes` is not an orientation.
     """
-    codes = checked_orientation(codes)
-    order = []
-    for wanted in "RAS":
-        axis = next(i for i, code in enumerate(codes) if code in (wanted, _OPPOSITE[wanted]))
-        order.append(axis)
-    data = data.transpose(order)
-    to_old = np.zeros((4, 4))  # new indices to old ones
-    to_old[3, 3] = 1
-    for axis, wanted in enumerate("RAS"):
-        same = codes[order[axis]] == wanted
-        to_old[order[axis], axis] = 1 if same else -1
-        if not same:
-            data = np.flip(data, axis)
-            to_old[order[axis], 3] = data.shape[axis] - 1
+    turn = axcodes2ornt(checked_orientation(codes))
+    order = np.argsort(turn[:, 0])
     voxels = tuple(float(voxel_mm[axis]) for axis in order)
-    return Volume(data, voxels, None if affine is None else affine @ to_old)
+    if affine is not None:
+        affine = affine @ inv_ornt_aff(turn, data.shape)
+    return Volume(apply_orientation(data, turn), voxels, affine)
 
 
 def grid_difference(a: Volume, b: Volume) -> str:
