@@ -9,7 +9,7 @@ from typing import Any
 from sebre import __version__
 from sebre.experiments import EXPERIMENTS
 from sebre.networks.weights_store import NETWORKS
-from sebre.prepare.sources import SOURCES
+from sebre.prepare.sources import SOURCES, source_name
 from sebre.registration.transform import METHODS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -327,7 +327,13 @@ def _add_weights(sub, default: str | None = None, text: str = "") -> None:
 
 def _add_prepare(sub: argparse.ArgumentParser, experiment: str | None) -> None:
     if experiment is None:
-        sub.add_argument("source", choices=SOURCES, metavar="SOURCE", help=", ".join(SOURCES))
+        sub.add_argument(
+            "source",
+            type=source_name,
+            choices=SOURCES,
+            metavar="SOURCE",
+            help="; ".join(f"{name}: {source.summary}" for name, source in SOURCES.items()),
+        )
     else:
         fitting = [name.replace("_", "-") for name in EXPERIMENTS[experiment].sources]
         sub.add_argument(

@@ -1,11 +1,9 @@
 """Public files of the sources: which they are, and how a raw folder gets them.
 
 Addresses, sizes and checksums are in the tables `sources/files/<source>.csv` (columns
-file,url,sha256,bytes).
+file,url,sha256,bytes). `sebre prepare --download` calls `download_source`.
 """
 
-import importlib
-import inspect
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -14,22 +12,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mrcnn.errors import UnavailableError, UserError
-from mrcnn.io.download import RETRIES, DownloadError, byte_bar, fetch, what_is_wrong, writing
+from mrcnn.io.download import RETRIES, byte_bar, fetch, what_is_wrong, writing
 from sebre.data.csv_tables import read_table
-from sebre.prepare.sources import module_name
-
-__all__ = [
-    "DownloadError",
-    "ListedFile",
-    "download_source",
-    "fetch",
-    "fetch_listed",
-    "listed",
-]
+from sebre.prepare.sources import SOURCES, import_source, source_module, source_name
 
 LISTS = Path(__file__).parent / "sources" / "files"
-
-SELF_FETCHED = {"allen_ish"}  # sources with a function `download` of their own
 
 # Why a source has no list.
 NOT_LISTED = {
@@ -64,7 +51,7 @@ def listed(name: str) -> tuple[ListedFile, ...]:
     Raises:
         ValueError: the source has no list; the message says why, and which have one.
     """
-    name = module_name(name)
+    name = source_module(name)
     path = LISTS / f"{name}.csv"
     if not path.is_file():
         reason = NOT_LISTED.get(name, "its files are the user's own, or it is not known.")
@@ -73,15 +60,12 @@ def listed(name: str) -> tuple[ListedFile, ...]:
             f"{name}: there is no list of files to download: {reason} Put the files into the "
             f"raw folder by hand. Sources with a list: {known}."
         )
-    rows = [
-        ListedFile(r["file"], r["url"], r["sha256"], int(r["bytes"]))
-        for r in read_table(path, ("file", "url", "sha256", "bytes"))
-    ]
+    rows = read_table(path, ("file", "url", "sha256", "bytes"))
     for row in rows:
-        place = PurePosixPath(row.file)
+        place = PurePosixPath(row["file"])
         if place.is_absolute() or ".." in place.parts:
-            raise UserError(f"{path}: {row.file!r} would lie outside the raw folder.")
-    return tuple(rows)
+            raise UserError(f"{path}: {row['file']!r} would lie outside the raw folder.")
+    return tuple(ListedFile(r["file"], r["url"], r["sha256"], int(r["bytes"])) for r in rows)
 
 
 def download_source(name: str, raw: str | Path, options: Mapping[str, Any]) -> None:
@@ -96,13 +80,12 @@ def download_source(name: str, raw: str | Path, options: Mapping[str, Any]) -> N
         ValueError: the source has no public files, or an option does not fit.
         OSError: a file could not be fetched or written.
     """
-    name = module_name(name)
-    if name not in SELF_FETCHED:
+    source = SOURCES.get(source_name(name))
+    if source is None or not source.download_options:
         fetch_listed(name, raw)
         return
-    own = importlib.import_module(f"sebre.prepare.sources.{name}").download
-    takes = inspect.signature(own).parameters
-    own(raw, **{key: value for key, value in options.items() if key in takes})
+    taken = {key: options[key] for key in source.download_options if key in options}
+    import_source(name).download(raw, **taken)
 
 
 def fetch_listed(

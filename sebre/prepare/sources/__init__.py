@@ -1,37 +1,88 @@
-"""Sources of raw data: one module each.
+"""Sources of raw data: one module each, with a function `read_source(raw, **options) -> RawSet`.
 
-A source has a function `read_source(raw, **options) -> RawSet`; the options that the command
-line passes are those in its signature.
+`SOURCES` lists them for the command line; `sebre.prepare.raw_download` fetches their files. The
+options mean the same everywhere:
+
+    raw          folder of the raw data
+    plane        to cut; of pictures, what they show (None takes it from sections.csv)
+    orientation  of the arrays of volumes, instead of their headers'
+    structures   structure table of the Allen atlas; None looks in `raw` and in `ccf` beside it
+    regions      CSV of the regions; None takes that of the folder
+    downsample   divides the sides of images and masks
+
+A `read_source` raises FileNotFoundError where a file or folder is missing, and ValueError where one
+does not fit, or an option does not.
 """
 
 import importlib
-import inspect
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mrcnn.errors import MissingFileError, UserError
 from sebre.prepare.raw import RawSet
 
-# What the help says of each; the modules are heavy to import.
+
+@dataclass(frozen=True)
+class Source:
+    """What the command line must know of a source; its module is heavy to import.
+
+    Attributes:
+        summary: for the help.
+        options: keywords of its `read_source`.
+        download_options: keywords of its own function `download`, for a source whose files are
+            not in a list.
+    """
+
+    summary: str
+    options: tuple[str, ...] = ()
+    download_options: tuple[str, ...] = ()
+
+
 SOURCES = {
-    "allen-ish": "in-situ hybridisation sections and atlases of the Allen Institute's API",
-    "ara-nissl": "Nissl plates and drawings of the Allen Reference Atlas (JPEG, SVG)",
-    "ccf": "Allen CCFv3 annotation and one registered brain (NRRD, TIFF)",
-    "colour-code": "sections with colour-coded overlays, your own or of the released notebook",
-    "demba": "mouse brain templates from P4 to adult (npz)",
-    "ibsr": "IBSR 18, human MRI (NIfTI or Analyze)",
-    "labels": "sections with label maps (pixel value = id)",
-    "malc2012": "human T1 scans of the MICCAI 2012 multi-atlas challenge (NIfTI)",
-    "mouse-mri": "in-vivo MRI of adult mice (NIfTI)",
-    "sebre-figures": "four sections with masks from a figure of the released code (PNG)",
-    "slicemap": "sagittal mouse sections of Barbier et al. 2018 (NumPy arrays)",
+    "allen-ish": Source(
+        "experimental: in-situ hybridization sections and atlases of the Allen Institute's API, "
+        "never run against the live service",
+        ("regions", "gene", "age", "plane", "downsample"),
+        ("gene", "age", "plane", "downsample"),
+    ),
+    "ara-nissl": Source("Nissl plates and drawings of the Allen Reference Atlas (JPEG, SVG)"),
+    "ccf": Source(
+        "Allen CCFv3 annotation and one registered brain (NRRD, TIFF)", ("plane", "structures")
+    ),
+    "colour-code": Source(
+        "sections with color-coded overlays, your own or of the released notebook",
+        ("regions", "plane", "downsample", "tolerance", "exact"),
+    ),
+    "demba": Source("mouse brain templates from P4 to adult (npz)", ("plane", "structures")),
+    "ibsr": Source("IBSR 18, human MRI (NIfTI or Analyze)", ("plane", "orientation")),
+    "labels": Source(
+        "sections with label maps (pixel value = id)", ("regions", "plane", "downsample")
+    ),
+    "malc2012": Source(
+        "human T1 scans of the MICCAI 2012 multi-atlas challenge (NIfTI)", ("plane", "orientation")
+    ),
+    "mouse-mri": Source("in-vivo MRI of adult mice (NIfTI)", ("plane", "orientation")),
+    "sebre-figures": Source("four sections with masks from a figure of the released code (PNG)"),
+    "slicemap": Source("sagittal mouse sections of Barbier et al. 2018 (NumPy arrays)"),
 }
 
 
-def module_name(source: str) -> str:
-    """The module of a source: `colour-code` is `color_code`."""
-    return source.replace("-", "_").replace("colour", "color")
+def source_name(text: str) -> str:
+    """Name of a source as `SOURCES` has it: `color-code` is `colour-code`, its old spelling."""
+    name = text.replace("_", "-")
+    return "colour-code" if name == "color-code" else name
+
+
+def source_module(name: str) -> str:
+    """Name of the module of a source, and of its list of files: `color_code`."""
+    return name.replace("-", "_").replace("colour", "color")
+
+
+def import_source(name: str) -> Any:
+    """The module of a source."""
+    return importlib.import_module(f"{__name__}.{source_module(name)}")
 
 
 def read_source(name: str, raw: str | Path, options: Mapping[str, Any]) -> RawSet:
@@ -43,18 +94,16 @@ def read_source(name: str, raw: str | Path, options: Mapping[str, Any]) -> RawSe
         options: those given by the user.
 
     Raises:
-        FileNotFoundError, ValueError: the raw data do not fit, there is no such source, or it
+        FileNotFoundError, ValueError: the raw data do not fit, the source is not known, or it
             does not take an option.
     """
-    if name not in SOURCES:
+    source = SOURCES.get(source_name(name))
+    if source is None:
         raise UserError(f"No source {name!r}; there are {', '.join(SOURCES)}.")
     raw = Path(raw)
     if not raw.is_dir():
         raise MissingFileError(f"{raw}: no such folder of raw data.")
-    module = importlib.import_module(f"{__name__}.{module_name(name)}")
-    takes = set(inspect.signature(module.read_source).parameters) - {"raw"}
-    unknown = sorted(set(options) - takes)
-    if unknown:
-        can = ", ".join(f"--{option}" for option in sorted(takes)) or "no options"
+    if unknown := sorted(set(options) - set(source.options)):
+        can = ", ".join(f"--{option}" for option in sorted(source.options)) or "no options"
         raise UserError(f"The source {name} does not take --{unknown[0]}; it takes {can}.")
-    return module.read_source(raw, **options)
+    return import_source(name).read_source(raw, **options)

@@ -79,12 +79,7 @@ class _Plate:
 
 
 def read_source(raw: Path) -> RawSet:
-    """Plates of a raw folder as sections.
-
-    Raises:
-        FileNotFoundError: there is no table, or a file that it names is missing.
-        ValueError: a table or file does not fit.
-    """
+    """Plates of a raw folder as sections."""
     raw = Path(raw)
     aligned = (raw / "alignment.csv").is_file()
     table = raw / ("alignment.csv" if aligned else "atlas_index.csv")

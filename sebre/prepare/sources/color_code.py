@@ -1,12 +1,12 @@
-"""Sections with colour-coded overlays: your own data, in either of two layouts.
+"""Sections with color-coded overlays: your own data, in either of two layouts.
 
     <raw>/images/<anything>_<k>.png     the sections
     <raw>/overlays/<anything>_<k>.png   the same with regions painted, each in its color
     <raw>/regions.csv                   region, R, G, B; without it the eight mouse regions
     <raw>/sections.csv                  section, subject, marker, age, plane ...; may be left out
 
-or the folders of the released notebook (`paired.find_notebook_pairs`), which divide the sections
-into training and validation.
+or the folders of the released notebook (`image_pairs.find_notebook_pairs`), which divide the
+sections into training and validation.
 """
 
 import functools
@@ -40,7 +40,7 @@ from sebre.prepare.sources.image_pairs import (
 OVERLAYS = "overlays"
 REGIONS = "regions.csv"
 
-_CARD = """Sections with regions painted in colors, one color a region.
+_CARD = """Sections with regions painted in colors, one color per region.
 
 - **Images**: {image}.
 - **Masks**: {mask}.
@@ -71,16 +71,12 @@ def read_source(
 
     Args:
         raw: the folder.
-        regions: CSV of the regions and their colors; None takes `regions.csv` of the folder,
-            or the eight mouse regions.
-        plane: of the sections; None takes it from sections.csv.
-        downsample: divides the sides of images and masks; None for 1, with `exact` for 16.
+        regions: with their colors; None takes `regions.csv` of the folder, or the eight mouse
+            regions.
+        plane: see `sebre.prepare.sources`.
+        downsample: None for 1, with `exact` for 16.
         tolerance: largest difference of a color in a channel, 0..255.
         exact: match as the released notebook does, with its loss.
-
-    Raises:
-        FileNotFoundError: a folder or file is missing.
-        ValueError: the folder does not fit, or an option does not.
     """
     raw = Path(raw)
     table = Path(regions) if regions else raw / REGIONS

@@ -29,7 +29,7 @@ it, in sagittal sections (front left, top up): the developmental series DeMBA (P
 P28, P56; serial two-photon), the Allen CCFv3 template, and the Princeton light-sheet template.
 
 - **Regions**: from the Allen structure tree. The prethalamus is reticular nucleus, ventral lateral
-  geniculate group and zona incerta; the hindbrain includes the cerebellum; hypothalamus, fibre
+  geniculate group and zona incerta; the hindbrain includes the cerebellum; hypothalamus, fiber
   tracts and ventricles belong to none.
 - Masks under {min_px} px are left out.
 - **Split**: by template; held out are P28 and Princeton. Templates of the series share one atlas
@@ -46,17 +46,7 @@ al., Cell 181:936, 2020; non-commercial), Princeton (Pisano et al., Cell Rep 202
 
 
 def read_source(raw: Path, *, plane: str = "sagittal", structures: Path | None = None) -> RawSet:
-    """Templates of a raw folder as sections.
-
-    Args:
-        raw: folder with the templates.
-        plane: to cut.
-        structures: structure table; None looks for it in `raw` and in `ccf` beside it.
-
-    Raises:
-        FileNotFoundError: no template, or no structure table.
-        ValueError: a file does not fit.
-    """
+    """Templates of a raw folder as sections."""
     scans = []
     for path in sorted(raw.glob("*_200um.npz"), key=_age):
         if "annotation" not in _names(path):

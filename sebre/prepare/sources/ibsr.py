@@ -33,7 +33,7 @@ _CARD = """Skull-stripped T1 scans of {count} subjects, with labels drawn at the
 Morphometric Analysis. Horizontal sections that show at least one of the eight structures, front on
 top, the subject's right on the left of the picture. Voxels are 1.5 mm from front to back, so
 sections are resampled to square pixels; their size differs between scanners (0.84, 0.94 or 1 mm,
-column `pixel_um` of sections.csv). Intensities: one window a scan.
+column `pixel_um` of sections.csv). Intensities: one window per scan.
 
 - **Crop**: the paper crops to 158 x 123 x 145 voxels and does not say where. Here the crop is
   centered on the brain of each scan, and larger where the brain is larger, so that no brain is
@@ -53,17 +53,7 @@ Hospital and are available at http://www.cma.mgh.harvard.edu/ibsr/".
 
 
 def read_source(raw: Path, *, plane: str = "horizontal", orientation: str | None = None) -> RawSet:
-    """Scans of a raw folder as sections.
-
-    Args:
-        raw: folder with the scans.
-        plane: to cut.
-        orientation: of the arrays, instead of their headers'; needed for Analyze files.
-
-    Raises:
-        FileNotFoundError: no scan in the folder, or a file of a pair is missing.
-        ValueError: a file does not fit, or the orientation is not known.
-    """
+    """Scans of a raw folder as sections; Analyze files need the orientation."""
     scans, alone = [], []
     for subject, files in sorted(_files(raw).items()):
         image, labels = (

@@ -35,7 +35,7 @@ REGIONS = "regions.csv"
 
 _MAX_VALUE = 2**16 - 1
 _MAX_REGIONS = 255
-_CARD = """Sections with label maps, one number a region.
+_CARD = """Sections with label maps, one number per region.
 
 - **Images**: {image}.
 - **Masks**: {mask}.
@@ -50,18 +50,7 @@ def read_source(
     plane: str | None = None,
     downsample: int = 1,
 ) -> RawSet:
-    """Read a folder of sections and label maps.
-
-    Args:
-        raw: the folder.
-        regions: CSV of the regions with their ids; None takes `regions.csv` of the folder.
-        plane: of the sections; None takes it from sections.csv.
-        downsample: divides the sides of images and masks.
-
-    Raises:
-        FileNotFoundError: a folder or file is missing.
-        ValueError: the folder does not fit, or an option does not.
-    """
+    """Read a folder of sections and label maps; the regions come with their ids."""
     raw = Path(raw)
     check_downsample(downsample)
     table = Path(regions) if regions else raw / REGIONS
@@ -111,7 +100,7 @@ def read_pixel_values(path: str | Path, regions: RegionSet) -> dict[int, int]:
         Class ids by pixel value.
 
     Raises:
-        ValueError: there is neither column, or a value is no number, used twice, or too large.
+        ValueError: there is neither column, or a value is not a number, used twice, or too large.
     """
     path = Path(path)
     if len(regions) > _MAX_REGIONS:

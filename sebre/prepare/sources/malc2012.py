@@ -30,7 +30,7 @@ _TRAINING = {
 _CARD = """Skull-stripped T1 scans of the OASIS study, 1 mm, with labels drawn by experts of
 Neuromorphometrics; part of the MICCAI 2012 multi-atlas labeling challenge. Horizontal sections
 that show at least one of the eight structures, front on top, the subject's right on the left of
-the picture. Intensities: one window a scan. Scans are registered to nothing: head tilt varies.
+the picture. Intensities: one window per scan. Scans are registered to nothing: head tilt varies.
 
 - **Split**: by subject. Rule `source` is that of the challenge, whose test subjects are older
   (18-90 years) than its training subjects (19-34).
@@ -47,17 +47,7 @@ and Warfield (eds.), MICCAI 2012 Workshop on Multi-Atlas Labeling.
 
 
 def read_source(raw: Path, *, plane: str = "horizontal", orientation: str | None = None) -> RawSet:
-    """Scans of a raw folder as sections.
-
-    Args:
-        raw: folder with the scans.
-        plane: to cut.
-        orientation: of the arrays, instead of their headers'.
-
-    Raises:
-        FileNotFoundError: no scan in the folder, or a file of a pair is missing.
-        ValueError: a file or table does not fit.
-    """
+    """Scans of a raw folder as sections."""
     facts = _subjects(raw / "subjects.csv")
     images = sorted(raw.glob("*_SS.nii.gz"))
     names = [image.name.removesuffix("_SS.nii.gz") for image in images]

@@ -54,7 +54,7 @@ LABELS = {number + side: _REGIONS[name] for number, name in _NAMES.items() for s
 _CARD = """T2-weighted in-vivo MRI of adult mice (rTg4510 study, FVB background), 0.15 mm, brain
 extracted, with labels of 37 structures merged to the regions named below; both sides together, as
 the names of the sides contradict the header. Sections front left, top up. Intensities: one
-window a scan. The prethalamus is not labeled here.
+window per scan. The prethalamus is not labeled here.
 
 - **Hindbrain** is cerebellum and brain stem; **telencephalic vesicle** is olfactory bulb, amygdala,
   basal forebrain and septum; **basal ganglia** is caudate putamen and globus pallidus.
@@ -73,17 +73,7 @@ PLoS ONE 9(1):e86576, 2014; Ma et al., Front Neurosci 13:11, 2019; images: Wells
 
 
 def read_source(raw: Path, *, plane: str = "sagittal", orientation: str | None = None) -> RawSet:
-    """Scans of a raw folder as sections.
-
-    Args:
-        raw: folder with the scans.
-        plane: to cut.
-        orientation: of the arrays, instead of their headers'.
-
-    Raises:
-        FileNotFoundError: no scan in the folder, or a file of a pair is missing.
-        ValueError: a file or table does not fit.
-    """
+    """Scans of a raw folder as sections."""
     known = _animals(raw / "scans.csv")
     scans = []
     seen: dict[str, int] = {}

@@ -21,7 +21,7 @@ MAX_FISSURE_PX = 4
 # Name of a mask file -> region.
 _FILES = {region.name: region.id for region in MOUSE} | {"basal_ganglia_column_thalamus": 4}
 _CARD = """Sections and masks cut from the figure `SeBRe_Masks.png` of the released SeBRe code:
-in-situ hybridisation sections of the developing mouse brain, cut sagittally, five regions each.
+in-situ hybridization sections of the developing mouse brain, cut sagittally, five regions each.
 
 - **Age**: the figure does not say it. Which of the sections are of age P14, the age of the paper's
   first experiment, is not known.
@@ -46,15 +46,7 @@ Intelligence 1, 277-287, 2019.
 
 
 def read_source(raw: Path) -> RawSet:
-    """Read the sections of the figure.
-
-    Args:
-        raw: folder with `section_0`, `section_1`, ...
-
-    Raises:
-        FileNotFoundError: there are no sections, or one lacks its picture.
-        ValueError: a file is not one of the source.
-    """
+    """The sections of the figure."""
     raw = Path(raw)
     folders = _section_folders(raw)
     if not folders:

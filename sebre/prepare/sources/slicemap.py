@@ -1,6 +1,6 @@
 """Sagittal mouse brain sections with six hand-drawn regions, from NumPy arrays.
 
-The raw folder holds `features.npy` [N, 84, 84] and one `labels_<xx>.npy` [N, 84, 84] a region,
+The raw folder holds `features.npy` [N, 84, 84] and one `labels_<xx>.npy` [N, 84, 84] per region,
 its `LICENSE`, and `rows.csv` if rows were selected (Barbier et al. 2018).
 """
 
@@ -44,12 +44,7 @@ automated brain region annotation. Bioinformatics 34(4), 718-720, 2018.
 
 
 def read_source(raw: Path) -> RawSet:
-    """Sections of the arrays in a raw folder.
-
-    Raises:
-        FileNotFoundError: a raw file is missing.
-        ValueError: an array does not fit.
-    """
+    """Sections of the arrays in a raw folder."""
     images, labels = _read_arrays(raw)
     upstream = _upstream_rows(raw, len(images))
 

@@ -1,6 +1,7 @@
 """Raw folders that do not fit: one line that says what is wrong, and nothing written."""
 
 import contextlib
+import inspect
 import logging
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from raw_samples import drawn_labels, write
 from whole_folders import WHOLE, labels
 
 from sebre.cli import commands as cli
+from sebre.prepare.sources import SOURCES, import_source, source_name
 
 
 def prepare(source: str, raw: Path, out: Path, *options: str) -> int:
@@ -73,3 +75,20 @@ def test_without_the_faults_the_folders_are_prepared(tmp_path, source):
     WHOLE[source](tmp_path / "raw")
     assert prepare(source, tmp_path / "raw", tmp_path / "out") == cli.DONE
     assert (tmp_path / "out" / "dataset.json").is_file()
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_the_options_of_a_source_are_those_of_its_functions(name):
+    def keywords(function) -> set[str]:
+        return set(inspect.signature(function).parameters) - {"raw"}
+
+    module = import_source(name)
+    assert set(SOURCES[name].options) == keywords(module.read_source)
+    assert set(SOURCES[name].download_options) <= keywords(getattr(module, "download", len))
+    assert bool(SOURCES[name].download_options) == hasattr(module, "download")
+
+
+def test_a_source_has_its_american_name_too(tmp_path):
+    assert source_name("color-code") == "colour-code" and source_name("mouse_mri") == "mouse-mri"
+    WHOLE["colour-code"](tmp_path / "raw")
+    assert prepare("color-code", tmp_path / "raw", tmp_path / "out") == cli.DONE
