@@ -20,7 +20,7 @@ from sebre.data.csv_tables import read_rows
 from sebre.data.findings import Finding, render
 from sebre.data.leakage import audit
 from sebre.data.regions import RegionSet
-from sebre.data.section_files import IMAGE_TYPES, part_folder, scan
+from sebre.data.section_files import list_subset, part_folder
 
 __all__ = ["Finding", "check", "render"]
 
@@ -131,40 +131,15 @@ def _recorded_regions(root: Path, findings: list[Finding]) -> RegionSet | None:
 
 def _list_part(root: Path, subset: str, contents: _Contents, findings: list[Finding]) -> None:
     """Images and masks of one subset by number; what the reader would refuse."""
-
-    def listed(folder: Path, kind: Any) -> dict[int, Path]:
-        found, refused = scan(folder, kind)
-        findings.extend(Finding("error", "file name", r.path, r.problem, r.cure) for r in refused)
-        return found
-
-    image_folder, mask_folder = (part_folder(root, subset, c) for c in ("images", "masks"))
-    for folder in (image_folder, mask_folder):
-        if not folder.is_dir():
-            cure = "Add it, or remove the other folder of this subset."
-            findings.append(Finding("error", "layout", folder, "no such folder.", cure))
-            return
-    images, folders = listed(image_folder, "file"), listed(mask_folder, "folder")
-    if not images:
-        problem = f"no images ({', '.join(IMAGE_TYPES)}) in it."
-        findings.append(Finding("error", "layout", image_folder, problem, "Add them."))
-    for number in sorted(folders.keys() - images.keys()):
-        problem = f"no image of {subset} ends in _{number}."
-        cure = "Add the image, or remove the masks."
-        findings.append(Finding("error", "no image", folders[number], problem, cure))
-    for number in sorted(images):
-        masks = {}
-        if number in folders:
-            masks = dict(sorted(listed(folders[number], "file").items()))
-        else:
-            problem = f"no mask folder of {subset} ends in _{number}."
-            cure = "Add it; leave it empty if the section shows no region."
-            findings.append(Finding("error", "no mask folder", images[number], problem, cure))
-        contents.sections[subset, number] = _Section(images[number], masks)
-    if missing := sorted(set(range(max(images, default=-1) + 1)) - images.keys()):
+    sections, refused = list_subset(root, subset)
+    findings += (Finding("error", r.kind, r.path, r.problem, r.cure) for r in refused)
+    for number, files in sections.items():
+        contents.sections[subset, number] = _Section(files.image, files.masks)
+    if missing := sorted(set(range(max(sections, default=-1) + 1)) - sections.keys()):
         shown = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
         text = f"numbers without an image: {shown}. No harm here; the released SeBRe code wants "
         text += "0, 1, 2, ... without a gap."
-        findings.append(Finding("note", "numbering", image_folder, text))
+        findings.append(Finding("note", "numbering", part_folder(root, subset, "images"), text))
 
 
 def _mask_names(contents: _Contents) -> Iterator[Finding]:

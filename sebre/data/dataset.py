@@ -1,6 +1,6 @@
 """Prepared data sets (`sebre.data.section_files` has their layout) as data sets of the network."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,8 @@ from mrcnn.data.dataset import Dataset
 from mrcnn.errors import UserError
 from sebre.data.regions import MOUSE, RegionSet
 from sebre.data.section_files import (
-    IMAGE_TYPES,
     demand_same_size,
+    list_subset,
     numbered,
     part_folder,
     read_mask,
@@ -54,42 +54,17 @@ class SectionDataset(Dataset):
             ValueError: a folder or file is missing, double, or has a name without a number,
                 or a mask has a class id that the region set lacks.
         """
-        root = Path(root)
-        images_dir = part_folder(root, subset, "images")
-        masks_dir = part_folder(root, subset, "masks")
-        for folder in (images_dir, masks_dir):
-            if not folder.is_dir():
-                raise UserError(
-                    f"{folder}: no such folder. A prepared data set has "
-                    f"mrcnn_{subset}_dataset_images and mrcnn_{subset}_dataset_masks; check the "
-                    "path, or make it with `sebre prepare`."
-                )
-        images = numbered(images_dir, "file")
-        folders = numbered(masks_dir, "folder")
-        if not images:
-            raise UserError(f"{images_dir}: no images ({', '.join(IMAGE_TYPES)}) in it.")
-        alone = sorted(folders.keys() - images.keys())
-        if alone:
-            raise UserError(
-                f"{folders[alone[0]]}: no image in {images_dir} ends in _{alone[0]}. "
-                "Add the image, or remove the masks."
-            )
-        wanted = sorted(images if numbers is None else numbers)
+        sections, refused = list_subset(Path(root), subset)
+        wanted = sorted(sections if numbers is None else numbers)
+        if stop := next((r for r in refused if r.number is None or r.number in wanted), None):
+            raise UserError(str(stop))
         for number in wanted:
-            if number not in images:
-                raise UserError(f"{images_dir}: no image ends in _{number}.")
-            if number not in folders:
-                raise UserError(
-                    f"{images[number]}: no folder in {masks_dir} ends in _{number}. Add it; "
-                    "leave it empty if the section shows no region."
-                )
-            self.add_section(
-                f"{subset}/{number}",
-                images[number],
-                folders[number],
-                number=number,
-                subset=subset,
-            )
+            if number not in sections:
+                folder = part_folder(Path(root), subset, "images")
+                raise UserError(f"{folder}: no image ends in _{number}.")
+            files = sections[number]
+            facts = {"number": number, "subset": subset}
+            self._add(f"{subset}/{number}", files.image, files.masks, facts)
         return self
 
     def add_section(self, name: str, image: Path, masks: Path, **facts: Any) -> None:
@@ -104,18 +79,19 @@ class SectionDataset(Dataset):
         Raises:
             ValueError: the folder has a file without a number, or of no region.
         """
-        self.add_image(SOURCE, name, image, masks=self._mask_files(masks), **facts)
+        self._add(name, image, dict(sorted(numbered(masks, "file").items())), facts)
 
-    def _mask_files(self, folder: Path) -> dict[int, Path]:
-        files = numbered(folder, "file")
-        for class_id, path in files.items():
+    def _add(
+        self, name: str, image: Path, masks: Mapping[int, Path], facts: Mapping[str, Any]
+    ) -> None:
+        for class_id, path in masks.items():
             if not 1 <= class_id <= len(self.regions):
                 raise UserError(
                     f"{path}: class id {class_id} is not in the region set "
                     f"{self.regions.name!r} (1-{len(self.regions)}). Rename the file, or use "
                     "the region set that it was drawn for."
                 )
-        return dict(sorted(files.items()))
+        self.add_image(SOURCE, name, image, masks=masks, **facts)
 
     def image_reference(self, image_id: int) -> str:
         """Name of the section, such as "val/3"."""

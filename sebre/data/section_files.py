@@ -1,4 +1,4 @@
-"""Names and pixels of the files of a prepared data set.
+"""Names and pixels of the files of a prepared data set, for its reader and its check.
 
     <root>/
       mrcnn_<subset>_dataset_images/<anything>_<k>.png
@@ -10,7 +10,7 @@ Folders made for the released SeBRe code are of this form.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -30,17 +30,29 @@ class Refused:
     """Something in a folder that cannot be read as a part of the data set.
 
     Attributes:
+        kind: short name.
         path: what it is about.
         problem: what is wrong.
         cure: what to do.
+        number: of the section that cannot be read because of it; None for all of them.
     """
 
+    kind: str
     path: Path
     problem: str
     cure: str
+    number: int | None = None
 
     def __str__(self) -> str:
         return f"{self.path}: {self.problem} {self.cure}"
+
+
+@dataclass(frozen=True)
+class SectionFiles:
+    """Files of a section: its image, and its masks by class id, in their order."""
+
+    image: Path
+    masks: dict[int, Path]
 
 
 def part_folder(root: Path, subset: str, content: Literal["images", "masks"]) -> Path:
@@ -79,14 +91,13 @@ def scan(folder: Path, kind: Literal["file", "folder"]) -> tuple[dict[int, Path]
                 if kind == "folder"
                 else f"images named <anything>_<number> ({', '.join(IMAGE_TYPES)})"
             )
-            refused.append(
-                Refused(path, f"only {wanted} belong here.", "Rename it or move it away.")
-            )
+            problem, cure = f"only {wanted} belong here.", "Rename it or move it away."
+            refused.append(Refused("file name", path, problem, cure))
             continue
         number = int(match[1])
         if number in found:
             problem = f"{found[number].name} has the number {number} too."
-            refused.append(Refused(path, problem, "Keep one of them."))
+            refused.append(Refused("file name", path, problem, "Keep one of them."))
             continue
         found[number] = path
     return found, refused
@@ -104,6 +115,42 @@ def numbered(folder: Path, kind: Literal["file", "folder"]) -> dict[int, Path]:
     return found
 
 
+def list_subset(root: Path, subset: str) -> tuple[dict[int, SectionFiles], list[Refused]]:
+    """Sections of one subset by number, in their order, and what cannot be read.
+
+    Args:
+        root: folder of the data set.
+        subset: such as "train".
+    """
+    images, masks = (part_folder(root, subset, content) for content in ("images", "masks"))
+    for folder in (images, masks):
+        if not folder.is_dir():
+            cure = f"A prepared data set has {images.name} and {masks.name}; check the path, or "
+            cure += "make it with `sebre prepare`."
+            return {}, [Refused("layout", folder, "no such folder.", cure)]
+    pictures, refused = scan(images, "file")
+    folders, others = scan(masks, "folder")
+    refused += others
+    if not pictures:
+        problem = f"no images ({', '.join(IMAGE_TYPES)}) in it."
+        refused.append(Refused("layout", images, problem, "Add them."))
+    for number in sorted(folders.keys() - pictures.keys()):
+        problem, cure = f"no image in {images} ends in _{number}.", "Add it, or remove the masks."
+        refused.append(Refused("no image", folders[number], problem, cure))
+    sections = {}
+    for number, picture in sorted(pictures.items()):
+        files: dict[int, Path] = {}
+        if number in folders:
+            files, others = scan(folders[number], "file")
+            refused += [replace(other, number=number) for other in others]
+        else:
+            problem = f"no folder in {masks} ends in _{number}."
+            cure = "Add it; leave it empty if the section shows no region."
+            refused.append(Refused("no mask folder", picture, problem, cure, number))
+        sections[number] = SectionFiles(picture, dict(sorted(files.items())))
+    return sections, refused
+
+
 def read_array(path: Path) -> np.ndarray:
     """A picture as it is in the file, [H, W] or [H, W, channels].
 
@@ -118,7 +165,7 @@ def read_values(path: Path) -> np.ndarray:
     """Values of a mask as they are in the file, [H, W]; the largest channel, without alpha.
 
     Raises:
-        ValueError: it cannot be read, or is no mask.
+        ValueError: it cannot be read, or is not a mask.
     """
     return mask_values(read_array(path), path)
 
@@ -127,7 +174,7 @@ def mask_values(values: np.ndarray, path: Path) -> np.ndarray:
     """The largest channel, without alpha, [H, W] of a decoded mask or of a part of it.
 
     Raises:
-        ValueError: it is no mask.
+        ValueError: it is not a mask.
     """
     if values.ndim == 3 and values.shape[-1] <= 4:
         values = (values[..., :-1] if values.shape[-1] in (2, 4) else values).max(axis=-1)
@@ -145,7 +192,7 @@ def read_mask(path: Path) -> np.ndarray:
     """A mask, bool [H, W].
 
     Raises:
-        ValueError: it cannot be read, or is no picture.
+        ValueError: it cannot be read, or is not a picture.
     """
     return inside(read_values(path), path)
 
@@ -163,7 +210,7 @@ def read_mask_at(
         columns: int [w].
 
     Raises:
-        ValueError: it cannot be read, is no mask, or differs in size from the image.
+        ValueError: it cannot be read, is not a mask, or differs in size from the image.
     """
     with reading(path), open_source(path) as source:
         found = source.shape[:2]
