@@ -84,7 +84,7 @@ def box_refinement(box: Any, gt_box: Any) -> Any:
 
 
 def clip_boxes(boxes: Any, window: Any) -> Any:
-    """Clip boxes [..., n, 4] to window [..., 4] (one window a leading index)."""
+    """Clip boxes [..., n, 4] to window [..., 4] (one window per leading index)."""
     xp = _namespace(boxes, window)
     low = xp.stack([window[..., 0], window[..., 1]] * 2, axis=-1)[..., None, :]
     high = xp.stack([window[..., 2], window[..., 3]] * 2, axis=-1)[..., None, :]

@@ -157,10 +157,7 @@ def compute_ap(
 
 
 def _average_precision(
-    gt_class_ids: np.ndarray,
-    pred_class_ids: np.ndarray,
-    overlaps: np.ndarray,
-    iou_threshold: float,
+    gt_class_ids: np.ndarray, pred_class_ids: np.ndarray, overlaps: np.ndarray, iou_threshold: float
 ) -> tuple[float, np.ndarray, np.ndarray]:
     _, pred_match = _match(gt_class_ids, pred_class_ids, overlaps, iou_threshold)
     hits = np.cumsum(pred_match > -1)

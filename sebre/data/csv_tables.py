@@ -17,7 +17,7 @@ def read_rows(
 
     Args:
         path: the file, UTF-8, with or without a byte order mark.
-        advice: what to do about a file that is none.
+        advice: what to do about another file.
         kind: what to call it.
 
     Returns:
@@ -25,7 +25,7 @@ def read_rows(
         too many are a list under None.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        OSError: the file cannot be opened.
         ValueError: not a CSV file.
     """
     try:

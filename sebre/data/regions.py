@@ -1,7 +1,7 @@
 """Region sets: which class id is which region, and its color.
 
-A region set is a table. The built-in ones are below; `read_regions` reads any other from a
-CSV file.
+The built-in ones are below; `read_regions` reads any other from a CSV file, and dataset.json holds
+that of a prepared data set.
 """
 
 from collections.abc import Iterator

@@ -33,7 +33,7 @@ def rotated_versions(
         image: uint8 [H, W] or [H, W, 3].
         masks: bool [H, W] by class id.
         flips: make versions of the mirror image (left to right) too.
-        background: fills what the turned image does not cover, 0..255, one value or one a
+        background: fills what the turned image does not cover, 0..255, one value or one per
             channel; None takes the median of the pixels along the border of the image.
         enlarge: widen the canvas of each angle so that nothing is cut off; by default it
             keeps its size, [H, W].
@@ -104,7 +104,7 @@ def _background(image: np.ndarray, background: int | Sequence[int] | None) -> tu
         or not np.all((0 <= values) & (values <= 255))
     ):
         raise UserError(
-            f"The background is {background!r}; wanted one value from 0 to 255, or one a channel "
+            f"The background is {background!r}; wanted one value from 0 to 255, or one per channel "
             f"of the image ({channels})."
         )
     return tuple(int(v) for v in np.broadcast_to(values, channels))
@@ -120,9 +120,6 @@ def _transform(
     if not enlarge:
         return matrix, (width, height)
     cos, sin = abs(matrix[0, 0]), abs(matrix[0, 1])
-    size = (
-        int(np.ceil(width * cos + height * sin)),
-        int(np.ceil(width * sin + height * cos)),
-    )
+    size = (int(np.ceil(width * cos + height * sin)), int(np.ceil(width * sin + height * cos)))
     matrix[:, 2] += ((size[0] - 1) / 2 - middle[0], (size[1] - 1) / 2 - middle[1])
     return matrix, size

@@ -152,21 +152,13 @@ def list_subset(root: Path, subset: str) -> tuple[dict[int, SectionFiles], list[
 
 
 def read_array(path: Path) -> np.ndarray:
-    """A picture as it is in the file, [H, W] or [H, W, channels].
-
-    Raises:
-        ValueError: it cannot be read.
-    """
+    """A picture as it is in the file, [H, W] or [H, W, channels]; a ValueError if unreadable."""
     with reading(path):
         return read_picture(path)
 
 
 def read_values(path: Path) -> np.ndarray:
-    """Values of a mask as they are in the file, [H, W]; the largest channel, without alpha.
-
-    Raises:
-        ValueError: it cannot be read, or is not a mask.
-    """
+    """`mask_values` of a file."""
     return mask_values(read_array(path), path)
 
 
@@ -189,11 +181,7 @@ def inside(values: np.ndarray, path: Path) -> np.ndarray:
 
 
 def read_mask(path: Path) -> np.ndarray:
-    """A mask, bool [H, W].
-
-    Raises:
-        ValueError: it cannot be read, or is not a picture.
-    """
+    """A mask, bool [H, W]; a ValueError if it cannot be read, or is not a mask."""
     return inside(read_values(path), path)
 
 

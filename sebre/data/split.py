@@ -60,7 +60,7 @@ class SplitRule:
         """Read a rule.
 
         Raises:
-            ValueError: it is none.
+            ValueError: it is not a rule.
         """
         column, equals, cells = text.strip().partition("=")
         if equals:
@@ -103,7 +103,7 @@ def assign(rows: Sequence[Mapping[str, Any]], rule: SplitRule | str, seed: int =
     """Say for each row whether it is for training or held out.
 
     Args:
-        rows: one a section, or one an image (after rotation). "section" must tell the source
+        rows: one per section, or one per image (after rotation). "section" must tell the source
             sections apart; all rows with one value go to one side, except by the rule
             "image". Other cells as the rule needs: "subject", "part" (rule "source") or the
             column that it names. For "block", sections are in anatomical order within each
@@ -229,7 +229,7 @@ def _by_cells(rows: Sequence[Mapping[str, Any]], rule: SplitRule) -> list[str]:
 
 
 def _blocks(runs: Sequence[Sequence[str]], count: int, seed: int) -> set[str]:
-    """Hold out neighbors together: `count` sections of `runs` (one a subject, in order).
+    """Hold out neighbors together: `count` sections of `runs` (one per subject, in order).
 
     Each run is cut into blocks of about 3. Blocks are taken at even distances from a random
     start, so that the held sections cover the whole brain and training lacks no level of it;

@@ -47,11 +47,10 @@ def _raw_modes(image: Image.Image) -> str:
 
 
 def picture_size(path: str | Path) -> tuple[int, int]:
-    """(height, width) of a picture in pixels, from its header.
+    """(height, width) of a picture in px, from its header.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is not a picture, or has more than `MAX_PIXELS`.
+        ValueError: it is not there, not a picture, or has more than `MAX_PIXELS`.
     """
     with _header(Path(path)) as image:
         return image.height, image.width
@@ -99,8 +98,7 @@ def strips(
         First row of the strip, and its pixels: uint8 [rows, width, 3], or 4 with alpha.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it cannot be read, or has another form.
+        ValueError: the file is not there, cannot be read, or has another form.
     """
     path = Path(path)
     with reading(path), _open_8_bit(path, scale) as source:
@@ -116,15 +114,14 @@ def read_shrunk(path: str | Path, factor: int = 1) -> np.ndarray:
     become white.
 
     Args:
-        path: PNG, JPEG or TIFF with 8 bits per channel.
+        path: as for `strips`.
         factor: from 1.
 
     Returns:
         uint8 [H // factor, W // factor, 3].
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it cannot be read, has another form, or is smaller than the factor.
+        ValueError: as `strips`; or the picture is smaller than the factor.
     """
     path = Path(path)
     height, width = (side // factor for side in picture_size(path))
@@ -144,13 +141,7 @@ def read_shrunk(path: str | Path, factor: int = 1) -> np.ndarray:
 
 
 def check_factor(path: Path, size: tuple[int, int], factor: int) -> None:
-    """Raise a ValueError if nothing is left of a picture.
-
-    Args:
-        path: of the picture, for the message.
-        size: (height, width) after division.
-        factor: what the sides were divided by.
-    """
+    """Raise a ValueError if nothing is left of a picture whose sides were divided by a factor."""
     if min(size) < 1:
         raise UserError(
             f"{path}: divided by {factor} nothing is left of this picture. Use a smaller "
@@ -177,8 +168,7 @@ def read_label_values(path: str | Path) -> np.ndarray:
         uint8 or uint16 [H, W].
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it cannot be read, or is not a label map.
+        ValueError: the file is not there, cannot be read, or is not a label map.
     """
     path = Path(path)
     if is_lossy(path):

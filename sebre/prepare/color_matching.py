@@ -1,4 +1,4 @@
-"""From a colour-coded overlay to a label map.
+"""From a color-coded overlay to a label map.
 
 The released notebook shrinks the overlay by 16 with bilinear interpolation and then compares
 colors exactly, which loses every pixel whose color was mixed: borders, and whatever lies
@@ -83,7 +83,7 @@ def match_colors(
     """Find the regions of an overlay by their colors, at full resolution.
 
     Args:
-        path: PNG, TIFF or JPEG with 8 bits a channel, with alpha or without.
+        path: as for `big_pictures.strips`.
         regions: with their colors.
         tolerance: largest difference in a channel, 0..255.
         max_gap: longest run of ink that is filled, in pixels; 0 fills nothing; None takes
@@ -91,8 +91,7 @@ def match_colors(
         report: how many unlisted colors are named.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it cannot be read, or an argument does not fit.
+        ValueError: the file is not there or cannot be read, or an argument does not fit.
     """
     table = _code_table(regions, tolerance)
     height, width = picture_size(path)
@@ -120,10 +119,6 @@ def match_exactly(path: str | Path, regions: RegionSet, factor: int = EXACT_FACT
 
     Returns:
         uint8 [H // factor, W // factor], class ids.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it cannot be read, or is smaller than the factor.
     """
     _check_count(regions)
     height, width = picture_size(path)
@@ -132,7 +127,7 @@ def match_exactly(path: str | Path, regions: RegionSet, factor: int = EXACT_FACT
     overlay = np.empty((height, width, 3), np.uint8)
     for top, strip in strips(path):
         overlay[top : top + len(strip)] = strip[..., :3]
-    # One channel after the other: as floats a channel takes 8 bytes a pixel.
+    # One channel after the other: as floats a channel takes 8 bytes per pixel.
     options = {"order": 1, "mode": "constant", "anti_aliasing": False}
     small = np.stack([resize(overlay[..., i], size, **options) for i in range(3)], axis=-1)
     values = (small * 255).astype(int)

@@ -24,11 +24,7 @@ NIBABEL, TIFFFILE = "nibabel.global", "tifffile"
 
 @contextlib.contextmanager
 def without_log(logger: str) -> Iterator[None]:
-    """Let a logger write nothing; also a decorator.
-
-    Args:
-        logger: its name.
-    """
+    """Let a logger of this name write nothing; also a decorator."""
     log = logging.getLogger(logger)
     level = log.level
     log.setLevel(logging.CRITICAL + 1)
@@ -132,11 +128,7 @@ def read_volume(path: str | Path, orientation: str | None = None) -> Volume:
 
 
 def checked_orientation(codes: str) -> str:
-    """The three letters in upper case.
-
-    Raises:
-        ValueError: they do not name the three axes, each once.
-    """
+    """The three letters in upper case; a ValueError unless they name the three axes."""
     upper = codes.upper()
     axes = {frozenset((code, _OPPOSITE[code])) for code in upper if code in _OPPOSITE}
     if len(upper) != 3 or len(axes) != 3:
@@ -157,9 +149,6 @@ def canonical(
         voxel_mm: sides of a voxel along the axes of `data`.
         codes: orientation of `data`.
         affine: float [4, 4], of the indices of `data`.
-
-    Raises:
-        ValueError: `codes` is not an orientation.
     """
     turn = axcodes2ornt(checked_orientation(codes))
     order = np.argsort(turn[:, 0])
@@ -216,10 +205,9 @@ def section(volume: Volume, plane: str, index: int, order: int) -> np.ndarray:
 
     Args:
         volume: canonical.
-        plane: "sagittal", "coronal" or "horizontal".
+        plane: a key of `PLANES`.
         index: along the axis of the plane.
-        order: 1 for images (linear interpolation), 0 for labels (nearest), where voxels
-            are not square.
+        order: of interpolation where voxels are not square: 1 for images, 0 for labels.
 
     Returns:
         [H, W], of the type of the volume.
@@ -278,11 +266,7 @@ def to_8_bit(data: np.ndarray) -> np.ndarray:
 
 
 def to_labels(volume: Volume, path: str | Path) -> Volume:
-    """Labels as whole numbers.
-
-    Raises:
-        ValueError: the values are not whole numbers.
-    """
+    """Labels as integers; a ValueError if the values are not whole numbers."""
     if volume.data.dtype.kind in "biu":
         return volume
     whole = np.rint(volume.data)

@@ -64,10 +64,7 @@ terms of use, not for commercial use. Cite Dong HW, The Allen Reference Atlas, W
 al., Nature 445:168, 2007.
 """
 _BY_TABLE = {"placed": "`alignment.csv` has the pairs and the placements.", "error": "1-3 px"}
-_BY_FIT = {
-    "placed": "Placements were fitted to outline and cell layers.",
-    "error": "1-7 px",
-}
+_BY_FIT = {"placed": "Placements were fitted to outline and cell layers.", "error": "1-7 px"}
 
 
 @dataclass(frozen=True)

@@ -49,11 +49,7 @@ class Pair:
     facts: Mapping[str, str] = field(default_factory=dict)
 
     def check_sizes(self) -> tuple[int, int]:
-        """Size of both: (height, width).
-
-        Raises:
-            FileNotFoundError, ValueError: one cannot be read, or the sizes differ.
-        """
+        """Size of both, (height, width); a ValueError if they differ."""
         size, drawn = picture_size(self.image), picture_size(self.drawing)
         if size != drawn:
             raise UserError(
@@ -78,8 +74,7 @@ def find_pairs(raw: str | Path, drawings: str) -> list[Pair]:
         Pairs in the order of their numbers.
 
     Raises:
-        FileNotFoundError: a folder is missing.
-        ValueError: a file has no partner, no number, or a number that another has.
+        ValueError: a folder is missing, or a file has no partner or a number that does not fit.
     """
     raw = Path(raw)
     for name in (IMAGES, drawings):
@@ -100,16 +95,11 @@ def find_notebook_pairs(raw: str | Path) -> list[Pair]:
 
     and the same with `val` and `validation`, which may be left out.
 
-    Args:
-        raw: the folder.
-
     Returns:
         Pairs, first those for training; none if there is no such folder.
 
     Raises:
-        FileNotFoundError: there are overlays without a folder of images.
-        ValueError: a file has no partner, no number, or a number that another has, or a folder
-            does not hold exactly one overlay.
+        ValueError: as `find_pairs`; or a folder does not hold exactly one overlay.
     """
     raw = Path(raw)
     pairs = []
@@ -126,11 +116,7 @@ def find_notebook_pairs(raw: str | Path) -> list[Pair]:
 
 
 def choose_plane(plane: str | None, pairs: list[Pair]) -> str:
-    """Plane of a data set: the option, else the column plane of sections.csv, else "mixed".
-
-    Raises:
-        ValueError: it is none.
-    """
+    """Plane of a data set: the option, else the column plane of sections.csv, else "mixed"."""
     named = {pair.facts["plane"] for pair in pairs if pair.facts.get("plane")}
     found = plane or (named.pop() if len(named) == 1 else UNKNOWN_PLANE)
     if found not in PLANES:
@@ -139,11 +125,7 @@ def choose_plane(plane: str | None, pairs: list[Pair]) -> str:
 
 
 def check_downsample(downsample: int) -> None:
-    """Refuse a factor below 1.
-
-    Raises:
-        ValueError: it is.
-    """
+    """Raise a ValueError for a factor below 1."""
     if downsample < 1:
         raise UserError(f"--downsample is {downsample}; it must be a whole number from 1.")
 

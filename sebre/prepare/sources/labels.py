@@ -44,11 +44,7 @@ _CARD = """Sections with label maps, one number per region.
 
 
 def read_source(
-    raw: Path,
-    *,
-    regions: Path | None = None,
-    plane: str | None = None,
-    downsample: int = 1,
+    raw: Path, *, regions: Path | None = None, plane: str | None = None, downsample: int = 1
 ) -> RawSet:
     """Read a folder of sections and label maps; the regions come with their ids."""
     raw = Path(raw)
@@ -90,17 +86,14 @@ def read_source(
 
 
 def read_pixel_values(path: str | Path, regions: RegionSet) -> dict[int, int]:
-    """Read which pixel value is which region.
+    """Class ids by pixel value.
 
     Args:
         path: CSV of the regions; with a column `value`, or else `id`.
         regions: what `read_regions` made of it.
 
-    Returns:
-        Class ids by pixel value.
-
     Raises:
-        ValueError: there is neither column, or a value is not a number, used twice, or too large.
+        ValueError: there is neither column, or a value does not fit.
     """
     path = Path(path)
     if len(regions) > _MAX_REGIONS:

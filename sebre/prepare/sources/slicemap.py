@@ -69,10 +69,7 @@ def read_source(raw: Path) -> RawSet:
         background=0,
         license="Apache-2.0",
         card=_CARD.format(
-            count=len(images),
-            side=images.shape[1],
-            white=WHITE_PERCENTILE,
-            min_px=MIN_MASK_PX,
+            count=len(images), side=images.shape[1], white=WHITE_PERCENTILE, min_px=MIN_MASK_PX
         ),
         files=[raw / name for name in names],
         split="section:1/4",
