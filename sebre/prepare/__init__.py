@@ -1,1 +1,1 @@
-"""From raw data to prepared data sets; one module a public source in `sources`."""
+"""From raw data to prepared data sets; one module per public source in `sources`."""

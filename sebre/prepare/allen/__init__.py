@@ -1,1 +1,1 @@
-"""Sections and structures of the Allen Institute: its API, its drawings, their placement."""
+"""Sections and structures of the Allen Institute: drawings, placement, and the experimental API."""
