@@ -21,7 +21,7 @@ import pycocotools.mask
 import skimage.measure
 
 from mrcnn.errors import UserError
-from mrcnn.structures.masks import inside_box, strips, values_in_box, visible_box
+from mrcnn.structures.masks import inside_box, spans, values_in_box, visible_box
 
 FORMATS = ("full", "rle", "contours")
 _SOFT_SAMPLES = 512  # along a side, where the contour of a network's mask is traced
@@ -133,7 +133,7 @@ def rle_to_mask(rle: Rle, window: Sequence[int] | None = None) -> np.ndarray:
     columns, tops, bottoms = _cut(*rle_columns(rle), (y1, x1, y2, x2))
     mask = np.zeros((x2 - x1, y2 - y1), bool)
     changes = np.zeros((min(x2 - x1, _columns_at_once(y2 - y1)), y2 - y1 + 1), np.int8)
-    for left, right in strips(x1, x2, y2 - y1):
+    for left, right in spans(x1, x2, y2 - y1):
         here = slice(*np.searchsorted(columns, (left, right)))
         part = changes[: right - left]
         part[:] = 0
@@ -146,7 +146,7 @@ def rle_to_mask(rle: Rle, window: Sequence[int] | None = None) -> np.ndarray:
 
 
 def _columns_at_once(height: int) -> int:
-    first, last = next(strips(0, 2**31, height))
+    first, last = next(spans(0, 2**31, height))
     return last - first
 
 
@@ -241,7 +241,7 @@ def _encode(
     """Run lengths from `inside(window)`, bool, asked for windows of whole columns of the box."""
     y1, x1, y2, x2 = box
     found = [np.zeros((3, 0), int)]
-    for left, right in strips(x1, x2 if y2 > y1 else x1, y2 - y1):
+    for left, right in spans(x1, x2 if y2 > y1 else x1, y2 - y1):
         padded = np.zeros((right - left, y2 - y1 + 2), bool)
         padded[:, 1:-1] = inside((y1, left, y2, right)).T
         columns, rows = np.nonzero(padded[:, 1:] != padded[:, :-1])

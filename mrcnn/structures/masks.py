@@ -106,7 +106,7 @@ def unmold_mask(mask: np.ndarray, bbox: Sequence[int], image_shape: Sequence[int
 def paste_mask(full: np.ndarray, mask: np.ndarray, bbox: Sequence[int]) -> None:
     """Set in `full`, bool [H, W], the pixels that a mask of a box covers (see `unmold_mask`)."""
     y1, x1, y2, x2 = visible_box(bbox, full.shape)
-    for top, bottom in strips(y1, y2, x2 - x1):
+    for top, bottom in spans(y1, y2, x2 - x1):
         full[top:bottom, x1:x2] = inside_box(mask, bbox, (top, x1, bottom, x2))
 
 
@@ -122,7 +122,7 @@ def visible_box(bbox: Sequence[int], image_shape: Sequence[int]) -> tuple[int, i
     return y1, x1, max(min(y2, height), y1), max(min(x2, width), x1)
 
 
-def strips(start: int, stop: int, across: int) -> Iterator[tuple[int, int]]:
+def spans(start: int, stop: int, across: int) -> Iterator[tuple[int, int]]:
     """Parts of a range of rows (or columns) of `across` px, of about a million px each."""
     step = max(1, _STRIP_PX // max(across, 1))
     for first in range(start, stop, step):
