@@ -42,14 +42,10 @@ def prepare_imgaug() -> Any:
         ImportError: imgaug or OpenCV is not installed.
     """
     with _lock:
-        for options in (
-            {"category": DeprecationWarning, "module": r"imgaug\."},
-            {"category": FutureWarning, "module": r"imgaug\."},
-            {"category": SyntaxWarning, "module": r"imgaug\."},
-            # JpegCompression, from inside imageio.
-            {"category": DeprecationWarning, "message": "`pilmode` is deprecated"},
-        ):
-            warnings.filterwarnings("ignore", **options)
+        for kind in (DeprecationWarning, FutureWarning, SyntaxWarning):
+            warnings.filterwarnings("ignore", category=kind, module=r"imgaug\.")
+        # JpegCompression, from inside imageio.
+        warnings.filterwarnings("ignore", "`pilmode` is deprecated", DeprecationWarning)
         try:
             import imgaug
             from imgaug.augmenters.geometric import ElasticTransformation
