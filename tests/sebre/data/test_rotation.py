@@ -152,7 +152,7 @@ def test_masks_that_vanish_are_dropped():
         (np.zeros((0, 4), np.uint8), {}, None, "0 x 4 px"),
         (np.zeros((4, 5), np.uint8), {2: np.zeros((5, 4), bool)}, None, "mask of class 2"),
         (np.zeros((4, 4), np.uint8), {2: np.zeros((4, 4), np.uint8)}, None, "uint8"),
-        (np.zeros((4, 4), np.uint8), {}, (1, 2, 3), "one a channel of the image .1."),
+        (np.zeros((4, 4), np.uint8), {}, (1, 2, 3), "one per channel of the image .1."),
         (np.zeros((4, 4), np.uint8), {}, 300, "from 0 to 255"),
     ],
 )
