@@ -21,6 +21,38 @@ On a CPU, with the scans of the MICCAI 2012 challenge as a stand-in, split by su
 import sys
 
 from sebre.cli import main
+from sebre.experiments.ibsr import EXPERIMENT, IBSRDataset
+
+
+def train(options):
+    """What the command `train` does, for options of `sebre.networks.train.TrainingOptions`."""
+    from mrcnn.model import MaskRCNN  # here, as the other commands start faster without it
+
+    # Settings (sebre/experiments/ibsr.py): IBSRConfig, the paper's ResNet-101 at
+    # 384 px; IBSRFromScratch, the same from random weights; IBSRSmall, a
+    # ResNet-18 at 256 px for a CPU.
+    variant = options.variant_of(EXPERIMENT)
+    config = options.configure(variant)  # with --seed, --steps and --set
+
+    sections, held_out = options.load(IBSRDataset)  # of the training part alone
+    model = MaskRCNN("training", config, options.logs)
+    options.begin(model, variant)  # loads --weights; writes config.json and training.json
+
+    # Schedule: the paper's 6,000 steps of the heads, then 9,000 of all layers at a tenth of the
+    # rate; from random weights 15,000 of all layers; of the small network 2,000.
+    for stage, epochs in options.stages(variant, config):
+        model.train(
+            sections,
+            held_out,
+            learning_rate=config.LEARNING_RATE * stage.rate,
+            epochs=epochs,
+            layers=stage.layers,
+            augmentation=variant.augmentation(),
+            resume=options.resume,
+            verbose=options.verbose,
+        )
+    return model
+
 
 if __name__ == "__main__":
-    sys.exit(main(experiment="ibsr"))
+    sys.exit(main(experiment="ibsr", train=train))

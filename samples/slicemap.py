@@ -14,6 +14,35 @@ To choose settings without looking at the test part, hold out a share of the tra
 import sys
 
 from sebre.cli import main
+from sebre.experiments.slicemap import EXPERIMENT, SlicemapDataset
+
+
+def train(options):
+    """What the command `train` does, for options of `sebre.networks.train.TrainingOptions`."""
+    from mrcnn.model import MaskRCNN  # here, as the other commands start faster without it
+
+    # Settings (sebre/experiments/slicemap.py): SlicemapConfig, a ResNet-18 at 128 px for a CPU.
+    variant = options.variant_of(EXPERIMENT)
+    config = options.configure(variant)  # with --seed, --steps and --set
+
+    sections, held_out = options.load(SlicemapDataset)  # of the training part alone
+    model = MaskRCNN("training", config, options.logs)
+    options.begin(model, variant)  # loads --weights; writes config.json and training.json
+
+    # Schedule: 2,400 steps of all layers.
+    for stage, epochs in options.stages(variant, config):
+        model.train(
+            sections,
+            held_out,
+            learning_rate=config.LEARNING_RATE * stage.rate,
+            epochs=epochs,
+            layers=stage.layers,
+            augmentation=variant.augmentation(),
+            resume=options.resume,
+            verbose=options.verbose,
+        )
+    return model
+
 
 if __name__ == "__main__":
-    sys.exit(main(experiment="slicemap"))
+    sys.exit(main(experiment="slicemap", train=train))

@@ -168,8 +168,8 @@ def train(
 def run_training(experiment: Experiment, options: TrainingOptions) -> MaskRCNN:
     """Take the steps of `TrainingOptions` for an experiment; see `train`."""
     variant = options.variant_of(experiment)
-    sections, held_out = options.load(experiment.sections)
     config = options.configure(variant)
+    sections, held_out = options.load(experiment.sections)
     model = MaskRCNN("training", config, options.logs)
     options.begin(model, variant)
     for stage, epochs in options.stages(variant, config):
@@ -226,7 +226,7 @@ def write_training_facts(
         "augmentation": augmentation
         and {"class": type(augmentation).__name__, **vars(augmentation)},
     }
-    replace_text(path, json.dumps(facts, indent=1) + "\n")
+    replace_text(path, json.dumps(facts, indent=1, default=repr) + "\n")
 
 
 def steps_per_epoch(lengths: Sequence[int], largest: int) -> int:

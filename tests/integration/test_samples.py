@@ -1,0 +1,69 @@
+"""The scripts in samples/ train as `sebre train` does."""
+
+import importlib.util
+from types import ModuleType
+
+import pytest
+from paths import ROOT
+
+from sebre.experiments import EXPERIMENTS
+from sebre.networks import train as library
+from sebre.networks.train import TrainingOptions
+
+
+def sample(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "samples" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def plain(options: dict) -> dict:
+    """Options of `MaskRCNN.train` that can be compared."""
+    augmentation = options["augmentation"]
+    return {**options, "augmentation": augmentation and vars(augmentation)}
+
+
+def test_each_experiment_has_a_sample():
+    assert {path.stem for path in (ROOT / "samples").glob("*.py")} == set(EXPERIMENTS)
+
+
+CASES = [(name, variant) for name, e in EXPERIMENTS.items() for variant in e.variants]
+
+
+@pytest.mark.parametrize(("name", "variant"), CASES)
+def test_a_sample_trains_as_the_command_does(name, variant, tmp_path, monkeypatch):
+    calls = []
+
+    class Recorder:
+        def __init__(self, mode, config, model_dir):
+            self.config, self.log_dir = config, str(tmp_path / "run")
+            calls.append((mode, config.to_dict(), type(config), model_dir))
+
+        def train(self, *sets, **options):
+            calls.append((sets, plain(options)))
+
+    class Sections:
+        def load(self, *where, **part):
+            self.where = where, part
+            return self
+
+        def prepare(self):
+            calls.append((type(self), self.where))
+
+        def __eq__(self, other):
+            return self.where == other.where
+
+    monkeypatch.setattr("mrcnn.model.MaskRCNN", Recorder)
+    monkeypatch.setattr(library, "MaskRCNN", Recorder)
+    module = sample(name)
+    (dataset,) = (key for key in vars(module) if key.endswith("Dataset"))
+    assert getattr(module, dataset) is EXPERIMENTS[name].dataset
+    monkeypatch.setattr(module, dataset, Sections)
+    monkeypatch.setattr(type(EXPERIMENTS[name]), "sections", lambda experiment: Sections())
+    options = TrainingOptions("data", tmp_path, variant=variant, seed=3)
+    module.train(options)
+    ours, calls[:] = calls[:], []
+    library.run_training(EXPERIMENTS[name], options)
+    assert ours == calls
+    assert len(ours) == 2 + len(EXPERIMENTS[name].variant(variant).schedule)
