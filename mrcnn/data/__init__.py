@@ -1,6 +1,23 @@
-"""From images to batches: data sets, molding, augmentation, caching."""
+"""From images to batches: data sets, molding, augmentation, caching.
 
-from mrcnn.data.batches import Batches, data_generator
-from mrcnn.data.samples import UnreadableImageError, load_image_gt
+The names below are imported when they are asked for: `Batches` brings Keras with it, which a
+program that only looks at data can do without.
+"""
 
-__all__ = ["Batches", "UnreadableImageError", "data_generator", "load_image_gt"]
+import importlib
+from typing import Any
+
+_HOMES = {
+    "Batches": "mrcnn.data.batches",
+    "UnreadableImageError": "mrcnn.data.samples",
+    "data_generator": "mrcnn.data.batches",
+    "load_image_gt": "mrcnn.data.samples",
+}
+
+__all__ = ["Batches", "UnreadableImageError", "data_generator", "load_image_gt"]  # noqa: F822
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
