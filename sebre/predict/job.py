@@ -13,12 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import mrcnn
-import sebre
 from mrcnn.config import Config
 from mrcnn.errors import UserError
 from mrcnn.imageio.tiles import tile_boxes
 from mrcnn.io.files import replace_text
+from sebre import __version__
 from sebre.data.regions import RegionSet
 from sebre.experiments.base import Experiment
 from sebre.networks.environment import packages
@@ -28,6 +27,9 @@ from sebre.predict.outputs import OVERLAY_PX, output_paths, segment_picture
 
 logger = logging.getLogger(__name__)
 
+# Raise it with every change that gives other outputs for the same picture, weights and settings:
+# what an earlier version finished is then done again.
+RESULTS = 1
 _RECORDS = "records"  # folder of the records, beside the outputs
 _RUN_FILE = "run.json"
 
@@ -169,12 +171,13 @@ def plan_job(
 def run_facts(
     weights: WeightsFile, config: Config, regions: RegionSet, options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """All that the outputs of a picture depend on but the picture: a section that was finished
-    with the same facts need not be done again.
+    """All that the outputs of a picture depend on but the picture.
+
+    A section that was finished with the same facts need not be done again.
 
     Returns:
         Plain JSON types: checksum of the weights, settings, regions, options, versions of the
-        packages, and a checksum of the code itself.
+        packages and of sebre, and RESULTS.
     """
     return {
         "weights": weights.sha256,
@@ -182,7 +185,8 @@ def run_facts(
         "regions": [[region.id, region.name, list(region.color)] for region in regions],
         "options": dict(options),
         "packages": packages(),
-        "code": _code_checksum(),
+        "version": __version__,
+        "results": RESULTS,
     }
 
 
@@ -252,13 +256,3 @@ def _stamp(section: SectionFile) -> dict[str, Any]:
 
 def _record_path(section: SectionFile, out: Path) -> Path:
     return out / _RECORDS / f"{section.name}.json"
-
-
-@functools.cache
-def _code_checksum() -> str:
-    found = hashlib.sha256()
-    for package in (mrcnn, sebre):
-        folder = Path(package.__file__).parent
-        for path in sorted(folder.rglob("*.py")):
-            found.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
-    return found.hexdigest()

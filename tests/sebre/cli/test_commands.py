@@ -1,6 +1,7 @@
 """Commands: exit codes, messages, and one small run through all of them."""
 
 import dataclasses
+import errno
 import json
 import os
 import subprocess
@@ -12,13 +13,15 @@ import pytest
 from paths import ROOT
 from PIL import Image
 
+import sebre
 from mrcnn.data.augment import RandomRotateFlip
+from mrcnn.errors import MissingFileError, UserError
 from sebre.cli import commands as cli
-from sebre.cli import publish
 from sebre.experiments import EXPERIMENTS
 from sebre.experiments.base import Stage
 from sebre.experiments.slicemap import SlicemapConfig
 from sebre.networks.train import train, training_sets
+from sebre.program import STOPPED
 
 DATASET = ROOT / "datasets" / "slicemap"
 
@@ -138,16 +141,28 @@ def test_prepare_train_evaluate_detect_publish(tiny, tmp_path, capsys, monkeypat
     assert "n.onnx: an exported network" in capsys.readouterr().err
 
     monkeypatch.setenv("SEBRE_WEIGHTS", str(tmp_path / "store"))
-    code = publish.main(
-        ["--weights", str(weights), "--experiment", "slicemap", "--dataset", str(DATASET),
-         "--command", "sebre train slicemap"]
+    code = run(
+        "publish", "slicemap", "--weights", weights, "--dataset", DATASET,
+        "--command", "sebre train slicemap",
     )  # fmt: skip
     assert code == cli.DONE
     entry = json.loads((tmp_path / "store" / "manifest.json").read_text())["slicemap"]
     assert entry["experiment"] == "slicemap"
     assert entry["scores"]["n_sections"] == 12
     assert entry["sha256"] in (tmp_path / "store" / "slicemap.md").read_text()
+    assert entry["licence"] == "MIT for the code; trained on data under Apache-2.0"
     assert entry["bytes"] < 0.55 * weights.stat().st_size
+    training = json.loads((tmp_path / "store" / "slicemap.training.json").read_text())
+    assert [(part["layers"], part["steps"]) for part in training["schedule"]] == [
+        ("all", 1),
+        ("heads", 1),
+    ]
+    assert training["augmentation"] == {
+        "class": "RandomRotateFlip", "max_angle": 180, "flip": True, "scale": [0.85, 1.15],
+        "shift": 0.05, "bend": 0.02, "gamma": [0.65, 1.5], "brightness": [0.8, 1.25],
+        "fill": "zero",
+    }  # fmt: skip
+    assert (training["start"], training["settings"]["SEED"]) == ("none", 3)
 
 
 def test_prepare_and_its_user_errors(data_dir, tmp_path, capsys):
@@ -264,6 +279,56 @@ def test_wrong_arguments_end_with_code_2(arguments, capsys):
         run(*arguments)
     assert stop.value.code == cli.USER_ERROR
     assert "usage:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (UserError("a wrong\n  value"), "a wrong value"),
+        (MissingFileError("x.png: no such file."), "x.png: no such file."),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+        (PermissionError(errno.EACCES, "Permission denied", "out"), "out: Permission denied"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line(error, line, monkeypatch, capsys):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("sebre.data.check.check", fail)
+    assert run("check", DATASET) == cli.USER_ERROR
+    assert capsys.readouterr().err == f"sebre check: {line}\n"
+    for arguments in (["--debug", "check", DATASET], ["check", DATASET, "--debug"]):
+        assert run(*arguments) == cli.USER_ERROR
+        err = capsys.readouterr().err
+        assert "Traceback" in err and err.endswith(f"sebre check: {line}\n")
+
+
+@pytest.mark.parametrize("error", [ValueError("operands"), KeyError("x"), OSError("by hand")])
+def test_anything_else_is_a_bug_with_its_traceback(error, monkeypatch):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("sebre.data.check.check", fail)
+    with pytest.raises(type(error)):
+        run("check", DATASET)
+
+
+def test_a_stop_by_the_keyboard_has_a_code_of_its_own(monkeypatch, capsys):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sebre.data.check.check", stop)
+    assert run("check", DATASET) == STOPPED
+    assert capsys.readouterr().err == "sebre check: stopped.\n"
+
+
+def test_version_and_the_benchmark(capsys):
+    with pytest.raises(SystemExit) as end:
+        run("--version")
+    assert end.value.code == cli.DONE
+    assert capsys.readouterr().out == f"sebre {sebre.__version__}\n"
+    assert run("bench", "--list", "--quick") == cli.DONE
+    assert "detect/float32" in capsys.readouterr().out
 
 
 def test_weights_of_another_network_are_a_user_error(tmp_path, capsys):

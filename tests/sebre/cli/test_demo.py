@@ -9,7 +9,7 @@ import pytest
 from paths import ROOT
 from PIL import Image
 
-from sebre.cli import demo
+from sebre.cli import demo, main
 from sebre.data.regions import SLICEMAP
 
 DATASET = ROOT / "datasets" / "slicemap"
@@ -55,7 +55,7 @@ def test_contact_sheet_is_wide_enough_to_read(out):
 
 
 def test_table_is_printed(capsys, tmp_path):
-    assert demo.main(["--out", str(tmp_path / "demo")]) == 0
+    assert main(["demo", "--out", str(tmp_path / "demo")]) == 0
     text = capsys.readouterr().out
     for part in ("val/11", "cerebellum", "mAP", "as they lie", "turned", "contact_sheet.png"):
         assert part in text
@@ -63,6 +63,6 @@ def test_table_is_printed(capsys, tmp_path):
 
 def test_missing_weights_are_a_friendly_error(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SEBRE_WEIGHTS", str(tmp_path))
-    assert demo.main(["--out", str(tmp_path / "demo")]) == 2
+    assert main(["demo", "--out", str(tmp_path / "demo")]) == 2
     assert "slicemap: neither a file nor a name" in capsys.readouterr().err
     assert not (tmp_path / "demo").exists()

@@ -1,11 +1,15 @@
 """What is done to a network before it ships."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 from section_cases import HALF, WHOLE, prepared
 
-from sebre.cli.publish import best_dice, tame_statistics
+from mrcnn.errors import UserError
+from sebre.cli.publish import Release, best_dice, license_of, tame_statistics
+from sebre.experiments import EXPERIMENTS
 
 
 def test_large_batch_statistics_shrink_and_the_function_stays():
@@ -39,3 +43,12 @@ def test_the_best_dice_of_labels_that_cannot_overlap(tmp_path):
     dataset = prepared(tmp_path / "overlapping", [{2: HALF, 4: WHOLE}, {4: WHOLE}, {}])
     assert best_dice(dataset) == pytest.approx((1 + (2 / 3 + 1) / 2) / 2)
     assert best_dice(prepared(tmp_path / "apart", [{4: WHOLE}])) == 1
+
+
+def test_the_license_is_given_or_that_of_the_data(tmp_path):
+    release = Release("x", "w.h5", EXPERIMENTS["slicemap"], tmp_path, "sebre train", "none")
+    with pytest.raises(UserError, match="states no licence. Say with --licence"):
+        license_of(release)
+    (tmp_path / "dataset.json").write_text('{"licence": "CC BY-NC 3.0"}')
+    assert license_of(release) == "MIT for the code; trained on data under CC BY-NC 3.0"
+    assert license_of(dataclasses.replace(release, license="CC0")) == "CC0"

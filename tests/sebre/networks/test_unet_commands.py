@@ -13,7 +13,6 @@ from PIL import Image
 
 import sebre
 from sebre.cli import commands as cli
-from sebre.cli import publish
 from sebre.experiments import EXPERIMENTS
 from sebre.inspect.examples import open_walk
 from sebre.networks.segmenter import load_segmenter, read_image
@@ -121,16 +120,16 @@ def test_it_ships(weights, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sebre.evaluation.evaluate.TURN_DRAWS", 1)
     store = tmp_path / "store"
     monkeypatch.setenv("SEBRE_WEIGHTS", str(store))
-    code = publish.main(
-        ["--weights", str(weights), "--experiment", "slicemap", "--dataset", str(DATASET),
-         "--command", "sebre train slicemap --network unet", "--note", "A small one."]
+    code = run(
+        "publish", "slicemap", "--weights", weights, "--dataset", DATASET,
+        "--command", "sebre train slicemap --network unet", "--note", "A small one.",
     )  # fmt: skip
     assert code == cli.DONE
     name = "slicemap_unet"  # Mask R-CNN keeps the name of the experiment
     assert list(read_manifest()) == [name]
     entry = read_manifest()[name]
     assert (entry["network"], entry["experiment"]) == ("unet", "slicemap")
-    files = [f"{name}{end}" for end in (".config.json", ".h5", ".log.csv", ".md")]
+    files = [f"{name}{end}" for end in (".config.json", ".h5", ".log.csv", ".md", ".training.json")]
     assert sorted(path.name for path in store.iterdir()) == ["manifest.json", *files]
     log = weights.with_name("log.csv").read_text()
     assert (store / f"{name}.log.csv").read_text() == log

@@ -157,10 +157,10 @@ def test_a_folder_that_workers_do_not_see_is_told(address, brains, tmp_path, mon
     assert f"{tmp_path / 'out'}: not to be seen by the worker tcp://" in outcome.error
 
 
-def test_workers_with_other_code_stop_the_run(address, brains, tmp_path):
+def test_workers_of_another_version_stop_the_run(address, brains, tmp_path):
     job = job_for(tmp_path / "out")
-    job = dataclasses.replace(job, facts={**job.facts, "code": "0" * 64})
-    with pytest.raises(ValueError, match="Not the same as where the run was started: code"):
+    job = dataclasses.replace(job, facts={**job.facts, "version": "0"})
+    with pytest.raises(ValueError, match="Not the same as where the run was started: version"):
         list(run_on_cluster(job, find_sections([brains]), 0, scheduler=address))
 
 

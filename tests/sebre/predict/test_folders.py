@@ -237,8 +237,20 @@ def test_a_job_is_checked_before_anything_is_written(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_another_machine_must_have_the_same_weights_settings_and_code(tmp_path):
+def test_a_job_is_known_by_what_changes_its_results(tmp_path, monkeypatch):
     job = job_for(tmp_path)
-    other = {**job.facts, "code": "0" * 64, "packages": {**job.facts["packages"], "keras": "2"}}
-    with pytest.raises(ValueError, match="Not the same .* packages, code"):
+    assert set(job.facts) == {
+        "weights", "settings", "regions", "options", "packages", "version", "results",
+    }  # fmt: skip
+    for name, value in (("RESULTS", 0), ("__version__", "0.0.1")):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"sebre.predict.job.{name}", value)
+            assert job_for(tmp_path).fingerprint != job.fingerprint
+    assert job_for(tmp_path).fingerprint == job.fingerprint
+
+
+def test_another_machine_must_have_the_same_weights_settings_and_version(tmp_path):
+    job = job_for(tmp_path)
+    other = {**job.facts, "version": "0", "packages": {**job.facts["packages"], "keras": "2"}}
+    with pytest.raises(ValueError, match="Not the same .* packages, version"):
         Job(job.weights, job.experiment, {}, job.out, job.options, other).load()
