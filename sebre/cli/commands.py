@@ -200,7 +200,8 @@ def _score(value: float | None) -> str:
 
 
 def _detect(args: argparse.Namespace) -> int:
-    from sebre.predict.folders import detect_folders, find_sections
+    from sebre.predict.folders import detect_folders
+    from sebre.predict.inputs import find_sections
     from sebre.predict.job import plan_job
 
     sections = find_sections(args.inputs, args.out)

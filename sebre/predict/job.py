@@ -23,6 +23,7 @@ from sebre.experiments.base import Experiment
 from sebre.networks.environment import packages
 from sebre.networks.segmenter import Segmenter, find_network, load_segmenter
 from sebre.networks.weights_store import WeightsFile
+from sebre.predict.inputs import SectionFile
 from sebre.predict.outputs import OVERLAY_PX, output_paths, segment_picture
 
 logger = logging.getLogger(__name__)
@@ -32,19 +33,6 @@ logger = logging.getLogger(__name__)
 RESULTS = 1
 _RECORDS = "records"  # folder of the records, beside the outputs
 _RUN_FILE = "run.json"
-
-
-@dataclass(frozen=True)
-class SectionFile:
-    """A picture, and what its outputs are called.
-
-    Attributes:
-        path: absolute.
-        name: of its outputs in the output folder, without the ending: "s_1", or "brain/s_1".
-    """
-
-    path: Path
-    name: str
 
 
 @dataclass(frozen=True)

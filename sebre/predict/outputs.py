@@ -1,7 +1,5 @@
 """What is written for a segmented section: tables, overlays, label maps, shapes."""
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +19,7 @@ from mrcnn.structures.mask_formats import (
     select_masks,
     to_rles,
 )
+from sebre.data.csv_tables import write_table
 from sebre.data.regions import RegionSet
 from sebre.drawing.overlay import overlay, reduced_labels, save_png
 from sebre.networks.segmenter import Segmenter, best_labels, best_per_region, read_image
@@ -163,9 +162,5 @@ def _polygons(mask: dict[str, Any]) -> dict[str, Any]:
 
 
 def save_table(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Write rows of `region_rows` as CSV, atomically."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, TABLE_COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    replace_text(path, text.getvalue())
+    """Write rows of `region_rows` as CSV, whole or not at all."""
+    write_table(path, TABLE_COLUMNS, rows)

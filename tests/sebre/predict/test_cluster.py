@@ -18,7 +18,8 @@ from sebre.cli import commands as cli
 from sebre.experiments import EXPERIMENTS
 from sebre.predict import cluster
 from sebre.predict.cluster import connect, run_on_cluster
-from sebre.predict.folders import detect_folders, find_sections
+from sebre.predict.folders import detect_folders
+from sebre.predict.inputs import find_sections
 from sebre.predict.job import Job, plan_job
 
 SECTIONS = ROOT / "datasets" / "slicemap" / "mrcnn_val_dataset_images"
