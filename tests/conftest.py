@@ -1,13 +1,16 @@
-"""Fixtures of all tests: reference data, and a fixed seed."""
+"""Fixtures of all tests: reference data, and a fixed seed. Says what was not run."""
 
 import importlib.util
+import json
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-from paths import ROOT
+from lacking import summary, without_data
+from paths import DATA, ROOT
 
 from sebre.report.published import PublishedScore, read_published
 
@@ -16,57 +19,79 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+# Seconds of every file of tests in an earlier run; `--store-durations` writes it.
+DURATIONS = DATA / "durations.json"
 
-# Files of more than half a minute, the longest first.
-LONG = (
-    "test_golden_training",
-    "test_scripts_subfields",
-    "test_notebooks_experiments",
-    "test_training",
-    "test_matterport_programs",
-    "test_notebooks_others",
-    "test_scripts_mouse",
-    "test_model_modes",
-    "test_backends",
-    "test_golden_inference",
-    "test_parallel",
-    "test_model",
-    "test_cli",
-    "test_export",
-    "test_cluster",
-    "test_training_graph",
-    "test_unet",
-    "test_registration",
-)
+
+# --- Order and summary -------------------------------------------------------------------
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--store-durations",
+        action="store_true",
+        help=f"write the seconds of each file to {DURATIONS.relative_to(ROOT)}, which orders them",
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first, so that no worker is left alone with them at the end."""
-    place = {name: number for number, name in enumerate(LONG)}
-    items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
+    """The longest files first, so that no worker is left alone with them at the end.
+
+    Files that were not measured yet come before all others.
+    """
+    seconds = json.loads(DURATIONS.read_text("utf-8")) if DURATIONS.is_file() else {}
+    items.sort(key=lambda item: -seconds.get(_file(item.nodeid), float("inf")))
 
 
-def _shared_folder(variable: str, default: str) -> Path:
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say how many tests were not run and why, and store what the files took if asked to."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    if line := summary(str(report.longrepr) for report in skipped):
+        terminalreporter.write_line(line, yellow=True)
+    if config.getoption("--store-durations"):
+        seconds: defaultdict[str, float] = defaultdict(float)
+        for reports in terminalreporter.stats.values():
+            for report in reports:
+                if isinstance(report, pytest.TestReport):
+                    seconds[_file(report.nodeid)] += report.duration
+        known = json.loads(DURATIONS.read_text("utf-8")) if DURATIONS.is_file() else {}
+        known = {name: value for name, value in known.items() if (ROOT / name).is_file()}
+        known |= {name: round(value) for name, value in seconds.items()}
+        text = json.dumps(dict(sorted(known.items(), key=lambda item: -item[1])), indent=1)
+        DURATIONS.write_text(text + "\n", encoding="utf-8")
+
+
+def _file(nodeid: str) -> str:
+    return nodeid.partition("::")[0]
+
+
+# --- Reference data ----------------------------------------------------------------------
+
+
+def _shared_folder(variable: str, default: str) -> Path | None:
+    """A folder outside the repository; None where it is not."""
     folder = Path(os.environ.get(variable, default))
     folder = folder if folder.is_absolute() else ROOT / folder
-    if not folder.is_dir():
-        message = f"{folder} is not there; set {variable} to the folder to run this test."
-        if os.environ.get("SEBRE_REQUIRE_DATA") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
-    return folder.resolve()
+    if not folder.is_dir() and variable in os.environ:
+        pytest.fail(f"{variable} names {folder}, which is not a folder.")
+    return folder.resolve() if folder.is_dir() else None
 
 
 @pytest.fixture(scope="session")
 def golden() -> Path:
-    """Folder of the golden numbers: SEBRE_GOLDEN, or ../shared/golden."""
-    return _shared_folder("SEBRE_GOLDEN", "../shared/golden")
+    """Folder of the golden numbers: SEBRE_GOLDEN, ../shared/golden, or the small set here."""
+    return _shared_folder("SEBRE_GOLDEN", "../shared/golden") or DATA / "golden"
 
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """Folder of the source data: SEBRE_DATA, or ../shared/data."""
-    return _shared_folder("SEBRE_DATA", "../shared/data")
+    folder = _shared_folder("SEBRE_DATA", "../shared/data")
+    if folder is None:
+        without_data("the source data; set SEBRE_DATA to its folder to run this test.")
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -99,6 +124,9 @@ def golden_weight_file(
 def published() -> tuple[PublishedScore, ...]:
     """The numbers that the paper prints."""
     return read_published()
+
+
+# --- Every test --------------------------------------------------------------------------
 
 
 @pytest.fixture

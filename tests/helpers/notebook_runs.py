@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import time
 from types import ModuleType
 from typing import Any
 
@@ -11,7 +10,6 @@ from paths import ROOT
 NOTEBOOKS = ROOT / "notebooks"
 EXPERIMENTS = ("extended_mouse", "hippocampus", "ibsr", "p14_mouse")
 NAMES = sorted((*EXPERIMENTS, "compare", "own_data", "weights"))
-SECONDS = 240  # that a notebook may take on a slow machine with one thread
 
 # Runs in the kernel before the first cell.
 OFFLINE = """
@@ -61,7 +59,7 @@ def names(chosen: tuple[str, ...] | None = None) -> list[str]:
 
 
 def run(name: str, expression: str = "None", line: str = "", instead: str = "") -> Any:
-    """Run a notebook, and demand that it is quick and leaves the repository alone.
+    """Run a notebook, and demand that it leaves the repository alone.
 
     Args:
         name: of the notebook.
@@ -81,12 +79,10 @@ def run(name: str, expression: str = "None", line: str = "", instead: str = "") 
     last = {"cell_type": "code", "source": f"import json\nprint(json.dumps({expression}))"}
     last |= {"metadata": {}, "outputs": [], "execution_count": None}
     notebook.cells.append(build.nbformat.from_dict(last))
-    before, start = _files(), time.perf_counter()
+    before = _files()
     build.execute(notebook, path, OFFLINE)
-    seconds = time.perf_counter() - start
     after = _files()
     assert [n for n in sorted(before | after) if before.get(n) != after.get(n)] == []
-    assert seconds < SECONDS, f"{name} took {seconds:.0f} s"
     return json.loads(notebook.cells[-1].outputs[0].text)
 
 

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from lacking import all_must_run, demand_package
 from paths import PROGRAMS, ROOT
 from programs import backend_probe as probe
 
@@ -16,10 +17,6 @@ from mrcnn.structures.stages import Stages
 
 OTHERS = ("jax", "torch")
 TOLERANCE = 1e-4
-
-
-def installed(backend):
-    return importlib.util.find_spec(backend) is not None
 
 
 def run_probe(backend, folder):
@@ -60,16 +57,16 @@ def reference(folder):
 @pytest.fixture(scope="module", params=OTHERS)
 def other(request, folder):
     """Name of another backend, and what it computes."""
-    if not installed(request.param):
-        pytest.skip(f"The {request.param} backend is not installed.")
+    demand_package(request.param)
     request.getfixturevalue("reference")
     return request.param, run_probe(request.param, folder)
 
 
 def test_one_other_backend_is_installed_where_everything_must_run():
-    if os.environ.get("SEBRE_REQUIRE_DATA") != "1":
-        pytest.skip("SEBRE_REQUIRE_DATA is not 1, so missing backends are no failure.")
-    assert any(map(installed, OTHERS)), f"Install one of {', '.join(OTHERS)}."
+    installed = [name for name in OTHERS if importlib.util.find_spec(name)]
+    if not all_must_run() and not installed:
+        demand_package(OTHERS[0])
+    assert installed, f"Install one of {', '.join(OTHERS)}."
 
 
 @pytest.mark.parametrize("mode", ["legacy", "aligned"])

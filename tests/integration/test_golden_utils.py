@@ -6,6 +6,7 @@ import random
 
 import numpy as np
 import pytest
+from golden_cases import case as golden_case
 from numpy.testing import assert_allclose, assert_array_equal
 
 from mrcnn import utils
@@ -375,7 +376,7 @@ def test_mold_image_equals_the_reference(meta):
     ],
 )
 def test_molded_inputs_equal_the_reference(golden, case):
-    manifest = json.loads((golden / "manifest.json").read_text())["cases"][case]
+    manifest = golden_case(golden, case)
     wanted = load(golden, manifest["file"])
     names = [k for k in manifest["config"] if k.startswith("IMAGE_") or k == "NUM_CLASSES"]
     names = [k for k in names if k not in ("IMAGE_SHAPE", "IMAGE_META_SIZE", "IMAGES_PER_GPU")]
