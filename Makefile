@@ -1,5 +1,6 @@
 # make demo        segment the test sections with the shipped model
 # make test        style checks and the whole test suite
+# make unit        style checks and the tests of single modules
 # make notebooks   run the notebooks again, with their figures
 # make bench       time detection, training and input beside a reference network (two hours)
 # Each builds what it needs in .venv first; that needs Python 3.11 or newer and a network.
@@ -15,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test notebooks bench lint format venv clean
+.PHONY: help demo test unit notebooks bench lint format venv clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -23,9 +24,13 @@ help:
 demo: $(VENV)/.installed
 	$(BIN)/python -m sebre demo
 
+## A worker that is done takes tests from the end of what another has yet to do.
 test: lint
 	OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
-	    $(BIN)/python -W error -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	    $(BIN)/python -W error -m pytest -n $(WORKERS) --dist worksteal $(PYTEST)
+
+unit:
+	$(MAKE) test PYTEST="-m 'not integration'"
 
 notebooks: $(VENV)/.installed-dev
 	$(BIN)/python -W error notebooks/build.py

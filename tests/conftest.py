@@ -1,16 +1,14 @@
 """Fixtures of all tests: reference data, and a fixed seed. Says what was not run."""
 
 import importlib.util
-import json
 import os
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from lacking import summary, without_data
-from paths import DATA, ROOT
+from paths import DATA, INTEGRATION, ROOT
 
 from sebre.report.published import PublishedScore, read_published
 
@@ -19,52 +17,22 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-# Seconds of every file of tests in an earlier run; `--store-durations` writes it.
-DURATIONS = DATA / "durations.json"
 
-
-# --- Order and summary -------------------------------------------------------------------
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--store-durations",
-        action="store_true",
-        help=f"write the seconds of each file to {DURATIONS.relative_to(ROOT)}, which orders them",
-    )
+# --- Kinds and summary -------------------------------------------------------------------
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first, so that no worker is left alone with them at the end.
-
-    Files that were not measured yet come before all others.
-    """
-    seconds = json.loads(DURATIONS.read_text("utf-8")) if DURATIONS.is_file() else {}
-    items.sort(key=lambda item: -seconds.get(_file(item.nodeid), float("inf")))
+    """Mark what runs whole programs; `make unit` leaves it out."""
+    for item in items:
+        if INTEGRATION in item.path.parents:
+            item.add_marker("integration")
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    """Say how many tests were not run and why, and store what the files took if asked to."""
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests were not run, and for want of what."""
     skipped = terminalreporter.stats.get("skipped", [])
     if line := summary(str(report.longrepr) for report in skipped):
         terminalreporter.write_line(line, yellow=True)
-    if config.getoption("--store-durations"):
-        seconds: defaultdict[str, float] = defaultdict(float)
-        for reports in terminalreporter.stats.values():
-            for report in reports:
-                if isinstance(report, pytest.TestReport):
-                    seconds[_file(report.nodeid)] += report.duration
-        known = json.loads(DURATIONS.read_text("utf-8")) if DURATIONS.is_file() else {}
-        known = {name: value for name, value in known.items() if (ROOT / name).is_file()}
-        known |= {name: round(value) for name, value in seconds.items()}
-        text = json.dumps(dict(sorted(known.items(), key=lambda item: -item[1])), indent=1)
-        DURATIONS.write_text(text + "\n", encoding="utf-8")
-
-
-def _file(nodeid: str) -> str:
-    return nodeid.partition("::")[0]
 
 
 # --- Reference data ----------------------------------------------------------------------

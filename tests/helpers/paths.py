@@ -5,4 +5,5 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 HELPERS = ROOT / "tests" / "helpers"
 DATA = ROOT / "tests" / "data"
-PROGRAMS = ROOT / "tests" / "integration" / "programs"
+INTEGRATION = ROOT / "tests" / "integration"
+PROGRAMS = INTEGRATION / "programs"

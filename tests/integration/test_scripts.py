@@ -1,9 +1,9 @@
-"""The scripts of hippocampus and human MRI, from raw data to regions."""
+"""The scripts of the experiments, from raw data to regions."""
 
 import pytest
 from experiment_runs import run_experiment
 
 
-@pytest.mark.parametrize("name", ["hippocampus", "ibsr"])
+@pytest.mark.parametrize("name", ["p14_mouse", "extended_mouse", "hippocampus", "ibsr"])
 def test_from_raw_data_to_regions(name, data_dir, tmp_path):
     run_experiment(name, data_dir, tmp_path, killed=name == "ibsr")

@@ -1,4 +1,4 @@
-"""The notebooks of the four experiments run and end at the paper's numbers of boxes."""
+"""Notebooks run; those of the four experiments end at the paper's numbers of boxes."""
 
 import pytest
 from notebook_runs import EXPERIMENTS, names, run
@@ -17,7 +17,7 @@ NUMBERS = {
 
 
 @pytest.mark.parametrize("name", names(EXPERIMENTS))
-def test_notebook(name):
+def test_notebook_of_an_experiment(name):
     facts = run(name, "walk.facts()")
     assert 1 <= facts.pop("detections") <= 8
     assert facts == NUMBERS
@@ -31,3 +31,16 @@ def test_data_of_ones_own_by_changing_one_path(data_dir, tmp_path):
     assert facts == {**NUMBERS, "detections": 4}
     assert "of mine; network hippocampus, which looks for CA1, CA2, CA3, DG." in note
     assert sorted(dices) == ["1", "2", "3", "4"] and min(dices.values()) > 0.5
+
+
+@pytest.mark.parametrize("name", [name for name in names() if name != "own_data"])
+def test_notebook_of_no_experiment(name):
+    run(name)
+
+
+def test_own_data_finds_the_regions_that_were_painted():
+    scores = run("own_data", "scores")
+    assert scores["n_sections"] >= 10
+    assert scores["map_paper"] > 0.6
+    assert set(scores["dice_per_region"]) == {"cortex", "hippocampus", "cerebellum"}
+    assert min(scores["dice_per_region"].values()) > 0.4

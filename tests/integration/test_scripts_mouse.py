@@ -1,9 +1,0 @@
-"""The scripts of the mouse brain, from raw data to regions."""
-
-import pytest
-from experiment_runs import run_experiment
-
-
-@pytest.mark.parametrize("name", ["p14_mouse", "extended_mouse"])
-def test_from_raw_data_to_regions(name, data_dir, tmp_path):
-    run_experiment(name, data_dir, tmp_path)
