@@ -35,6 +35,10 @@ def pairwise_iou(boxes1: Any, boxes2: Any) -> Any:
     """Intersection over union of every pair: [..., n, 4], [..., m, 4] -> [..., n, m].
 
     Two boxes without any area have IoU 0.
+
+    Example:
+        >>> pairwise_iou([[0, 0, 10, 10]], [[0, 0, 10, 10], [0, 5, 10, 15], [20, 20, 30, 30]])
+        array([[1.        , 0.33333333, 0.        ]])
     """
     xp = _namespace(boxes1, boxes2)
     if xp is np:
@@ -71,6 +75,14 @@ def box_refinement(box: Any, gt_box: Any) -> Any:
 
     Boxes must have a positive height and width. Inverse of `apply_box_deltas`.
     Source: Matterport `utils.box_refinement`.
+
+    Example:
+        >>> box, drawn = np.array([10.0, 10, 20, 20]), np.array([12.0, 10, 22, 20])
+        >>> deltas = box_refinement(box, drawn)
+        >>> deltas
+        array([0.2, 0. , 0. , 0. ])
+        >>> apply_box_deltas(box, deltas)
+        array([12., 10., 22., 20.])
     """
     xp = _namespace(box, gt_box)
     if xp is np:
@@ -100,6 +112,12 @@ def norm_boxes(boxes: Any, shape: Any) -> Any:
     Args:
         boxes: [..., 4] px.
         shape: (h, w) px, numbers or tensors.
+
+    Example:
+        >>> norm_boxes([[0, 0, 101, 201]], (101, 201))
+        array([[0., 0., 1., 1.]], dtype=float32)
+        >>> denorm_boxes([[0, 0, 0.5, 1]], (101, 201))
+        array([[  0,   0,  51, 201]], dtype=int32)
     """
     h, w = shape[0], shape[1]
     xp = _namespace(boxes, h, w)

@@ -122,7 +122,17 @@ def _as_rle(mask: Rle | Contours) -> Rle:
 
 
 def mask_to_rle(mask: np.ndarray) -> Rle:
-    """Run lengths of a mask bool [H, W]."""
+    """Run lengths of a mask bool [H, W].
+
+    Example:
+        >>> mask = np.zeros((10, 10), bool)
+        >>> mask[2:5, 3:9] = True
+        >>> rle = mask_to_rle(mask)
+        >>> rle_area(rle), rle_box(rle)
+        (18, (2, 3, 5, 9))
+        >>> bool((rle_to_mask(rle) == mask).all())
+        True
+    """
     box = (0, 0, *mask.shape)
     return _encode(lambda w: mask[w[0] : w[2], w[1] : w[3]].astype(bool), box, mask.shape)
 

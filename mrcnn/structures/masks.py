@@ -18,6 +18,12 @@ def extract_bboxes(mask: np.ndarray) -> np.ndarray:
     """Tight boxes of masks [H, W, N], int32 [N, 4] px; all zero for an empty mask.
 
     Source: Matterport `utils.extract_bboxes`.
+
+    Example:
+        >>> mask = np.zeros((10, 10, 1), bool)
+        >>> mask[2:5, 3:9] = True
+        >>> extract_bboxes(mask)
+        array([[2, 3, 5, 9]], dtype=int32)
     """
     mask = np.asarray(mask)
     boxes = np.zeros((mask.shape[-1], 4), np.int32)
