@@ -32,6 +32,20 @@ _CHOICES = {
 }
 # Settings of exported networks alone; stored configurations of earlier versions name them too.
 _OF_EXPORTED = ("RUNTIME", "RUNTIME_CACHE_DIR")
+_COUNTS = (
+    "GPU_COUNT",
+    "IMAGES_PER_GPU",
+    "STEPS_PER_EPOCH",
+    "ACCUMULATION_STEPS",
+    "NUM_CLASSES",
+    "TRAIN_ROIS_PER_IMAGE",
+    "MAX_GT_INSTANCES",
+    "DETECTION_MAX_INSTANCES",
+    "PRE_NMS_LIMIT",
+    "POST_NMS_ROIS_TRAINING",
+    "POST_NMS_ROIS_INFERENCE",
+    "IMAGE_CHANNEL_COUNT",
+)
 _LOSSES = (
     "rpn_class_loss",
     "rpn_bbox_loss",
@@ -221,20 +235,7 @@ class Config:
             "PRECISION",
             f"one of {', '.join(map(repr, precisions))}",
         )
-        for name in (
-            "GPU_COUNT",
-            "IMAGES_PER_GPU",
-            "STEPS_PER_EPOCH",
-            "ACCUMULATION_STEPS",
-            "NUM_CLASSES",
-            "TRAIN_ROIS_PER_IMAGE",
-            "MAX_GT_INSTANCES",
-            "DETECTION_MAX_INSTANCES",
-            "PRE_NMS_LIMIT",
-            "POST_NMS_ROIS_TRAINING",
-            "POST_NMS_ROIS_INFERENCE",
-            "IMAGE_CHANNEL_COUNT",
-        ):
+        for name in _COUNTS:
             value = getattr(self, name)
             whole = isinstance(value, numbers.Real) and value >= 1 and value % 1 == 0
             demand(whole, name, "a whole number of at least 1")

@@ -17,7 +17,7 @@ import numpy as np
 from mrcnn.accelerate.fast_layers import fast_style
 from mrcnn.accelerate.fast_training import fast_training
 from mrcnn.accelerate.forward import compile_forward
-from mrcnn.backend import keep_memory_together
+from mrcnn.backend import distribution_scope, keep_memory_together
 from mrcnn.config import Config, compute_backbone_shapes
 from mrcnn.data.batches import data_generator
 from mrcnn.data.molding import (
@@ -53,7 +53,6 @@ from mrcnn.modeling.roi_align import PyramidROIAlign
 from mrcnn.modeling.roi_targets import DetectionTargetLayer
 from mrcnn.modeling.rpn import build_rpn_model
 from mrcnn.modeling.rpn_targets import build_rpn_targets
-from mrcnn.parallel_model import distribution_scope
 from mrcnn.structures.boxes import apply_box_deltas as apply_box_deltas_graph
 from mrcnn.structures.boxes import clip_boxes as clip_boxes_graph
 from mrcnn.structures.boxes import norm_boxes
@@ -113,11 +112,12 @@ class MaskRCNN:
         style = fast_style(config)
         if mode == "training":
             keep_memory_together()
-        with distribution_scope(config), seeded(config.SEED):
+        with distribution_scope(config.GPU_COUNT), seeded(config.SEED):
             if mode == "training":
                 return fast_training(build_training(config, style), config)
             model, self.tensors, self.proposal_layer = build_inference(config, style)
-        self._forward = compile_forward(model)
+        wanted = {name: self.tensors[name] for name in ("detections", "mrcnn_mask")}
+        self._forward = compile_forward(keras.Model(model.inputs, wanted))
         self._inspector = Inspector(model, self.tensors, self.proposal_layer, compile_forward)
         return model
 
@@ -399,8 +399,8 @@ class MaskRCNN:
             rows = np.minimum(np.arange(start, start + size), len(images) - 1)
             outputs = self._forward([images[rows], metas[rows], anchors])
             real = min(size, len(images) - start)
-            detections.append(outputs[0][:real])
-            masks.append(outputs[3][:real])
+            detections.append(outputs["detections"][:real])
+            masks.append(outputs["mrcnn_mask"][:real])
         return np.concatenate(detections), np.concatenate(masks)
 
     def _result(

@@ -1,6 +1,6 @@
 """Data parallelism on the framework's own distribution.
 
-A model that is built and trained inside `distribution_scope(config)` runs on
+A model that is built and trained inside `mrcnn.backend.distribution_scope` runs on
 GPU_COUNT devices: each takes IMAGES_PER_GPU images of the batch, and the gradients are
 averaged before they are clipped and applied. On TensorFlow each device averages the losses
 over its own ROIs and the result is the mean of these means, as in Matterport's package; it
@@ -8,23 +8,9 @@ equals one step on one device over the whole batch only when all devices have as
 that count. On JAX the means go over the whole batch.
 """
 
-import contextlib
-
 import keras
 
-from mrcnn import backend as devices
-from mrcnn.config import Config
-
-
-def distribution_scope(config: Config) -> contextlib.AbstractContextManager[None]:
-    """Context in which models are built and trained on `config.GPU_COUNT` devices.
-
-    Nothing changes with one. GPUs are used where there are any, else logical CPU devices.
-
-    Raises:
-        ValueError: on entering, when there are fewer devices or the backend is torch.
-    """
-    return devices.distribution_scope(config.GPU_COUNT)
+from mrcnn.backend import distribution_scope
 
 
 def ParallelModel(keras_model: keras.Model, gpu_count: int) -> keras.Model:
@@ -49,7 +35,7 @@ def ParallelModel(keras_model: keras.Model, gpu_count: int) -> keras.Model:
     if gpu_count == 1:
         return keras_model
     weights = keras_model.get_weights()
-    with devices.distribution_scope(gpu_count):
+    with distribution_scope(gpu_count):
         copy = keras.models.clone_model(keras_model)
         copy.set_weights(weights)
     return copy

@@ -11,7 +11,7 @@ from mrcnn.accelerate.fused import square_sum
 from mrcnn.accelerate.rpn_sampling import rpn_at, sampled_anchors
 from mrcnn.config import Config
 from mrcnn.modeling import losses
-from mrcnn.modeling.network import LOSS_NAMES, Apply, TrainingModel
+from mrcnn.modeling.network import TRAINING_OUTPUTS, Apply, TrainingModel
 
 
 class FastTrainingModel(TrainingModel):
@@ -31,10 +31,11 @@ def fast_training(model: TrainingModel, config: Config) -> FastTrainingModel:
     Returns:
         a model of the same inputs and outputs.
     """
+    outputs = dict(zip(TRAINING_OUTPUTS, model.outputs, strict=True))
     match, target = (model.get_layer(f"input_rpn_{name}").output for name in ("match", "bbox"))
     levels = [model.get_layer(f"fpn_p{level}").output for level in range(2, 7)]
     rpn = model.get_layer("rpn_model")
-    count = min(config.RPN_TRAIN_ANCHORS_PER_IMAGE, model.outputs[0].shape[1])
+    count = min(config.RPN_TRAIN_ANCHORS_PER_IMAGE, outputs["rpn_class"].shape[1])
 
     rows = Apply(lambda match: sampled_anchors(match, count), (None, count), "int32")([match])
     sample = Apply(
@@ -51,8 +52,9 @@ def fast_training(model: TrainingModel, config: Config) -> FastTrainingModel:
         # The sample keeps the order of the anchors, which that of the targets follows.
         return losses.rpn_bbox_loss_graph(config, target, match_of(match, rows), sample[..., 2:])
 
-    outputs = list(model.outputs)
-    first = len(outputs) - len(LOSS_NAMES)  # the RPN's losses are the first of the losses
-    outputs[first] = Apply(class_loss, (), name="rpn_class_loss")([match, rows, sample])
-    outputs[first + 1] = Apply(bbox_loss, (), name="rpn_bbox_loss")([target, match, rows, sample])
-    return FastTrainingModel(model.inputs, outputs, config, name=model.name)
+    for name, loss, read in (
+        ("rpn_class_loss", class_loss, [match, rows, sample]),
+        ("rpn_bbox_loss", bbox_loss, [target, match, rows, sample]),
+    ):
+        outputs[name] = Apply(loss, (), name=name)(read)
+    return FastTrainingModel(model.inputs, list(outputs.values()), config, name=model.name)

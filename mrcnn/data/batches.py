@@ -89,35 +89,29 @@ def data_generator(
     )
     errors, rows, outputs = 0, [], []
     while True:
-        image_ids = np.copy(dataset.image_ids)
-        if shuffle:
-            np.random.shuffle(image_ids)
+        image_ids = dataset.image_ids
+        image_ids = np.random.permutation(image_ids) if shuffle else image_ids
         found = False
         for image_id in map(int, image_ids):
             try:
                 rng = as_generator(None)
+                augmenter = source_augmentation(
+                    dataset, image_id, augmentation, no_augmentation_sources
+                )
+                sample = cache.get(image_id)
                 image, meta, class_ids, boxes, masks = finish_sample(
-                    cache.get(image_id),
-                    dataset,
-                    config,
-                    image_id,
-                    augment,
-                    source_augmentation(dataset, image_id, augmentation, no_augmentation_sources),
-                    config.USE_MINI_MASK,
-                    rng,
+                    sample, dataset, config, image_id, augment, augmenter, config.USE_MINI_MASK, rng
                 )
                 if not (class_ids > 0).any():
                     continue
-                row = targets.rows(image, meta, class_ids, boxes, masks, rng)
+                row, heads = targets.rows(image, meta, class_ids, boxes, masks, rng), []
                 if random_rois:
                     rois = generate_random_rois(image.shape, random_rois, class_ids, boxes)
                     row.append(rois)
                     if detection_targets:
-                        rois, *heads = build_detection_targets(
-                            rois, class_ids, boxes, masks, config
-                        )
-                        row.append(rois)
-                        outputs.append([heads[0][:, None], *heads[1:]])
+                        parts = build_detection_targets(rois, class_ids, boxes, masks, config)
+                        row.append(parts[0])
+                        heads = [parts[1][:, None], *parts[2:]]
             except SideFlipError:  # a wrong setting, not a bad image
                 raise
             except Exception:
@@ -128,8 +122,9 @@ def data_generator(
                 continue
             found = True
             rows.append(row)
+            outputs.append(heads)
             if len(rows) == batch_size:
-                yield stack_rows(rows), stack_rows(outputs) if outputs else []
+                yield stack_rows(rows), stack_rows(outputs) if heads else []
                 rows, outputs = [], []
         if not found:
             raise UserError("No image of the dataset has an object of a positive class id.")

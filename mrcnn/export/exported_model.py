@@ -144,11 +144,10 @@ def _config(path: Path, facts: dict[str, Any], settings: dict[str, Any]) -> Expo
 
 
 def _as_outputs(run: Run) -> Forward:
-    """With places as in the outputs of `MaskRCNN`'s Keras model; the others are not computed."""
+    """What a runtime returns, under the names of `MaskRCNN`'s own forward call."""
 
-    def forward(inputs: Sequence[np.ndarray]) -> list[Any]:
-        detections, masks = run(inputs[:2])
-        return [detections, None, None, masks]
+    def forward(inputs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        return dict(zip(("detections", "mrcnn_mask"), run(inputs[:2]), strict=True))
 
     return forward
 

@@ -65,16 +65,6 @@ def tiled_nms(
     capacity = max_output + tile
     batch = ops.shape(boxes)[0]
     slots = ops.arange(capacity, dtype="int32")
-    # j is suppressed by i only when i comes first.
-    earlier = ops.convert_to_tensor(np.tril(np.ones((tile, tile), bool), -1))
-
-    def conflicts(a_boxes, a_groups, b_boxes, b_groups):
-        same = a_groups[:, :, None] == b_groups[:, None, :]
-        return ops.logical_and(pairwise_iou(a_boxes, b_boxes) > iou_threshold, same)
-
-    def suppress(keep, previous, alive, clash):
-        beaten = ops.any(ops.logical_and(clash, keep[:, None, :]), axis=-1)
-        return ops.logical_and(alive, ops.logical_not(beaten)), keep, alive, clash
 
     def unfinished(t, kept_boxes, kept_groups, kept_index, total):
         return ops.logical_and(t < tiles, ops.any(total < max_output))
@@ -85,17 +75,10 @@ def tiled_nms(
         here_groups = ops.slice(groups, (0, start), (batch, tile))
         here_valid = ops.slice(valid, (0, start), (batch, tile))
         used = slots[None, :] < total[:, None]
-        clash = conflicts(here, here_groups, kept_boxes, kept_groups)
+        clash = _clash(here, here_groups, kept_boxes, kept_groups, iou_threshold)
         beaten = ops.any(ops.logical_and(clash, used[:, None, :]), axis=-1)
         alive = ops.logical_and(here_valid, ops.logical_not(beaten))
-        clash = ops.logical_and(
-            conflicts(here, here_groups, here, here_groups), earlier[None, :, :]
-        )
-        keep, *_ = ops.while_loop(
-            lambda keep, previous, alive, clash: ops.any(keep != previous),
-            suppress,
-            (alive, ops.logical_not(alive), alive, clash),
-        )
+        keep = _survivors(alive, _clash(here, here_groups, here, here_groups, iou_threshold))
         place = total[:, None] + ops.cumsum(ops.cast(keep, "int32"), axis=1) - 1
         put = ops.logical_and(keep[:, :, None], place[:, :, None] == slots[None, None, :])
         weight = ops.cast(put, "float32")
@@ -120,6 +103,36 @@ def tiled_nms(
     )
     *_, kept_index, total = ops.while_loop(unfinished, step, start)
     return kept_index[:, :max_output], slots[None, :max_output] < total[:, None]
+
+
+def _clash(boxes: Any, groups: Any, others: Any, other_groups: Any, iou_threshold: float) -> Any:
+    """Which boxes [B, N, 4] meet which others [B, M, 4] of their group: bool [B, N, M]."""
+    same = groups[:, :, None] == other_groups[:, None, :]
+    return ops.logical_and(pairwise_iou(boxes, others) > iou_threshold, same)
+
+
+def _survivors(alive: Any, clash: Any) -> Any:
+    """Boxes of one tile, best first, that no better one of them suppresses.
+
+    Args:
+        alive: bool [B, N]; the others are out.
+        clash: bool [B, N, N], see `_clash`.
+    """
+    count = clash.shape[-1]
+    # j is suppressed by i only when i comes first.
+    earlier = ops.convert_to_tensor(np.tril(np.ones((count, count), bool), -1))
+    clash = ops.logical_and(clash, earlier[None, :, :])
+
+    def suppress(keep, previous, alive, clash):
+        beaten = ops.any(ops.logical_and(clash, keep[:, None, :]), axis=-1)
+        return ops.logical_and(alive, ops.logical_not(beaten)), keep, alive, clash
+
+    keep, *_ = ops.while_loop(
+        lambda keep, previous, alive, clash: ops.any(keep != previous),
+        suppress,
+        (alive, ops.logical_not(alive), alive, clash),
+    )
+    return keep
 
 
 def _tensorflow_nms(boxes, valid, max_output, iou_threshold):

@@ -35,6 +35,16 @@ LOSS_NAMES = (
     "mrcnn_bbox_loss",
     "mrcnn_mask_loss",
 )
+# What the outputs of the graphs are, in Matterport's order.
+INFERENCE_OUTPUTS = (
+    *("detections", "mrcnn_class", "mrcnn_bbox", "mrcnn_mask"),
+    *("proposals", "rpn_class", "rpn_bbox"),
+)
+TRAINING_OUTPUTS = (
+    *("rpn_class_logits", "rpn_class", "rpn_bbox"),
+    *("mrcnn_class_logits", "mrcnn_class", "mrcnn_bbox", "mrcnn_mask", "proposals", "rois"),
+    *LOSS_NAMES,
+)
 
 
 def demand_whole_cells(image_shape: Sequence[int]) -> None:
@@ -118,7 +128,7 @@ class TrainingModel(Network):
     `compile` needs an optimizer alone and `fit` inputs alone.
 
     Args:
-        inputs, outputs: of the functional graph; the last five outputs are the losses.
+        inputs, outputs: of the functional graph; outputs in the order of TRAINING_OUTPUTS.
         config: Config.
     """
 
@@ -138,8 +148,9 @@ class TrainingModel(Network):
     ) -> Any:
         """Weighted sum of the five losses plus `l2`."""
         total = 0.0
-        for name, mean, loss in zip(LOSS_NAMES, self.loss_means, y_pred[-5:], strict=True):
-            loss = loss * self.loss_weights[name]
+        outputs = dict(zip(TRAINING_OUTPUTS, y_pred, strict=True))
+        for name, mean in zip(LOSS_NAMES, self.loss_means, strict=True):
+            loss = outputs[name] * self.loss_weights[name]
             mean.update_state(loss)
             total = total + loss
         return scale_loss(total + self.l2())
@@ -244,9 +255,8 @@ def build_inference(
 
     Returns:
         the model [input_image [B, h, w, c], input_image_meta [B, 12 + C],
-        input_anchors [B, A, 4]] -> [mrcnn_detection, mrcnn_class, mrcnn_bbox, mrcnn_mask,
-        ROI, rpn_class, rpn_bbox]; its symbolic tensors by the names of `Stages`; and its
-        proposal layer.
+        input_anchors [B, A, 4]] -> INFERENCE_OUTPUTS; its symbolic tensors by the names of
+        `Stages`; and its proposal layer.
     """
     style = style or LayerStyle.of(config)
     image = keras.Input([None, None, config.IMAGE_CHANNEL_COUNT], name="input_image")
@@ -269,11 +279,9 @@ def build_inference(
         [detections]
     )
     tensors["mrcnn_mask"] = draw(boxes)
-    outputs = ["detections", "mrcnn_class", "mrcnn_bbox", "mrcnn_mask", "proposals"]
-    outputs += ["rpn_class", "rpn_bbox"]
     model = Network(
         inputs=[image, meta, anchors],
-        outputs=[tensors[name] for name in outputs],
+        outputs=[tensors[name] for name in INFERENCE_OUTPUTS],
         name="mask_rcnn",
     )
     return model, tensors, proposal_layer
@@ -289,7 +297,7 @@ def build_training(config: Config, style: LayerStyle | None = None) -> TrainingM
     Returns:
         a model of the inputs of Matterport's package: image, meta, RPN match and deltas,
         ground-truth classes, boxes in px, masks, and ROIs in px if USE_RPN_ROIS is False.
-        Outputs: RPN and head predictions, proposals, sampled ROIs, the five losses.
+        Its outputs are TRAINING_OUTPUTS.
     """
     style = style or LayerStyle.of(config)
     inputs = _training_inputs(config)
@@ -343,9 +351,7 @@ def build_training(config: Config, style: LayerStyle | None = None) -> TrainingM
     }
     outputs = [rpn_logits, rpn_class, rpn_bbox, logits, probabilities, deltas, masks]
     outputs += [proposals, rois]
-    for name in LOSS_NAMES:
-        function, *read = plan[name]
-        outputs.append(Apply(function, (), name=name)(read))
+    outputs += [Apply(plan[n][0], (), name=n)(list(plan[n][1:])) for n in LOSS_NAMES]
     return TrainingModel(list(inputs.values()), outputs, config, name="mask_rcnn")
 
 

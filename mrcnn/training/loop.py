@@ -17,10 +17,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from mrcnn.backend import distribution_scope
+from mrcnn.config import Config
 from mrcnn.data.batches import Batches
 from mrcnn.errors import DivergedError, UserError
 from mrcnn.io.files import replace_text
-from mrcnn.parallel_model import distribution_scope
 from mrcnn.training import checkpoints
 from mrcnn.training.fitting import fit
 from mrcnn.training.optimizers import LAYER_PRESETS, compile_model, set_trainable
@@ -77,99 +78,112 @@ def train(
     Source: Matterport's `MaskRCNN.train`.
     """
     config = model.config
-    if model.mode != "training":
-        raise UserError(
-            f"The model was built with mode={model.mode!r}; only mode='training' can train."
-        )
-    if config.NAME is None:
-        raise UserError(
-            f"{type(config).__name__}.NAME is None; set it to a short text, which names the log "
-            "directory and the checkpoints."
-        )
+    _demand_trainable(model)
     if model.epoch >= epochs:
         logger.info("Nothing to train: epoch %d of %d is reached.", model.epoch, epochs)
         return None
     layers = LAYER_PRESETS.get(layers, layers)
     log_dir = Path(model.log_dir)
-    first_epoch = model.epoch
-    state = state_path = None
+    first_epoch, state, state_path = model.epoch, None, None
     if resume:
         state_path = checkpoints.state_path(log_dir, model.epoch)
         state = checkpoints.load_state(state_path)
         if state["epoch"] < state["epochs"]:
             first_epoch = state["first_epoch"]
-
-    batches_class = _ReplicaBatches if config.GPU_COUNT > 1 else Batches
-    train_batches = batches_class(
-        train_dataset,
-        config,
-        shuffle=True,
-        augmentation=augmentation,
-        no_augmentation_sources=no_augmentation_sources,
-        steps=config.STEPS_PER_EPOCH * config.ACCUMULATION_STEPS,
-    )
+    sources = {"augmentation": augmentation, "no_augmentation_sources": no_augmentation_sources}
+    batches, checks = _batches(config, train_dataset, val_dataset, **sources)
     # The order of the images belongs to the epoch, so a resumed run sees the same ones.
-    train_batches.epoch = model.epoch
-    val_batches = None
-    if val_dataset is not None:
-        val_batches = batches_class(
-            val_dataset,
-            config,
-            shuffle=config.VALIDATION_STEPS is not None,
-            steps=config.VALIDATION_STEPS,
-            training=False,
-        )
-
-    with distribution_scope(config):
-        set_trainable(model.keras_model, layers, verbose)
-        compile_model(
-            model.keras_model,
-            config,
-            learning_rate,
-            config.LEARNING_MOMENTUM,
-            total_steps=(epochs - first_epoch) * config.STEPS_PER_EPOCH,
-        )
-        model.keras_model.optimizer.build(model.keras_model.trainable_variables)
+    batches.epoch = model.epoch
+    facts = {
+        "layers": layers,
+        "learning_rate": learning_rate,
+        "first_epoch": first_epoch,
+        "epochs": epochs,
+    }
+    callbacks = [
+        StopOnBadLoss(),
+        *_tensorboard(log_dir),
+        Checkpoints(model, facts, monitor="loss" if checks is None else "val_loss"),
+        *(custom_callbacks or []),
+    ]
+    progress = {"initial_epoch": model.epoch, "epochs": epochs, "verbose": verbose}
+    network = model.keras_model
+    with distribution_scope(config.GPU_COUNT):
+        set_trainable(network, layers, verbose)
+        steps = (epochs - first_epoch) * config.STEPS_PER_EPOCH
+        compile_model(network, config, learning_rate, config.LEARNING_MOMENTUM, steps)
+        network.optimizer.build(network.trainable_variables)
         if state is not None:
-            checkpoints.restore_random_states(model.keras_model, state, state_path)
+            checkpoints.restore_random_states(network, state, state_path)
             if first_epoch < model.epoch:
-                checkpoints.restore_optimizer(model.keras_model, state, state_path)
-
+                checkpoints.restore_optimizer(network, state, state_path)
         log_dir.mkdir(parents=True, exist_ok=True)
-        facts = {
-            "layers": layers,
-            "learning_rate": learning_rate,
-            "first_epoch": first_epoch,
-            "epochs": epochs,
-        }
-        logger.info(
-            "Training epochs %d to %d, learning rate %g, files in %s",
-            model.epoch + 1,
-            epochs,
-            learning_rate,
-            log_dir,
-        )
-        callbacks = [
-            _StopOnBadLoss(),
-            *_tensorboard(log_dir),
-            Checkpoints(model, facts, monitor="loss" if val_batches is None else "val_loss"),
-            *(custom_callbacks or []),
-        ]
-        history = fit(
-            model.keras_model,
-            train_batches,
-            val_batches,
-            initial_epoch=model.epoch,
-            epochs=epochs,
-            verbose=verbose,
-            callbacks=callbacks,
-        )
+        text = "Training epochs %d to %d, learning rate %g, files in %s"
+        logger.info(text, model.epoch + 1, epochs, learning_rate, log_dir)
+        history = fit(network, batches, checks, callbacks=callbacks, **progress)
     model.epoch = max(model.epoch, epochs)
     return history
 
 
-class Checkpoints(keras.callbacks.Callback):
-    """After each epoch: a row of log.csv, the weights, the state to resume from.
+def _demand_trainable(model: Any) -> None:
+    if model.mode != "training":
+        raise UserError(
+            f"The model was built with mode={model.mode!r}; only mode='training' can train."
+        )
+    if model.config.NAME is None:
+        raise UserError(
+            f"{type(model.config).__name__}.NAME is None; set it to a short text, which names the "
+            "log directory and the checkpoints."
+        )
+
+
+def _batches(
+    config: Config, train_dataset: Any, val_dataset: Any, **sources: Any
+) -> tuple[Batches, Batches | None]:
+    """What is trained on, and what is validated on after each epoch."""
+    kind = _ReplicaBatches if config.GPU_COUNT > 1 else Batches
+    steps = config.STEPS_PER_EPOCH * config.ACCUMULATION_STEPS
+    batches = kind(train_dataset, config, steps=steps, **sources)
+    if val_dataset is None:
+        return batches, None
+    steps = config.VALIDATION_STEPS
+    shuffle = steps is not None
+    return batches, kind(val_dataset, config, shuffle=shuffle, steps=steps, training=False)
+
+
+class EpochFiles(keras.callbacks.Callback):
+    """After each epoch: a row of log.csv, the state to resume from, the weights.
+
+    Args:
+        folder: of the run.
+        weights_name: of the files of weights, with `{epoch:04d}` left to fill in.
+        facts: written into the resume state.
+    """
+
+    def __init__(self, folder: str | Path, weights_name: str, facts: dict[str, Any]):
+        super().__init__()
+        self.folder, self.weights_name, self.facts = Path(folder), weights_name, facts
+        self.log = EpochLog(self.folder / "log.csv")
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Forget the rows of epochs that are trained again."""
+        self.log.truncate(epoch)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Write all files of one epoch; `epoch` is 0-based, the files count from 1."""
+        epoch += 1
+        self.log.append({"epoch": epoch, **{k: float(v) for k, v in logs.items()}})
+        # The weights come last: once they are there, everything that belongs to them is.
+        state = checkpoints.state_path(self.folder, epoch)
+        checkpoints.save_state(state, self.model, {**self.facts, "epoch": epoch})
+        save_weights(self.model, self.folder / self.weights_name.format(epoch=epoch))
+        for old in self.folder.glob("training_state_*.npz"):
+            if old != state:
+                old.unlink()
+
+
+class Checkpoints(EpochFiles):
+    """The files of each epoch, and the weights of the best one.
 
     Args:
         model: MaskRCNN; its `epoch` counts the epochs that are safely on disk.
@@ -178,36 +192,17 @@ class Checkpoints(keras.callbacks.Callback):
     """
 
     def __init__(self, model: Any, facts: dict[str, Any], monitor: str):
-        super().__init__()
-        self.mask_rcnn = model
-        self.facts = facts
-        self.monitor = monitor
-        self.log = EpochLog(Path(model.log_dir) / "log.csv")
-
-    def on_train_begin(self, logs=None):
-        """Forget the rows of epochs that are trained again."""
-        self.log.truncate(self.mask_rcnn.epoch)
+        name = checkpoints.checkpoint_path_for("", model.config.NAME)
+        super().__init__(model.log_dir, name, facts)
+        self.mask_rcnn, self.monitor = model, monitor
 
     def on_epoch_end(self, epoch, logs=None):
         """Write all files of one epoch; `epoch` is 0-based, the files count from 1."""
-        epoch += 1
-        model = self.mask_rcnn
-        best = self.log.best(self.monitor)
-        value = float(logs[self.monitor])
-        self.log.append({"epoch": epoch, **{k: float(v) for k, v in logs.items()}})
-        name = model.config.NAME.lower()
-        log_dir = Path(model.log_dir)
-        if value < best:
-            save_weights(self.model, log_dir / f"best_mask_rcnn_{name}.h5", dtype="float32")
-        # The weights come last: once they are there, everything that belongs to them is.
-        state = checkpoints.state_path(log_dir, epoch)
-        checkpoints.save_state(state, self.model, {**self.facts, "epoch": epoch})
-        path = checkpoints.checkpoint_path_for(log_dir, name).format(epoch=epoch)
-        save_weights(self.model, path, dtype="float32")
-        for old in log_dir.glob("training_state_*.npz"):
-            if old != state:
-                old.unlink()
-        model.epoch = epoch
+        if float(logs[self.monitor]) < self.log.best(self.monitor):
+            name = self.mask_rcnn.config.NAME.lower()
+            save_weights(self.model, self.folder / f"best_mask_rcnn_{name}.h5")
+        super().on_epoch_end(epoch, logs)
+        self.mask_rcnn.epoch = epoch + 1
 
 
 class EpochLog:
@@ -259,7 +254,7 @@ class _ReplicaBatches(Batches):
         return (tuple(a.astype(np.uint8) if a.dtype == bool else a for a in inputs),)
 
 
-class _StopOnBadLoss(keras.callbacks.Callback):
+class StopOnBadLoss(keras.callbacks.Callback):
     """Stop at once, before weights that are spoilt reach a checkpoint."""
 
     def __init__(self):
@@ -267,9 +262,11 @@ class _StopOnBadLoss(keras.callbacks.Callback):
         self.epoch = 0
 
     def on_epoch_begin(self, epoch, logs=None):
+        """Note the epoch, for the message."""
         self.epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
+        """Raise DivergedError unless the loss is finite."""
         if math.isfinite(float(logs["loss"])):
             return
         bad = [k for k, v in logs.items() if k != "loss" and not math.isfinite(float(v))]

@@ -7,7 +7,6 @@ import re
 import keras
 from keras import ops
 
-from mrcnn import backend as devices
 from mrcnn.accelerate.fused import one_kernel, square_sum
 from mrcnn.backend import replica_count
 from mrcnn.config import Config
@@ -152,7 +151,7 @@ def make_optimizer(
         ValueError: ACCUMULATION_STEPS on several devices of TensorFlow.
     """
     accumulation = int(config.ACCUMULATION_STEPS)
-    if accumulation > 1 and devices.replica_count() > 1:
+    if accumulation > 1 and replica_count() > 1:
         raise UserError(
             f"ACCUMULATION_STEPS is {accumulation} and GPU_COUNT {config.GPU_COUNT}: TensorFlow "
             "accumulates on one device only. Set ACCUMULATION_STEPS = 1 (IMAGES_PER_GPU may "
@@ -219,6 +218,10 @@ def averaged(optimizer_class: type) -> type:
     import tensorflow as tf
 
     class Averaged(optimizer_class):
+        def __init__(self, *args, global_clipnorm=None, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.clip_norm = global_clipnorm  # not where Keras would clip by it
+
         def apply(self, grads, trainable_variables=None):
             context = tf.distribute.get_replica_context()
             grads = list(grads)
@@ -231,12 +234,7 @@ def averaged(optimizer_class: type) -> type:
                 grads[i] = grad / context.num_replicas_in_sync
             return super().apply(grads, trainable_variables)
 
-    def make(*args, global_clipnorm=None, **kwargs):
-        optimizer = Averaged(*args, **kwargs)
-        optimizer.clip_norm = global_clipnorm
-        return optimizer
-
-    return make
+    return Averaged
 
 
 class MomentumSGD(keras.optimizers.SGD):

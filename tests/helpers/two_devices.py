@@ -16,9 +16,9 @@ tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 from phantoms import PhantomConfig, Phantoms  # noqa: E402
 
-from mrcnn.backend import scale_loss  # noqa: E402
+from mrcnn.backend import distribution_scope, scale_loss  # noqa: E402
 from mrcnn.model import MaskRCNN  # noqa: E402
-from mrcnn.parallel_model import ParallelModel, distribution_scope  # noqa: E402
+from mrcnn.parallel_model import ParallelModel  # noqa: E402
 from mrcnn.training.loop import _ReplicaBatches  # noqa: E402
 from mrcnn.training.optimizers import compile_model  # noqa: E402
 
@@ -55,7 +55,7 @@ def steps(config, model, batches):
     """For each batch: change of all weights by one step with learning rate 1, as one vector,
     and the loss. All steps start from the weights that the model has."""
     start = model.get_weights()
-    with distribution_scope(config):
+    with distribution_scope(config.GPU_COUNT):
         compile_model(model, config, learning_rate=1.0, momentum=0.0, total_steps=1)
         for inputs in batches:
             model.set_weights(start)
@@ -74,7 +74,7 @@ def clipped_step():
     """Step of a small model whose mean gradient is longer than the norm allowed, while the
     gradients of the two devices point in different directions."""
     config = PlainConfig(GPU_COUNT=2, GRADIENT_CLIP_NORM=0.01)
-    with distribution_scope(config):
+    with distribution_scope(config.GPU_COUNT):
         image = keras.Input((2,))
         dense = keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")
         model = SquaredOutput(image, dense(image))
@@ -131,7 +131,7 @@ def main(out: Path) -> None:
     two.train(Phantoms(3), None, 1e-4, epochs=1, layers="heads", verbose=0)
 
     try:
-        with distribution_scope(PhantomConfig(GPU_COUNT=3)):
+        with distribution_scope(3):
             message = ""
     except ValueError as error:
         message = str(error)

@@ -8,8 +8,8 @@ import pytest
 from paths import HELPERS, ROOT
 from phantoms import PhantomConfig
 
-from mrcnn.backend import count_devices
-from mrcnn.parallel_model import ParallelModel, distribution_scope
+from mrcnn.backend import count_devices, distribution_scope
+from mrcnn.parallel_model import ParallelModel
 
 
 @pytest.fixture(scope="module")
@@ -76,12 +76,12 @@ def test_counting_devices(monkeypatch):
 def test_one_device_changes_nothing():
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     assert ParallelModel(model, 1) is model
-    with distribution_scope(PhantomConfig()):
+    with distribution_scope(PhantomConfig().GPU_COUNT):
         assert keras.layers.Dense(1).trainable
 
 
 def test_torch_is_refused_with_the_way_out(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
     with pytest.raises(ValueError, match="'torch'.*GPU_COUNT = 1"):
-        with distribution_scope(PhantomConfig(GPU_COUNT=2)):
+        with distribution_scope(2):
             pass

@@ -19,12 +19,12 @@ from mrcnn.data.batches import Batches
 from mrcnn.data.samples import UnreadableImageError
 from mrcnn.model import MaskRCNN
 from mrcnn.training import checkpoints
-from mrcnn.training.loop import _StopOnBadLoss, train
+from mrcnn.training.loop import StopOnBadLoss, train
 from mrcnn.weights.loading import load_weights
 
 
 def test_a_bad_loss_stops_with_one_message_that_names_the_remedies():
-    callback = _StopOnBadLoss()
+    callback = StopOnBadLoss()
     callback.on_epoch_begin(4)
     callback.on_train_batch_end(0, {"loss": 1.0})
     for bad in (math.nan, math.inf):
