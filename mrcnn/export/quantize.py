@@ -1,9 +1,10 @@
 """Eight-bit arithmetic for an exported graph: measure ranges, then quantize.
 
-Post-training quantization with one scale an output channel of the kernels and one scale and
-zero point an activation (Jacob et al. 2018), written as QuantizeLinear/DequantizeLinear pairs
-that ONNX Runtime and OpenVINO both turn into integer kernels. What decides on scores and
-coordinates stays in float32, and so does all box arithmetic.
+Post-training quantization (Jacob et al. 2018) with one scale per output channel of the kernels,
+and one scale and zero point per activation. `onnxruntime.quantization` writes it as pairs of
+QuantizeLinear and DequantizeLinear, which ONNX Runtime and OpenVINO both turn into integer
+kernels. What decides on scores and coordinates stays in float32, and so does all box arithmetic.
+The ranges are measured here: its calibrator takes one molded shape alone, through files.
 """
 
 from collections import defaultdict
@@ -32,7 +33,6 @@ FLOAT_LAYERS = (
     "mrcnn_mask",
 )
 _KINDS = ("Conv", "Gemm", "Add", "ConvTranspose")
-_KERNEL_AXIS = {"Conv": 0, "Gemm": 1, "ConvTranspose": 1}  # of the output channels
 
 Ranges = dict[str, tuple[float, float]]
 
@@ -113,65 +113,32 @@ def quantize(model: Any, ranges: Ranges, keep: Sequence[str] = ()) -> Any:
         onnx.ModelProto.
     """
     onnx = import_onnx()
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    graph = result.graph
-    arrays = {t.name: t for t in graph.initializer}
-    nodes: list[Any] = []
-    rounded: dict[str, str] = {}  # activation -> its eight-bit twin
-    added: dict[str, np.ndarray] = {}
+    from onnxruntime.quantization import CalibrationMethod, QuantType
+    from onnxruntime.quantization.calibrate import TensorsData
+    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
-    def scale_pair(name: str, scale: Any, zero: np.ndarray) -> list[str]:
-        added[f"{name}/scale"] = np.asarray(scale, "float32")
-        added[f"{name}/zero"] = zero
-        return [f"{name}/scale", f"{name}/zero"]
-
-    def twin(name: str) -> str:
-        if name not in rounded:
-            pair = scale_pair(name, *_activation_scale(*ranges[name]))
-            pending.append(
-                onnx.helper.make_node("QuantizeLinear", [name, *pair], [f"{name}/integer"])
-            )
-            pending.append(
-                onnx.helper.make_node(
-                    "DequantizeLinear", [f"{name}/integer", *pair], [f"{name}/rounded"]
-                )
-            )
-            rounded[name] = f"{name}/rounded"
-        return rounded[name]
-
-    chosen = {node.name for node in _chosen(model, keep)}
-    for node in graph.node:
-        pending: list[Any] = []
-        if node.name in chosen:
-            activations = _activations(node)
-            for place, name in enumerate(node.input):
-                if name in activations:
-                    node.input[place] = twin(name)
-            if node.op_type != "Add":
-                kernel = node.input[1]
-                if f"{kernel}/scale" not in added:
-                    axis = _KERNEL_AXIS[node.op_type]
-                    array = onnx.numpy_helper.to_array(arrays[kernel])
-                    scale, whole = _kernel_scale(array, axis)
-                    pair = scale_pair(kernel, scale, np.zeros(len(scale), "int8"))
-                    added[f"{kernel}/integer"] = whole
-                    pending.append(
-                        onnx.helper.make_node(
-                            "DequantizeLinear",
-                            [f"{kernel}/integer", *pair],
-                            [f"{kernel}/rounded"],
-                            axis=axis,
-                        )
-                    )
-                node.input[1] = f"{kernel}/rounded"
-        nodes += [*pending, node]
-    used = {name for node in nodes for name in node.input}
-    kept = [t for t in graph.initializer if t.name in used]
-    kept += [onnx.numpy_helper.from_array(a, n) for n, a in added.items()]
-    del graph.node[:], graph.initializer[:]
-    graph.node.extend(nodes)
-    graph.initializer.extend(kept)
+    chosen = [node.name for node in _chosen(model, keep)]
+    whole = {node.name: list(node.input) for node in model.graph.node if node.name not in chosen}
+    bounds = {name: tuple(np.float32(pair)) for name, pair in ranges.items()}
+    quantizer = QDQQuantizer(
+        onnx.shape_inference.infer_shapes(model),
+        per_channel=True,
+        reduce_range=False,
+        weight_qType=QuantType.QInt8,
+        activation_qType=QuantType.QUInt8,
+        tensors_range=TensorsData(CalibrationMethod.MinMax, bounds),
+        nodes_to_quantize=chosen,
+        nodes_to_exclude=[],
+        op_types_to_quantize=_KINDS,
+        # Biases and what a layer gives stay in float32: kernels join a rectifier to the layer.
+        extra_options={"QuantizeBias": False, "OpTypesToExcludeOutputQuantization": _KINDS},
+    )
+    result = quantizer.quantize_model()
+    for node in result.graph.node:  # which would read rounded activations too
+        node.input[:] = whole.get(node.name, list(node.input))
+    quantizer.model.topological_sort()
+    del result.graph.value_info[:]
+    result.producer_name = model.producer_name
     onnx.checker.check_model(result)
     return result
 
@@ -189,19 +156,3 @@ def _chosen(model: Any, keep: Sequence[str] = ()) -> list[Any]:
 
 def _activations(node: Any) -> list[str]:
     return list(node.input if node.op_type == "Add" else node.input[:1])
-
-
-def _activation_scale(low: float, high: float) -> tuple[float, np.ndarray]:
-    """Scale and zero point (uint8) of a range, which always takes in 0."""
-    low, high = min(low, 0.0), max(high, 0.0)
-    scale = (high - low) / 255 or 1.0
-    return scale, np.array(round(-low / scale), "uint8")
-
-
-def _kernel_scale(kernel: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
-    """Scale of each output channel, and the kernel in int8."""
-    others = tuple(i for i in range(kernel.ndim) if i != axis)
-    greatest = np.abs(kernel).max(axis=others)
-    scale = np.where(greatest > 0, greatest / 127, 1.0).astype("float32")
-    shape = [-1 if i == axis else 1 for i in range(kernel.ndim)]
-    return scale, np.round(kernel / scale.reshape(shape)).clip(-127, 127).astype("int8")
