@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from mrcnn.accelerate.folding import scale_and_shift
 from mrcnn.errors import UserError
 from mrcnn.export.onnx_writer import GraphWriter, Value
 
@@ -164,18 +165,13 @@ class LayerWriter:
                 f"Layer {layer.name!r} normalizes by the batch it sees (TRAIN_BN = True); only "
                 "stored statistics can be exported. Set TRAIN_BN to False or None."
             )
-        scale = 1.0 / np.sqrt(_array(layer.moving_variance) + layer.epsilon)
-        if layer.scale:
-            scale = scale * _array(layer.gamma)
-        shift = -_array(layer.moving_mean) * scale
-        if layer.center:
-            shift = shift + _array(layer.beta)
+        scale, shift = scale_and_shift(layer)
         if foldable and value.name in self._weighted:
             kernel, bias, axis = self._weighted[value.name]
             constants = self.graph.constants
             shape = [-1 if i == axis else 1 for i in range(constants[kernel].ndim)]
-            constants[kernel] = constants[kernel] * scale.reshape(shape)
-            constants[bias] = constants[bias] * scale + shift
+            constants[kernel] = (constants[kernel] * scale.reshape(shape)).astype("float32")
+            constants[bias] = (constants[bias] * scale + shift).astype("float32")
             return value
         shape = (-1, 1, 1) if value.layout == "channels" else (-1,)
         out = self.graph.add("Mul", value.name, self.graph.constant(scale.reshape(shape)))
