@@ -94,7 +94,7 @@ def execute(notebook: nbformat.NotebookNode, path: Path, startup: str = "") -> N
             "KERAS_BACKEND": "tensorflow",
             "MPLBACKEND": "module://matplotlib_inline.backend_inline",
             "PYTHONHASHSEED": "0",
-            # Pictures are published, and the licenses of most data sets do not allow it.
+            # Pictures are published: those of the embedded sections, whose license allows it.
             "SEBRE_EMBEDDED_ONLY": "1",
             "TF_CPP_MIN_LOG_LEVEL": "2",
         }

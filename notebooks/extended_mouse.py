@@ -20,15 +20,15 @@
 # stages at length.
 #
 # The stand-in is `mouse_mri`: sagittal slices of in vivo MRI of adult mice, seven of the eight
-# regions. It is under the GPL, so it is not embedded. `sebre prepare mouse-mri --raw DIR
-# --download --out datasets/mouse_mri` makes it; where it is not there, an embedded section of
-# another collection stands in.
+# regions, one age and no stain. It is under the GPL, so it is not embedded. `sebre prepare
+# mouse-mri --raw DIR --download --out datasets/mouse_mri` makes it. Where it is not there, as in
+# the published notebook, an embedded section of another collection stands in, the one that
+# `p14_mouse` shows too.
 #
 # **Your own sections:** set `DATASET` to a prepared folder, and `WEIGHTS` if you trained on it.
 
 # %%
-from sebre.inspect import panels as stages
-from sebre.inspect import stage_figures
+from sebre.inspect import panels, stage_figures
 from sebre.inspect.examples import open_walk
 
 DATASET = None  # such as "../datasets/mine"
@@ -44,28 +44,28 @@ walk.facts()
 # %% [markdown]
 # ## From drawings to anchors (a)
 #
-# Ages differ in size and markers in contrast, so the anchors come in five scales. A region of any
-# size has some anchor that fits: solid are the boxes of the drawn regions, dashed the anchors that
-# fit them, gray a few of those that count as background.
+# Brains of different ages differ in size; the anchors come in five scales. Solid are the boxes of
+# the drawn regions, dashed the anchors that fit them, gray a few of those that count as
+# background.
 
 # %%
-stages.show(walk, "a")
+panels.show(walk, "a")
 
 # %% [markdown]
 # ## From anchors to proposals (b to f)
 #
-# By score, moved, clipped, thinned out, and in coordinates from 0 to 1. Colors tell which region
-# a box overlaps (IoU of at least 0.5); the region proposal network itself knows no regions, only
-# objects.
+# By score (b), moved (c), clipped (d), after suppression (e), and in coordinates from 0 to 1 (f).
+# Colors tell which region a box overlaps (IoU of at least 0.5); the region proposal network itself
+# does not tell regions apart, it only knows objects.
 
 # %%
-stages.show(walk, "bc")
+panels.show(walk, "bc")
 
 # %%
-stages.show(walk, "de")
+panels.show(walk, "de")
 
 # %%
-stages.show(walk, "f")
+panels.show(walk, "f")
 
 # %% [markdown]
 # ## From proposals to regions (g, h, i)
@@ -74,17 +74,18 @@ stages.show(walk, "f")
 # remains (h), and gets its mask (i).
 
 # %%
-stages.show(walk, "gh")
+panels.show(walk, "gh")
 
 # %%
-stages.show(walk, "i")
+panels.show(walk, "i")
 
 # %% [markdown]
-# ## What an unseen marker changes
+# ## Drawn and found
 #
-# Drawn beside found. If regions are missed at one age or marker only, look first at the feature
-# maps of such a section: where C2 and C3 do not follow the borders that you see, the contrast is
-# one that training did not cover (`gamma` and `brightness` of the augmentation widen it).
+# No unseen marker is shown here, as no data with one could be had. With data of your own: if
+# regions are missed at one age or marker only, look first at the feature maps of such a section.
+# Where C2 and C3 do not follow the borders that you see, training did not cover the contrast
+# (`gamma` and `brightness` of the augmentation widen it).
 
 # %%
 stage_figures.show_detections(walk)
@@ -107,7 +108,7 @@ stage_figures.show_overlaps(walk)
 # %% [markdown]
 # ## Masks while training
 #
-# Masks are learnt from mini masks; what these lose is red.
+# The mask head learns from mini masks; what these lose is red.
 
 # %%
 stage_figures.show_mini_masks(walk)

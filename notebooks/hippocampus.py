@@ -21,14 +21,14 @@
 #
 # The stand-in is `ara_nissl`: Nissl plates of the Allen Reference Atlas with their drawn layers.
 # By its terms it is not embedded: `sebre prepare ara-nissl --raw DIR --download --out
-# datasets/ara_nissl` makes it. Where it is not there, an embedded sagittal section stands in, with
-# a network that knows the hippocampus as one region.
+# datasets/ara_nissl` makes it. Where it is not there, as in the published notebook, an embedded
+# sagittal section stands in, with a network that knows the hippocampus as one region: no CA1 to be
+# seen. The shipped network for the four subregions was trained at 320 px and is shown at 384.
 #
 # **Your own sections:** set `DATASET` to a prepared folder, and `WEIGHTS` if you trained on it.
 
 # %%
-from sebre.inspect import panels as stages
-from sebre.inspect import stage_figures
+from sebre.inspect import panels, stage_figures
 from sebre.inspect.examples import open_walk
 
 DATASET = None  # such as "../datasets/mine"
@@ -45,48 +45,48 @@ walk.facts()
 # ## a. Thin regions and the anchors for them
 #
 # An anchor is positive from an IoU of 0.7. A long thin box seldom has such an anchor (shapes are
-# 1:2, 1:1 and 2:1), so it depends on the rule that the best anchor of a box counts whatever its
+# 1:2, 1:1 and 2:1). Then a second rule helps: the best anchor of a box is positive whatever its
 # IoU.
 
 # %%
-stages.show(walk, "a")
+panels.show(walk, "a")
 
 # %% [markdown]
 # ## b, c. The best anchors, and where they move
 
 # %%
-stages.show(walk, "bc")
+panels.show(walk, "bc")
 
 # %% [markdown]
-# ## d, e. Clipped and thinned out
+# ## d, e. Clipped, and after suppression
 #
 # Suppression takes away boxes that overlap a better one by more than 0.7. Neighboring regions
 # overlap by less, so both survive.
 
 # %%
-stages.show(walk, "de")
+panels.show(walk, "de")
 
 # %% [markdown]
 # ## f, g. Proposals and what the heads say of them
 
 # %%
-stages.show(walk, "fg")
+panels.show(walk, "fg")
 
 # %% [markdown]
 # ## h, i. Detections and masks
 #
-# Within a class the threshold is an IoU of 0.3. It does not act between classes: the boxes of two
-# subregions may lie one inside the other, and their masks still part them. Where masks overlap,
-# the more probable one is drawn.
+# Within a class, boxes that overlap by an IoU of more than 0.3 are suppressed. Between classes they
+# are not: the box of one subregion may lie inside that of another, and their masks still tell them
+# apart. Where masks overlap, the more probable one is drawn.
 
 # %%
-stages.show(walk, "hi")
+panels.show(walk, "hi")
 
 # %% [markdown]
 # ## Drawn and found
 #
-# A thin region loses Dice quickly: one pixel too far on either side of a band ten pixels wide
-# costs 0.09.
+# A thin region loses Dice quickly: a mask that is one pixel too wide on either side of a band of
+# ten pixels costs 0.09.
 
 # %%
 stage_figures.show_detections(walk)
@@ -100,7 +100,7 @@ stage_figures.show_overlaps(walk)
 # %% [markdown]
 # ## Is a mini mask fine enough?
 #
-# The share of a mask that its mini mask loses, in per cent. Where it is large, raise
+# The share of a mask that its mini mask loses, in percent. Where it is large, raise
 # `MINI_MASK_SHAPE` or set `USE_MINI_MASK` to False.
 
 # %%
@@ -109,7 +109,7 @@ stage_figures.show_mini_masks(walk)
 # %% [markdown]
 # ## Feature maps
 #
-# P2, a quarter of the picture's resolution, is what small regions are found and drawn from.
+# Small regions are found and drawn from P2, at a quarter of the picture's resolution.
 
 # %%
 stage_figures.show_features(walk)

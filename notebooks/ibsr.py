@@ -20,16 +20,16 @@
 # explains the stages at length.
 #
 # The IBSR scans need registration at NITRC. The stand-in is `malc2012`, which is for
-# non-commercial use and therefore not embedded: `sebre prepare malc2012 --raw DIR --download
-# --out datasets/malc2012` makes it. Where it is not there, an embedded mouse section stands in,
-# with its own network.
+# non-commercial use (CC BY-NC 3.0) and therefore not embedded: `sebre prepare malc2012 --raw DIR
+# --download --out datasets/malc2012` makes it. Where it is not there, as in the published notebook,
+# an embedded mouse section stands in, with its own network: what is said of left and right can then
+# not be seen.
 #
 # **Your own scans:** prepare them with `sebre prepare` and set `DATASET` to the folder; `WEIGHTS`
 # if you trained on it.
 
 # %%
-from sebre.inspect import panels as stages
-from sebre.inspect import stage_figures
+from sebre.inspect import panels, stage_figures
 from sebre.inspect.examples import open_walk
 
 DATASET = None  # such as "../datasets/mine"
@@ -49,40 +49,41 @@ walk.facts()
 # only tells objects from background.
 
 # %%
-stages.show(walk, "ab")
+panels.show(walk, "ab")
 
 # %% [markdown]
 # ## c, d. Moved and clipped
 
 # %%
-stages.show(walk, "cd")
+panels.show(walk, "cd")
 
 # %% [markdown]
-# ## e, f. Thinned out, normalized
+# ## e, f. After suppression, in normalized coordinates
 
 # %%
-stages.show(walk, "ef")
+panels.show(walk, "ef")
 
 # %% [markdown]
-# ## g, h. Named, and one detection a region
+# ## g, h. Named, and one detection per region
 #
-# Here sides are told apart: the heads see 7 x 7 cells of a proposal's features, whose wide
-# receptive fields hold what lies around it. A swap of sides would show in the overlaps below.
+# Here the sides are told apart: the heads see 7 x 7 cells of a proposal's features, and each cell
+# has seen what lies around the proposal too. A swap of sides would show in the overlaps below.
 
 # %%
-stages.show(walk, "gh")
+panels.show(walk, "gh")
 
 # %% [markdown]
 # ## i. Masks
 
 # %%
-stages.show(walk, "i")
+panels.show(walk, "i")
 
 # %% [markdown]
 # ## Drawn and found
 #
-# Left is drawn lighter than right. As radiologists look at it, the right of the person is on the
-# left of the picture; `sebre prepare` makes all slices so.
+# In a human slice, left regions are drawn lighter than right ones. As radiologists do, the right of
+# the person is shown on the left of the picture; `sebre prepare` turns all slices so. A slice that
+# is mirrored swaps the names without a warning.
 
 # %%
 stage_figures.show_detections(walk)

@@ -21,15 +21,17 @@
 # **Data**: so that everything runs as it stands, the notebook first makes what you would export
 # from a drawing program: the 38 embedded training sections of `datasets/slicemap`, with cortex,
 # hippocampus and cerebellum painted in the colors of the released notebook. The network starts
-# from one that was trained on other pictures, MRI slices of mouse brains, for other regions.
+# from `extended_mouse_mri`, trained on MRI slices of mouse brains for other regions. That network
+# started from `slicemap`, which was trained on these very 38 sections. So what is held out below
+# was seen before, and the scores show that everything works, not how well it works on new sections.
 #
 # **For your own**: let `RAW` be the path of your folder, `DATA` and `LOGS` folders that you want
 # to keep, and leave out the two cells before the first picture. `RAW` holds
 #
 # - `images/`: the sections, `<anything>_<number>.png` (or JPEG, TIFF);
-# - `overlays/`: of each a picture of the same size and number with the regions painted;
+# - `overlays/`: for each section a picture of the same size and number, with the regions painted;
 # - `regions.csv`: the regions and their colors, in the columns `name,r,g,b`;
-# - `sections.csv`, which may be missing: one row a section, in the columns `section` (its
+# - `sections.csv`, which may be left out: one row per section, in the columns `section` (its
 #   number), `subject`, `age`, `marker` and what else you know.
 
 # %%
@@ -69,9 +71,9 @@ SHRINK = 4  # sides of pictures and overlays are divided by it
 # %% [markdown]
 # ## What a drawing program exports
 #
-# This stands in for your work at the drawing table. The sections have 84 px a side, and are
-# painted at four times that. (`paint_overlays` turns the regions of any prepared data set into
-# overlays: of use when they are to be corrected by hand.)
+# This stands in for your own drawing. The sections are 84 x 84 px and are painted at four times
+# that size. (`paint_overlays` turns the regions of any prepared data set into overlays, to correct
+# them by hand.)
 
 # %%
 painted = RegionSet(
@@ -120,16 +122,17 @@ _ = visualize.display_table(rows)
 # ## The prepared data set
 #
 # The same as `sebre prepare colour-code --raw RAW --out DATA --downsample 4`: a third of the
-# sections is held out; where `sections.csv` names the subjects, `--split subject:1/3` keeps the
-# sections of an animal together, and scores then hold for new animals.
+# sections, drawn at random, is held out. Where `sections.csv` names the subjects, `--split
+# subject:1/3` keeps the sections of an animal together; only then do scores say something about new
+# animals.
 
 # %%
 build(read_source("colour-code", RAW, {"downsample": SHRINK}), DATA)
 Image.open(DATA / "contact_sheet.png").reduce(2)
 
 # %% [markdown]
-# `sebre check DATA` looks for what would spoil a training: missing or empty masks, wrong sizes or
-# numbers, the same picture in both parts. Look at the contact sheet, too.
+# `sebre check DATA` looks for what would spoil training: missing or empty masks, wrong sizes or
+# numbers, the same picture in both parts. Look at the contact sheet too.
 
 # %%
 _ = visualize.display_table([f.severity, f.kind, f.problem] for f in check(DATA))
@@ -159,16 +162,16 @@ _ = visualize.display_images(pictures, titles, cols=8, cmap="gray")
 # %% [markdown]
 # ## Training
 #
-# `experiment` and `settings` are all that your regions need: their names, their number, and that
-# a section shows each once. Everything else is as for the embedded sections: the small network,
-# any orientation. The network starts from `extended_mouse_mri`, without the layers that depend on
-# the number of regions (`weights="none"` starts from random numbers and needs many more steps).
+# `experiment` and `settings` hold all that is special about your regions: their names, their
+# number, and that a section shows each of them once. Everything else is as for the embedded
+# sections: the small network, any orientation. The network starts from `extended_mouse_mri`,
+# without the layers that depend on the number of regions (`weights="none"` starts from random
+# numbers and needs many more steps).
 #
-# 60 steps of two sections take less than a minute and show that it works. For a network to be
-# used, take 1,000 steps and more, and four sections a step (`IMAGES_PER_GPU`): on these sections
-# that takes eleven minutes on one core, and gives mAP 1.000 and mean Dice 0.927. For sections
-# larger than these, raise `IMAGE_MIN_DIM` and `IMAGE_MAX_DIM` (multiples of 64); for bright ones,
-# set `MEAN_PIXEL` to the mean color of the pictures.
+# 60 steps of two sections take about a minute and show that it works; the masks are still rough.
+# For a network to be used, take 1,000 steps and more, and four sections per step
+# (`IMAGES_PER_GPU`). For sections larger than these, raise `IMAGE_MIN_DIM` and `IMAGE_MAX_DIM`
+# (multiples of 64); for bright ones, set `MEAN_PIXEL` to the mean color of the pictures.
 
 # %%
 settings["STEPS_PER_EPOCH"] = 12
@@ -185,10 +188,11 @@ found = evaluate_sections(segmenter, held_out)
 show_losses(segmenter.weights)
 
 # %% [markdown]
-# ## Sections that it has not seen
+# ## The sections that were held out
 #
-# mAP is the paper's: regions found with a mask IoU of at least 0.5. Dice counts a region that was
-# missed as 0.
+# mAP is the released code's: a region counts as found from a mask IoU of 0.5. In Dice, a region
+# that was missed counts as 0. The best detection per region counts, from a score of 0.3 on (the
+# paper: 0.9).
 
 # %%
 scores = summarize(found, regions)

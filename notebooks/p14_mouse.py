@@ -18,16 +18,17 @@
 # postnatal day 14. This notebook stops at every stage of the network, as Fig. 2 of the paper does:
 # anchors, their scores, refinement, clipping, suppression, proposals, heads, masks.
 #
-# The authors' sections are not public. Without a data set of your own the notebook shows an
+# **As published, this notebook shows no P14 tissue.** The authors' drawings and weights are not
+# public, and no network for P14 is shipped. Without a data set of your own the notebook shows an
 # embedded section of another collection, sagittal too, with six regions drawn by hand, and a small
-# network that was trained on other sections of that collection.
+# network (ResNet-18 of half width; the paper has ResNet-101) that was trained on other sections of
+# that collection.
 #
 # **Your own sections:** set `DATASET` to a prepared folder (`sebre prepare`), and `WEIGHTS` to
 # what you trained on it. Everything below then shows a section of yours.
 
 # %%
-from sebre.inspect import panels as stages
-from sebre.inspect import stage_figures
+from sebre.inspect import panels, stage_figures
 from sebre.inspect.examples import open_walk
 
 DATASET = None  # such as "../datasets/mine"
@@ -53,8 +54,8 @@ walk.facts()
 #
 # The backbone (`mrcnn/modeling/backbone.py`) halves the picture five times; C2 to C5 are its
 # last four outputs. The feature pyramid (`mrcnn/modeling/fpn.py`) adds the coarse maps to the
-# fine ones, so that P2 to P5 all know what is where. P6 serves the largest anchors. Bright: high
-# mean activation.
+# fine ones, so that each of P2 to P5 has both detail and context. P6 serves the largest anchors.
+# Bright means a high activation, averaged over channels.
 
 # %%
 stage_figures.show_features(walk)
@@ -63,40 +64,41 @@ stage_figures.show_features(walk)
 # ## a. What the region proposal network learns from
 #
 # Solid: the boxes of the drawn regions. Dashed: anchors that count as objects, because they
-# overlap a box by an IoU of 0.7 or best of all. Gray: some of those that count as background, with
-# an IoU under 0.3. (The paper says 0.5; the released code has 0.7 and 0.3, and so has this one.)
+# overlap a box by an IoU of at least 0.7, or more than any other anchor does. Gray: some of those
+# that count as background, with an IoU under 0.3. (The paper says 0.5; the released code has 0.7
+# and 0.3, and so has this one.)
 
 # %%
-stages.show(walk, "a")
+panels.show(walk, "a")
 
 # %% [markdown]
 # ## b. Anchors by score
 #
-# The network gives each anchor a probability to hold an object, whichever. Here and in what
-# follows a box has the color of the region whose box it overlaps by an IoU of 0.5; gray and
-# dashed: none.
+# The network gives each anchor a probability that it holds an object of any kind. Here and in the
+# next panels a box has the color of the region whose box it overlaps by an IoU of at least 0.5; a
+# box that overlaps none is gray and dashed.
 
 # %%
-stages.show(walk, "b")
+panels.show(walk, "b")
 
 # %% [markdown]
 # ## c, d. Refined, clipped
 #
-# It also says how to move and stretch each anchor. The best ones gather at the regions. What
-# reaches out of the picture is cut off.
+# It also says how to move and stretch each anchor. The best anchors gather at the regions. What
+# reaches beyond the picture is cut off.
 
 # %%
-stages.show(walk, "cd")
+panels.show(walk, "cd")
 
 # %% [markdown]
-# ## e, f. One box of many alike, in normalized coordinates
+# ## e, f. One of many similar boxes, in normalized coordinates
 #
-# Non-maximum suppression keeps the best of boxes that overlap by more than 0.7 and returns the
-# first 1,000. They leave this stage in coordinates from 0 to 1: `mrcnn/modeling/proposals.py` is
-# all of b to f.
+# Of boxes that overlap by an IoU of more than 0.7, non-maximum suppression keeps the best; it
+# returns the first 1,000. They leave this stage in coordinates from 0 to 1:
+# `mrcnn/modeling/proposals.py` is all of b to f.
 
 # %%
-stages.show(walk, "ef")
+panels.show(walk, "ef")
 
 # %% [markdown]
 # ## g. What the heads say
@@ -106,16 +108,17 @@ stages.show(walk, "ef")
 # background.
 
 # %%
-stages.show(walk, "g")
+panels.show(walk, "g")
 
 # %% [markdown]
-# ## h. Refined once more, one detection a region
+# ## h. Refined once more, one detection per region
 #
 # Each class has a refinement of its own. Then the most probable box of a region suppresses the
-# others.
+# others. (The released code suppresses overlapping boxes only; keeping one per region is a setting
+# of the small networks, as is their cut-off on the score, 0.3 instead of 0.9.)
 
 # %%
-stages.show(walk, "h")
+panels.show(walk, "h")
 
 # %% [markdown]
 # ## i. Masks
@@ -123,13 +126,13 @@ stages.show(walk, "h")
 # The mask head draws each detection's region on 28 x 28 px, which is pasted into its box.
 
 # %%
-stages.show(walk, "i")
+panels.show(walk, "i")
 
 # %% [markdown]
 # ## Mini masks
 #
-# While training, masks are kept in their boxes at a small size to save memory. What is lost by
-# that is red below, and written in per cent of the mask.
+# In training, each mask is cut out at its box and shrunk, to save memory. What is lost by that is
+# red below, and given in percent of the mask.
 
 # %%
 stage_figures.show_mini_masks(walk)
@@ -137,8 +140,9 @@ stage_figures.show_mini_masks(walk)
 # %% [markdown]
 # ## The run that made the network
 #
-# Five losses, two of the region proposal network and three of the heads. They are added without
-# weights; a small penalty on large weights comes on top.
+# Stored losses of the training, which does not run here. There are five, two of the region proposal
+# network and three of the heads. They are summed without weights; a small penalty on large weights
+# is added.
 
 # %%
 stage_figures.show_losses(walk.segmenter.weights)
@@ -154,8 +158,9 @@ stage_figures.show_detections(walk)
 # %% [markdown]
 # ## Precision, recall, overlaps
 #
-# The paper's mAP is the mean over sections of the area under this curve, all regions pooled, where
-# a region counts as found from a mask IoU of 0.5.
+# The mAP is the mean over sections of the area under this curve, all regions pooled, where a region
+# counts as found from a mask IoU of 0.5. (So the released code computes it; the paper does not
+# say.)
 
 # %%
 stage_figures.show_precision_recall(walk)
@@ -166,8 +171,9 @@ stage_figures.show_overlaps(walk)
 # %% [markdown]
 # ## Turned sections (Fig. 4)
 #
-# The paper turns each section by up to 20 degrees to either side. No atlas is registered, so a
-# turned section is a section like any other.
+# The paper turns each section by up to 20 degrees to either side. No atlas is registered; the
+# network has seen turned sections in training. `RESULTS.md` has the scores by angle: on two of the
+# stand-in data sets they fall.
 
 # %%
 stage_figures.show_rotations(walk)

@@ -16,8 +16,8 @@
 #
 # A look into the weights of a network: which layers there are, what their numbers look like and
 # whether any of them is suspicious, how the file is laid out, and what loading it reports when
-# the network is not the one that wrote it. Worth a look when a training went wrong, or when a
-# file of unknown origin is to be loaded.
+# the network is not the one that wrote it. Useful when a training went wrong, or before you load a
+# file of unknown origin.
 #
 # **Data**: `slicemap`, the network that is shipped for the six regions of `datasets/slicemap`.
 #
@@ -56,9 +56,10 @@ _ = visualize.display_table([name, entry[name]] for name in ("licence", "bytes",
 # %% [markdown]
 # ## Layers
 #
-# A layer keeps the name that it has in the released weights of SeBRe and of Mask R-CNN, so that a
-# file loads by name: `res...` and `bn...` are the backbone, `fpn_...` the feature pyramid,
-# `rpn_...` the region proposals, `mrcnn_...` the heads.
+# A layer has the name that Matterport's Mask R-CNN gives it, so that files of that layout load by
+# name (tested with files made for the tests; none of the released files was at hand): `res...` and
+# `bn...` are the backbone, `fpn_...` the feature pyramid, `rpn_...` the region proposals,
+# `mrcnn_...` the heads.
 
 # %%
 layers = model.get_trainable_layers()
@@ -104,7 +105,7 @@ _ = visualize.plot_weight_histograms(model, "mrcnn_mask_conv1|mrcnn_mask_deconv|
 # %% [markdown]
 # ## Batch normalization
 #
-# Four numbers a filter: scale (gamma), shift (beta), and the mean and variance that training has
+# Four numbers per filter: scale (gamma), shift (beta), and the mean and variance that training has
 # collected. The settings of the paper freeze them (`TRAIN_BN = False`); the small network trains
 # them. Gammas near 0 are filters that the network has switched off, means and variances of
 # exactly 0 and 1 are statistics that were never collected.
@@ -122,9 +123,9 @@ print(f"never collected: {np.count_nonzero((means == 0) & (variances == 1))}")
 # %% [markdown]
 # ## The file
 #
-# HDF5, in the layout of Keras 2: a group a layer in a fixed order, and in it its weights in
-# theirs. Groups of layers without weights are left out. What lies in `rpn_model` shows that the
-# region proposals are a model of their own inside the network.
+# HDF5, in the layout of Keras 2: one group per layer, in a fixed order, with the layer's weights in
+# it, also in a fixed order. Groups of layers without weights are left out. What lies in `rpn_model`
+# shows that the region proposals are a model of their own inside the network.
 
 # %%
 with open_hdf5(segmenter.weights.path) as file:

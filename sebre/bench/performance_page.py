@@ -169,8 +169,8 @@ def _sentences(record: Mapping[str, Any]) -> list[str]:
     if entry is not None and entry.get("gflops"):
         share = GFLOP / entry["seconds"] / entry["gflops"]
         sentences.append(
-            f"One detection is about {GFLOP} GFLOP. The float32 one runs at {share:.0%} of the rate "
-            "of the matrix product\n"
+            f"One detection is about {GFLOP} GFLOP. The float32 one runs at {share:.0%} of the "
+            "rate of the matrix product\n"
             f"in the same case ({entry['gflops']:.0f} GFLOP/s), everything from resizing to masks "
             "included; `mrcnn.accelerate.winograd`\nneeds fewer products than are counted here.\n"
         )

@@ -77,7 +77,7 @@ def open_walk(
     )
     trained, shown = _sides(segmenter)
     if trained != shown:
-        note += f" It was trained at {trained} px; at {shown} px it is a little less exact."
+        note += f" It was trained at {trained} px and is shown at {shown} px."
     masks, class_ids = sections.load_mask(image_id)
     return walk_section(
         segmenter, sections.load_image(image_id), masks, class_ids, name, note, features

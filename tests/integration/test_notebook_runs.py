@@ -25,7 +25,7 @@ def test_notebook_of_an_experiment(name):
 
 def test_data_of_ones_own_by_changing_one_path(data_dir, tmp_path):
     build(read_source("ara-nissl", data_dir / "ara_nissl_hippocampus", {}), tmp_path / "mine")
-    asked = "[walk.facts(), walk.note, walk_figures.score(walk).dices]"
+    asked = "[walk.facts(), walk.note, stage_figures.score(walk).dices]"
     changed = f"DATASET = {str(tmp_path / 'mine')!r}"
     facts, note, dices = run("hippocampus", asked, "DATASET = None", changed)
     assert facts == {**NUMBERS, "detections": 4}
