@@ -11,8 +11,8 @@ _SOURCE = (Path(__file__).parent / "sebre" / "__init__.py").read_text(encoding="
 setup(
     name="sebre",
     version=re.search(r'^__version__ = "(.+?)"', _SOURCE, re.MULTILINE).group(1),
-    description="Brain region segmentation in tissue sections with Mask R-CNN on Keras 3",
-    license="MIT",
+    description="Finds brain regions in sections: Mask R-CNN on Keras 3, after Iqbal et al. 2019",
+    license="MIT",  # of the code; weights/*.md name the terms of the weights
     python_requires=">=3.11",
     packages=find_packages(include=["mrcnn", "mrcnn.*", "sebre", "sebre.*"]),
     package_data={"": ["*.csv", "files/*.csv"]},

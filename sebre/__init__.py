@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__version__ = "0.1.0"  # of the package: setup.py and `sebre --version` take it from here
+__version__ = "0.2.0"  # of the package: setup.py and `sebre --version` take it from here
 
 __all__ = ["load"]
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from paths import ROOT
 
+import sebre
 from mrcnn.model import MaskRCNN
 
 MRCNN_LOSSES = ("mrcnn_class", "mrcnn_bbox", "mrcnn_mask")
@@ -179,6 +180,14 @@ def test_links_lead_somewhere(page):
         if not re.match(r"[a-z]+:", link) and not (page.parent / unquote(link)).exists()
     ]
     assert missing == []
+
+
+def test_one_version_everywhere():
+    cited = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {sebre.__version__}\n" in cited
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = re.search(r"^## (\d+\.\d+\.\d+)", changes, re.MULTILINE)
+    assert newest.group(1) == sebre.__version__
 
 
 def test_files_of_the_house_are_there():
