@@ -1,8 +1,9 @@
 """What an experiment consists of: settings, sections, schedule, augmentation.
 
 Each experiment has a module of its own beside this one; `EXPERIMENTS` in `sebre.experiments` is
-the table of all. Settings may be compared on inner splits of a training part (`sebre train
---inner-validation`), never on a test part.
+the table of all. Compare settings on inner splits of a training part (`sebre train
+--inner-validation`), not on a test part. The shipped `hippocampus`, `slicemap` and `slicemap_unet`
+did not keep to this: each was changed after a first test score (see their cards).
 """
 
 import functools
