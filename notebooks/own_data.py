@@ -195,7 +195,7 @@ show_losses(segmenter.weights)
 # paper: 0.9).
 
 # %%
-scores = summarize(found, regions)
+scores = summarize(found, regions).to_json()
 print(f"{scores['n_sections']} sections, mAP {scores['map_paper']:.3f}")
 print({name: f"Dice {dice:.3f}" for name, dice in scores["dice_per_region"].items()})
 

@@ -15,7 +15,7 @@ from mrcnn.export.onnx_writer import import_onnx
 from mrcnn.export.sessions import Run, open_onnxruntime, open_openvino
 from mrcnn.model import MaskRCNN
 
-Forward = Callable[[Sequence[np.ndarray]], list[Any]]
+Forward = Callable[[Sequence[np.ndarray]], dict[str, np.ndarray]]
 
 _PRECISIONS = {"onnxruntime": ("float32", "int8"), "openvino": ("float32", "bfloat16", "int8")}
 

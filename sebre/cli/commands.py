@@ -179,16 +179,17 @@ def _evaluate(args: argparse.Namespace) -> int:
         slice_um=args.slice_um,
     )
     save_json(record, args.out)
-    for title, scores in (("as they lie", record), ("turned", record["turned"])):
-        if scores is None:
+    for title, turned in (("as they lie", False), ("turned", True)):
+        scores = record.at(turned)
+        if not scores.n_sections:
             continue
         say(
-            f"{title:11} {scores['n_sections']:4d} sections  mAP {_score(scores['map_paper'])}  "
-            f"Dice {_score(scores['dice_mean'])}  "
+            f"{title:11} {scores.n_sections:4d} sections  mAP {_score(scores.map_paper)}  "
+            f"Dice {_score(scores.dice_mean)}  "
             + "  ".join(
-                f"{name} {value:.3f}"
-                for name, value in scores["dice_per_region"].items()
-                if value is not None
+                f"{name} {means.dice:.3f}"
+                for name, means in scores.regions.items()
+                if means.dice is not None
             )
         )
     say(f"Results: {args.out}")
@@ -296,13 +297,13 @@ def _register(args: argparse.Namespace) -> int:
         threads=args.threads,
         command=args.line,
     )
-    for title, scores in (("upright", record), (f"turned {args.rotate:g}", record["turned"])):
-        times = scores["seconds_per_section"]
-        median = f"{times['median']:.2f}" if times else "-"  # none where every one failed
-        failed = f"  {scores['n_failed']} of them failed" if scores["n_failed"] else ""
+    for title, part in (("upright", record), (f"turned {args.rotate:g}", record.turned)):
+        times, scores = part.seconds_per_section, part.scores
+        median = f"{times.median:.2f}" if times else "-"  # none where every one failed
+        failed = f"  {part.n_failed} of them failed" if part.n_failed else ""
         say(
-            f"{title:12} {scores['n_sections']:4d} sections  mean Dice "
-            f"{_score(scores['dice_mean'])}  mean squared error {scores['mse']:.4f}  "
+            f"{title:12} {scores.n_sections:4d} sections  mean Dice "
+            f"{_score(scores.dice_mean)}  mean squared error {scores.mse:.4f}  "
             f"{median} processor s per section{failed}"
         )
     say(f"Results: {args.out}")

@@ -42,7 +42,8 @@ def run(weights: str, root: Path, out: Path) -> None:
         rows += region_rows(name, section.result, regions)
     save_table(rows, out / "regions.csv")
     scores = {"as_they_lie": summarize(lying, regions), "turned": summarize(turned, regions)}
-    save_json({"weights_sha256": segmenter.weights.sha256, **scores}, out / "scores.json")
+    stored = {key: summary.to_json() for key, summary in scores.items()}
+    save_json({"weights_sha256": segmenter.weights.sha256, **stored}, out / "scores.json")
     sheet = [sheet_row(section, regions) for section in lying]
     save_sheet(sheet, ("drawn", "found"), regions, out / "contact_sheet.png")
 
@@ -65,25 +66,24 @@ def _print_table(sections: Sequence, scores: dict, regions) -> None:
         for i in (region.id for region in regions):
             if i not in section.dices:
                 cells.append("not drawn" if i not in section.result["class_ids"] else "extra")
-            elif not section.scores[i]:
+            elif not (score := section.scores[i]).found:
                 cells.append("missed")
             else:
-                values = (section.scores[i], section.ious[i], section.dices[i])
-                cells.append(" ".join(f"{value:.2f}" for value in values))
-        found = f"{section.found} of {len(section.dices)}"
+                cells.append(f"{score.score:.2f} {score.iou:.2f} {score.dice:.2f}")
+        found = f"{section.n_found} of {len(section.dices)}"
         cells = "".join(f"{cell:^17}" for cell in cells)
         say(f"{section.name:10} {found:>7} {section.ap:6.3f}  {cells}")
     say()
     for title, key in (("as they lie", "as_they_lie"), ("turned and mirrored", "turned")):
         summary = scores[key]
-        per_region = "  ".join(
-            f"{name} {value:.3f}"
-            for name, value in summary["dice_per_region"].items()
-            if value is not None
+        by_region = "  ".join(
+            f"{name} {means.dice:.3f}"
+            for name, means in summary.regions.items()
+            if means.dice is not None
         )
         say(
-            f"{title:20} mAP {summary['map_paper']:.3f}  mean Dice {summary['dice_mean']:.3f}"
-            f"  ({per_region})"
+            f"{title:20} mAP {summary.map_paper:.3f}  mean Dice {summary.dice_mean:.3f}"
+            f"  ({by_region})"
         )
 
 

@@ -128,8 +128,9 @@ def publish(release: Release, folder: Path, results: Path) -> dict[str, Any]:
     )
     save_json(record, results)
     keys = ("n_sections", "map_paper", "dice_mean", "dice_per_region")
-    scores = {key: record[key] for key in keys}
-    scores["turned"] = {key: record["turned"][key] for key in keys}
+    stored = record.to_json()
+    scores = {key: stored[key] for key in keys}
+    scores["turned"] = {key: stored["turned"][key] for key in keys}
     entry = write_entry(name, folder, **facts, scores=scores)
     replace_text(folder / f"{name}.md", _card(release, shipped, entry, record))
     return entry

@@ -1,4 +1,8 @@
-"""What a prepared data set says of itself, as far as scores need it."""
+"""Facts of a prepared data set that scores need: sizes of pixels, subjects, slices.
+
+Read from dataset.json and sections.csv by `sebre.evaluation`, `sebre.registration` and
+`sebre.inspect`.
+"""
 
 import json
 import math
@@ -52,6 +56,11 @@ class SetFacts:
     def unit(self) -> str:
         """What `units` are: "subject" or "section"."""
         return "subject" if self.record.get("volumetric") and self.units else "section"
+
+    def unit_of(self, name: str) -> str:
+        """What a section, or a version of one such as "val/3#1", belongs to."""
+        section = name.partition("#")[0]
+        return self.units.get(section, section)
 
     def pixel_of(self, name: str) -> tuple[float, float] | None:
         """Height and width of a pixel of a section in mm; None if not known."""

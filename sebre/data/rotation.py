@@ -90,11 +90,16 @@ def _check(image: np.ndarray, masks: Mapping[int, np.ndarray]) -> None:
             )
 
 
+def border_median(image: np.ndarray) -> np.ndarray:
+    """Median along the border of a picture [H, W] or [H, W, 3], of each channel."""
+    border = (image[0], image[-1], image[1:-1, 0], image[1:-1, -1])
+    return np.median(np.concatenate(border), axis=0)
+
+
 def _background(image: np.ndarray, background: int | Sequence[int] | None) -> tuple[int, ...]:
     channels = 1 if image.ndim == 2 else 3
     if background is None:
-        border = np.concatenate([image[0], image[-1], image[1:-1, 0], image[1:-1, -1]])
-        values = np.rint(np.median(border, axis=0)).astype(int)
+        values = np.rint(border_median(image)).astype(int)
     else:
         values = np.asarray(background)
     values = np.atleast_1d(values)

@@ -1,14 +1,15 @@
 """Scores against the angle that sections are turned by (paper, Fig. 4)."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from sebre.data.dataset import SectionDataset
 from sebre.data.metadata import SetFacts
+from sebre.data.region_masks import RegionMasks
 from sebre.data.rotation import rotated_versions
 from sebre.evaluation.bootstrap import Tally
+from sebre.evaluation.scores import Angles, AngleScores, Intervals
 from sebre.evaluation.section import score_section
 from sebre.experiments.base import Turn
 from sebre.networks.segmenter import Segmenter
@@ -36,7 +37,7 @@ def score_angles(
     most: int | None = None,
     seed: int = 0,
     enlarge: bool = False,
-) -> dict[str, Any]:
+) -> Angles:
     """Turn sections by each of some angles, and score them.
 
     The canvas keeps its size (`sebre.data.rotation.rotated_versions`), as in the paper; what
@@ -55,39 +56,30 @@ def score_angles(
         enlarge: widen the canvas of each angle so that nothing is cut off.
 
     Returns:
-        "n_sections"; "enlarged"; "n_interval_units"; and under "curve", for each angle, "angle",
-        "map_paper", "dice_mean" and "dice_per_region" as `sebre.evaluation.summary.summarize`
-        has them, and under "intervals" those of the first two.
+        The scores by angle, with intervals of mAP and mean Dice.
     """
-    units = facts.units if facts else {}
+    facts = facts or SetFacts()
     angles = tuple(dict.fromkeys(angles))
-    tallies = {a: Tally(dataset.regions, lambda name: units.get(name, name)) for a in angles}
+    tallies = {angle: Tally(dataset.regions, facts.unit_of) for angle in angles}
     ids = dataset.image_ids
     if most is not None and most < len(ids):
         ids = ids[np.linspace(0, len(ids) - 1, most).round().astype(int)]
     for image_id in ids:
         image = dataset.load_image(image_id)
-        masks, class_ids = dataset.load_mask(image_id)
-        by_class = {int(c): masks[..., i] for i, c in enumerate(class_ids)}
-        versions = rotated_versions(image, by_class, enlarge=enlarge, angles=angles)
-        for angle, _, picture, drawn in versions:
-            stacked = np.zeros((*picture.shape[:2], 0), bool)
-            if drawn:
-                stacked = np.stack(list(drawn.values()), axis=-1)
+        masks = RegionMasks(*dataset.load_mask(image_id)).by_class
+        for angle, _, picture, drawn in rotated_versions(
+            image, masks, enlarge=enlarge, angles=angles
+        ):
             result = segmenter.detect([picture])[0]
-            name = dataset.image_reference(image_id)
-            ids_drawn = np.array(list(drawn), np.int32)
-            tallies[angle].add(
-                score_section(name, picture, stacked, ids_drawn, result, contours=False)
-            )
+            name, turned = dataset.image_reference(image_id), RegionMasks.of(drawn, picture.shape)
+            tallies[angle].add(score_section(name, picture, turned, result, contours=False))
     curve = []
     for angle, tally in tallies.items():
-        intervals = tally.intervals(seed)
-        shown = {key: intervals[key] for key in ("map_paper", "dice_mean")}
-        curve.append({"angle": angle, **tally.means(), "intervals": shown})
-    return {
-        "n_sections": len(ids),
-        "enlarged": enlarge,
-        "n_interval_units": next(iter(tallies.values())).n_units if tallies else 0,
-        "curve": curve,
-    }
+        ap, dice, by_region = tally.means()
+        all_ = tally.intervals(seed)
+        shown = Intervals(map_paper=all_.map_paper, dice_mean=all_.dice_mean)
+        curve.append(
+            AngleScores(angle=angle, map_paper=ap, dice_mean=dice, dice=by_region, intervals=shown)
+        )
+    n_units = next(iter(tallies.values())).n_units if tallies else 0
+    return Angles(n_sections=len(ids), enlarged=enlarge, n_interval_units=n_units, curve=curve)

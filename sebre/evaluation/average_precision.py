@@ -35,7 +35,7 @@ class DatasetAP:
         height, width = section.image.shape[:2]
         self._images.append({"id": len(self._images) + 1, "height": height, "width": width})
         # An id of 0 would stand for "no match" in the evaluation.
-        for entry in self._entries(section.masks, section.class_ids):
+        for entry in self._entries(section.drawn.stack, section.drawn.class_ids):
             self._drawn.append({**entry, "id": len(self._drawn) + 1, "iscrowd": 0})
         found = self._entries(section.result["masks"], section.result["class_ids"])
         for entry, score in zip(found, section.result["scores"], strict=True):

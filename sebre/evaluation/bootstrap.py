@@ -4,25 +4,83 @@ A draw takes as many units as there are, with replacement. A unit is a section w
 versions; where sections are slices of volumes it is a subject with all its sections, because
 neighboring slices resemble each other. The interval is that of the percentiles of the draws
 (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
+
+`Tally` is of one method, for `sebre.evaluation.summary`; `paired_difference` of two, for
+`sebre.report`. `scipy.stats.bootstrap` draws other numbers from the same seed, and has no units of
+several sections of which some lack a region: stored intervals would change, so ours stays.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sebre.data.regions import RegionSet
+from sebre.evaluation.scores import Interval, Intervals, SectionScore
 
 if TYPE_CHECKING:  # it loads networks, which who reads stored scores does not need
     from sebre.evaluation.section import Section
 
-DRAWS = 2000
+TALLY_DRAWS, DRAWS = 2000, 10_000  # of `Tally`, of `paired_difference`
 PERCENTILES = (2.5, 97.5)
 
 
+class UnitMeans:
+    """Sums of values by unit and column; means over all units, or over draws of them."""
+
+    def __init__(self) -> None:
+        self._units: dict[str, dict[Hashable, tuple[float, int]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._units)
+
+    def add(self, unit: str, values: Mapping[Hashable, float | None]) -> None:
+        """Add a value for each column; None does not count."""
+        row = self._units.setdefault(unit, {})
+        for column, value in values.items():
+            if value is not None:
+                total, count = row.get(column, (0.0, 0))
+                row[column] = total + value, count + 1
+
+    def means(self, columns: Sequence[Hashable], weights: np.ndarray | None = None) -> np.ndarray:
+        """Means [draws, columns]; NaN where a draw has no value.
+
+        Args:
+            columns: to take.
+            weights: how often each draw takes each unit, float [draws, units]; None takes each
+                once.
+        """
+        rows = [[row.get(column, (0.0, 0)) for column in columns] for row in self._units.values()]
+        table = np.array(rows, float).reshape(len(rows), len(columns), 2)
+        weights = np.ones((1, len(rows))) if weights is None else weights
+        sums, counts = (weights @ np.ascontiguousarray(table[..., i]) for i in (0, 1))
+        return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+
+    def draws(self, count: int, seed: int) -> np.ndarray | None:
+        """`weights` of random draws; None with fewer than two units."""
+        n = len(self)
+        if n < 2:
+            return None
+        rng = np.random.default_rng(seed)
+        return rng.multinomial(n, np.full(n, 1 / n), size=count).astype(float)
+
+
+def mean_known(means: np.ndarray) -> np.ndarray:
+    """Mean of each row over what is not NaN; NaN for a row without any."""
+    known = np.isfinite(means)
+    n, total = known.sum(axis=1), np.where(known, means, 0).sum(axis=1)
+    return np.divide(total, n, out=np.full(len(n), np.nan), where=n > 0)
+
+
+def interval_of(draws: np.ndarray) -> Interval | None:
+    """The interval of draws; NaN does not count."""
+    known = draws[np.isfinite(draws)]
+    return tuple(float(v) for v in np.percentile(known, PERCENTILES)) if len(known) else None
+
+
 class Tally:
-    """Sums of scores by unit; sections come one by one, and none is kept.
+    """Scores by unit; sections come one by one, and none is kept.
 
     Args:
         regions: the region set.
@@ -34,94 +92,58 @@ class Tally:
         self.regions = regions
         self.n_sections = 0
         self._unit_of = unit_of or str
-        # By unit: sums and counts [2] of the AP, and of Dice and IoU of each region [1 + 2 R].
-        self._sums: dict[str, np.ndarray] = {}
+        self._units = UnitMeans()
 
     def add(self, section: "Section") -> None:
         """Add the AP, and the Dice and IoU of each region, of a section."""
         self.n_sections += 1
-        sums = self._sums.setdefault(
-            self._unit_of(section.name), np.zeros((2, 1 + 2 * len(self.regions)))
-        )
-        if section.ap is not None:
-            sums[:, 0] += section.ap, 1
-        for start, values in ((0, section.dices), (len(self.regions), section.ious)):
-            for class_id, value in values.items():
-                sums[:, start + class_id] += value, 1
+        values: dict[Hashable, float | None] = {"ap": section.ap}
+        for class_id, score in section.drawn_scores.items():
+            values |= {("dice", class_id): score.dice, ("iou", class_id): score.iou}
+        self._units.add(self._unit_of(section.name), values)
 
     @property
     def n_units(self) -> int:
         """Units so far."""
-        return len(self._sums)
+        return len(self._units)
 
-    def means(self) -> dict[str, Any]:
-        """The scores of all units, each counted once; None where there is none."""
-        once = self._scores(np.ones((1, self.n_units)))
-        return {
-            "map_paper": _number(once["map_paper"]),
-            "dice_mean": _number(once["dice_mean"]),
-            "dice_per_region": dict(
-                zip(self.regions.names, map(_number, once["dice_per_region"].T), strict=True)
-            ),
-        }
+    def means(self) -> tuple[float | None, float | None, dict[str, float | None]]:
+        """mAP, mean Dice, and Dice by region of all units; None where there is none."""
+        ap, dices, _ = self._scores()
+        by_region = dict(zip(self.regions.names, map(_number, dices.T), strict=True))
+        return _number(ap), _number(mean_known(dices)), by_region
 
-    def intervals(self, seed: int = 0) -> dict[str, Any]:
-        """95 % intervals [low, high] by name of the score; None with fewer than two units.
+    def intervals(self, seed: int = 0) -> Intervals:
+        """95 % intervals; None with fewer than two units.
 
         A draw without any section that shows a region does not count for that region.
 
         Args:
             seed: of the draws.
         """
-        n = self.n_units
-        draws = None
-        if n > 1:
-            rng = np.random.default_rng(seed)
-            draws = self._scores(rng.multinomial(n, np.full(n, 1 / n), size=DRAWS).astype(float))
+        weights = self._units.draws(TALLY_DRAWS, seed)
+        if weights is None:
+            nothing = dict.fromkeys(self.regions.names)
+            return Intervals(dice=nothing, iou=dict(nothing))
+        ap, dices, ious = self._scores(weights)
+        dice, iou = (
+            dict(zip(self.regions.names, map(interval_of, columns.T), strict=True))
+            for columns in (dices, ious)
+        )
+        return Intervals(
+            map_paper=interval_of(ap), dice_mean=interval_of(mean_known(dices)), dice=dice, iou=iou
+        )
 
-        def per_region(key: str) -> dict[str, list[float] | None]:
-            columns = draws[key].T if draws else [None] * len(self.regions)
-            return dict(zip(self.regions.names, map(_interval, columns), strict=True))
-
-        return {
-            "map_paper": _interval(draws and draws["map_paper"]),
-            "dice_mean": _interval(draws and draws["dice_mean"]),
-            "dice_per_region": per_region("dice_per_region"),
-            "iou_per_region": per_region("iou_per_region"),
-        }
-
-    def _scores(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """Scores of some draws; NaN where a draw has no value.
-
-        Args:
-            weights: how often each draw takes each unit, float [draws, units].
-        """
-        table = np.array(list(self._sums.values())).reshape(-1, 2, 1 + 2 * len(self.regions))
-        sums, counts = weights @ table[:, 0], weights @ table[:, 1]
-        means = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
-        dices, ious = np.split(means[:, 1:], 2, axis=1)
-        known = np.isfinite(dices)
-        n = known.sum(axis=1)
-        total = np.where(known, dices, 0).sum(axis=1)
-        return {
-            "map_paper": means[:, 0],
-            "dice_mean": np.divide(total, n, out=np.full(len(n), np.nan), where=n > 0),
-            "dice_per_region": dices,
-            "iou_per_region": ious,
-        }
+    def _scores(self, weights: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
+        """AP [draws], Dice and IoU [draws, regions]."""
+        columns = [(key, region.id) for key in ("dice", "iou") for region in self.regions]
+        means = self._units.means(["ap", *columns], weights)
+        return (means[:, 0], *np.split(means[:, 1:], 2, axis=1))
 
 
-def _interval(draws: np.ndarray | None) -> list[float] | None:
-    known = [] if draws is None else draws[np.isfinite(draws)]
-    return [float(v) for v in np.percentile(known, PERCENTILES)] if len(known) else None
-
-
-def _number(values: Iterable[float]) -> float | None:
+def _number(values: np.ndarray) -> float | None:
     (value,) = values
     return float(value) if np.isfinite(value) else None
-
-
-DRAWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -136,7 +158,7 @@ class Difference:
     """
 
     value: float
-    interval: tuple[float, float] | None
+    interval: Interval | None
     unit: str
     n_units: int
 
@@ -150,64 +172,51 @@ class Difference:
 
 
 def paired_difference(
-    scores: Mapping[str, Any], others: Mapping[str, Any], key: str = "dice", seed: int = 0
+    sections: Sequence[SectionScore],
+    others: Sequence[SectionScore],
+    key: str = "dice",
+    unit: str | None = None,
+    seed: int = 0,
 ) -> Difference | None:
     """Scores of one method minus those of another.
 
     Args:
-        scores: a record, or what it has under "turned", with "sections" and "interval_unit".
-            Sections that have a "unit", such as their subject, are drawn by it.
-        others: the same of the other method.
+        sections: of one method. Sections that have a unit, such as their subject, are drawn by
+            it.
+        others: of the other method.
         key: "dice" or "iou", averaged by region over sections and then over regions, as
             `sebre.evaluation.summary` does; or "ap" or "mse", averaged over sections.
+        unit: what the units of the sections are called.
         seed: of the draws.
 
     Returns:
         The difference; None if the two are not of the same sections with the same regions, at
         the same angles, or have no such score.
     """
-    pairs = list(zip(scores["sections"], others["sections"], strict=False))
-    columns: dict[str, int] = {}
-    units: dict[str, int] = {}
-    entries = []
-    for one, other in pairs:
+    units = UnitMeans()
+    columns: dict[str, None] = {}
+    for one, other in zip(sections, others, strict=False):
         mine, theirs = _values(one, key), _values(other, key)
-        if mine.keys() != theirs.keys() or any(
-            one.get(fact) != other.get(fact) for fact in ("section", "angle")
-        ):
+        same = (one.section, one.angle) == (other.section, other.angle)
+        if not same or mine.keys() != theirs.keys():
             return None
-        unit = units.setdefault(one.get("unit", one["section"]), len(units))
-        entries += [
-            (unit, columns.setdefault(name, len(columns)), mine[name] - theirs[name])
-            for name in mine
-        ]
-    if not entries or len(scores["sections"]) != len(others["sections"]):
+        differences = {name: mine[name] - theirs[name] for name in mine}
+        units.add(one.section if one.unit is None else one.unit, differences)
+        columns |= dict.fromkeys(mine)
+    if not columns or len(sections) != len(others):
         return None
-    sums = np.zeros((2, len(units), len(columns)))  # of differences, and of how many
-    for unit, column, value in entries:
-        sums[:, unit, column] += value, 1
-
-    def mean(weights: np.ndarray) -> np.ndarray:
-        """Of draws [N, units]; a column without a section in a draw does not count in it."""
-        total, count = weights @ sums[0], weights @ sums[1]
-        means = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-        known = means[np.isfinite(means).any(axis=1)]
-        return np.nanmean(known, axis=1)
-
-    n = len(units)
+    (value,) = mean_known(units.means([*columns]))
+    weights = units.draws(DRAWS, seed)
     interval = None
-    if n > 1:
-        draws = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=DRAWS)
-        low, high = np.percentile(mean(draws.astype(float)), PERCENTILES)
-        interval = float(low), float(high)
-    known_units = all("unit" in one for one, _ in pairs)
-    named = scores.get("interval_unit") if known_units else None
-    return Difference(float(mean(np.ones((1, n)))[0]), interval, named or "section", n)
+    if weights is not None:
+        interval = interval_of(mean_known(units.means([*columns], weights)))
+    named = unit if all(one.unit is not None for one in sections) else None
+    return Difference(float(value), interval, named or "section", len(units))
 
 
-def _values(section: Mapping[str, Any], key: str) -> dict[str, float]:
+def _values(section: SectionScore, key: str) -> dict[str, float]:
     """A score of a section by region, or by "" where it has one for all of them."""
     if key in ("dice", "iou"):
-        return {name: region[key] for name, region in section["regions"].items()}
-    value = section.get(key)
+        return {name: getattr(score, key) for name, score in section.regions.items()}
+    value = getattr(section, key)
     return {} if value is None else {"": value}

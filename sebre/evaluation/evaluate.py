@@ -10,6 +10,7 @@ section in `sebre.evaluation.section` and `sebre.evaluation.failures`, of a data
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,20 @@ from mrcnn.data.augment import RandomRotateFlip
 from mrcnn.errors import UserError
 from mrcnn.io.files import replace_text
 from sebre.data.dataset import SectionDataset
-from sebre.data.metadata import read_facts
+from sebre.data.metadata import SetFacts, read_facts
+from sebre.data.region_masks import RegionMasks
 from sebre.data.regions import RegionSet
 from sebre.evaluation.angles import score_angles
+from sebre.evaluation.scores import Evaluation, SectionScore, Turned
 from sebre.evaluation.section import Section, score_section
+from sebre.evaluation.stored import Stored
 from sebre.evaluation.summary import summarize
 from sebre.experiments import EXPERIMENTS
 from sebre.experiments.base import ANY_TURN, Turn
 from sebre.networks.environment import environment
 from sebre.networks.segmenter import MaskRCNNSegmenter, Segmenter
 
-TURN_DRAWS = 5  # orientations a section
+TURN_DRAWS = 5  # orientations per section
 TURN_SEED = 0
 
 
@@ -52,24 +56,23 @@ def iterate_sections(
         seed: of the orientations.
         pixel_mm: gives height and width of a pixel of a section in mm, by its name, or None
             if they are not known; None if they are known of none.
-        draws: orientations a section; None for `TURN_DRAWS`.
+        draws: orientations per section; None for `TURN_DRAWS`.
     """
     draws = TURN_DRAWS if draws is None else draws
     rng = np.random.default_rng(seed)
     for image_id in dataset.image_ids:
         name = dataset.image_reference(image_id)
         image = dataset.load_image(image_id)
-        masks, class_ids = dataset.load_mask(image_id)
-        versions = [(name, image, masks)]
+        drawn = RegionMasks(*dataset.load_mask(image_id))
+        versions = [(name, image, drawn)]
         if turn is not None:
             versions = (
-                (f"{name}#{draw}", *_turned(image, masks, turn, rng)) for draw in range(draws)
+                (f"{name}#{draw}", *_turned(image, drawn, turn, rng)) for draw in range(draws)
             )
-        for version, picture, drawn in versions:
-            seen = drawn.any(axis=(0, 1))
+        for version, picture, masks in versions:
             result = segmenter.detect([picture])[0]
             pixel = pixel_mm(name) if pixel_mm else None
-            yield score_section(version, picture, drawn[..., seen], class_ids[seen], result, pixel)
+            yield score_section(version, picture, masks.shown(), result, pixel)
 
 
 def evaluate_sections(
@@ -103,7 +106,7 @@ def evaluate(
     angles: Sequence[float] | None = None,
     angle_sections: int | None = None,
     slice_um: float | None = None,
-) -> dict[str, Any]:
+) -> Evaluation:
     """Everything `sebre evaluate` writes.
 
     Two runs with the same seed on one machine differ in "seconds" only.
@@ -116,19 +119,11 @@ def evaluate(
         turn: range of the random orientations; None takes that of the experiment.
         seed: of the orientations, and of the bootstrap.
         facts: further entries of the record, such as the command.
-        draws: random orientations a section; None for `TURN_DRAWS`, 0 for none.
+        draws: random orientations per section; None for `TURN_DRAWS`, 0 for none.
         angles: angles to turn the sections by as well (`score_angles`), such as the
             `default_angles` of the experiment; None for none.
         angle_sections: sections to turn by these, at most; None for all.
         slice_um: distance between the slices of volumes, instead of what the data set says.
-
-    Returns:
-        Where the scores come from, with the kind of the "network" and, as far as it has them,
-        its settings ("image_px", the longer side that it sees, "detection_min_confidence" and
-        "best_per_class"); `summarize` of the sections as they lie; under "turned" that at
-        random orientations, if any; under "angles" the scores by angle, if any; the
-        environment; wall time in "seconds"; and under "sections" the scores of each section as
-        it lies.
 
     Raises:
         ValueError: no `turn` for an experiment that is not in the table, or the data set's
@@ -144,52 +139,59 @@ def evaluate(
         turn = EXPERIMENTS[experiment].turn
     known = read_facts(root, slice_um)
     regions = dataset.regions
-    records: list[dict[str, Any]] = []
+    records: list[SectionScore] = []
     lying = iterate_sections(segmenter, dataset, pixel_mm=known.pixel_of)
     scores = summarize(_recorded(lying, regions, records), regions, known, seed=seed)
     draws = TURN_DRAWS if draws is None else draws
-    turned = None
+    turned = by_angle = None
     if draws:
         versions = iterate_sections(segmenter, dataset, turn, seed, draws=draws)
-        turned = {
-            "draws_per_section": draws,
-            "max_angle": turn.max_angle,
-            "flip": turn.flip,
-            "seed": seed,
-            **summarize(versions, regions, known, turned=True, seed=seed),
-        }
-    by_angle = None
+        turned = Turned(
+            draws_per_section=draws,
+            max_angle=turn.max_angle,
+            flip=turn.flip,
+            seed=seed,
+            scores=summarize(versions, regions, known, turned=True, seed=seed),
+        )
     if angles is not None:
         by_angle = score_angles(segmenter, dataset, angles, known, angle_sections, seed)
     subsets = {dataset.image_info[i]["subset"] for i in dataset.image_ids}
+    record = Evaluation(
+        **origin(experiment, root, " ".join(sorted(subsets)), known),
+        slice_spacing_um=slice_um or known.record.get("slice_spacing_um"),
+        network=segmenter.network,
+        weights=segmenter.weights.name or segmenter.weights.path.name,
+        weights_sha256=segmenter.weights.sha256,
+        **_settings(segmenter),
+        seed=seed,
+        scores=scores,
+        turned=turned,
+        angles=by_angle,
+        environment=environment(),
+        seconds=round(time.perf_counter() - start, 1),
+        sections=records,
+    )
+    return replace(record, **(facts or {}))
+
+
+def origin(experiment: str, root: str | Path, subset: str, known: SetFacts) -> dict[str, Any]:
+    """The fields of a `sebre.evaluation.scores.Record`."""
     return {
         "experiment": experiment,
         "dataset": Path(root).resolve().name,
-        "subset": " ".join(sorted(subsets)),
+        "subset": subset,
         "split": known.record.get("split"),
         "plane": known.record.get("plane"),
         "pixel_size_um": known.record.get("pixel_size_um"),
-        "slice_spacing_um": slice_um or known.record.get("slice_spacing_um"),
-        "network": segmenter.network,
-        "weights": segmenter.weights.name or segmenter.weights.path.name,
-        "weights_sha256": segmenter.weights.sha256,
-        **_settings(segmenter),
-        "seed": seed,
-        **(facts or {}),
-        **scores,
-        "turned": turned,
-        "angles": by_angle,
-        "environment": environment(),
-        "seconds": round(time.perf_counter() - start, 1),
-        "sections": records,
     }
 
 
-def save_json(record: dict[str, Any], path: str | Path) -> None:
+def save_json(record: Stored | Mapping[str, Any], path: str | Path) -> None:
     """Write a record, atomically."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_text(path, json.dumps(record, indent=1) + "\n")
+    content = record.to_json() if isinstance(record, Stored) else record
+    replace_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def _settings(segmenter: Segmenter) -> dict[str, Any]:
@@ -205,40 +207,21 @@ def _settings(segmenter: Segmenter) -> dict[str, Any]:
 
 
 def _turned(
-    image: np.ndarray, masks: np.ndarray, turn: Turn, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+    image: np.ndarray, masks: RegionMasks, turn: Turn, rng: np.random.Generator
+) -> tuple[np.ndarray, RegionMasks]:
     """A section in a random orientation, on its own background."""
     move = RandomRotateFlip(turn.max_angle, turn.flip, scale=(1, 1), gamma=(1, 1))
     border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
     background = np.median(border, axis=0).astype(np.int16)
     # Outside the picture there are zeros, so zero is made the background.
-    moved, masks = move(image - background, masks, rng=rng)
-    return (moved + background).astype(np.uint8), masks
+    moved, stack = move(image - background, masks.stack, rng=rng)
+    return (moved + background).astype(np.uint8), RegionMasks(stack, masks.class_ids)
 
 
 def _recorded(
-    sections: Iterable[Section], regions: RegionSet, records: list[dict[str, Any]]
+    sections: Iterable[Section], regions: RegionSet, records: list[SectionScore]
 ) -> Iterator[Section]:
     """Pass sections on, and keep the scores of each."""
     for section in sections:
-        records.append(section_record(section, regions))
+        records.append(section.record(regions))
         yield section
-
-
-def section_record(section: Section, regions: RegionSet) -> dict[str, Any]:
-    """What result files say of one section: its AP, and the scores of each region drawn."""
-    return {
-        "section": section.name,
-        "ap": section.ap,
-        "regions": {
-            regions[i].name: {
-                "score": section.scores[i],
-                "iou": section.ious[i],
-                "dice": section.dices[i],
-                "hausdorff_px": section.hausdorffs.get(i),
-                "hausdorff95_px": section.hausdorffs95.get(i),
-                "cmd_px": section.cmds.get(i),
-            }
-            for i in section.dices
-        },
-    }

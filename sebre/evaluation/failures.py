@@ -16,12 +16,15 @@ extra if it shows none.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from mrcnn.structures.matching import compute_overlaps_masks
+from sebre.data.region_masks import RegionMasks
 from sebre.data.regions import RegionSet
+from sebre.evaluation.scores import FailureCount
 
 KINDS = ("missed", "poor", "extra", "duplicate", "wrong_region")
 SIDE_SWAP = "side_swap"
@@ -29,48 +32,51 @@ LISTED = 10  # sections that a result names for each kind
 LEAST_IOU = 0.5
 
 _SIDES = {"left_": "right_", "right_": "left_"}
-_INSTEAD = "instead"
+
+
+@dataclass
+class Failures:
+    """Failures of one section.
+
+    Attributes:
+        kinds: class ids by kind, but for the side swaps, which need the names of regions.
+        instead: pairs (class id found, class id drawn there) of wrong regions.
+    """
+
+    kinds: dict[str, list[int]] = field(default_factory=dict)
+    instead: list[tuple[int, int]] = field(default_factory=list)
 
 
 def find_failures(
-    masks: np.ndarray,
-    class_ids: np.ndarray,
-    result: Mapping[str, Any],
-    best: Mapping[int, int],
-    ious: Mapping[int, float],
-) -> dict[str, list]:
+    drawn: RegionMasks, result: Mapping[str, Any], best: RegionMasks, ious: Mapping[int, float]
+) -> Failures:
     """Failures of one section.
 
     Args:
-        masks: drawn, bool [H, W, N], none of them empty.
-        class_ids: of the masks, int [N].
+        drawn: masks, none of them empty.
         result: of `MaskRCNN.detect`.
-        best: row of the best detection, by class id of every region found.
+        best: the best detection of every region found.
         ious: of the best detections, by class id of every region drawn.
-
-    Returns:
-        Class ids by kind, but for the side swaps, which need the names of regions: under
-        "instead" are the pairs (class id found, class id drawn there) of wrong regions.
     """
     rows = np.flatnonzero(result["masks"].any(axis=(0, 1)))
     found = np.asarray(result["class_ids"])[rows]
-    drawn = [int(c) for c in class_ids]
+    ids = [*drawn.by_class]
     instead = set()
-    if len(drawn) and len(rows):
-        overlaps = compute_overlaps_masks(result["masks"][..., rows], masks)
+    if len(ids) and len(rows):
+        overlaps = compute_overlaps_masks(result["masks"][..., rows], drawn.stack)
         for class_id, row in zip(found, overlaps, strict=True):
             at = int(row.argmax())
-            if row[at] >= LEAST_IOU and drawn[at] != class_id:
-                instead.add((int(class_id), drawn[at]))
+            if row[at] >= LEAST_IOU and ids[at] != class_id:
+                instead.add((int(class_id), ids[at]))
     counts = Counter(int(c) for c in found)
-    return {
-        "missed": [c for c in drawn if c not in best],
-        "poor": [c for c in drawn if c in best and ious[c] < LEAST_IOU],
-        "extra": sorted(best.keys() - set(drawn)),
+    kinds = {
+        "missed": [c for c in ids if c not in best.by_class],
+        "poor": [c for c in ids if c in best.by_class and ious[c] < LEAST_IOU],
+        "extra": sorted(best.by_class.keys() - set(ids)),
         "duplicate": sorted(c for c, n in counts.items() if n > 1),
         "wrong_region": sorted({c for c, _ in instead}),
-        _INSTEAD: sorted(instead),
     }
+    return Failures(kinds, sorted(instead))
 
 
 def side_partners(regions: RegionSet) -> dict[int, int]:
@@ -98,30 +104,27 @@ class FailureTable:
         kinds = (*KINDS, SIDE_SWAP) if self._partners else KINDS
         self._by_section: dict[str, list[tuple[str, list[int]]]] = {kind: [] for kind in kinds}
 
-    def add(self, name: str, failures: Mapping[str, list]) -> None:
+    def add(self, name: str, failures: Failures) -> None:
         """Add what `find_failures` gave for a section."""
-        swapped = sorted({c for c, other in failures[_INSTEAD] if self._partners.get(c) == other})
+        swapped = sorted({c for c, other in failures.instead if self._partners.get(c) == other})
         for kind, sections in self._by_section.items():
-            failed = swapped if kind == SIDE_SWAP else failures[kind]
+            failed = swapped if kind == SIDE_SWAP else failures.kinds[kind]
             if failed:
                 sections.append((name, failed))
 
-    def result(self) -> dict[str, Any]:
-        """By kind: "total", of regions of sections; "per_region", by name; and "sections".
+    def result(self) -> dict[str, FailureCount]:
+        """Counts by kind, with at most `LISTED` sections each.
 
-        These are the sections with most of it, at most `LISTED`, with the names of the regions.
         Without regions that have sides there is no "side_swap".
         """
         return {kind: self._kind(sections) for kind, sections in self._by_section.items()}
 
-    def _kind(self, sections: Iterable[tuple[str, list[int]]]) -> dict[str, Any]:
+    def _kind(self, sections: Iterable[tuple[str, list[int]]]) -> FailureCount:
         sections = list(sections)
         counts = Counter(class_id for _, failed in sections for class_id in failed)
         worst = sorted(sections, key=lambda entry: -len(entry[1]))[:LISTED]
-        return {
-            "total": counts.total(),
-            "per_region": {region.name: counts[region.id] for region in self.regions},
-            "sections": {
-                name: [self.regions[class_id].name for class_id in failed] for name, failed in worst
-            },
-        }
+        return FailureCount(
+            total=counts.total(),
+            by_region={region.name: counts[region.id] for region in self.regions},
+            sections={name: [self.regions[i].name for i in failed] for name, failed in worst},
+        )

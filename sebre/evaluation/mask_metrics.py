@@ -13,6 +13,7 @@ directions: theirs differ, the Hausdorff distance by at most the diagonal of a p
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.ndimage import find_objects
 from scipy.spatial import KDTree
 
 from mrcnn.errors import UserError
@@ -169,15 +170,11 @@ def _contour_points(mask: np.ndarray) -> np.ndarray:
     """Index of each contour pixel, int [N, axes]."""
     if not mask.any():
         return np.zeros((0, mask.ndim), int)
-    box = []
-    for axis in range(mask.ndim):
-        others = tuple(i for i in range(mask.ndim) if i != axis)
-        used = np.flatnonzero(mask.any(axis=others))
-        box.append(slice(used[0], used[-1] + 1))
-    # Around the box of a mask there is nothing of it, so the padding is right there too.
-    mask = mask[tuple(box)]
-    padded = np.pad(mask, 1)
-    inner = mask.copy()
+    # Around the box of a mask there is nothing of it: what lies beyond counts as outside.
+    (box,) = find_objects(np.ascontiguousarray(mask).view(np.uint8))
+    mask = mask[box]
+    # `scipy.ndimage.binary_erosion` gives the same in 3 to 5 times the time.
+    padded, inner = np.pad(mask, 1), mask.copy()
     core = (slice(1, -1),) * mask.ndim
     for axis in range(mask.ndim):
         for neighbor in (slice(None, -2), slice(2, None)):

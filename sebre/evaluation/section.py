@@ -8,9 +8,10 @@ import numpy as np
 
 from mrcnn.structures.masks import extract_bboxes
 from mrcnn.structures.matching import compute_ap
+from sebre.data.region_masks import RegionMasks
 from sebre.data.regions import RegionSet
 from sebre.drawing.overlay import drawn_labels, overlay
-from sebre.evaluation.failures import find_failures
+from sebre.evaluation.failures import Failures, find_failures
 from sebre.evaluation.mask_metrics import (
     dice,
     iou,
@@ -19,6 +20,7 @@ from sebre.evaluation.mask_metrics import (
     mean_squared_error,
     surface_distances,
 )
+from sebre.evaluation.scores import RegionScore, SectionScore
 from sebre.networks.segmenter import best_labels, best_per_region
 
 
@@ -32,55 +34,53 @@ class Section:
     Attributes:
         name: such as "val/3".
         image: uint8 [H, W, 3].
-        masks: drawn, bool [H, W, N].
-        class_ids: of the masks, int [N].
+        drawn: masks, none of them empty.
         result: of `MaskRCNN.detect`.
-        best: row of the best detection, by class id of every region found.
+        found: the best detection of every region found, none of them empty.
         ap: AP at mask IoU 0.5, all regions pooled; None if nothing is drawn.
-        scores, ious, dices: by class id of every region drawn; 0 where it was missed.
-        hausdorffs, hausdorffs95, cmds: distances in px, by class id of every region drawn and
-            found.
-        hausdorffs_mm, hausdorffs95_mm, cmds_mm: the same in mm; empty if the pixel size is not
-            known.
-        errors: mean squared errors, by class id of every region drawn or found.
-        failures: class ids by kind of failure (`sebre.evaluation.failures`).
+        scores: by class id of every region that is drawn, then of those that are only found.
+        failures: of its regions.
     """
 
     name: str
     image: np.ndarray
-    masks: np.ndarray
-    class_ids: np.ndarray
+    drawn: RegionMasks
     result: dict[str, Any]
-    best: dict[int, int] = field(default_factory=dict)
+    found: RegionMasks
     ap: float | None = None
-    scores: dict[int, float] = field(default_factory=dict)
-    ious: dict[int, float] = field(default_factory=dict)
-    dices: dict[int, float] = field(default_factory=dict)
-    hausdorffs: dict[int, float] = field(default_factory=dict)
-    hausdorffs95: dict[int, float] = field(default_factory=dict)
-    cmds: dict[int, float] = field(default_factory=dict)
-    hausdorffs_mm: dict[int, float] = field(default_factory=dict)
-    hausdorffs95_mm: dict[int, float] = field(default_factory=dict)
-    cmds_mm: dict[int, float] = field(default_factory=dict)
-    errors: dict[int, float] = field(default_factory=dict)
-    failures: dict[str, list[int]] = field(default_factory=dict)
+    scores: dict[int, RegionScore] = field(default_factory=dict)
+    failures: Failures = field(default_factory=Failures)
 
     @property
-    def found(self) -> int:
+    def drawn_scores(self) -> dict[int, RegionScore]:
+        """Scores by class id of every region drawn."""
+        return {i: score for i, score in self.scores.items() if score.drawn}
+
+    @property
+    def dices(self) -> dict[int, float]:
+        """Dice by class id of every region drawn; 0 where it was missed."""
+        return {i: score.dice for i, score in self.drawn_scores.items()}
+
+    @property
+    def n_found(self) -> int:
         """How many of the regions drawn were found, well or badly."""
-        return len(self.dices.keys() & self.best.keys())
+        return sum(score.found for score in self.drawn_scores.values())
 
     @property
     def extra(self) -> list[int]:
         """Class ids of regions that were found but are not drawn."""
-        return sorted(self.best.keys() - self.dices.keys())
+        return sorted(i for i, score in self.scores.items() if not score.drawn)
+
+    def record(self, regions: RegionSet, kind: type[SectionScore] = SectionScore, **more: Any):
+        """What result files say of the section, as `kind`, with further fields of it."""
+        scores = {regions[i].name: score for i, score in self.drawn_scores.items()}
+        return kind(section=self.name, ap=self.ap, regions=scores, **more)
 
 
 def score_section(
     name: str,
     image: np.ndarray,
-    masks: np.ndarray,
-    class_ids: np.ndarray,
+    drawn: RegionMasks,
     result: dict[str, Any],
     pixel_mm: Sequence[float] | None = None,
     contours: bool = True,
@@ -90,62 +90,46 @@ def score_section(
     Args:
         name: of the section.
         image: uint8 [H, W, 3].
-        masks: drawn, bool [H, W, N], none of them empty.
-        class_ids: of the masks, int [N].
+        drawn: masks, none of them empty.
         result: of `MaskRCNN.detect` on the image.
         pixel_mm: height and width of a pixel in mm; None if not known.
         contours: take the distances between contours, the slowest of the scores.
     """
-    section = Section(name, image, masks, class_ids, result)
-    if len(class_ids):
+    best = {i: result["masks"][..., row] for i, row in best_per_region(result).items()}
+    found = RegionMasks.of({i: mask for i, mask in best.items() if mask.any()}, image.shape)
+    section = Section(name, image, drawn, result, found)
+    if len(drawn.class_ids):
         section.ap = compute_ap(
-            extract_bboxes(masks),
-            class_ids,
-            masks,
-            result["rois"],
-            result["class_ids"],
-            result["scores"],
-            result["masks"],
+            extract_bboxes(drawn.stack),
+            drawn.class_ids,
+            drawn.stack,
+            *(result[key] for key in ("rois", "class_ids", "scores", "masks")),
         )[0]
-    section.best = {
-        class_id: row
-        for class_id, row in best_per_region(result).items()
-        if result["masks"][..., row].any()
-    }
+    certain = {i: float(result["scores"][row]) for i, row in best_per_region(result).items()}
     nothing = np.zeros(image.shape[:2], bool)
-    for i, class_id in enumerate(int(c) for c in class_ids):
-        drawn = np.ascontiguousarray(masks[..., i])
-        row = section.best.get(class_id)
-        if row is None:
-            section.scores[class_id] = section.ious[class_id] = section.dices[class_id] = 0.0
-            section.errors[class_id] = mean_squared_error(drawn, nothing)
-            continue
-        found = np.ascontiguousarray(result["masks"][..., row])
-        section.scores[class_id] = float(result["scores"][row])
-        section.ious[class_id] = iou(drawn, found)
-        section.dices[class_id] = dice(drawn, found)
-        section.errors[class_id] = mean_squared_error(drawn, found)
-        if contours:
-            _score_contours(section, class_id, drawn, found, pixel_mm)
-    for class_id in section.extra:
-        found = result["masks"][..., section.best[class_id]]
-        section.errors[class_id] = mean_squared_error(nothing, found)
-    section.failures = find_failures(masks, class_ids, result, section.best, section.ious)
+    for i in dict.fromkeys([*drawn.by_class, *sorted(found.by_class)]):
+        a, b = (np.ascontiguousarray(m.by_class.get(i, nothing)) for m in (drawn, found))
+        score = RegionScore(
+            drawn=i in drawn.by_class, found=i in found.by_class, error=mean_squared_error(a, b)
+        )
+        if score.drawn and score.found:
+            score.score, score.iou, score.dice = certain[i], iou(a, b), dice(a, b)
+            if contours:
+                _score_contours(score, a, b, pixel_mm)
+        section.scores[i] = score
+    ious = {i: score.iou for i, score in section.drawn_scores.items()}
+    section.failures = find_failures(drawn, result, found, ious)
     return section
 
 
 def _score_contours(
-    section: Section,
-    class_id: int,
-    drawn: np.ndarray,
-    found: np.ndarray,
-    pixel_mm: Sequence[float] | None,
+    score: RegionScore, drawn: np.ndarray, found: np.ndarray, pixel_mm: Sequence[float] | None
 ) -> None:
     """Add the distances between the contours of two masks, none of them empty."""
     directed = surface_distances(drawn, found)
-    section.hausdorffs[class_id] = largest(directed)
-    section.hausdorffs95[class_id] = largest(directed, 95)
-    section.cmds[class_id] = mean_distance(directed)
+    score.hausdorff_px = largest(directed)
+    score.hausdorff95_px = largest(directed, 95)
+    score.cmd_px = mean_distance(directed)
     if pixel_mm is None:
         return
     height, width = pixel_mm
@@ -154,16 +138,16 @@ def _score_contours(
         directed = tuple(distances * height for distances in directed)
     else:
         directed = surface_distances(drawn, found, pixel_mm)
-    section.hausdorffs_mm[class_id] = largest(directed)
-    section.hausdorffs95_mm[class_id] = largest(directed, 95)
-    section.cmds_mm[class_id] = mean_distance(directed)
+    score.hausdorff_mm = largest(directed)
+    score.hausdorff95_mm = largest(directed, 95)
+    score.cmd_mm = mean_distance(directed)
 
 
 def sheet_row(section: Section, regions: RegionSet) -> tuple[str, list[np.ndarray]]:
     """Title and pictures of a section for `sebre.drawing.contact_sheet`: itself, drawn and found
     regions."""
     shape = section.image.shape[:2]
-    drawn = drawn_labels(section.class_ids, section.masks)
+    drawn = drawn_labels(section.drawn.class_ids, section.drawn.stack)
     found = best_labels(section.result, shape)
     empty = np.zeros(shape, np.uint8)
     score = f"   Dice {np.mean(list(section.dices.values())):.2f}" if section.dices else ""

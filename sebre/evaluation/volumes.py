@@ -2,16 +2,16 @@
 
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
 from sebre.data.metadata import Slice
+from sebre.data.regions import RegionSet
 from sebre.evaluation.mask_metrics import largest, mean_distance, surface_distances
+from sebre.evaluation.scores import RegionMeans, Scores
 from sebre.evaluation.section import Section
 
-MEASURES = ("hausdorff_mm", "hausdorff95_mm", "cmd_mm")
 _DRAWN, _FOUND = 0, 1
 
 
@@ -39,19 +39,13 @@ class Volumes:
         self._masks: dict[tuple[str, str], dict[int, dict[tuple[int, int], bytes]]] = {}
         self._shapes: dict[tuple[str, str], set[tuple[int, ...]]] = defaultdict(set)
 
-    @property
-    def n_subjects(self) -> int:
-        """Subjects so far."""
-        return len(self._pixels)
-
     def add(self, section: Section) -> None:
         """Add a section; its arrays are not kept. One of no subject is passed over."""
         subject = self._subject_of.get(section.name)
         if subject is None:
             return
         counts = self._pixels.setdefault(subject, defaultdict(lambda: np.zeros(3, np.int64)))
-        drawn = {int(c): section.masks[..., i] for i, c in enumerate(section.class_ids)}
-        found = {c: section.result["masks"][..., row] for c, row in section.best.items()}
+        drawn, found = section.drawn.by_class, section.found.by_class
         nothing = np.zeros(section.image.shape[:2], bool)
         for class_id in drawn.keys() | found.keys():
             a, b = drawn.get(class_id, nothing), found.get(class_id, nothing)
@@ -66,59 +60,51 @@ class Volumes:
         }
         self._shapes[place.volume].add(nothing.shape)
 
-    def dices(self, class_id: int) -> list[float]:
-        """Dice of each subject that shows the region."""
-        counts = [by_class[class_id] for by_class in self._pixels.values()]
-        return [float(2 * both / (a + b)) for a, b, both in counts if a]
+    def summarize(self, scores: Scores, regions: RegionSet) -> None:
+        """Add the scores of volumes to those of sections.
 
-    def distances(self, class_ids: Iterable[int]) -> dict[str, Any]:
-        """Distances in space.
-
-        Args:
-            class_ids: of the regions.
-
-        Returns:
-            "n_volumes", and "n_volumes_measured", those without a gap; and by class id
-            "n_per_region_volume", how many of these show the region, "missed_per_region_volume",
-            in how many of them nothing of it was found, and `MEASURES`: the means over
-            subjects, of the mean over the volumes of a subject in which it was found; None
-            without any. Empty if no distance between slices is known.
+        Dice is the mean over the subjects that show the region. Distances are the means over
+        subjects, of the mean over the volumes of a subject in which the region was found; there
+        are none if no distance between slices is known.
         """
-        if not self._masks:
-            return {}
+        scores.n_subjects = len(self._pixels)
         spacings = self._whole()
-        values: dict[str, dict[int, dict[str, list[float]]]] = {
-            key: {i: defaultdict(list) for i in class_ids} for key in MEASURES
-        }
-        shown, missed = dict.fromkeys(class_ids, 0), dict.fromkeys(class_ids, 0)
+        if self._masks:
+            scores.n_volumes, scores.n_volumes_measured = len(self._masks), len(spacings)
+        for region in regions:
+            means = scores.regions[region.name]
+            counts = [by_class[region.id] for by_class in self._pixels.values()]
+            dices = [float(2 * both / (a + b)) for a, b, both in counts if a]
+            means.dice_volume = float(np.mean(dices)) if dices else None
+            if self._masks:
+                self._add_distances(means, region.id, spacings)
+
+    def _add_distances(
+        self,
+        means: RegionMeans,
+        class_id: int,
+        spacings: Mapping[tuple[str, str], tuple[float, float, float]],
+    ) -> None:
+        """Add the distances of a region in space, and in how many volumes it is."""
+        means.n_volume = means.missed_volume = 0
+        by_subject: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
         for volume, spacing in spacings.items():
-            for class_id in shown:
-                masks = [self._stack(volume, class_id, which) for which in (_DRAWN, _FOUND)]
-                if not masks[_DRAWN].any():
-                    continue
-                shown[class_id] += 1
-                directed = surface_distances(*masks, spacing)
-                if directed is None:
-                    missed[class_id] += 1
-                    continue
-                scores = (largest(directed), largest(directed, 95), mean_distance(directed))
-                for key, score in zip(MEASURES, scores, strict=True):
-                    values[key][class_id][volume[0]].append(score)
-        return {
-            "n_volumes": len(self._masks),
-            "n_volumes_measured": len(spacings),
-            "n_per_region_volume": shown,
-            "missed_per_region_volume": missed,
-            **{
-                f"{key}_per_region_volume": {
-                    i: float(np.mean([np.mean(v) for v in by_subject.values()]))
-                    if by_subject
-                    else None
-                    for i, by_subject in by_class.items()
-                }
-                for key, by_class in values.items()
-            },
-        }
+            masks = [self._stack(volume, class_id, which) for which in (_DRAWN, _FOUND)]
+            if not masks[_DRAWN].any():
+                continue
+            means.n_volume += 1
+            directed = surface_distances(*masks, spacing)
+            if directed is None:
+                means.missed_volume += 1
+                continue
+            by_subject[volume[0]].append(
+                (largest(directed), largest(directed, 95), mean_distance(directed))
+            )
+        if by_subject:
+            means.hausdorff_mm_volume, means.hausdorff95_mm_volume, means.cmd_mm_volume = (
+                float(np.mean([np.mean([v[k] for v in values]) for values in by_subject.values()]))
+                for k in range(3)
+            )
 
     def _whole(self) -> dict[tuple[str, str], tuple[float, float, float]]:
         """Spacing of each volume that can be stacked."""

@@ -17,6 +17,7 @@ from mrcnn.errors import MissingFileError, UserError
 from mrcnn.structures.masks import expand_mask, extract_bboxes, minimize_mask
 from mrcnn.structures.matching import compute_ap
 from sebre.data.csv_tables import read_table
+from sebre.data.region_masks import RegionMasks
 from sebre.data.rotation import rotated_versions
 from sebre.drawing.overlay import drawn_labels, overlay
 from sebre.evaluation.section import Section, score_section
@@ -121,7 +122,8 @@ def show_losses(weights: WeightsFile) -> None:
 
 def score(walk: Walk) -> Section:
     """Compare the regions found with those drawn; see `sebre.evaluation.section`."""
-    return score_section(walk.name, walk.image, walk.masks, walk.class_ids, walk.result)
+    drawn = RegionMasks(walk.masks, walk.class_ids)
+    return score_section(walk.name, walk.image, drawn, walk.result)
 
 
 def show_detections(walk: Walk) -> None:
@@ -184,15 +186,15 @@ def show_rotations(
     Returns:
         Mean Dice of the drawn regions by angle; a region that was missed counts as 0.
     """
-    masks = dict(zip(map(int, walk.class_ids), np.moveaxis(walk.masks, -1, 0), strict=True))
+    masks = RegionMasks(walk.masks, walk.class_ids).by_class
     figure, axes = _grid(1, len(angles))
     dices = {}
     versions = rotated_versions(walk.image, masks, enlarge=True, angles=angles)
     features = bool(walk.stages.feature_maps)  # the network is compiled for this already
     for ax, (angle, _, image, turned) in zip(axes[0], versions, strict=True):
-        drawn = np.stack(list(turned.values()), axis=-1)
+        drawn = RegionMasks.of(turned, image.shape)
         version = walk_section(
-            walk.segmenter, image, drawn, np.array(list(turned)), f"{angle}", features=features
+            walk.segmenter, image, drawn.stack, drawn.class_ids, f"{angle}", features=features
         )
         dices[angle] = _mean_dice(score(version))
         ax.imshow(overlay(image, best_labels(version.result, image.shape), walk.regions))

@@ -1,4 +1,7 @@
-"""What puts labels on a section: an atlas that is registered on it, or a network."""
+"""Labelers of sections: an atlas that is registered on the section, or a network.
+
+`sebre.registration.scoring` compares them.
+"""
 
 import time
 from collections.abc import Mapping
@@ -12,6 +15,7 @@ from mrcnn.structures.masks import extract_bboxes
 from sebre.data.dataset import SectionDataset
 from sebre.data.regions import RegionSet
 from sebre.drawing.overlay import drawn_labels
+from sebre.evaluation.scores import NETWORK
 from sebre.registration.atlas_choice import RULE, choose_atlas, near, positions
 from sebre.registration.methods import RegistrationError
 from sebre.registration.transform import register, settings
@@ -20,7 +24,6 @@ if TYPE_CHECKING:
     from sebre.networks.segmenter import Segmenter
 
 LABELED = "train"  # the part of a data set that atlases are of
-NETWORK = "network"  # the method of `NetworkLabeler`, beside those of registration
 
 
 @dataclass(frozen=True)

@@ -215,8 +215,7 @@ def _module(name: str, package: str) -> ModuleType:
     except ModuleNotFoundError as error:
         raise MissingPackageError(
             f"Registration with {package} needs the package {package} ({error}). Install it: "
-            'pip install "sebre[registration]"',
-            name=error.name,
+            'pip install "sebre[registration]"'
         ) from error
 
 

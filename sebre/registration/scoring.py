@@ -7,6 +7,7 @@ them is a `sebre.registration.labelers.Labeler`. The scores are those of
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,18 @@ import numpy as np
 from mrcnn.errors import UserError
 from sebre.data.dataset import SectionDataset
 from sebre.data.metadata import SetFacts, read_facts
+from sebre.data.region_masks import RegionMasks
 from sebre.data.regions import RegionSet
 from sebre.data.rotation import rotated_versions
-from sebre.evaluation.evaluate import save_json, section_record
+from sebre.evaluation.evaluate import origin, save_json
+from sebre.evaluation.scores import NETWORK, LabeledSection, Registration, Rotated, Times
 from sebre.evaluation.section import Section, score_section
 from sebre.evaluation.summary import summarize
 from sebre.experiments import EXPERIMENTS
 from sebre.experiments.base import Experiment
 from sebre.networks.environment import environment
 from sebre.networks.segmenter import load_segmenter
-from sebre.registration.labelers import NETWORK, AtlasLabeler, Labeler, NetworkLabeler
+from sebre.registration.labelers import AtlasLabeler, Labeler, NetworkLabeler
 
 TESTED = "val"
 ROTATE = 20.0  # degrees: the ends of the paper's range
@@ -38,7 +41,7 @@ def evaluate_labeler(
     limit: int | None = None,
     seed: int = 0,
     facts: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+) -> Registration:
     """Label each test section, upright and turned, and score the labels.
 
     Which sections, and how they are turned, does not depend on the labeler. Two runs with the
@@ -50,20 +53,14 @@ def evaluate_labeler(
         regions: the region set.
         rotate: sections are scored upright, and turned by this many degrees, to a side drawn
             at random; the canvas is enlarged so that nothing is cut off. Atlases stay upright.
-        limit: take so many sections, evenly spaced among those that show the most regions;
+        limit: how many sections, evenly spaced among those that show the most regions;
             None for all.
         seed: of the sides and of the bootstrap.
         facts: further entries of the record, such as the command.
 
     Returns:
-        A record as `sebre.evaluation.evaluate.evaluate` has it, that of the turned sections under
-        "turned", with the `facts` of the labeler: "method", "parameters", "threads", "atlas"
-        (how atlases were chosen) or the network's "weights". Each section has its "mse", its
-        "unit", the subject or section that intervals vary over, the "seconds" that its labels
-        took, in processor time of all threads, and the facts that the labeler gives, such as
-        its "atlas" and the "similarity"; "failed" where there are no labels, which counts as
-        all regions missed, and in "n_failed". "seconds_per_section" has mean, median and
-        largest of the others. The "seconds" of the whole are wall time.
+        The record. Seconds of a section are processor time of all threads; those of the whole
+        are wall time. Where there are no labels, all regions count as missed.
 
     Raises:
         ValueError: the data set cannot be read, or an option is out of range.
@@ -77,12 +74,12 @@ def evaluate_labeler(
     chosen = _chosen(tested, limit)
 
     def scores(angles: Sequence[float], whole: bool) -> dict[str, Any]:
-        records: list[dict[str, Any]] = []
+        records: list[LabeledSection] = []
         sections = _labeled(labeler, tested, chosen, angles, known, records)
         return {
             # As they lie, and all of them, sections make up volumes.
-            **summarize(sections, regions, known, not whole, seed),
-            "n_failed": sum("failed" in record for record in records),
+            "scores": summarize(sections, regions, known, not whole, seed),
+            "n_failed": sum(record.failed is not None for record in records),
             "seconds_per_section": _times(records),
             "sections": records,
         }
@@ -90,24 +87,17 @@ def evaluate_labeler(
     sides = np.random.default_rng(seed).choice([-1, 1], len(chosen))
     upright = scores([0.0] * len(chosen), whole=limit is None)
     turned = scores((sides * float(rotate)).tolist(), whole=False)
-    sections = upright.pop("sections")
-    return {
-        "experiment": None,
-        "dataset": Path(root).resolve().name,
-        "subset": TESTED,
-        "split": known.record.get("split"),
-        "plane": known.record.get("plane"),
-        "pixel_size_um": known.record.get("pixel_size_um"),
+    record = Registration(
+        **origin("", root, TESTED, known),
         **labeler.facts(),
-        "limit": limit,
-        "seed": seed,
-        **(facts or {}),
+        limit=limit,
+        seed=seed,
         **upright,
-        "turned": {"rotate": rotate, "enlarged": True, "seed": seed, **turned},
-        "environment": environment(),
-        "seconds": round(time.perf_counter() - start, 1),
-        "sections": sections,
-    }
+        turned=Rotated(rotate=rotate, enlarged=True, seed=seed, **turned),
+        environment=environment(),
+        seconds=round(time.perf_counter() - start, 1),
+    )
+    return replace(record, **(facts or {}))
 
 
 def register_command(
@@ -121,7 +111,7 @@ def register_command(
     seed: int = 0,
     threads: int = 1,
     command: str | None = None,
-) -> dict[str, Any]:
+) -> Registration:
     """What `sebre register` does: `evaluate_labeler`, written to a file.
 
     Args:
@@ -181,34 +171,29 @@ def _labeled(
     image_ids: Sequence[int],
     angles: Sequence[float],
     facts: SetFacts,
-    records: list[dict[str, Any]],
+    records: list[LabeledSection],
 ) -> Iterator[Section]:
     """Label and score test sections at their angles, one at a time; adds to `records`."""
     for image_id, angle in zip(image_ids, angles, strict=True):
         name = tested.image_reference(image_id)
-        masks, class_ids = tested.load_mask(image_id)
-        drawn = {int(c): masks[..., i] for i, c in enumerate(class_ids)}
-        _, _, picture, drawn = next(
-            rotated_versions(tested.load_image(image_id), drawn, enlarge=True, angles=(angle,))
+        masks = RegionMasks(*tested.load_mask(image_id)).by_class
+        _, _, picture, turned = next(
+            rotated_versions(tested.load_image(image_id), masks, enlarge=True, angles=(angle,))
         )
         labeled = labeler.label(name, picture)
-        section = score_section(
-            name,
-            picture,
-            np.stack([*drawn.values()], axis=-1) if drawn else masks[..., :0],
-            np.array([*drawn], np.int32),
-            labeled.result,
-            facts.pixel_of(name),
-        )
+        drawn = RegionMasks.of(turned, picture.shape)
+        section = score_section(name, picture, drawn, labeled.result, facts.pixel_of(name))
+        error = sum(score.error for score in section.scores.values()) / len(tested.regions)
         records.append(
-            {
-                **section_record(section, tested.regions),
-                "mse": sum(section.errors.values()) / len(tested.regions),
-                "unit": facts.units.get(name, name),
-                "angle": angle,
+            section.record(
+                tested.regions,
+                LabeledSection,
+                mse=error,
+                unit=facts.unit_of(name),
+                angle=angle,
                 **labeled.facts,
-                "seconds": labeled.seconds,
-            }
+                seconds=labeled.seconds,
+            )
         )
         yield section
 
@@ -224,14 +209,14 @@ def _chosen(tested: SectionDataset, limit: int | None) -> list[int]:
     return [full[i] for i in at]
 
 
-def _times(records: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+def _times(records: Sequence[LabeledSection]) -> Times | None:
     """Mean, median and largest of the seconds of the sections that did not fail."""
-    seconds = [record["seconds"] for record in records if record["seconds"] is not None]
+    seconds = [record.seconds for record in records if record.seconds is not None]
     if not seconds:
         return None
-    return {
-        "mean": float(np.mean(seconds)),
-        "median": float(np.median(seconds)),
-        "max": max(seconds),
-        "seconds_of": "processor",
-    }
+    return Times(
+        mean=float(np.mean(seconds)),
+        median=float(np.median(seconds)),
+        max=max(seconds),
+        seconds_of="processor",
+    )

@@ -25,6 +25,7 @@ import cv2
 import numpy as np
 
 from mrcnn.errors import UserError
+from sebre.data.rotation import border_median
 from sebre.registration import methods as registration_methods
 from sebre.registration.methods import RegistrationError
 
@@ -179,8 +180,7 @@ def gray(image: np.ndarray) -> np.ndarray:
 
 def background(picture: np.ndarray) -> float:
     """Median along the border of a picture [H, W]."""
-    border = (picture[0], picture[-1], picture[1:-1, 0], picture[1:-1, -1])
-    return float(np.median(np.concatenate(border)))
+    return float(border_median(picture))
 
 
 def resized(picture: np.ndarray, scale: float) -> np.ndarray:

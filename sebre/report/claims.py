@@ -19,7 +19,6 @@ from sebre.report.records import (
     METHOD_NAMES,
     PAPER_DATA_KIND,
     STAND_IN_KIND,
-    MethodResult,
     Result,
     of_experiment,
 )
@@ -49,9 +48,9 @@ _FACT = "a fact about the authors' data, not a result"
 
 _SCORE_KEYS = {
     "mAP": "map_paper",
-    "dice_mean": "dice_per_region",
-    "hausdorff_distance_mean": "hausdorff_mm_per_region",
-    "contour_mean_distance_mean": "cmd_mm_per_region",
+    "dice_mean": "dice",
+    "hausdorff_distance_mean": "hausdorff_mm",
+    "contour_mean_distance_mean": "cmd_mm",
 }
 
 
@@ -111,7 +110,7 @@ _DIFFERS = {
 def ledger(
     results: Sequence[Result],
     published: Sequence[PublishedScore],
-    methods: Sequence[MethodResult] = (),
+    methods: Sequence[Result] = (),
     splits: Sequence[Result] = (),
 ) -> tuple[Claim, ...]:
     """A claim for each number of the paper, in their order, then the statements it tests.
@@ -175,7 +174,7 @@ def _number(
     score: PublishedScore,
     results: Sequence[Result],
     published: Sequence[PublishedScore],
-    methods: Sequence[MethodResult],
+    methods: Sequence[Result],
 ) -> Claim:
     words = [score.experiment, score.method, score.region, score.metric.replace("_", " ")]
     if score.method == "SeBRe":
@@ -211,13 +210,13 @@ def _score(score: PublishedScore, what: str, results: Sequence[Result]) -> Claim
     shown: dict[bool, list[str]] = {True: [], False: []}
     values = []
     for label, result in of_experiment(results, experiment):
-        value = result.score(key, region)
+        value = result.value(key, region)
         if value is None:
             continue
         if result.on_paper_data:
             values.append(value)
         text = f"{label} {value:.3f}"
-        in_volumes = result.score(f"{key}_volume", region) if region else None
+        in_volumes = result.value(f"{key}_volume", region) if region else None
         if in_volumes is not None:
             text += f", whole volumes {in_volumes:.3f}"
         shown[result.on_paper_data].append(text)
@@ -241,14 +240,13 @@ def _judged(score: PublishedScore, values: Sequence[float]) -> tuple[str, str]:
     return NOT, f"{best:.3f} is more than {share} away"
 
 
-def _error(score: PublishedScore, what: str, methods: Sequence[MethodResult]) -> Claim:
+def _error(score: PublishedScore, what: str, methods: Sequence[Result]) -> Claim:
     """The mean squared errors of Fig. 8, of which the paper prints no number."""
     name = {"SeBRe": MASK_RCNN, "ndreg": METHOD_NAMES["dipy"]}.get(
         score.method, METHOD_NAMES.get(score.method)
     )
     shown = "; ".join(
-        f"{method.record['dataset']} {method.score('mse'):.4f}, turned "
-        f"{method.score('mse', turned=True):.4f}"
+        f"{method.record.dataset} {method.at().mse:.4f}, turned {method.at(True).mse:.4f}"
         for method in methods
         if method.method_name == name
     )

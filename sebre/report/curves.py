@@ -1,12 +1,12 @@
 """Scores against the angle that sections are turned by (paper, Fig. 4), as curves."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 
+from sebre.evaluation.scores import AngleScores
 from sebre.report.records import Result, with_labels
 from sebre.report.style import (
     BLUE,
@@ -45,12 +45,12 @@ def angles_figure(results: Sequence[Result]) -> ReportFigure:
     Args:
         results: to show; those without scores by angle are left out.
     """
-    scored = [result for result in results if (result.record.get("angles") or {}).get("curve")]
+    scored = [result for result in results if _curve(result)]
     if not scored:
         return nothing_figure("No result has scores by angle.")
     rows: dict[str, list[tuple[str, Result]]] = {}
     for text, result in with_labels(scored):
-        title = f"{result.experiment}: {result.record['dataset']}\n{result.kind}"
+        title = f"{result.experiment}: {result.record.dataset}\n{result.kind}"
         rows.setdefault(title, []).append((_label(text, result), result))
     lines = [
         line_count([title]) + sum(line_count([text]) for text, _ in labeled)
@@ -79,7 +79,9 @@ def angles_figure(results: Sequence[Result]) -> ReportFigure:
     first.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     for ax, name in zip(grid[0], _SCORES.values(), strict=True):
         ax.set_title(name, fontsize=FONT + 1)
-    known = any(_ends(point, key) for r in scored for point in _curve(r) for key in _SCORES)
+    known = any(
+        getattr(point.intervals, key) for r in scored for point in _curve(r) for key in _SCORES
+    )
     for ax in grid[-1]:
         bands = " (bands: 95 % intervals)" if known else ""
         ax.set_xlabel(f"sections turned by{bands}", fontsize=FONT)
@@ -88,31 +90,27 @@ def angles_figure(results: Sequence[Result]) -> ReportFigure:
 
 def _label(text: str, result: Result) -> str:
     _, *weights = text.split(", ")
-    sections = f"{result.record['angles']['n_sections']} sections"
+    sections = f"{result.record.angles.n_sections} sections"
     return wrapped([result.network, sections, *weights], _LETTERS)
 
 
-def _curve(result: Result) -> list[Mapping[str, Any]]:
-    """Scores by angle, in the order of the angles."""
-    return sorted(result.record["angles"]["curve"], key=lambda point: point["angle"])
-
-
-def _ends(point: Mapping[str, Any], key: str) -> Sequence[float] | None:
-    """The 95 % interval of a score at an angle; None where there is none."""
-    return (point.get("intervals") or {}).get(key)
+def _curve(result: Result) -> list[AngleScores]:
+    """Scores by angle, in the order of the angles; none where the record has none."""
+    angles = result.record.angles
+    return sorted(angles.curve, key=lambda point: point.angle) if angles else []
 
 
 def _draw(ax: Axes, key: str, labeled: Sequence[tuple[str, Result]]) -> None:
     """The curves of a data set, each with its band."""
     for i, (label, result) in enumerate(labeled):
         curve = _curve(result)
-        x = [point["angle"] for point in curve]
-        ends = [_ends(point, key) or (None, None) for point in curve]
+        x = [point.angle for point in curve]
+        ends = [getattr(point.intervals, key) or (None, None) for point in curve]
         color = _COLORS[i % len(_COLORS)]
         ax.fill_between(x, *np.transpose([*map(numbers, ends)]), color=color, alpha=0.2, lw=0)
         ax.plot(
             x,
-            numbers(point[key] for point in curve),
+            numbers(getattr(point, key) for point in curve),
             marker=_MARKS[i % len(_MARKS)],
             linestyle=_DASHES[i // len(_COLORS) % len(_DASHES)],
             color=color,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sebre.evaluation.failures import KINDS, SIDE_SWAP
 from sebre.report.markdown import Table, count, number, units, with_interval
-from sebre.report.records import Result, of_experiment, of_network, with_labels
+from sebre.report.records import Result, interval_of, of_experiment, of_network, with_labels
 
 FEW_UNITS = 5  # with fewer an interval is too narrow to be trusted
 
@@ -27,7 +27,7 @@ def intervals_table(results: Sequence[Result]) -> Table:
     """The mAP and mean Dice of each result with 95 % intervals, as sections lie and turned."""
     rows, few = [], []
     for text, result in with_labels(of_network(results)):
-        n, unit = result.score("n_interval_units"), result.score("interval_unit")
+        n, unit = result.at().n_interval_units, result.at().interval_unit
         cells = [
             interval_cell(result, key, turned)
             for turned in (False, True)
@@ -52,11 +52,14 @@ def failures_table(results: Sequence[Result]) -> Table:
     rows = []
     for text, result in with_labels(of_network(results)):
         for turned, orientation in ORIENTATIONS.items():
-            failures = result.score("failures", turned=turned)
-            if failures is None:
+            failures = result.at(turned).failures
+            if not failures:
                 continue
-            counts = (count(failures.get(kind, {}).get("total")) for kind in (*KINDS, SIDE_SWAP))
-            drawn = result.score("n_regions_drawn", turned=turned)
+            counts = (
+                count(failures[kind].total if kind in failures else None)
+                for kind in (*KINDS, SIDE_SWAP)
+            )
+            drawn = result.at(turned).n_regions_drawn
             rows.append((result.experiment, text, orientation, count(drawn), *counts))
     kinds = tuple(_KINDS[kind] for kind in (*KINDS, SIDE_SWAP))
     header = ("experiment", "data", "sections", "regions drawn (n)", *kinds)
@@ -79,28 +82,28 @@ def volumes_table(results: Sequence[Result], experiment: str) -> Table:
     """
     rows, notes = [], []
     for text, result in of_experiment(results, experiment):
-        if not result.score("dice_per_region_volume"):
+        if result.at().n_subjects is None:
             continue
         keys = ("hausdorff_mm", "hausdorff95_mm", "cmd_mm")
         for region in result.regions:
-            distances = (number(result.score(f"{key}_per_region_volume", region)) for key in keys)
+            distances = (number(result.value(f"{key}_volume", region)) for key in keys)
             rows.append(
                 (
                     text,
                     region.replace("_", " "),
-                    number(result.score("dice_per_region_volume", region)),
+                    number(result.at().region(region).dice_volume),
                     *distances,
-                    count(result.score("n_per_region_volume", region)),
-                    count(result.score("missed_per_region_volume", region)),
+                    count(result.at().region(region).n_volume),
+                    count(result.at().region(region).missed_volume),
                 )
             )
         measured = "no distances in space, which need a known distance between slices"
-        if result.score("n_volumes") is not None:
+        if result.at().n_volumes is not None:
             measured = (
-                f"{units(result.score('n_volumes'), 'volume')}, "
-                f"{result.score('n_volumes_measured')} of them without a gap between slices"
+                f"{units(result.at().n_volumes, 'volume')}, "
+                f"{result.at().n_volumes_measured} of them without a gap between slices"
             )
-        subjects = units(result.score("n_subjects"), "subject")
+        subjects = units(result.at().n_subjects, "subject")
         notes.append(f"{text}: {subjects}; {measured}.")
     if rows:
         notes.append(
@@ -122,4 +125,4 @@ def interval_cell(result: Result, key: str, turned: bool = False) -> str:
         key: such as "map_paper".
         turned: of the sections at random orientations.
     """
-    return with_interval(result.score(key, turned=turned), result.score("intervals", key, turned))
+    return with_interval(result.value(key, turned=turned), interval_of(result, key, turned=turned))

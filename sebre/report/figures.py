@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 from sebre.report.published import PAPER_NAMES, PublishedScore
-from sebre.report.records import Result, with_labels
+from sebre.report.records import Result, interval_of, with_labels
 from sebre.report.style import (
     BLUE,
     FONT,
@@ -21,7 +21,6 @@ from sebre.report.style import (
     ReportFigure,
     beside,
     draw_intervals,
-    interval_of,
     label_lines,
     legend_marks,
     line_count,
@@ -53,9 +52,7 @@ def dice_figure(
         published: the paper's numbers.
         experiment: name of the one to show.
     """
-    return _bar_figure(
-        results, experiment, "dice_per_region", "Dice", published_dice(published, experiment)
-    )
+    return _bar_figure(results, experiment, "dice", "Dice", published_dice(published, experiment))
 
 
 def ap_figure(results: Sequence[Result], experiment: str) -> ReportFigure:
@@ -65,7 +62,7 @@ def ap_figure(results: Sequence[Result], experiment: str) -> ReportFigure:
         results: of any experiments.
         experiment: name of the one to show.
     """
-    return _bar_figure(results, experiment, "ap50_per_region", "AP at IoU 0.5", {})
+    return _bar_figure(results, experiment, "ap50", "AP at IoU 0.5", {})
 
 
 def turned_figure(results: Sequence[Result]) -> ReportFigure:
@@ -104,8 +101,8 @@ def failures_figure(results: Sequence[Result]) -> ReportFigure:
     Args:
         results: to show, one in a row; those without failures in their record are left out.
     """
-    results = [result for result in results if result.record.get("failures")]
-    failures = list(dict.fromkeys(kind for r in results for kind in r.record["failures"]))
+    results = [result for result in results if result.at().failures]
+    failures = list(dict.fromkeys(kind for r in results for kind in r.at().failures))
     drawn = _result_grid(results, failures)
     if drawn is None:
         return nothing_figure("No result counts failures.")
@@ -153,8 +150,8 @@ def spread_figure(results: Sequence[Result], experiment: str) -> ReportFigure:
     def draw(ax: Axes, result: Result) -> None:
         rng = np.random.default_rng(0)
         for y, name in enumerate(names):
-            sections = result.record["sections"]
-            values = [s["regions"][name]["dice"] for s in sections if name in s["regions"]]
+            sections = result.record.sections
+            values = [s.regions[name].dice for s in sections if name in s.regions]
             if values:
                 ax.plot(
                     values,
@@ -197,10 +194,10 @@ def reliability_figure(results: Sequence[Result], experiment: str) -> ReportFigu
 
     def draw(ax: Axes, result: Result) -> None:
         pairs = [
-            (region["score"], region["iou"])
-            for section in result.record["sections"]
-            for region in section["regions"].values()
-            if region["score"] > 0
+            (region.score, region.iou)
+            for section in result.record.sections
+            for region in section.regions.values()
+            if region.score > 0
         ]
         x, y = np.array(sorted(pairs), float).reshape(-1, 2).T
         x = _stretched(x)
@@ -236,12 +233,12 @@ def _bar_figure(
         score_axis(ax, axis)
 
     def draw(ax: Axes, result: Result) -> None:
-        values = [result.score(key, name) for name in names]
-        counts = [result.score("n_per_region", name) or 0 for name in names]
+        values = [result.value(key, name) for name in names]
+        counts = [result.at().region(name).n or 0 for name in names]
         bars(ax, values, [f"{_text(v)}  n={n}" for v, n in zip(values, counts, strict=True)])
         rows = np.arange(len(names))
         draw_intervals(ax, rows - _APART, [interval_of(result, key, name) for name in names])
-        turned = numbers(result.score(key, name, turned=True) for name in names)
+        turned = numbers(result.value(key, name, turned=True) for name in names)
         ax.plot(turned, rows + _APART, **TURNED)
 
     panels = []
@@ -251,7 +248,7 @@ def _bar_figure(
         panels.append((title, lambda ax: bars(ax, values, [_text(v) for v in values])))
     panels += result_panels(ours, draw)
     figure = panel_figure(panels, names, experiment)
-    has_turned = any(result.record["turned"] for _, result in ours)
+    has_turned = any(result.record.turned for _, result in ours)
     has_intervals = any(interval_of(r, key, name) for _, r in ours for name in names)
     if marks := legend_marks(has_turned, has_intervals):
         figure.legend(handles=marks, ncols=len(marks), **LEGEND)
@@ -301,9 +298,10 @@ def _result_grid(
 
 def _per_hundred(result: Result, failure: str, turned: bool) -> float | None:
     """Failures of a kind for 100 regions of sections that are drawn."""
-    failures = result.score("failures", failure, turned)
-    drawn = sum((result.score("n_per_region", turned=turned) or {}).values())
-    return 100 * failures["total"] / drawn if failures and drawn else None
+    scores = result.at(turned)
+    drawn = sum(means.n for means in scores.regions.values())
+    counted = scores.failures.get(failure)
+    return 100 * counted.total / drawn if counted and drawn else None
 
 
 def _of_experiment(results: Iterable[Result], experiment: str) -> list[tuple[str, Result]]:
@@ -323,7 +321,7 @@ def _dots(ax: Axes, labeled: Sequence[tuple[str, Result]], key: str) -> None:
     ):
         y = np.arange(len(labeled)) + away
         draw_intervals(ax, y, [interval_of(r, key, turned=turned) for _, r in labeled], color)
-        scores = numbers(result.score(key, turned=turned) for _, result in labeled)
+        scores = numbers(result.value(key, turned=turned) for _, result in labeled)
         ax.plot(scores, y, **{"color": color, "linestyle": "none", "zorder": 3, **style})
     ax.tick_params(axis="x", labelsize=FONT)
     ax.grid(axis="x", alpha=0.3)

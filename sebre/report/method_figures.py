@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from sebre.report.published import PublishedScore
-from sebre.report.records import MASK_RCNN, METHOD_NAMES, U_NET, MethodResult
+from sebre.report.records import MASK_RCNN, METHOD_NAMES, U_NET, Result, interval_of
 from sebre.report.style import (
     BLUE,
     FONT,
@@ -27,7 +27,6 @@ from sebre.report.style import (
     YELLOW,
     ReportFigure,
     draw_intervals,
-    interval_of,
     legend_marks,
     nothing_figure,
     numbers,
@@ -52,9 +51,7 @@ _CANVAS_NOTE = (
 )
 
 
-def methods_figure(
-    methods: Sequence[MethodResult], published: Sequence[PublishedScore]
-) -> ReportFigure:
+def methods_figure(methods: Sequence[Result], published: Sequence[PublishedScore]) -> ReportFigure:
     """Bars of the mean squared error and the Dice of each region by each method (paper, Fig. 8).
 
     A row for each data set, with the sections upright and turned; lines are the 95 % intervals.
@@ -66,9 +63,9 @@ def methods_figure(
     """
     if not methods:
         return nothing_figure("No result of `sebre register`.")
-    rows: dict[tuple[str, str], list[MethodResult]] = {}
+    rows: dict[tuple[str, str], list[Result]] = {}
     for method in methods:
-        rows.setdefault((method.experiment, method.record["dataset"]), []).append(method)
+        rows.setdefault((method.experiment, method.record.dataset), []).append(method)
     named = [_named(same) for same in rows.values()]
     colors = _colors(name for pairs in named for name, _ in pairs)
     heights = [
@@ -88,13 +85,13 @@ def methods_figure(
     return figure
 
 
-def _named(same: Iterable[MethodResult]) -> list[tuple[str, MethodResult]]:
+def _named(same: Iterable[Result]) -> list[tuple[str, Result]]:
     """Methods on a data set by name; by their weights too where that is not enough."""
     same = list(same)
     count = Counter(method.method_name for method in same)
     return [
         (
-            f"{method.method_name}{_WEIGHTS}{method.record.get('weights')}"
+            f"{method.method_name}{_WEIGHTS}{method.record.weights}"
             if count[method.method_name] > 1
             else method.method_name,
             method,
@@ -120,7 +117,7 @@ def _place(name: str) -> int:
 
 
 def _draw_data(
-    part: SubFigure, named: Sequence[tuple[str, MethodResult]], colors: Mapping[str, str]
+    part: SubFigure, named: Sequence[tuple[str, Result]], colors: Mapping[str, str]
 ) -> bool:
     """Draw a data set: error and Dice, each upright and turned.
 
@@ -134,25 +131,25 @@ def _draw_data(
     """
     _, first = named[0]
     regions = regions_of(method for _, method in named)
-    sections = sorted({method.record["n_sections"] for _, method in named})
+    sections = sorted({method.at().n_sections for _, method in named})
     counts = str(sections[0]) if len(sections) == 1 else f"{sections[0]} to {sections[-1]}"
-    title = f"{first.experiment}: {first.record['dataset']}, {counts} sections ({first.kind})"
+    title = f"{first.experiment}: {first.record.dataset}, {counts} sections ({first.kind})"
     part.suptitle(title, fontsize=FONT + 1)
     error, error_turned, dice, dice_turned = part.subplots(1, 4, sharey=True)
     error_turned.sharex(error)
-    angle = f"turned by {first.record['turned']['rotate']:g}°"
+    angle = f"turned by {first.record.turned.rotate:g}°"
     whole = True
     for ax, name, turned, total, by_region in (
-        (error, "mean squared error", False, "mse", "mse_per_region"),
-        (error_turned, "mean squared error", True, "mse", "mse_per_region"),
-        (dice, "Dice", False, "dice_mean", "dice_per_region"),
-        (dice_turned, "Dice", True, "dice_mean", "dice_per_region"),
+        (error, "mean squared error", False, "mse", "mse"),
+        (error_turned, "mean squared error", True, "mse", "mse"),
+        (dice, "Dice", False, "dice_mean", "dice"),
+        (dice_turned, "Dice", True, "dice_mean", "dice"),
     ):
         places = [(total, None), *((by_region, region) for region in regions)]
         for i, (method_name, method) in enumerate(named):
             thick = _FILLED / len(named)
             y = np.arange(len(places)) + (i + 0.5) * thick - _FILLED / 2
-            values = numbers(method.score(*place, turned=turned) for place in places)
+            values = numbers(method.value(*place, turned=turned) for place in places)
             ax.barh(y, values, thick, color=colors[method_name], edgecolor="black", linewidth=0.4)
             draw_intervals(ax, y, [interval_of(method, *place, turned) for place in places])
             missing = y[np.isnan(values)]

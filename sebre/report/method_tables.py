@@ -8,7 +8,7 @@ from sebre.evaluation.bootstrap import Difference, paired_difference
 from sebre.networks.weights_store import store_dir
 from sebre.report.details import INTERVAL_NOTE, ORIENTATIONS, interval_cell
 from sebre.report.markdown import NONE, Table, count, number, signed, units
-from sebre.report.records import MASK_RCNN, U_NET, MethodResult, Result, of_experiment
+from sebre.report.records import MASK_RCNN, U_NET, Result, of_experiment
 from sebre.report.tables import regions_of, sections_of, split_of
 
 _PAIRED_NOTE = (
@@ -20,13 +20,14 @@ _PAIRED_NOTE = (
 _ERROR_DIGITS = 4
 
 
-def methods_table(methods: Sequence[MethodResult]) -> Table:
+def methods_table(methods: Sequence[Result]) -> Table:
     """Registration and networks on the same sections, upright and rotated."""
     rows = []
     for (experiment, data), same in _by_data(methods):
         for turned in ORIENTATIONS:
             for label, method, network in _beside_mask_rcnn(same):
-                times = method.score("seconds_per_section", turned=turned)
+                part = method.record.turned if turned else method.record
+                times = part.seconds_per_section
                 dice, error = (
                     network and _difference(method, network, key, turned) for key in ("dice", "mse")
                 )
@@ -36,14 +37,14 @@ def methods_table(methods: Sequence[MethodResult]) -> Table:
                         data,
                         _rotation(method) if turned else "upright",
                         label,
-                        count(method.score("n_sections", turned=turned)),
-                        count(method.score("n_failed", turned=turned)),
-                        number(method.score("dice_mean", turned=turned)),
+                        count(method.at(turned).n_sections),
+                        count(part.n_failed),
+                        number(method.at(turned).dice_mean),
                         signed(dice),
-                        number(method.score("mse", turned=turned), _ERROR_DIGITS),
+                        number(method.at(turned).mse, _ERROR_DIGITS),
                         signed(error, _ERROR_DIGITS),
                         units(dice.n_units, dice.unit) if dice else NONE,
-                        number(times["mean"] if times else None, 2),
+                        number(times.mean if times else None, 2),
                     )
                 )
     header = (
@@ -68,14 +69,14 @@ def methods_table(methods: Sequence[MethodResult]) -> Table:
     return Table("Methods on the same sections", header, tuple(rows), groups, notes)
 
 
-def methods_dice_table(methods: Sequence[MethodResult], dataset: str) -> Table:
+def methods_dice_table(methods: Sequence[Result], dataset: str) -> Table:
     """Dice of every region by each method, upright and rotated.
 
     Args:
         methods: on any data sets.
         dataset: name of the one to show.
     """
-    same = [method for method in methods if method.record["dataset"] == dataset]
+    same = [method for method in methods if method.record.dataset == dataset]
     labeled = list(_beside_mask_rcnn(same))
     columns = [("", "region")]
     for turned in ORIENTATIONS:
@@ -85,11 +86,11 @@ def methods_dice_table(methods: Sequence[MethodResult], dataset: str) -> Table:
     rows = []
     for region in regions_of(same):
         cells = (
-            number(method.score("dice_per_region", region, turned))
+            number(method.at(turned).region(region).dice)
             for turned in ORIENTATIONS
             for _, method, _ in labeled
         )
-        n = same[0].score("n_per_region", region)
+        n = same[0].at().region(region).n
         rows.append((region.replace("_", " "), *cells, count(n)))
     groups, header = zip(*columns, ("", "n"), strict=True)
     notes = (
@@ -108,18 +109,18 @@ def networks_table(results: Sequence[Result]) -> Table:
         rivals = [r for r in results if r.network == MASK_RCNN and _same_part(r, unet)]
         for result in (unet, *rivals):
             scores = [
-                number(result.score(key, turned=turned))
+                number(result.value(key, turned=turned))
                 for turned in ORIENTATIONS
                 for key in measures
             ]
             aps, dices = (
                 None if result is unet else _difference(result, unet, key) for key in ("ap", "dice")
             )
-            weights = result.record["weights"]
+            weights = result.record.weights
             rows.append(
                 (
                     result.experiment,
-                    result.record["dataset"],
+                    result.record.dataset,
                     sections_of(result),
                     result.network,
                     weights,
@@ -160,7 +161,7 @@ def splits_table(results: Sequence[Result], splits: Sequence[Result]) -> Table:
         ours = [
             result
             for _, result in of_experiment(results, experiment)
-            if result.record["dataset"] == data
+            if result.record.dataset == data
         ]
         for kind, result in (*(("as in the paper", r) for r in same), *(("ours", r) for r in ours)):
             split = split_of(result)
@@ -171,10 +172,10 @@ def splits_table(results: Sequence[Result], splits: Sequence[Result]) -> Table:
             )
             rows.append(
                 (
-                    *(experiment, data, kind, split["rule"], result.record["weights"]),
-                    *(sections_of(result), count(result.score("n_subjects"))),
+                    *(experiment, data, kind, split["rule"], result.record.weights),
+                    *(sections_of(result), count(result.at().n_subjects)),
                     *scores,
-                    units(result.score("n_interval_units"), result.score("interval_unit")),
+                    units(result.at().n_interval_units, result.at().interval_unit),
                     split["leaks"],
                 )
             )
@@ -198,7 +199,7 @@ def splits_table(results: Sequence[Result], splits: Sequence[Result]) -> Table:
 
 def _by_data(results: Sequence[Result]) -> Iterator[tuple[tuple[str, str], list]]:
     """Results, which are in order, by experiment and data set."""
-    for key, same in groupby(results, lambda r: (r.experiment, r.record["dataset"])):
+    for key, same in groupby(results, lambda r: (r.experiment, r.record.dataset)):
         yield key, list(same)
 
 
@@ -207,28 +208,32 @@ def _names(results: Sequence[Result]) -> set[str]:
 
 
 def _same_part(result: Result, other: Result) -> bool:
-    keys = ("experiment", "dataset", "subset")
-    return all(result.record[key] == other.record[key] for key in keys)
+    mine, theirs = result.record, other.record
+    return (mine.experiment, mine.dataset, mine.subset) == (
+        theirs.experiment,
+        theirs.dataset,
+        theirs.subset,
+    )
 
 
 def _beside_mask_rcnn(
-    methods: Sequence[MethodResult],
-) -> Iterator[tuple[str, MethodResult, MethodResult | None]]:
+    methods: Sequence[Result],
+) -> Iterator[tuple[str, Result | None]]:
     """Methods on one data set with a label, and the first Mask R-CNN, to subtract from others."""
     first = next((method for method in methods if method.network == MASK_RCNN), None)
     for method in methods:
-        weights = f", weights {method.record['weights']}" if method.network else ""
+        weights = f", weights {method.record.weights}" if method.network else ""
         yield method.method_name + weights, method, None if method is first else first
 
 
 def _difference(result: Result, other: Result, key: str, turned: bool = False) -> Difference | None:
     """A score of a result minus that of another, on the same sections."""
-    pair = [r.record["turned"] if turned else r.record for r in (result, other)]
-    return paired_difference(*pair, key)
+    pair = [r.record.sections_at(turned) for r in (result, other)]
+    return paired_difference(*pair, key, unit=result.at(turned).interval_unit)
 
 
-def _rotation(method: MethodResult) -> str:
-    return f"turned {method.record['turned']['rotate']:g} degrees"
+def _rotation(method: Result) -> str:
+    return f"turned {method.record.turned.rotate:g} degrees"
 
 
 def _parameters(weights: str) -> str:

@@ -30,7 +30,6 @@ from sebre.report.published import PublishedScore, read_published
 from sebre.report.records import (
     METHODS_FOLDER,
     SPLITS_FOLDER,
-    MethodResult,
     Result,
     of_network,
     read_methods,
@@ -65,7 +64,7 @@ class Records:
     """
 
     results: tuple[Result, ...]
-    methods: tuple[MethodResult, ...]
+    methods: tuple[Result, ...]
     splits: tuple[Result, ...]
     problems: tuple[str, ...]
     published: tuple[PublishedScore, ...]
@@ -111,7 +110,7 @@ def chapters(records: Records) -> list[Chapter]:
     results, published = records.results, records.published
     experiments = list(dict.fromkeys(result.experiment for result in of_network(results)))
     volumes = (volumes_table(results, experiment) for experiment in experiments)
-    data = dict.fromkeys(method.record["dataset"] for method in records.methods)
+    data = dict.fromkeys(method.record.dataset for method in records.methods)
     claims = ledger(results, published, records.methods, records.splits)
     return [
         Chapter(
@@ -157,9 +156,9 @@ def figures(records: Records) -> dict[str, tuple[str, ReportFigure]]:
     """Caption and figure by name."""
     results, published = of_network(records.results), records.published
     made = {"orientations": ("As they lie and at random orientations", turned_figure(results))}
-    if any(result.record.get("angles") for result in records.results):
+    if any(result.record.angles for result in records.results):
         made["angles"] = ("Turned by fixed angles", angles_figure(records.results))
-    if any(result.score("failures") for result in results):
+    if any(result.at().failures for result in results):
         made["failures"] = ("Failures by kind", failures_figure(results))
     if records.methods:
         made["methods"] = (

@@ -6,18 +6,17 @@ Three folders: results of networks; below it `registration`, methods on the same
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mrcnn.errors import MissingFileError
+from sebre.evaluation.scores import MASK_RCNN, U_NET, Evaluation, Interval, Registration, Scores
+from sebre.evaluation.stored import RecordFault
 from sebre.experiments import EXPERIMENTS
 from sebre.networks.weights_store import read_manifest
-from sebre.report.record_faults import fault_of_method, fault_of_result
 
 METHODS_FOLDER, SPLITS_FOLDER = "registration", "splits"
-MASK_RCNN, U_NET = "Mask R-CNN", "U-Net"
 
 # Methods that are no network, in words, by the name that `sebre register` has for them.
 METHOD_NAMES = {
@@ -49,35 +48,35 @@ _SPLITS = {
 
 @dataclass(frozen=True)
 class Result:
-    """What one file of `sebre evaluate` says.
+    """What one file of `sebre evaluate` or `sebre register` says.
 
     Attributes:
         name: of the file, without .json.
-        record: its content, see `sebre.evaluation.evaluate.evaluate`.
+        record: its content.
     """
 
     name: str
-    record: Mapping[str, Any]
+    record: Evaluation | Registration
 
     @property
     def experiment(self) -> str:
         """Its name on the command line."""
-        return self.record["experiment"]
+        return self.record.experiment
 
     @property
     def network(self) -> str:
-        """The kind of network, in words; results of before there were two are of MASK_RCNN."""
-        return self.record.get("network", MASK_RCNN)
+        """The kind of network, in words; empty for another method."""
+        return self.record.network or ""
 
     @property
     def method_name(self) -> str:
-        """The method in words: the kind of network."""
-        return self.network
+        """The method in words: the kind of network, or what `sebre register` did."""
+        return self.network or METHOD_NAMES.get(self.record.method, self.record.method)
 
     @property
     def on_paper_data(self) -> bool:
         """Whether the data are the paper's own, and no stand-in."""
-        return self.record["dataset"] in PAPER_DATA.get(self.experiment, ())
+        return self.record.dataset in PAPER_DATA.get(self.experiment, ())
 
     @property
     def kind(self) -> str:
@@ -87,44 +86,16 @@ class Result:
     @property
     def regions(self) -> list[str]:
         """Names of the regions looked for, in the order of their ids."""
-        return list(self.record["n_per_region"])
+        return list(self.record.scores.regions)
 
-    def score(self, key: str, region: str | None = None, turned: bool = False) -> Any:
-        """A number of the record; None where it has none.
+    def at(self, turned: bool = False) -> Scores:
+        """The scores as the sections lie, or turned; all None where there are none."""
+        return self.record.at(turned)
 
-        Args:
-            key: such as "map_paper"; with a region, such as "dice_per_region".
-            region: its name; of "intervals" and "failures", the score or the kind.
-            turned: that of the sections at random orientations.
-        """
-        value = ((self.record["turned"] or {}) if turned else self.record).get(key)
-        return (value or {}).get(region) if region else value
-
-
-@dataclass(frozen=True)
-class MethodResult(Result):
-    """What one file of `sebre register` says: a method, or a network on the same sections.
-
-    Attributes:
-        name: of the file, without .json.
-        record: its content, see `sebre.registration.scoring.evaluate_registration`. Sections
-            upright, and under "turned" rotated, each with "sections".
-    """
-
-    @property
-    def method(self) -> str:
-        """On the command line: "network", or one of METHOD_NAMES."""
-        return self.record["method"]
-
-    @property
-    def network(self) -> str:
-        """The kind of network, in words; empty for another method."""
-        return self.record["network"] if self.method == "network" else ""
-
-    @property
-    def method_name(self) -> str:
-        """The method in words."""
-        return self.network or METHOD_NAMES.get(self.method, self.method)
+    def value(self, measure: str, region: str | None = None, turned: bool = False) -> float | None:
+        """A field of the scores, or of the means of a region, for what draws one after another."""
+        scores = self.at(turned)
+        return getattr(scores.region(region) if region else scores, measure)
 
 
 def shipped_results() -> dict[str, str]:
@@ -196,14 +167,14 @@ def read_results(
             f"{folder}: no such folder. Give the folder that `sebre evaluate` wrote results to."
         )
     expected = expected_results() if expected is None else expected
-    records, problems = _read(folder, expected, "sebre evaluate", fault_of_result)
+    records, problems = _read(folder, expected, "sebre evaluate", Evaluation)
     results = [Result(name, record) for name, record in records.items()]
     return tuple(sorted(results, key=lambda r: (*_place(r), r.name))), problems
 
 
 def read_methods(
     folder: str | Path, expected: Mapping[str, str] | None = None
-) -> tuple[tuple[MethodResult, ...], tuple[str, ...]]:
+) -> tuple[tuple[Result, ...], tuple[str, ...]]:
     """Every `*.json` of a folder that `sebre register` wrote.
 
     Args:
@@ -219,11 +190,11 @@ def read_methods(
     if not folder.is_dir():
         return (), ()
     expected = shipped_methods() if expected is None else expected
-    records, problems = _read(folder, expected, "sebre register", fault_of_method)
+    records, problems = _read(folder, expected, "sebre register", Registration)
     order = {name: i for i, name in enumerate((MASK_RCNN, U_NET, *METHOD_NAMES.values()))}
-    results = [MethodResult(name, record) for name, record in records.items()]
+    results = [Result(name, record) for name, record in records.items()]
 
-    def place(result: MethodResult) -> tuple:
+    def place(result: Result) -> tuple:
         return *_place(result), order.get(result.method_name, len(order)), result.name
 
     return tuple(sorted(results, key=place)), problems
@@ -247,9 +218,9 @@ def read_splits(
 def with_labels(results: Iterable[Result]) -> list[tuple[str, Result]]:
     """Each result with its data set; with the weights or the file too where that is not enough."""
     results = list(results)
-    labels = [result.record["dataset"] for result in results]
+    labels = [result.record.dataset for result in results]
     for more in (
-        [f"weights {result.record['weights']}" for result in results],
+        [f"weights {result.record.weights}" for result in results],
         [f"{result.name}.json" for result in results],
     ):
         count = Counter(labels)
@@ -258,6 +229,21 @@ def with_labels(results: Iterable[Result]) -> list[tuple[str, Result]]:
             for text, extra in zip(labels, more, strict=True)
         ]
     return list(zip(labels, results, strict=True))
+
+
+def interval_of(
+    result: Result, measure: str, region: str | None = None, turned: bool = False
+) -> Interval | None:
+    """The 95 % interval of a score; None where the record has none.
+
+    Args:
+        result: with intervals (`sebre.evaluation.bootstrap.Tally.intervals`), or without.
+        measure: such as "map_paper"; with a region, such as "dice".
+        region: its name.
+        turned: that of the turned sections.
+    """
+    found = getattr(result.at(turned).intervals, measure, None)
+    return (found or {}).get(region) if region else found
 
 
 def of_network(results: Iterable[Result], network: str = MASK_RCNN) -> tuple[Result, ...]:
@@ -273,15 +259,17 @@ def of_experiment(
 
 
 def _read(
-    folder: Path, expected: Mapping[str, str], command: str, fault_of: Callable[[Any], str]
-) -> tuple[dict[str, Any], tuple[str, ...]]:
+    folder: Path, expected: Mapping[str, str], command: str, kind: type[Evaluation | Registration]
+) -> tuple[dict[str, Evaluation | Registration], tuple[str, ...]]:
     """Whole records of a folder by name, and what is wrong with the others and with `expected`."""
     records, problems = {}, []
     paths = {path.stem: path for path in sorted(folder.glob("*.json"))}
     for name, path in paths.items():
+        fault = ""
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            fault = fault_of(record)
+            record = kind.from_json(json.loads(path.read_text(encoding="utf-8")))
+        except RecordFault as error:
+            fault = str(error)
         except (OSError, ValueError, RecursionError) as error:
             fault = f"it cannot be read as JSON ({error})"
         if fault:
@@ -302,4 +290,4 @@ def _place(result: Result) -> tuple:
     order = list(EXPERIMENTS)
     known = result.experiment in order
     at = order.index(result.experiment) if known else len(order)
-    return at, result.experiment, result.record["dataset"]
+    return at, result.experiment, result.record.dataset

@@ -10,7 +10,6 @@ from sebre.report.markdown import NONE
 from sebre.report.records import (
     MASK_RCNN,
     METHOD_NAMES,
-    MethodResult,
     Result,
     of_network,
     with_labels,
@@ -71,11 +70,11 @@ class Claim:
 
 
 _PAPER_ANGLE = 20  # degrees, the most of the paper's Fig. 4
-_UNREGISTERED = "none"
+_RIVALS = [name for name in METHOD_NAMES if name != "none"]
 
 
 def statements(
-    results: Sequence[Result], methods: Sequence[MethodResult], splits: Sequence[Result]
+    results: Sequence[Result], methods: Sequence[Result], splits: Sequence[Result]
 ) -> tuple[Claim, ...]:
     """A claim for each statement that is no number.
 
@@ -107,11 +106,11 @@ def _statement(
 def _orientation(results: Sequence[Result]) -> Claim:
     cells, says = [], []
     for label, result in with_labels(of_network(results)):
-        lying, turned = result.score("map_paper"), result.score("map_paper", turned=True)
-        curve = (result.record.get("angles") or {}).get("curve", [])
-        points = [p for p in curve if abs(p["angle"]) <= _PAPER_ANGLE]
+        lying, turned = result.at().map_paper, result.at(True).map_paper
+        curve = result.record.angles.curve if result.record.angles else []
+        points = [p for p in curve if abs(p.angle) <= _PAPER_ANGLE]
         points = points if len(points) > 1 else curve
-        known = [(p["map_paper"], p["angle"]) for p in points if p["map_paper"] is not None]
+        known = [(p.map_paper, p.angle) for p in points if p.map_paper is not None]
         text = f"{label} {lying:.3f} to {turned:.3f}" if None not in (lying, turned) else ""
         if known:
             lowest, angle = min(known)
@@ -138,21 +137,21 @@ def _orientation(results: Sequence[Result]) -> Claim:
 
 def _at_all_angles(result: Result, lowest: float, lying: float) -> str:
     """Whether the lowest mAP of all angles is close to that of the sections as they lie."""
-    if (result.score("n_interval_units") or 0) < FEW_UNITS:
+    if (result.at().n_interval_units or 0) < FEW_UNITS:
         return OPEN
     return HOLDS if lowest >= (1 - CLOSE) * lying else HOLDS_NOT
 
 
-def _registration(methods: Sequence[MethodResult]) -> Claim:
+def _registration(methods: Sequence[Result]) -> Claim:
     cells, says = [], []
-    for dataset, same in groupby(methods, lambda method: method.record["dataset"]):
+    for dataset, same in groupby(methods, lambda method: method.record.dataset):
         same = list(same)
         network = next((method for method in same if method.network == MASK_RCNN), None)
-        rivals = [m for m in same if m.method in METHOD_NAMES and m.method != _UNREGISTERED]
+        rivals = [method for method in same if method.record.method in _RIVALS]
         for turned in (False, True):
             where = f"{dataset} {'turned' if turned else 'upright'}"
             errors = ", ".join(
-                f"{method.method_name} {method.score('mse', turned=turned):.4f}"
+                f"{method.method_name} {method.at(turned).mse:.4f}"
                 for method in ([network] if network else []) + rivals
             )
             if errors:
@@ -170,10 +169,10 @@ def _registration(methods: Sequence[MethodResult]) -> Claim:
     )
 
 
-def _lower_error(network: MethodResult, rivals: Sequence[MethodResult], turned: bool) -> str:
+def _lower_error(network: Result, rivals: Sequence[Result], turned: bool) -> str:
     """Whether the network has a lower error than every rival, on the same sections."""
     differences = [
-        paired_difference(*(r.record["turned"] if turned else r.record for r in pair), "mse")
+        paired_difference(*(r.record.sections_at(turned) for r in pair), "mse")
         for pair in ((network, rival) for rival in rivals)
     ]
     signs = [0 if difference is None else difference.sign for difference in differences]
@@ -184,9 +183,9 @@ def _lower_error(network: MethodResult, rivals: Sequence[MethodResult], turned: 
 
 def _plane_and_modality(results: Sequence[Result]) -> Claim:
     cells = [
-        f"{label} ({result.record.get('plane') or 'any plane'}) {result.score('map_paper'):.3f}"
+        f"{label} ({result.record.plane or 'any plane'}) {result.at().map_paper:.3f}"
         for label, result in with_labels(of_network(results))
-        if result.score("map_paper") is not None
+        if result.at().map_paper is not None
     ]
     return _statement(
         "Results",
@@ -205,14 +204,14 @@ def _leakage(results: Sequence[Result], splits: Sequence[Result]) -> Claim:
             result
             for result in of_network(results)
             if result.experiment == split.experiment
-            and result.record["dataset"] == split.record["dataset"]
+            and result.record.dataset == split.record.dataset
         ]
         shown = [
-            f"{result.score('map_paper'):.3f} (split {split_of(result)['rule']})"
+            f"{result.at().map_paper:.3f} (split {split_of(result)['rule']})"
             for result in same
-            if result.score("map_paper") is not None
+            if result.at().map_paper is not None
         ]
-        cells.append(f"{split.record['dataset']} {', '.join(shown)}")
+        cells.append(f"{split.record.dataset} {', '.join(shown)}")
     return _statement(
         "Methods",
         "the mAP of IBSR is of slices at random, with other slices of the same subjects in "

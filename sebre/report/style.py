@@ -133,22 +133,6 @@ def draw_intervals(
     return bool(known)
 
 
-def interval_of(
-    result: Result, key: str, region: str | None = None, turned: bool = False
-) -> Sequence[float] | None:
-    """The 95 % interval [low, high] of a score; None where the record has none.
-
-    Args:
-        result: its record has them under "intervals"
-            (`sebre.evaluation.bootstrap.Tally.intervals`).
-        key: such as "map_paper"; with a region, such as "dice_per_region".
-        region: its name.
-        turned: that of the turned sections.
-    """
-    value = result.score("intervals", key, turned)
-    return (value or {}).get(region) if region else value
-
-
 def legend_marks(turned: bool, intervals: bool) -> list[Line2D]:
     """Entries of a legend for what a figure has of the two."""
     shown = ((turned, TURNED), (intervals, INTERVAL))
@@ -185,7 +169,7 @@ def label_lines(text: str, result: Result, width: int) -> str:
         width: letters of a line (`wrapped`).
     """
     data, *more = text.split(", ")
-    sections = f"{result.record['n_sections']} sections"
+    sections = f"{result.at().n_sections} sections"
     return "\n".join(wrapped(parts, width) for parts in ((data, sections), (result.network, *more)))
 
 

@@ -13,7 +13,6 @@ from sebre.report.records import (
     PAPER_DATA_KIND,
     SPLITS_FOLDER,
     STAND_IN_KIND,
-    MethodResult,
     Result,
     commands_of,
     of_experiment,
@@ -121,10 +120,10 @@ def dice_table(
         row = [region.replace("_", " "), *([_printed(paper.get(region))] if paper else [])]
         for _, result in ours:
             row += [
-                _ours(result, "dice_per_region", region),
-                _ours(result, "dice_per_region", region, turned=True),
-                count(result.score("n_per_region", region)),
-                count(result.score("missed_per_region", region)),
+                _ours(result, "dice", region),
+                _ours(result, "dice", region, turned=True),
+                count(result.at().region(region).n),
+                count(result.at().region(region).missed),
             ]
         rows.append(tuple(row))
     groups, header = zip(*columns, strict=True)
@@ -145,7 +144,8 @@ def table1(results: Sequence[Result], published: Sequence[PublishedScore]) -> Ta
     columns += [("published: Table 1", f"{name}, {method}") for _, name, method in printed]
     ours = []
     for text, result in of_experiment(results, "ibsr"):
-        unit = "mm" if result.score("hausdorff_mm_per_region") else "px"
+        means = result.at().regions.values()
+        unit = "mm" if any(m.hausdorff_mm is not None for m in means) else "px"
         ours.append((result, unit))
         names = (f"Hausdorff, {unit}", f"CMD, {unit}", "Dice", "Dice, volume", "n")
         columns += [(f"{result.kind} {text}", name) for name in names]
@@ -159,11 +159,11 @@ def table1(results: Sequence[Result], published: Sequence[PublishedScore]) -> Ta
         region = find_scores(scores, region=structure)[0].region_name
         for result, unit in ours:
             row += [
-                _ours(result, f"hausdorff_{unit}_per_region", region),
-                _ours(result, f"cmd_{unit}_per_region", region),
-                _ours(result, "dice_per_region", region),
-                _ours(result, "dice_per_region_volume", region),
-                count(result.score("n_per_region", region)),
+                _ours(result, f"hausdorff_{unit}", region),
+                _ours(result, f"cmd_{unit}", region),
+                _ours(result, "dice", region),
+                _ours(result, "dice_volume", region),
+                count(result.at().region(region).n),
             ]
         rows.append(tuple(row))
     groups, header = zip(*columns, strict=True)
@@ -180,7 +180,7 @@ def table1(results: Sequence[Result], published: Sequence[PublishedScore]) -> Ta
 
 def provenance_table(
     results: Sequence[Result],
-    methods: Sequence[MethodResult] = (),
+    methods: Sequence[Result] = (),
     splits: Sequence[Result] = (),
 ) -> Table:
     """Where our numbers come from: data, split, network and command of every result.
@@ -198,14 +198,14 @@ def provenance_table(
             rows.append(
                 (
                     f"{folder}/{result.name}.json".removeprefix("/"),
-                    record["dataset"],
-                    record["subset"],
+                    record.dataset,
+                    record.subset,
                     split["rule"],
                     split["leaks"],
                     result.method_name,
-                    str(record.get("weights") or NONE),
-                    str(record.get("weights_sha256") or NONE)[:12],
-                    str(record.get("command") or NONE),
+                    record.weights or NONE,
+                    (record.weights_sha256 or NONE)[:12],
+                    record.command or NONE,
                 )
             )
     header = ("file", "data", "part", "split", "leaks", "method", "weights", "SHA-256", "command")
@@ -219,7 +219,7 @@ def provenance_table(
 
 def split_of(result: Result) -> dict[str, str]:
     """How the data set was divided: "rule", and "leaks" between its parts, in words."""
-    split = result.record.get("split")
+    split = result.record.split
     split = split if isinstance(split, dict) else {}
     return {key: str(split.get(key) or NONE).removeprefix("Leaks: ") for key in ("rule", "leaks")}
 
@@ -241,30 +241,30 @@ def _printed(value: float | None) -> str:
 
 
 def _ours(result: Result, key: str, region: str | None = None, turned: bool = False) -> str:
-    return number(result.score(key, region, turned))
+    return number(result.value(key, region, turned))
 
 
 def _data(result: Result) -> tuple[str, ...]:
     """Cells of `_DATA_COLUMNS`."""
-    shown = sum(bool(result.score("n_per_region", region)) for region in result.regions)
+    shown = sum(bool(result.at().region(region).n) for region in result.regions)
     return (
-        result.record["dataset"],
-        result.record["weights"],
+        result.record.dataset,
+        result.record.weights,
         f"{shown} of {len(result.regions)}",
         sections_of(result),
-        count(result.score("n_subjects")),
+        count(result.at().n_subjects),
     )
 
 
 def sections_of(result: Result) -> str:
     """How many sections; with the part of the data set, if that is not its test part."""
-    part = result.record["subset"]
-    return str(result.record["n_sections"]) + ("" if part == "val" else f" ({part})")
+    part = result.record.subset
+    return str(result.at().n_sections) + ("" if part == "val" else f" ({part})")
 
 
 def _orientations(result: Result) -> str:
-    turned = result.record["turned"]
+    turned = result.record.turned
     if not turned:
         return NONE
-    mirrored = ", mirrored" if turned.get("flip") else ""
-    return f"up to {turned.get('max_angle')} degrees{mirrored}"
+    mirrored = ", mirrored" if turned.flip else ""
+    return f"up to {turned.max_angle} degrees{mirrored}"

@@ -1,8 +1,11 @@
 """Made-up results of `sebre evaluate` and `sebre register`."""
 
 import json
+from copy import deepcopy
 
 from sebre.data.regions import SUBCORTICAL
+from sebre.evaluation.scores import Evaluation, Registration
+from sebre.report.records import Result
 
 PAPERS, STAND_IN = "ours, on the paper's data", "ours, on stand-in data"
 
@@ -149,6 +152,17 @@ def made_up_method(experiment, dataset, method, regions, start, unit="section", 
         "turned": {"rotate": 20.0, **scores(0.1)},
         **more,
     }
+
+
+def result_of(name, record):
+    """A result of a record that is not in a file."""
+    kind = Registration if "method" in record else Evaluation
+    return Result(name, kind.from_json(deepcopy(record)))
+
+
+def stored(result):
+    """The JSON of a result."""
+    return result.record.to_json()
 
 
 def write(folder, **records):

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from sebre.data.dataset import SectionDataset
+from sebre.data.region_masks import RegionMasks
 from sebre.data.regions import SLICEMAP
 from sebre.evaluation.section import Section, score_section
 
@@ -45,9 +46,14 @@ def result_of(*found: tuple[int, float, Box]) -> dict:
 def section_of(drawn: dict[int, Box], *found, name: str = "val/0", **options) -> Section:
     image = np.zeros((SIDE, SIDE, 3), np.uint8)
     ids = np.array(list(drawn), int)
-    return score_section(
-        name, image, stack(list(drawn.values())), ids, result_of(*found), **options
-    )
+    masks = RegionMasks(stack(list(drawn.values())), ids)
+    return score_section(name, image, masks, result_of(*found), **options)
+
+
+def drawn_of(section: Section, field: str) -> dict:
+    """A field of the scores of the regions drawn, by class id, where it is known."""
+    values = {i: getattr(score, field) for i, score in section.drawn_scores.items()}
+    return {i: value for i, value in values.items() if value is not None}
 
 
 class Scripted:

@@ -76,4 +76,4 @@ def _scores(
 
     segmenter = load_segmenter(weights, typical=typical, **changes)
     summary = summarize(iterate_sections(segmenter, dataset), segmenter.regions)
-    return {key: summary[name] for key, name in SCORES.items()}
+    return {key: getattr(summary, name) for key, name in SCORES.items()}

@@ -41,7 +41,7 @@ class Bright(Scripted):
 
 def found_at(segmenter: type, root: Path, angles, **options) -> dict[float, dict]:
     dataset = prepared(root, [{1: BAR}] * options.pop("count", 1))
-    record = score_angles(segmenter(result_of((1, 0.9, BAR))), dataset, angles, **options)
+    record = score_angles(segmenter(result_of((1, 0.9, BAR))), dataset, angles, **options).to_json()
     return {point["angle"]: point for point in record["curve"]}
 
 
@@ -68,7 +68,7 @@ def test_canvas(tmp_path):
     dataset = prepared(tmp_path / "set", [{1: BAR}])
     for enlarge, side in ((False, SIDE), (True, 44)):  # 32 * (sin 30 + cos 30)
         segmenter = Scripted(result_of())
-        record = score_angles(segmenter, dataset, (30,), enlarge=enlarge)
+        record = score_angles(segmenter, dataset, (30,), enlarge=enlarge).to_json()
         assert record["enlarged"] is enlarge
         assert segmenter.shown[0].shape == (side, side, 3)
 
@@ -76,18 +76,18 @@ def test_canvas(tmp_path):
 def test_sections_are_chosen_evenly(tmp_path):
     dataset = prepared(tmp_path / "set", [{1: (y, 4, y + 4, 12)} for y in range(9)])
     segmenter = Scripted(result_of())
-    record = score_angles(segmenter, dataset, (0,), most=3)
+    record = score_angles(segmenter, dataset, (0,), most=3).to_json()
     assert record["n_sections"] == 3
     tops = [int(np.argwhere(image[..., 0] > 100)[0, 0]) for image in segmenter.shown]
     assert tops == [0, 4, 8]
-    assert score_angles(segmenter, dataset, (0, 10), most=99)["n_sections"] == 9
-    assert score_angles(segmenter, dataset, (0, 0))["curve"][0]["intervals"]["map_paper"] == [0, 0]
+    assert score_angles(segmenter, dataset, (0, 10), most=99).n_sections == 9
+    assert score_angles(segmenter, dataset, (0, 0)).curve[0].intervals.map_paper == (0, 0)
 
 
 def test_intervals_are_over_subjects(tmp_path):
     dataset = prepared(tmp_path / "set", [{1: BAR}] * 4)
     facts = SetFacts(units={f"val/{k}": "a" for k in range(4)})
-    record = score_angles(Scripted(result_of()), dataset, (0,), facts)
+    record = score_angles(Scripted(result_of()), dataset, (0,), facts).to_json()
     assert record["n_interval_units"] == 1
     assert record["curve"][0]["intervals"] == {"map_paper": None, "dice_mean": None}
 
@@ -105,10 +105,13 @@ def test_the_record_of_an_evaluation(tmp_path):
     dataset = prepared(root, [{1: BAR}] * 2)
     segmenter = UprightBar(result_of((1, 0.9, BAR)))
     options = {"draws": 0, "angles": (-90, 0), "angle_sections": 1}
-    records = [evaluate(segmenter, dataset, "slicemap", root, **options) for _ in range(2)]
+    records = [
+        evaluate(segmenter, dataset, "slicemap", root, **options).to_json() for _ in range(2)
+    ]
     assert records[0]["angles"] == records[1]["angles"]
-    assert records[0]["angles"] == score_angles(
-        segmenter, dataset, (-90, 0), read_facts(root), most=1
+    assert (
+        records[0]["angles"]
+        == score_angles(segmenter, dataset, (-90, 0), read_facts(root), most=1).to_json()
     )
     assert [p["angle"] for p in records[0]["angles"]["curve"]] == [-90, 0]
-    assert evaluate(segmenter, dataset, "slicemap", root, draws=0)["angles"] is None
+    assert evaluate(segmenter, dataset, "slicemap", root, draws=0).angles is None

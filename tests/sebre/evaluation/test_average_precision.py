@@ -21,7 +21,7 @@ def test_ap_of_a_hand_case(capsys):
         section_of({1: WHOLE, 2: WHOLE}, (1, 0.9, WHOLE), (1, 0.95, (20, 20, 30, 30))),
         section_of({1: WHOLE}, (1, 0.8, HALF)),  # IoU 0.5: right at 0.5 only
     ]
-    summary = summarize(sections, SLICEMAP)
+    summary = summarize(sections, SLICEMAP).to_json()
     assert summary["ap50_per_region"]["cortex"] == pytest.approx(2 / 3)
     assert summary["ap50_per_region"]["hippocampus"] == 0
     assert summary["coco_ap50"] == pytest.approx(1 / 3)
@@ -32,12 +32,12 @@ def test_ap_of_a_hand_case(capsys):
 
 
 def test_ap_without_detections_and_without_drawn_regions():
-    summary = summarize([section_of({1: WHOLE})], SLICEMAP)
+    summary = summarize([section_of({1: WHOLE})], SLICEMAP).to_json()
     assert summary["ap50_per_region"]["cortex"] == summary["coco_ap"] == 0
-    summary = summarize([section_of({}, (1, 0.9, WHOLE))], SLICEMAP)
+    summary = summarize([section_of({}, (1, 0.9, WHOLE))], SLICEMAP).to_json()
     assert set(summary["ap50_per_region"].values()) == {None}
     assert summary["coco_ap"] is summary["map_paper"] is summary["dice_mean"] is None
-    assert summarize([], SLICEMAP)["mse"] is None
+    assert summarize([], SLICEMAP).mse is None
 
 
 def ap_of(sections: list[Section]) -> tuple[dict, dict]:
@@ -49,7 +49,7 @@ def ap_of(sections: list[Section]) -> tuple[dict, dict]:
 
 def ap_by_definition(sections: list[Section], class_id: int, threshold: float) -> float:
     """All detections of one region by score; each takes the best free drawn mask it fits."""
-    n_drawn = sum((s.class_ids == class_id).sum() for s in sections)
+    n_drawn = sum((s.drawn.class_ids == class_id).sum() for s in sections)
     ranked = sorted(
         (-s.result["scores"][row], k, row)
         for k, s in enumerate(sections)
@@ -60,8 +60,8 @@ def ap_by_definition(sections: list[Section], class_id: int, threshold: float) -
         found = sections[k].result["masks"][..., row]
         fits = {
             i: (found & drawn).sum() / (found | drawn).sum()
-            for i in np.flatnonzero(sections[k].class_ids == class_id)
-            if (k, i) not in taken and (drawn := sections[k].masks[..., i]) is not None
+            for i in np.flatnonzero(sections[k].drawn.class_ids == class_id)
+            if (k, i) not in taken and (drawn := sections[k].drawn.stack[..., i]) is not None
         }
         best = max(fits, key=fits.get, default=None)
         right.append(best is not None and fits[best] >= threshold)
@@ -112,7 +112,7 @@ def test_ap_against_the_api_of_coco(tmp_path, capsys):
     drawn, found = [], []
     for k, section in enumerate(sections, start=1):
         for masks, class_ids, entries in (
-            (section.masks, section.class_ids, drawn),
+            (section.drawn.stack, section.drawn.class_ids, drawn),
             (section.result["masks"], section.result["class_ids"], found),
         ):
             for i, class_id in enumerate(class_ids):
@@ -136,7 +136,7 @@ def test_ap_against_the_api_of_coco(tmp_path, capsys):
     run.summarize()
     assert "Average Precision" in capsys.readouterr().out
 
-    summary = summarize(sections, SLICEMAP)
+    summary = summarize(sections, SLICEMAP).to_json()
     assert 0.05 < summary["coco_ap"] < summary["coco_ap50"] < 0.95
     assert summary["coco_ap"] == pytest.approx(run.stats[0], abs=1e-12)
     assert summary["coco_ap50"] == pytest.approx(run.stats[1], abs=1e-12)

@@ -13,6 +13,7 @@ from section_cases import (
     Box,
     Scripted,
     box_mask,
+    drawn_of,
     prepared,
     result_of,
     section_of,
@@ -37,25 +38,28 @@ def test_one_section():
         pixel_mm=(0.5, 0.25),
     )  # fmt: skip
     assert section.dices == pytest.approx({1: 2 / 3, 2: 1, 3: 0})
-    assert section.hausdorffs == {1: 4, 2: 0}
-    assert section.hausdorffs95 == {1: 4, 2: 0}
-    assert (
-        section.hausdorffs_mm == section.hausdorffs95_mm == {1: 1, 2: 0}
-    )  # sideways, where a pixel has 0.25 mm
+    assert drawn_of(section, "hausdorff_px") == {1: 4, 2: 0}
+    assert drawn_of(section, "hausdorff95_px") == {1: 4, 2: 0}
+    for field in ("hausdorff_mm", "hausdorff95_mm"):
+        assert drawn_of(section, field) == {1: 1, 2: 0}  # sideways, where a pixel has 0.25 mm
     # The half has 20 contour pixels, 6 of them inside the whole: 1, 2, 3, 3, 2, 1 px off. The
     # whole has 28: 4 px off in its right column, 1 to 4 px off above and below the missing half.
-    assert section.cmds == pytest.approx({1: (12 / 20 + (6 * 4 + 2 * 10) / 28) / 2, 2: 0})
-    assert 0.25 * section.cmds[1] < section.cmds_mm[1] < 0.5 * section.cmds[1]
+    assert drawn_of(section, "cmd_px") == pytest.approx(
+        {1: (12 / 20 + (6 * 4 + 2 * 10) / 28) / 2, 2: 0}
+    )
+    one = section.scores[1]
+    assert 0.25 * one.cmd_px < one.cmd_mm < 0.5 * one.cmd_px
     assert section.extra == [5]
-    assert section.found == 2
-    assert section.errors == pytest.approx({1: 32 / 1024, 2: 0, 3: 16 / 1024, 5: 32 / 1024})
+    assert section.n_found == 2
+    errors = {i: score.error for i, score in section.scores.items()}
+    assert errors == pytest.approx({1: 32 / 1024, 2: 0, 3: 16 / 1024, 5: 32 / 1024})
 
 
 def test_a_detection_without_pixels_finds_nothing():
     section = section_of({1: WHOLE}, (1, 0.9, (4, 4, 4, 4)), (2, 0.9, (4, 4, 4, 4)))
     assert section.dices == {1: 0}
-    assert section.scores == {1: 0}
-    assert section.hausdorffs == {}
+    assert drawn_of(section, "score") == {1: 0}
+    assert drawn_of(section, "hausdorff_px") == {}
     assert section.extra == []
 
 
@@ -66,7 +70,7 @@ def test_means_counts_and_missed_regions():
         section_of({1: WHOLE}),
         section_of({}, (1, 0.9, WHOLE)),
     ]
-    summary = summarize(iter(sections), SLICEMAP)
+    summary = summarize(iter(sections), SLICEMAP).to_json()
     assert summary["n_sections"] == 4
     assert summary["n_regions_drawn"] == 5
     assert list(summary["n_per_region"].values()) == [3, 2, 0, 0, 0, 0]
@@ -116,7 +120,7 @@ FOUND = [
 
 def test_volumes(tmp_path):
     dataset = volumetric(tmp_path / "set")
-    record = evaluate(Scripted(*FOUND), dataset, "slicemap", tmp_path / "set")
+    record = evaluate(Scripted(*FOUND), dataset, "slicemap", tmp_path / "set").to_json()
     assert record["n_subjects"] == 2
 
     def stacked(*boxes: Box | None) -> np.ndarray:
@@ -138,7 +142,7 @@ def test_volumes(tmp_path):
 
 def test_distances_in_mm(tmp_path):
     dataset = volumetric(tmp_path / "set")
-    record = evaluate(Scripted(*FOUND), dataset, "slicemap", tmp_path / "set")
+    record = evaluate(Scripted(*FOUND), dataset, "slicemap", tmp_path / "set").to_json()
     px, mm = record["hausdorff_px_per_region"], record["hausdorff_mm_per_region"]
     assert px["cortex"] == pytest.approx(4 / 3)
     assert mm["cortex"] == pytest.approx(0.4 / 3)
@@ -153,7 +157,9 @@ def test_record(tmp_path, monkeypatch):
     dataset = prepared(tmp_path / "set", [{1: WHOLE}, {1: WHOLE}], {"split": split})
     options = {"turn": Turn(20, False), "seed": 7, "facts": {"command": "sebre evaluate"}}
     records = [
-        evaluate(Scripted(result_of((1, 0.9, HALF))), dataset, "mine", tmp_path / "set", **options)
+        evaluate(
+            Scripted(result_of((1, 0.9, HALF))), dataset, "mine", tmp_path / "set", **options
+        ).to_json()
         for _ in range(2)
     ]
     seconds = [record.pop("seconds") for record in records]
@@ -195,7 +201,7 @@ def test_settings_of_the_network_are_recorded(tmp_path):
     wanted = {"image_px": 128, "detection_min_confidence": 0.3, "best_per_class": True}
     for network, detects in (("Mask R-CNN", True), ("U-Net", False)):
         segmenter.network = network
-        record = evaluate(segmenter, dataset, "slicemap", tmp_path / "set", draws=0)
+        record = evaluate(segmenter, dataset, "slicemap", tmp_path / "set", draws=0).to_json()
         found = {key: record[key] for key in wanted}
         nothing = dict.fromkeys(wanted)
         assert found == (wanted if detects else {**nothing, "image_px": 128})
@@ -207,7 +213,7 @@ def test_orientations_are_those_of_the_experiment(tmp_path, monkeypatch):
     monkeypatch.setattr(sebre.evaluation.evaluate, "TURN_DRAWS", 1)
     dataset = prepared(tmp_path / "set", [{1: WHOLE}])
     for name, experiment in EXPERIMENTS.items():
-        record = evaluate(Scripted(result_of()), dataset, name, tmp_path / "set")
+        record = evaluate(Scripted(result_of()), dataset, name, tmp_path / "set").to_json()
         turned = record["turned"]
         assert (turned["max_angle"], turned["flip"]) == (
             experiment.turn.max_angle,
@@ -223,7 +229,7 @@ def test_turned_sections_keep_their_background_and_their_sides(tmp_path, monkeyp
     segmenter = Scripted(result_of())
     angles = []
     for section in iterate_sections(segmenter, dataset, Turn(20, flip=False), seed=1):
-        image, mask = section.image[..., 0], section.masks[..., 0]
+        image, mask = section.image[..., 0], section.drawn.stack[..., 0]
         assert image.dtype == np.uint8
         corners = image[[0, 0, -1, -1], [0, -1, 0, -1]]
         assert (corners == 240).all()
@@ -233,7 +239,7 @@ def test_turned_sections_keep_their_background_and_their_sides(tmp_path, monkeyp
         angles.append(np.argwhere(mask)[:, 0].mean())
     assert np.ptp(angles) > 3  # px up and down, 10 px beside the middle
     mirrored = [
-        np.argwhere(s.masks[..., 0])[:, 1].mean() > SIDE / 2
+        np.argwhere(s.drawn.stack[..., 0])[:, 1].mean() > SIDE / 2
         for s in iterate_sections(segmenter, dataset, Turn(0, flip=True), seed=1)
     ]
     assert 5 < sum(mirrored) < 25

@@ -14,7 +14,7 @@ def table_of(*sections: Section, regions=SUBCORTICAL) -> dict:
     table = FailureTable(regions)
     for section in sections:
         table.add(section.name, section.failures)
-    return table.result()
+    return {kind: count.to_json() for kind, count in table.result().items()}
 
 
 def shown(kind: dict) -> dict[str, int]:
@@ -53,7 +53,7 @@ def test_a_region_of_a_section_counts_once_in_a_kind():
 
 def test_a_wrong_region_overlaps_another_most_and_by_half():
     def wrong(drawn, box):
-        return section_of(drawn, (2, 0.9, box)).failures["wrong_region"]
+        return section_of(drawn, (2, 0.9, box)).failures.kinds["wrong_region"]
 
     assert wrong({1: WHOLE}, HALF) == [2]  # IoU 0.5
     assert wrong({1: WHOLE}, (4, 4, 12, 7)) == []  # 24 of 64 px
@@ -84,7 +84,7 @@ def test_counts_of_summaries_agree():
         section_of({1: WHOLE, 2: FAR}, (1, 0.9, WHOLE), (3, 0.9, (0, 0, 3, 3))),
         section_of({1: WHOLE, 2: FAR}, (2, 0.9, (20, 20, 24, 28))),
     ]
-    summary = summarize(sections, SLICEMAP)
+    summary = summarize(sections, SLICEMAP).to_json()
     assert summary["failures"]["missed"]["per_region"] == summary["missed_per_region"]
     assert summary["failures"]["extra"]["per_region"] == summary["extra_per_region"]
     assert "side_swap" not in summary["failures"]

@@ -22,7 +22,7 @@ def volumes(root: Path, places: list[tuple], **facts) -> SectionDataset:
 
 def scores(root: Path, places: list[tuple], results: list[dict], facts=None, **options) -> dict:
     dataset = volumes(root, places, **(facts or {}))
-    return evaluate(Scripted(*results), dataset, "slicemap", root, draws=0, **options)
+    return evaluate(Scripted(*results), dataset, "slicemap", root, draws=0, **options).to_json()
 
 
 def cortex(record: dict) -> dict:
@@ -94,7 +94,7 @@ def test_volumes_divided_among_parts_are_not_measured(tmp_path):
     dataset = volumes(tmp_path / "set", A)
     table = tmp_path / "set" / "sections.csv"
     table.write_text(table.read_text() + "0,train,a,,8\n")
-    record = evaluate(Scripted(FOUND), dataset, "slicemap", tmp_path / "set", draws=0)
+    record = evaluate(Scripted(FOUND), dataset, "slicemap", tmp_path / "set", draws=0).to_json()
     assert (record["n_volumes"], record["n_volumes_measured"]) == (1, 0)
     assert cortex(record) == dict.fromkeys(KEYS)
     assert record["n_per_region_volume"]["cortex"] == 0
@@ -125,7 +125,7 @@ def test_sizes_that_differ_between_volumes(tmp_path):
     assert known.pixel_of("val/2") == (0.2, 0.2)
     assert known.pixel_of("val/9") is None
     results = [FOUND, LOST, result_of((1, 0.9, HALF))]
-    record = evaluate(Scripted(*results), dataset, "slicemap", tmp_path / "set", draws=0)
+    record = evaluate(Scripted(*results), dataset, "slicemap", tmp_path / "set", draws=0).to_json()
     assert cortex(record)["hausdorff_mm"] == pytest.approx((3 + 0.8) / 2)
     assert record["hausdorff_mm_per_region"]["cortex"] == pytest.approx((0 + 0.8) / 2)
 

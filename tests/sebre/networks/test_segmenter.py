@@ -6,6 +6,7 @@ from fixed_segmenter import RESULT, SIDE, Fixed, box_mask, result_of
 from PIL import Image
 
 from sebre.data.dataset import SectionDataset
+from sebre.data.region_masks import RegionMasks
 from sebre.data.regions import SLICEMAP
 from sebre.drawing.contact_sheet import save_sheet
 from sebre.drawing.overlay import label_map, overlay
@@ -110,12 +111,14 @@ def test_scores_of_a_hand_case():
         (4, 0.99, (16, 0, 19, 4)),
     )
     section = score_section(
-        "s", np.zeros((SIDE, SIDE, 3), np.uint8), masks, np.array([1, 2, 3]), result
+        "s", np.zeros((SIDE, SIDE, 3), np.uint8), RegionMasks(masks, np.array([1, 2, 3])), result
     )
     assert section.dices == pytest.approx({1: 2 / 3, 2: 0.0, 3: 1.0})
-    assert section.ious == pytest.approx({1: 0.5, 2: 0.0, 3: 1.0})
-    assert section.scores == pytest.approx({1: 0.7, 2: 0.0, 3: 0.9})
-    assert section.found == 2
+    ious = {i: score.iou for i, score in section.drawn_scores.items()}
+    assert ious == pytest.approx({1: 0.5, 2: 0.0, 3: 1.0})
+    certain = {i: score.score for i, score in section.drawn_scores.items()}
+    assert certain == pytest.approx({1: 0.7, 2: 0.0, 3: 0.9})
+    assert section.n_found == 2
     # In order of scores: extra, right, right, wrong. Precision 1/2 then 2/3 at recalls 1/3, 2/3.
     assert section.ap == pytest.approx(2 / 3 * 2 / 3)
 
@@ -124,11 +127,14 @@ def test_means_are_over_sections_that_show_a_region_then_over_regions():
     image = np.zeros((SIDE, SIDE, 3), np.uint8)
     one = np.stack([box_mask(0, 0, 4, 4), box_mask(10, 10, 14, 14)], -1)
     sections = [
-        score_section("a", image, one, np.array([1, 2]), result_of((1, 0.9, (0, 0, 4, 4)))),
-        score_section("b", image, one[..., :1], np.array([1]), result_of()),
-        score_section("c", image, one[..., :0], np.array([], int), result_of()),
+        score_section(name, image, RegionMasks(one[..., :n], np.array([1, 2])[:n]), result)
+        for name, n, result in (
+            ("a", 2, result_of((1, 0.9, (0, 0, 4, 4)))),
+            ("b", 1, result_of()),
+            ("c", 0, result_of()),
+        )
     ]
-    summary = summarize(sections, SLICEMAP)
+    summary = summarize(sections, SLICEMAP).to_json()
     assert summary["dice_per_region"]["cortex"] == 0.5
     assert summary["dice_per_region"]["hippocampus"] == 0.0
     assert summary["dice_per_region"]["thalamus"] is None
@@ -161,7 +167,7 @@ def test_sections_as_they_lie_and_turned(dataset):
     assert all(0.7 < s.dices[1] <= 1 for s in turned)
     assert min(s.dices[1] for s in turned) < 0.95
     # Image and mask turn together.
-    assert all(((s.image[..., 0] > 100) == s.masks[..., 0]).mean() > 0.95 for s in turned)
+    assert all(((s.image[..., 0] > 100) == s.drawn.stack[..., 0]).mean() > 0.95 for s in turned)
     again = evaluate_sections(segmenter, dataset, turned=True)
     assert [s.dices for s in again] == [s.dices for s in turned]
 

@@ -16,6 +16,7 @@ from mrcnn.config import Config
 from mrcnn.data.batches import Batches
 from mrcnn.training import checkpoints
 from sebre.data.dataset import SectionDataset
+from sebre.data.region_masks import RegionMasks
 from sebre.data.regions import SLICEMAP
 from sebre.drawing.overlay import label_map
 from sebre.evaluation.evaluate import evaluate, save_json
@@ -161,19 +162,19 @@ def test_it_learns_two_sections(trained, two_sections):
         result = trained.detect([image])[0]
         assert result["masks"].shape[:2] == image.shape[:2] == (84, 84)
         assert result["masks"].sum(-1).max() == 1
-        section = score_section("train/0", image, masks, ids, result)
+        section = score_section("train/0", image, RegionMasks(masks, ids), result)
         assert np.mean(list(section.dices.values())) > 0.1
-        assert 0 < max(section.scores.values()) <= 1
+        assert 0 < max(score.score for score in section.drawn_scores.values()) <= 1
 
 
 def test_it_is_evaluated_like_mask_rcnn(trained, two_sections, tmp_path):
     dataset = SectionDataset(SLICEMAP).load(two_sections, "val")
     dataset.prepare()
     record = evaluate(trained, dataset, "slicemap", two_sections, draws=1)
-    assert record["weights"] == "unet_slicemap.h5"
-    assert record["weights_sha256"] == trained.weights.sha256
-    assert record["n_sections"] == record["turned"]["n_sections"] == 2
-    assert record["dice_mean"] > 0.1
+    assert record.weights == "unet_slicemap.h5"
+    assert record.weights_sha256 == trained.weights.sha256
+    assert record.at(False).n_sections == record.at(True).n_sections == 2
+    assert record.scores.dice_mean > 0.1
     save_json(record, tmp_path / "unet.json")
     results, problems = read_results(tmp_path, expected={})
     assert [result.name for result in results] == ["unet"]
@@ -333,9 +334,10 @@ def test_a_section_where_nothing_is_found():
     assert results[0]["rois"].shape == (0, 4)
     drawn = np.zeros((50, 64, 1), bool)
     drawn[5:9, 5:9] = True
-    section = score_section("val/0", image, drawn, np.array([2]), results[0])
+    section = score_section("val/0", image, RegionMasks(drawn, np.array([2])), results[0])
     assert section.dices == {2: 0}
     assert section.ap == 0
-    section = score_section("val/0", image, drawn[..., :0], np.array([], int), results[0])
+    nothing = RegionMasks(drawn[..., :0], np.array([], int))
+    section = score_section("val/0", image, nothing, results[0])
     assert section.ap is None
     assert section.extra == []

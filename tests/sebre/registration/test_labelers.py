@@ -124,13 +124,15 @@ def test_atlases_are_training_sections(dataset, record):
 
 def test_scores_are_the_same_again_and_a_network_sees_the_same(dataset, record):
     atlas = Keeping(dataset, SLICEMAP, "none")
-    again = evaluate_labeler(atlas, dataset, SLICEMAP, limit=WANTED, seed=1)
+    again = evaluate_labeler(atlas, dataset, SLICEMAP, limit=WANTED, seed=1).to_json()
     times = ("seconds", "experiment", "command", "environment")
     one, other = ({k: v for k, v in r.items() if k not in times} for r in (record, again))
     assert one == json.loads(json.dumps(other))
 
     segmenter = WholeSection()
-    found = evaluate_labeler(NetworkLabeler(segmenter), dataset, SLICEMAP, limit=WANTED, seed=1)
+    found = evaluate_labeler(
+        NetworkLabeler(segmenter), dataset, SLICEMAP, limit=WANTED, seed=1
+    ).to_json()
     warming, *shown = segmenter.shown
     assert warming.dtype == np.uint8
     assert len(shown) == len(atlas.shown) == 2 * WANTED
@@ -144,7 +146,7 @@ def test_scores_are_the_same_again_and_a_network_sees_the_same(dataset, record):
 
 def test_masks_of_a_network_are_taken_as_they_are(dataset):
     labeler = NetworkLabeler(WholeSection())
-    found = evaluate_labeler(labeler, dataset, SLICEMAP, limit=1)
+    found = evaluate_labeler(labeler, dataset, SLICEMAP, limit=1).to_json()
     assert found["method"] == "network" and found["network"] == "scripted"
     assert found["weights"] == "w.h5" and found["weights_sha256"] == "0" * 64
     assert found["atlas"] is None and found["parameters"] == {} and found["threads"] is None

@@ -3,33 +3,40 @@
 import numpy as np
 from figure_texts import check_texts, drawn_texts
 from matplotlib.colors import to_rgba
-from result_samples import PAPERS, STAND_IN, made_up, newer
+from result_samples import PAPERS, STAND_IN, made_up, newer, result_of, stored
 
 from sebre.data.regions import SUBCORTICAL
 from sebre.report.curves import angles_figure
-from sebre.report.records import Result
 
 ANY = range(-150, 181, 30)
 
 
-def result(dataset, start, name=None, **more):
+def result(dataset, start, name=None, change=None, **more):
     record = made_up("ibsr", dataset, start, SUBCORTICAL.names, weights=name or dataset)
-    return Result(name or dataset, newer(record, **more))
+    record = newer(record, **more)
+    return result_of(name or dataset, change(record) if change else record)
 
 
 def test_curves_and_bands_are_the_numbers():
-    network, unet = result("scans", 0.5), result("scans", 0.3, "unet", network="U-Net")
-    network.record["angles"]["curve"].reverse()
-    unet.record["angles"]["curve"][1]["map_paper"] = None
-    unet.record["angles"]["curve"][1]["intervals"] = {"map_paper": None, "dice_mean": None}
+    def backwards(record):
+        record["angles"]["curve"].reverse()
+        return record
+
+    def lacking(record):
+        nothing = {"map_paper": None, "dice_mean": None}
+        record["angles"]["curve"][1] |= {"map_paper": None, "intervals": nothing}
+        return record
+
+    network = result("scans", 0.5, change=backwards)
+    unet = result("scans", 0.3, "unet", change=lacking, network="U-Net")
     own = result("ibsr", 0.6, angles=ANY)
-    without = Result("without", made_up("ibsr", "older", 0.1, SUBCORTICAL.names))
+    without = result_of("without", made_up("ibsr", "older", 0.1, SUBCORTICAL.names))
     figure = angles_figure([network, unet, own, without])
     assert [ax.get_title() for ax in figure.axes] == ["mAP", "mean Dice", "", ""]
     for axes, results in ((figure.axes[:2], (network, unet)), (figure.axes[2:], (own,))):
         for ax, key in zip(axes, ("map_paper", "dice_mean"), strict=True):
             for line, band, shown in zip(ax.lines, ax.collections, results, strict=True):
-                points = sorted(shown.record["angles"]["curve"], key=lambda p: p["angle"])
+                points = sorted(stored(shown)["angles"]["curve"], key=lambda p: p["angle"])
                 values = [np.nan if p[key] is None else p[key] for p in points]
                 np.testing.assert_array_equal(line.get_xdata(), [p["angle"] for p in points])
                 np.testing.assert_array_equal(line.get_ydata(), values)
@@ -71,8 +78,8 @@ def test_texts_can_be_read_with_many_networks_and_data_sets(monkeypatch):
 
 
 def test_without_scores_by_angle_there_is_a_message(monkeypatch):
-    older = Result("older", made_up("ibsr", "older", 0.1, SUBCORTICAL.names))
-    null = Result("null", {**older.record, "angles": None})
+    older = result_of("older", made_up("ibsr", "older", 0.1, SUBCORTICAL.names))
+    null = result_of("null", {**stored(older), "angles": None})
     for results in ((), (older, null)):
         ((message, _),) = drawn_texts(angles_figure(results), monkeypatch)
         assert message == "No result has scores by angle."

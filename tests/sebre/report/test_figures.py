@@ -1,13 +1,20 @@
 """Figures of results: what they draw are the numbers of the records, and texts can be read."""
 
-from copy import deepcopy
-
 import numpy as np
 import pytest
 from figure_texts import check_texts, drawn_texts
 from matplotlib.colors import to_rgb
 from paths import ROOT
-from result_samples import PAPERS, STAND_IN, human_mri, made_up, newer, write
+from result_samples import (
+    PAPERS,
+    STAND_IN,
+    human_mri,
+    made_up,
+    newer,
+    result_of,
+    stored,
+    write,
+)
 
 from sebre.data.regions import HIPPOCAMPUS, SUBCORTICAL
 from sebre.evaluation.failures import KINDS, SIDE_SWAP
@@ -19,7 +26,7 @@ from sebre.report.figures import (
     spread_figure,
     turned_figure,
 )
-from sebre.report.records import Result, read_results
+from sebre.report.records import read_results
 
 REAL = ROOT / "results"
 
@@ -42,14 +49,16 @@ def by_experiment(results, published, experiment):
 def test_no_text_lies_on_another_or_is_cut_off(published, monkeypatch):
     """Also with another network and a U-Net on the same data sets, and on the paper's data."""
     real, _ = read_results(REAL, {})
-    more = [deepcopy({**r.record, "weights": f"{r.record['weights']}_384"}) for r in real]
+    more = [{**stored(r), "weights": f"{r.record.weights}_384"} for r in real]
     ibsr = next(record for record in more if record["experiment"] == "ibsr")
     more.append({**ibsr, "dataset": "ibsr", "network": "U-Net"})
     for record in more:
         for scores in filter(None, (record, record["turned"])):
-            scores["failures"] = {kind: {"total": 9} for kind in (*KINDS, SIDE_SWAP)}
+            scores["failures"] = {
+                kind: {"total": 9, "per_region": {}} for kind in (*KINDS, SIDE_SWAP)
+            }
             scores["intervals"] = {key: [0.4, 0.9] for key in ("map_paper", "dice_mean")}
-    results = [*real, *(Result(f"more_{i}", record) for i, record in enumerate(more))]
+    results = [*real, *(result_of(f"more_{i}", record) for i, record in enumerate(more))]
     figures = [
         *by_experiment(results, published, "extended_mouse"),
         *by_experiment(results, published, "ibsr"),
@@ -80,8 +89,8 @@ def test_bars_are_the_numbers_and_have_the_colors_of_regions(folder, published):
     }
     wanted = {
         "published": paper,
-        "ibsr, 20 sections": results[0].record["dice_per_region"],
-        "scans, 20 sections": results[1].record["dice_per_region"],
+        "ibsr, 20 sections": stored(results[0])["dice_per_region"],
+        "scans, 20 sections": stored(results[1])["dice_per_region"],
     }
     for title, ax in axes.items():
         for name, region, bar in zip(names, SUBCORTICAL, ax.patches, strict=True):
@@ -100,7 +109,7 @@ def test_bars_are_the_numbers_and_have_the_colors_of_regions(folder, published):
 
 def test_turned_scores_are_marks_beside(folder, published):
     results, _ = read_results(folder, {})
-    own = results[0].record
+    own = stored(results[0])
     axes = panels(ap_figure(results, "ibsr"))
     assert "published" not in axes
     (marks,) = axes["ibsr, 20 sections"].lines
@@ -116,15 +125,15 @@ def test_turned_scores_are_marks_beside(folder, published):
         own["turned"]["dice_mean"],
     ]
     lying, turned = found[STAND_IN, "mAP"].lines
-    assert lying.get_xdata() == [results[1].record["map_paper"]]
+    assert lying.get_xdata() == [results[1].at().map_paper]
     assert np.isnan(turned.get_xdata()).all()
 
 
 def test_lines_are_the_intervals(folder, published, monkeypatch):
     first, other = (result for result in read_results(folder, {})[0])
-    record = newer(first.record)
+    record = newer(stored(first))
     record["intervals"]["dice_per_region"]["left_putamen"] = None
-    results = [first, other]
+    results = [result_of("own", record), other]
     axes = panels(dice_figure(results, published, "ibsr"))
     wanted = list(filter(None, record["intervals"]["dice_per_region"].values()))
     assert ends_of_lines(axes["ibsr, 20 sections"]) == wanted and len(wanted) == 7
@@ -149,7 +158,7 @@ def test_lines_are_the_intervals(folder, published, monkeypatch):
 def test_axis_of_scores_shows_the_lowest_of_all():
     """Also where another panel has higher ones only."""
     low, high = (
-        Result(name, newer(made_up(name, name, start, ["a"])))
+        result_of(name, newer(made_up(name, name, start, ["a"])))
         for name, start in (("low", 0.05), ("high", 0.9))
     )
     for results in ((low, high), (high, low)):
@@ -159,8 +168,8 @@ def test_axis_of_scores_shows_the_lowest_of_all():
 
 def test_failures_are_counted_of_the_drawn_regions(folder):
     own, other = read_results(folder, {})[0]
-    newer(own.record)
-    drawn = sum(own.record["n_per_region"].values())
+    own = result_of("own", newer(stored(own)))
+    drawn = sum(stored(own)["n_per_region"].values())
     found = grid(failures_figure([own, other]))
     assert [kind for kind, _ in found] == [PAPERS] * len(KINDS)  # the other does not say
     for total, kind in enumerate(KINDS, 1):
@@ -221,9 +230,9 @@ def test_figures_without_results_or_values_say_so(tmp_path, published, monkeypat
 
 
 def test_networks_are_named(folder, published, monkeypatch):
-    record = read_results(folder, {})[0][0].record
-    unet = Result("unet", {**record, "network": "U-Net", "weights": "other"})
-    results = [Result("own", record), unet]
+    record = stored(read_results(folder, {})[0][0])
+    unet = result_of("unet", {**record, "network": "U-Net", "weights": "other"})
+    results = [result_of("own", record), unet]
     for figure in (dice_figure(results, published, "ibsr"), turned_figure(results)):
         texts = " ".join(text for text, _ in drawn_texts(figure, monkeypatch))
         assert "U-Net, weights other" in texts and "Mask R-CNN, weights small" in texts

@@ -1,11 +1,11 @@
 """Bars of methods on the same sections: what they draw are the numbers of the records."""
 
 from figure_texts import check_texts, drawn_texts
-from result_samples import STAND_IN, made_up_method
+from result_samples import STAND_IN, made_up_method, result_of, stored
 
 from sebre.data.regions import HIPPOCAMPUS, SUBCORTICAL
 from sebre.report.method_figures import methods_figure
-from sebre.report.records import METHOD_NAMES, MethodResult
+from sebre.report.records import METHOD_NAMES
 
 MASK_RCNN = {"network": "Mask R-CNN", "weights": "hippocampus"}
 U_NET = {"network": "U-Net", "weights": "hippocampus_unet"}
@@ -16,7 +16,7 @@ def methods_on(experiment, dataset, regions, networks=(MASK_RCNN, U_NET)):
     others = [(name, {}) for name in reversed(METHOD_NAMES)]
     made = [*others, *(("network", network) for network in networks)]
     return [
-        MethodResult(
+        result_of(
             f"{dataset}_{i}",
             made_up_method(experiment, dataset, name, regions, 0.6 + i / 50, **more),
         )
@@ -61,14 +61,14 @@ def test_bars_are_the_numbers(published):
         drawn = bars(ax)
         assert len(drawn) == len(methods)
         for method in methods:
-            scores = method.record["turned"] if i % 2 else method.record
+            scores = stored(method)["turned"] if i % 2 else stored(method)
             wanted = [scores[total], *(scores[by_region][name] for name in HIPPOCAMPUS.names)]
             assert drawn[colors[method.method_name]] == wanted
             assert max(wanted) < ax.get_xlim()[1] and ax.get_xlim()[0] == 0
     error, error_turned, dice, _ = figure.axes
     assert error.get_xlim() == error_turned.get_xlim() != dice.get_xlim()
     ends = [path.vertices[:, 0].tolist() for c in dice.collections for path in c.get_paths()]
-    assert sorted(ends) == sorted(m.record["intervals"]["dice_mean"] for m in methods)
+    assert sorted(ends) == sorted(stored(m)["intervals"]["dice_mean"] for m in methods)
 
 
 def crosses(figure):
@@ -81,8 +81,10 @@ def test_a_number_that_is_not_there_is_a_cross_and_no_bar(published, monkeypatch
     whole = methods_figure(methods, published)
     assert crosses(whole) == [[], [], [], []]
     assert "not in the record" not in dict(drawn_texts(whole, monkeypatch))
-    del methods[0].record["mse_per_region"]
-    methods[1].record["turned"]["dice_per_region"]["CA2"] = None
+    first, second = (stored(method) for method in methods[:2])
+    del first["mse_per_region"]
+    second["turned"]["dice_per_region"]["CA2"] = None
+    methods[:2] = result_of("first", first), result_of("second", second)
     figure = methods_figure(methods, published)
     assert crosses(figure) == [[1, 2, 3, 4], [], [], [1 + HIPPOCAMPUS.names.index("CA2")]]
     assert "not in the record" in dict(drawn_texts(figure, monkeypatch))
@@ -104,7 +106,7 @@ def test_networks_of_one_kind_have_a_color_each(published):
 def test_texts_can_be_read_and_say_what_is_drawn(published, monkeypatch):
     methods = methods_on("hippocampus", "plates", HIPPOCAMPUS.names)
     few = methods_on("ibsr", "scans", SUBCORTICAL.names)
-    few[0].record["n_sections"] = 16
+    few[0].record.scores.n_sections = 16
     figure = methods_figure([*methods, *few], published)
     check_texts(figure, monkeypatch)
     texts = [text for text, _ in drawn_texts(figure, monkeypatch)]

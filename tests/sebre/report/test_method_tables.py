@@ -1,7 +1,7 @@
 """Other networks, methods and splits beside ours: the same sections, paired."""
 
 import pytest
-from result_samples import made_up, made_up_method, newer, write
+from result_samples import made_up, made_up_method, newer, stored, write
 
 from sebre.data.regions import HIPPOCAMPUS, SUBCORTICAL
 from sebre.report.method_tables import (
@@ -53,7 +53,7 @@ def test_methods_beside_mask_rcnn(methods):
     assert [key for key in rows] == [
         ("plates", where, label) for where in ("upright", "turned 20 degrees") for label in labels
     ]
-    by_name = {method.name: method.record for method in methods}
+    by_name = {method.name: stored(method) for method in methods}
     for where, turned in (("upright", False), ("turned 20 degrees", True)):
         for label, name in zip(labels, ("ours", "unet", "elastix"), strict=True):
             record = by_name[name]["turned"] if turned else by_name[name]
@@ -106,7 +106,7 @@ def test_dice_by_region_and_method(methods):
     assert table.groups == ("", *["upright"] * 3, *["turned 20 degrees"] * 3, "")
     for row, region in zip(table.rows, NAMES, strict=True):
         cells = [
-            f"{(m.record['turned'] if turned else m.record)['dice_per_region'][region]:.3f}"
+            f"{(stored(m)['turned'] if turned else stored(m))['dice_per_region'][region]:.3f}"
             for turned in (False, True)
             for m in methods
         ]

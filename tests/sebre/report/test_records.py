@@ -4,7 +4,7 @@ import json
 
 import pytest
 from paths import ROOT
-from result_samples import human_mri, made_up, made_up_method, newer, write
+from result_samples import human_mri, made_up, made_up_method, newer, stored, write
 
 from sebre.data.regions import HIPPOCAMPUS
 from sebre.experiments import EXPERIMENTS
@@ -42,7 +42,7 @@ def test_the_shipped_results_are_whole(real):
     assert {r.name for r in results} == {path.stem for path in REAL.glob("*.json")}
     assert {r.name for r in results} >= set(shipped_results())
     for result in results:
-        assert result.record == json.loads((REAL / f"{result.name}.json").read_text("utf-8"))
+        assert stored(result) == json.loads((REAL / f"{result.name}.json").read_text("utf-8"))
 
 
 def test_results_come_in_the_order_of_the_experiments(tmp_path):
@@ -97,9 +97,9 @@ GOOD = made_up("hippocampus", "plates", 0.2, HIPPOCAMPUS.names)
         (change(GOOD, n_sections=None), "n_sections is None, not a number"),
         (change(GOOD, dice_per_region=[1]), "dice_per_region is not an object"),
         (change(GOOD, iou_per_region={"CA1": "x"}), "iou_per_region of CA1 is 'x'"),
-        (change(GOOD, sections=None), "sections do not hold the scores of each region"),
-        (change(GOOD, sections=[{"section": "val/0"}]), "sections do not hold"),
-        (change(GOOD, sections=[{"regions": {"CA1": {"iou": 1}}}]), "sections do not hold"),
+        (change(GOOD, sections=None), "sections is not a list"),
+        (change(GOOD, sections=[{"section": "val/0"}]), "it lacks sections[0].regions"),
+        (change(GOOD, sections=[{"regions": {"CA1": {"iou": 1}}}]), "it lacks sections[0].section"),
         (
             change(
                 GOOD,
@@ -107,7 +107,7 @@ GOOD = made_up("hippocampus", "plates", 0.2, HIPPOCAMPUS.names)
                     {"section": "val/0", "regions": {"CA1": {"score": 1, "iou": None, "dice": 1}}}
                 ],
             ),
-            "iou of CA1 in a section is None, not a number",
+            "sections[0].regions.CA1.iou is None, not a number",
         ),
     ],
 )
@@ -141,25 +141,31 @@ def test_no_folder_and_an_empty_one(tmp_path, published):
     assert len(table1((), published).rows) == 8
 
 
+POINT = {"angle": 3, "map_paper": 0.5, "dice_mean": 0.5, "intervals": {}}
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ({"network": 7}, "network is 7, not text"),
-        ({"intervals": []}, "intervals is not an object"),
+        ({"intervals": []}, "intervals holds a JSON list, not an object"),
         ({"intervals": {"map_paper": [0.1]}}, "intervals.map_paper is [0.1], neither [low, high]"),
         ({"intervals": {"map_paper": [0.1, "x"]}}, "intervals.map_paper is [0.1, 'x'], neither"),
         ({"intervals": {"dice_per_region": {"CA1": 1}}}, "intervals.dice_per_region.CA1 is 1"),
         ({"interval_unit": None}, "interval_unit is None, not text"),
         ({"n_interval_units": "7"}, "n_interval_units is '7', not a number"),
         ({"failures": 3}, "failures is not an object"),
-        ({"failures": {"missed": 3}}, "failures of missed has the total None"),
-        ({"failures": {"missed": {"total": 3}}}, "failures of missed are not counted by region"),
-        ({"angles": 3}, "angles do not hold scores by angle"),
-        ({"angles": {"n_sections": None}}, "angles.n_sections is None"),
-        ({"angles": {"n_sections": 3, "curve": [{"angle": 3}]}}, "angles do not hold"),
+        ({"failures": {"missed": 3}}, "failures.missed holds a JSON int, not an object"),
+        ({"failures": {"missed": {"total": 3}}}, "it lacks failures.missed.per_region"),
+        ({"angles": 3}, "angles is neither an object nor null"),
+        ({"angles": {"n_sections": None, "curve": []}}, "angles.n_sections is None"),
         (
-            {"angles": {"n_sections": 3, "curve": [{"angle": None}]}},
-            "angle in angles is None, not a number",
+            {"angles": {"n_sections": 3, "curve": [{"angle": 3}]}},
+            "it lacks angles.curve[0].map_paper",
+        ),
+        (
+            {"angles": {"n_sections": 3, "curve": [{**POINT, "angle": None}]}},
+            "angles.curve[0].angle is None, not a number",
         ),
     ],
 )
@@ -224,16 +230,22 @@ ELASTIX = made_up_method("hippocampus", "plates", "elastix", HIPPOCAMPUS.names, 
         ({**ELASTIX, "method": None}, "method is None, not text"),
         ({**ELASTIX, "method": "network"}, "network is None, not text"),
         ({**ELASTIX, "method": "network", "network": "U-Net"}, "weights is None, not text"),
-        ({**ELASTIX, "turned": None}, "turned is null"),
-        (drop(ELASTIX, "rotate", turned=True), "turned.rotate is None, not a number"),
+        ({**ELASTIX, "turned": None}, "turned holds a JSON NoneType"),
+        (drop(ELASTIX, "rotate", turned=True), "it lacks turned.rotate"),
         (drop(ELASTIX, "mse"), "it lacks mse"),
         (drop(ELASTIX, "sections", turned=True), "it lacks turned.sections"),
         ({**ELASTIX, "mse": None}, "mse is None, not a number"),
-        ({**ELASTIX, "seconds_per_section": 3}, "seconds_per_section is 3; wanted mean, median"),
-        ({**ELASTIX, "sections": [{"section": "val/0", "regions": {}}]}, "sections do not hold"),
+        (
+            {**ELASTIX, "seconds_per_section": 3},
+            "seconds_per_section is neither an object nor null",
+        ),
+        (
+            {**ELASTIX, "sections": [{"section": "val/0", "regions": {}}]},
+            "it lacks sections[0].mse",
+        ),
         (
             {**ELASTIX, "sections": [{"section": "val/0", "regions": {}, "mse": None}]},
-            "mse of a section is None",
+            "sections[0].mse is None",
         ),
         (made_up("hippocampus", "plates", 0.2, HIPPOCAMPUS.names), "it lacks method"),
     ],

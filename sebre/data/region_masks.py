@@ -1,0 +1,39 @@
+"""The masks of the regions of one section, as every score takes them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class RegionMasks:
+    """Masks of regions on one section.
+
+    Attributes:
+        stack: bool [H, W, N].
+        class_ids: of the masks, int [N], each once.
+    """
+
+    stack: np.ndarray
+    class_ids: np.ndarray
+
+    @classmethod
+    def of(cls, by_class: Mapping[int, np.ndarray], shape: Sequence[int]) -> Self:
+        """From masks [H, W] by class id, on a section of the shape (H, W, ...)."""
+        stack = np.zeros((*shape[:2], 0), bool)
+        if by_class:
+            stack = np.stack([*by_class.values()], axis=-1)
+        return cls(stack, np.array([*by_class], np.int32))
+
+    @cached_property
+    def by_class(self) -> dict[int, np.ndarray]:
+        """Masks [H, W], views of the stack, by class id."""
+        return {int(c): self.stack[..., i] for i, c in enumerate(self.class_ids)}
+
+    def shown(self) -> Self:
+        """Those that have a pixel."""
+        some = self.stack.any(axis=(0, 1))
+        return type(self)(self.stack[..., some], self.class_ids[some])
