@@ -121,9 +121,9 @@ def read_source(
         downsample: take pictures halved so often only.
     """
     raw = Path(raw)
-    _log.warning("The source allen-ish is experimental: %s", NEVER_RUN)
     rows = _chosen(raw, gene, age, plane, downsample)
     placed = _placed(raw, rows)
+    _log.warning("The source allen-ish is experimental: %s", NEVER_RUN)
     region_set, own_rules = (MOUSE, None) if regions is None else _read_rules(Path(regions))
     classes: dict[Path, dict[int, int]] = {}
     used: dict[str, dict[str, list[str]]] = {}

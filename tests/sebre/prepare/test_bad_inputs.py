@@ -15,6 +15,7 @@ from raw_samples import drawn_labels, write
 from whole_folders import WHOLE, labels
 
 from sebre.cli import commands as cli
+from sebre.prepare.allen.image_download import Wanted
 from sebre.prepare.sources import SOURCES, import_source, source_name
 
 
@@ -79,13 +80,11 @@ def test_without_the_faults_the_folders_are_prepared(tmp_path, source):
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_the_options_of_a_source_are_those_of_its_functions(name):
-    def keywords(function) -> set[str]:
-        return set(inspect.signature(function).parameters) - {"raw"}
-
     module = import_source(name)
-    assert set(SOURCES[name].options) == keywords(module.read_source)
-    assert set(SOURCES[name].download_options) <= keywords(getattr(module, "download", len))
+    keywords = set(inspect.signature(module.read_source).parameters) - {"raw"}
+    assert set(SOURCES[name].options) == keywords
     assert bool(SOURCES[name].download_options) == hasattr(module, "download")
+    assert set(SOURCES[name].download_options) <= set(inspect.signature(Wanted).parameters)
 
 
 def test_a_source_has_its_american_name_too(tmp_path):
