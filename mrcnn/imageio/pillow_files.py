@@ -118,7 +118,7 @@ def open_pillow(path: Path, max_side: int | None = None) -> PillowSource:
             # libjpeg: a pixel is the mean of its block, or close to it.
             first = (step - 1) / 2
             return PillowSource(path, image, None, (height, width), float(step), first)
-    # How many halvings are in the file is not told. The low-pass filters are centered on every
+    # The file does not say how many halvings it holds. The low-pass filters are centered on every
     # second pixel, from the first on.
     for step in (2**n for n in range(halvings, 0, -1)):
         with opened(path) as image, suppress(OSError):

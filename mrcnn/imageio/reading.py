@@ -46,8 +46,8 @@ def open_source(
 
     Args:
         source: file, array [H, W] or [H, W, channels], or what was opened already.
-        max_side: take a reduced form of the file whose longer side has at least so many px,
-            if it has one (a level of a pyramid, JPEG, JPEG 2000); `step` tells which.
+        max_side: take a reduced form of the file whose longer side has at least this many px,
+            if there is one (a level of a pyramid, JPEG, JPEG 2000); `step` says which.
 
     Raises:
         Exception: whatever a damaged file leads the decoder to.

@@ -73,7 +73,7 @@ def fetch(
     """Download a file; it appears at its place when it is complete and right.
 
     The bytes go to `<path>.part`. After a break the rest is asked for; what is left of an
-    earlier call is used only with `sha256`, since nothing else tells that it is of the same
+    earlier call is used only with `sha256`, since nothing else shows that it is of the same
     file. What may pass (broken connections, 5xx, 429) is tried again, after 1, 2, 4, ...
     seconds or as the server asks.
 
@@ -164,7 +164,7 @@ class _Transfer:
                 self._refuse(str(error), may_pass=not sure)
 
     def _receive(self, offset: int) -> bool:
-        """Append to `part`, or start it anew; returns whether the length was told."""
+        """Append to `part`, or start it anew; returns whether the server gave the length."""
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         if offset and self.tag:
             headers["If-Range"] = self.tag

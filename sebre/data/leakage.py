@@ -1,11 +1,14 @@
-"""What stands on both sides of a split, and so makes scores look better than they are."""
+"""Leaks of a split: subjects and sections in both parts, which make scores look too good.
+
+`sebre prepare` writes them to the card of a data set, `sebre check` warns of them.
+"""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-_NAMED = 5  # at most so many subjects are named
+_NAMED = 5  # subjects that are named at most
 
 Row = Mapping[str, Any]
 

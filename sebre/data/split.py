@@ -1,4 +1,4 @@
-"""Splits that keep what belongs together in one part.
+"""Rules that divide sections into training and test, keeping what belongs together in one part.
 
 A rule says what is held out for testing (subset "val"):
 

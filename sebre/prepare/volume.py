@@ -51,7 +51,7 @@ class Volume:
         data: [X, Y, Z].
         voxel_mm: sides of a voxel along the three axes.
         affine: float [4, 4], from indices to mm to the right, the front, and upward, by the
-            header; None if it does not tell.
+            header; None if it does not say.
     """
 
     data: np.ndarray
@@ -61,7 +61,7 @@ class Volume:
 
 @dataclass(frozen=True)
 class _File:
-    """What the header of a file says; `affine` is None if it does not tell the sides."""
+    """What the header of a file says; `affine` is None if it does not say the sides."""
 
     shape: tuple[int, ...]
     voxel_mm: tuple[float, ...]
@@ -80,7 +80,7 @@ def read_volume(path: str | Path, orientation: str | None = None) -> Volume:
         path: the file; of an Analyze pair either file.
         orientation: of the array, such as "LAS"; overrides the header, whose affine is then
             not used. Needed for Analyze files, and for NIfTI files without orientation, whose
-            header does not tell left from right.
+            header does not distinguish left from right.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -161,7 +161,7 @@ def canonical(
 def grid_difference(a: Volume, b: Volume) -> str:
     """How the voxels of two volumes differ, in words; empty if they lie in the same places.
 
-    Where both headers tell places, these may differ by half a voxel: exports round them.
+    Where both headers give places, these may differ by half a voxel: exports round them.
     """
     if a.data.shape != b.data.shape:
         return f"{a.data.shape} and {b.data.shape} voxels"

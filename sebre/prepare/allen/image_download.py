@@ -70,7 +70,7 @@ class Wanted:
         plane: "sagittal" or "coronal".
         downsample: how often both sides of a picture are halved, 0 .. 8.
         product: `DEVELOPING` or `ADULT` mouse atlas.
-        experiments: at most so many data sets for each gene and age; None for all.
+        experiments: at most this many data sets for each gene and age; None for all.
 
     Raises:
         ValueError: a number or the product does not fit.
@@ -113,7 +113,7 @@ def download(
         raw: folder; made if it is not there.
         wanted: which sections; None for the paper's P14 set.
         drawings: fetch atlas drawings too.
-        atlases: number of the reference atlas by age, where its name does not tell it.
+        atlases: number of the reference atlas by age, where the name of the atlas does not show it.
         progress: draw progress bars (on a terminal).
         api: the service; None for the public one.
 

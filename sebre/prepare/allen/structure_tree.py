@@ -41,6 +41,8 @@ ADULT_RULES: Rules = (
     ("hindbrain", ("CB", "arb", "HB")),
     ("telencephalic_vesicle", ("OLF", "CTXsp", "CH")),
 )
+FILE = "structure_tree_safe_2017.csv"
+_COLUMNS = ("id", "acronym", "structure_id_path")
 _COLOR_TOLERANCE = 1  # the released code and the authors' plates differ by 1
 
 
@@ -156,12 +158,6 @@ def class_of_structures(
         if class_id:
             found[number] = class_id
     return found
-
-
-FILE = "structure_tree_safe_2017.csv"
-
-
-_COLUMNS = ("id", "acronym", "structure_id_path")
 
 
 def read_structures(path: str | Path) -> Tree:

@@ -118,7 +118,7 @@ def read_source(
         gene: take sections of these genes only (Gad1, Nissl, ...), divided by commas.
         age: take these ages only.
         plane: take this plane only.
-        downsample: take pictures halved so often only.
+        downsample: take pictures halved this many times only.
     """
     raw = Path(raw)
     rows = _chosen(raw, gene, age, plane, downsample)
