@@ -108,6 +108,13 @@ def test_every_kind_of_file(tmp_path, name):
         np.testing.assert_array_equal(same.pixels, picture)
 
 
+def test_as_many_halvings_as_a_jpeg_2000_file_holds(tmp_path):
+    path = tmp_path / "one.jp2"
+    Image.fromarray(RGB).save(path, num_resolutions=2)
+    reduced = read_reduced(path, 60)  # would take three
+    assert reduced.step == (10, 10) and reduced.pixels.shape == (51, 71, 3)
+
+
 def test_a_level_of_a_pyramid_is_read(tmp_path):
     path = tmp_path / "pyramid.tif"
     options = {"photometric": "rgb", "tile": (64, 64)}
