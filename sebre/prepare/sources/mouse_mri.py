@@ -14,42 +14,28 @@ from sebre.prepare.volume_source import Scan, VolumeCutter
 
 MIN_MASK_PX = 10  # smaller pieces are the rims of a region, left over by the label fusion
 
-# Class id of MOUSE by name in the label table, without the side; the other names (white matter,
-# ventricles, hypothalamus) belong to no region. The prethalamus has no label here.
-_REGIONS = {
-    "Neocortex": 1,
-    "Hippocampus": 2,
-    "Caudate Putamen": 3,
-    "Globus Pallidus": 3,
-    "Thalamus": 4,
-    "Superior Colliculi": 6,
-    "Inferior Colliculi": 6,
-    "Central Gray": 6,
-    "Rest of Midbrain": 6,
-    "Cerebellum": 7,
-    "Brain Stem": 7,
-    "Amygdala": 8,
-    "Olfactory bulb": 8,
-    "Basal Forebrain Septum": 8,
+# Name in the label table and class id of MOUSE, by number; the other side is 20 higher, but three
+# structures use one number for both sides. The names that are left out (white matter, ventricles,
+# hypothalamus) belong to no region; the prethalamus has no label here.
+_STRUCTURES = {
+    1: ("Hippocampus", 2),
+    3: ("Caudate Putamen", 3),
+    5: ("Globus Pallidus", 3),
+    7: ("Thalamus", 4),
+    8: ("Cerebellum", 7),
+    9: ("Superior Colliculi", 6),
+    12: ("Inferior Colliculi", 6),
+    13: ("Central Gray", 6),
+    14: ("Neocortex", 1),
+    15: ("Amygdala", 8),
+    16: ("Olfactory bulb", 8),
+    17: ("Brain Stem", 7),
+    18: ("Rest of Midbrain", 6),
+    19: ("Basal Forebrain Septum", 8),
 }
-# Names by number; the other side is 20 higher. Three structures use one number for both sides.
-_NAMES = {
-    1: "Hippocampus",
-    3: "Caudate Putamen",
-    5: "Globus Pallidus",
-    7: "Thalamus",
-    8: "Cerebellum",
-    9: "Superior Colliculi",
-    12: "Inferior Colliculi",
-    13: "Central Gray",
-    14: "Neocortex",
-    15: "Amygdala",
-    16: "Olfactory bulb",
-    17: "Brain Stem",
-    18: "Rest of Midbrain",
-    19: "Basal Forebrain Septum",
+LABELS = {
+    number + side: class_id for number, (_, class_id) in _STRUCTURES.items() for side in (0, 20)
 }
-LABELS = {number + side: _REGIONS[name] for number, name in _NAMES.items() for side in (0, 20)}
 
 _CARD = """T2-weighted in-vivo MRI of adult mice (rTg4510 study, FVB background), 0.15 mm, brain
 extracted, with labels of 37 structures merged to the regions named below; both sides together, as
