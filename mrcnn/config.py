@@ -208,6 +208,13 @@ class Config:
             elif name == "RUNTIME" and value != "keras":
                 raise _export_first(name, value)
         self.validate()
+        for name, value in settings.items():
+            usual = getattr(type(self), name, None)
+            if isinstance(value, str) and isinstance(usual, int | float | tuple | list):
+                raise UserError(
+                    f"{type(self).__name__}.{name} is {value!r}; it must be a value such as "
+                    f"{usual!r}."
+                )
         return self
 
     def _precisions(self) -> tuple[str, ...]:

@@ -51,6 +51,8 @@ def main(
     args.train = train
     level = logging.WARNING if args.command in _QUIET else logging.INFO
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
+    if args.debug:  # with the tracebacks of pictures that failed
+        logging.getLogger("sebre").setLevel(logging.DEBUG)
     return run_program(f"sebre {args.command}", lambda: args.run(args), args.debug)
 
 

@@ -152,7 +152,8 @@ def _reply(future: Any, section: SectionFile) -> _Reply:
         text = f"{section.path}: the worker {place} died over it (out of memory?)"
         return _Reply(SectionOutcome(section.name, error=text), place)
     except ModuleNotFoundError as error:  # the worker does not even know this module
-        return _Reply(SectionOutcome(section.name, error=str(error)), fatal=error)
+        missing = MissingPackageError(f"A worker lacks a package: {error}.", name=error.name)
+        return _Reply(SectionOutcome(section.name, error=str(missing)), fatal=missing)
     except Exception as error:
         return _Reply(SectionOutcome(section.name, error=describe(error, section.path)))
 

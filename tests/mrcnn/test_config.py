@@ -208,3 +208,9 @@ def test_sizes_of_the_pyramid_levels():
     assert compute_backbone_shapes(own, (7, 9)).tolist() == [[7, 1]] * 5
     with pytest.raises(ValueError, match="COMPUTE_BACKBONE_SHAPE must be a function"):
         compute_backbone_shapes(OldStyle(BACKBONE=len), (64, 64))
+
+
+@pytest.mark.parametrize("name", ["LEARNING_RATE", "IMAGE_MAX_DIM", "LEARNING_MOMENTUM"])
+def test_a_word_is_no_number(name):
+    with pytest.raises(ValueError, match=f"OldStyle.{name} is 'many'; it must be a value such as"):
+        OldStyle(**{name: "many"})

@@ -231,6 +231,10 @@ def test_prepare_and_its_user_errors(data_dir, tmp_path, capsys):
             "PRECISION is 'bfloat16'",
         ),
         (["export", "slicemap", "--out", "x", "--precision", "int8"], "--calibrate"),
+        (
+            ["detect", "slicemap", DATASET, "--out", "x", "--set", "IMAGE_MAX_DIM=wide"],
+            "IMAGE_MAX_DIM is 'wide'; it must be a value such as 128",
+        ),
         (["export", "slicemap", "--out", "x", "--weights", "slicemap_unet"], "of a U-Net"),
         (["train", "slicemap", "--dataset", DATASET, "--logs", "x", "--devices", "3"], "3 devices"),
         (
