@@ -17,6 +17,7 @@ import math
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import keras
 import numpy as np
 
 from mrcnn.backend import keep_memory_together
+from mrcnn.config import Config
 from mrcnn.data.batches import Batches
 from mrcnn.errors import DivergedError, MissingFileError, UserError
 from mrcnn.io.download import file_sha256
@@ -34,8 +36,8 @@ from mrcnn.training.loop import EpochLog
 from mrcnn.training.optimizers import make_optimizer
 from mrcnn.weights.loading import load_weights, save_weights
 from sebre.drawing.overlay import drawn_labels
-from sebre.experiments.base import Experiment, with_settings
-from sebre.networks.train import steps_per_epoch, training_sets
+from sebre.experiments.base import Experiment, Variant, with_settings
+from sebre.networks.train import steps_per_epoch, training_sets, write_training_facts
 from sebre.networks.unet import DiceCrossEntropy, UNetSegmenter, build_unet, unet_config
 from sebre.networks.weights_store import WeightsFile
 
@@ -43,7 +45,7 @@ logger = logging.getLogger(__name__)
 
 
 class LabelBatches(Batches):
-    """`mrcnn.data.batches.Batches` with one label a pixel in place of boxes and masks.
+    """`mrcnn.data.batches.Batches` with one label per pixel in place of boxes and masks.
 
     Where masks overlap, `sebre.drawing.overlay.drawn_labels` decides: the smaller one wins.
     """
@@ -94,12 +96,59 @@ def train_unet(
             settings that cannot work, or a run to resume that was begun in another way.
         FloatingPointError: the loss became NaN or infinite.
     """
+    run = _plan(experiment, steps, settings, seed)
+    train_set, val_set = training_sets(experiment, dataset, inner_validation, seed)
+    name = f"unet_{experiment.name}"
+    folder = Path(logs) / f"{name}{time.strftime('%Y%m%dT%H%M%S')}"
+    if resume:
+        folder = _last_run(Path(logs), name)
+    model = _compiled(run)
+    facts = {"steps": run.steps, "inner_validation": inner_validation, **run.config.to_dict()}
+    begun = _restore(model, folder, name, facts) if resume else 0
+    if not resume:
+        folder.mkdir(parents=True)
+        run.config.save(folder / "config.json")
+        write_training_facts(folder, run.variant, [run.steps])
+    epochs = run.steps // run.config.STEPS_PER_EPOCH
+    logger.info("Training a U-Net, epochs %d to %d, files in %s", begun + 1, epochs, folder)
+    batches = LabelBatches(
+        train_set,
+        run.config,
+        augmentation=run.variant.augmentation(),
+        steps=run.config.STEPS_PER_EPOCH * run.config.ACCUMULATION_STEPS,
+    )
+    batches.epoch = begun  # the order of the pictures belongs to the epoch
+    checks = None
+    if val_set is not None:
+        checks = LabelBatches(val_set, run.config, shuffle=False, training=False)
+    if begun < epochs:
+        callbacks = [_Checkpoints(folder, name, facts)]
+        progress = {"initial_epoch": begun, "epochs": epochs, "verbose": verbose}
+        fit(model, batches, checks, callbacks=callbacks, **progress)
+
+    path = folder / f"{name}.h5"
+    save_weights(model, path, dtype="float16")
+    load_weights(model, path)  # what is scored is what is stored
+    stored = WeightsFile(path, file_sha256(path), config=folder / "config.json")
+    return UNetSegmenter(model, run.config, experiment.regions, stored)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    variant: Variant
+    config: Config
+    steps: int
+
+
+def _plan(
+    experiment: Experiment, steps: int | None, settings: Mapping[str, Any] | None, seed: int
+) -> _Plan:
+    """The settings of a training that can work."""
     variant = experiment.variant("small")
     usual = sum(stage.steps for stage in variant.schedule)
     steps = usual if steps is None else steps
     if steps < 1:
         raise UserError(f"steps is {steps}; at least 1 is needed.")
-    train_set, val_set = training_sets(experiment, dataset, inner_validation, seed)
     config = unet_config(experiment)()
     config.WARMUP_STEPS = round(config.WARMUP_STEPS * steps / usual)
     config.STEPS_PER_EPOCH = steps_per_epoch([steps], config.STEPS_PER_EPOCH)
@@ -109,62 +158,28 @@ def train_unet(
         raise UserError(
             f"steps is {steps}; it must be a multiple of STEPS_PER_EPOCH, {config.STEPS_PER_EPOCH}."
         )
+    return _Plan(variant, config, steps)
 
-    name = f"unet_{experiment.name}"
-    folder = Path(logs) / f"{name}{time.strftime('%Y%m%dT%H%M%S')}"
-    if resume:
-        folder = _last_run(Path(logs), name)
+
+def _compiled(run: _Plan) -> keras.Model:
+    """The network with random weights and a built optimizer."""
     keep_memory_together()
-    with seeded(config.SEED):
-        model = build_unet(config)
+    with seeded(run.config.SEED):
+        model = build_unet(run.config)
+    rate, momentum = run.config.LEARNING_RATE, run.config.LEARNING_MOMENTUM
     model.compile(
-        make_optimizer(config, config.LEARNING_RATE, config.LEARNING_MOMENTUM, steps),
-        DiceCrossEntropy(config.UNET_DICE_WEIGHT),
+        make_optimizer(run.config, rate, momentum, run.steps),
+        DiceCrossEntropy(run.config.UNET_DICE_WEIGHT),
         jit_compile=keras.backend.backend() == "jax",
     )
     model.optimizer.build(model.trainable_variables)
-    facts = {"steps": steps, "inner_validation": inner_validation, **config.to_dict()}
-    begun = 0
-    if resume:
-        begun = _restore(model, folder, name, facts)
-    else:
-        folder.mkdir(parents=True)
-        config.save(folder / "config.json")
-    epochs = steps // config.STEPS_PER_EPOCH
-    logger.info("Training a U-Net, epochs %d to %d, files in %s", begun + 1, epochs, folder)
-    batches = LabelBatches(
-        train_set,
-        config,
-        augmentation=variant.augmentation(),
-        steps=config.STEPS_PER_EPOCH * config.ACCUMULATION_STEPS,
-    )
-    batches.epoch = begun  # the order of the pictures belongs to the epoch
-    checks = None
-    if val_set is not None:
-        checks = LabelBatches(val_set, config, shuffle=False, training=False)
-    if begun < epochs:
-        callbacks = [_Checkpoints(folder, name, facts)]
-        fit(
-            model,
-            batches,
-            checks,
-            initial_epoch=begun,
-            epochs=epochs,
-            verbose=verbose,
-            callbacks=callbacks,
-        )
-
-    path = folder / f"{name}.h5"
-    save_weights(model, path, dtype="float16")
-    load_weights(model, path)  # what is scored is what is stored
-    stored = WeightsFile(path, file_sha256(path), config=folder / "config.json")
-    return UNetSegmenter(model, config, experiment.regions, stored)
+    return model
 
 
 class _Checkpoints(keras.callbacks.Callback):
     """After each epoch: a row of log.csv, and what the run can be resumed from.
 
-    Stops on a loss that is no number. Every epoch replaces the checkpoint of the one before.
+    Stops on a loss that is not finite. Every epoch replaces the checkpoint of the one before.
     """
 
     def __init__(self, folder: Path, name: str, facts: Mapping[str, Any]):
