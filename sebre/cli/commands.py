@@ -204,8 +204,8 @@ def _score(value: float | None) -> str:
 
 def _detect(args: argparse.Namespace) -> int:
     from sebre.predict.folders import detect_folders
-    from sebre.predict.inputs import find_sections
     from sebre.predict.job import plan_job
+    from sebre.predict.pictures import find_sections
 
     sections = find_sections(args.inputs, args.out)
     job = plan_job(

@@ -21,8 +21,8 @@ from types import ModuleType
 from typing import Any
 
 from mrcnn.errors import MissingPackageError, UnavailableError
-from sebre.predict.inputs import SectionFile
 from sebre.predict.job import Job, SectionOutcome, describe, segment_file
+from sebre.predict.pictures import SectionFile
 
 logger = logging.getLogger(__name__)
 

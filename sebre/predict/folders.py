@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from sebre.networks.segmenter import Segmenter
-from sebre.predict.inputs import SectionFile, find_sections
 from sebre.predict.job import Job, SectionOutcome, finished, segment_file
 from sebre.predict.outputs import save_table
+from sebre.predict.pictures import SectionFile, find_sections
 
 logger = logging.getLogger(__name__)
 

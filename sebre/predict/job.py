@@ -23,8 +23,8 @@ from sebre.experiments.base import Experiment
 from sebre.networks.environment import packages
 from sebre.networks.segmenter import Segmenter, find_network, load_segmenter
 from sebre.networks.weights_store import WeightsFile
-from sebre.predict.inputs import SectionFile
 from sebre.predict.outputs import OVERLAY_PX, output_paths, segment_picture
+from sebre.predict.pictures import SectionFile
 
 logger = logging.getLogger(__name__)
 

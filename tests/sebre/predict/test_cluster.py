@@ -19,8 +19,8 @@ from sebre.experiments import EXPERIMENTS
 from sebre.predict import cluster
 from sebre.predict.cluster import connect, run_on_cluster
 from sebre.predict.folders import detect_folders
-from sebre.predict.inputs import find_sections
 from sebre.predict.job import Job, plan_job
+from sebre.predict.pictures import find_sections
 
 SECTIONS = ROOT / "datasets" / "slicemap" / "mrcnn_val_dataset_images"
 

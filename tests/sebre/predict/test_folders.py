@@ -17,9 +17,9 @@ from section_folders import names, tree
 from sebre.experiments import EXPERIMENTS
 from sebre.networks.segmenter import best_labels
 from sebre.predict.folders import detect_files, detect_folders
-from sebre.predict.inputs import find_sections
 from sebre.predict.job import Job, plan_job
 from sebre.predict.outputs import TABLE_COLUMNS
+from sebre.predict.pictures import find_sections
 
 
 def save_picture(path: Path, gray: int = 0) -> Path:
