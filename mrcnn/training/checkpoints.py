@@ -69,6 +69,19 @@ def parse_checkpoint_path(path: str | Path, name: str) -> tuple[str, int] | None
     return f"{match['root'] or ''}{name.lower()}{match['date']}", int(match["epoch"])
 
 
+def runs_of(model_dir: str | Path, name: str, date: str = _RUN_DATE) -> list[Path]:
+    """Folders `<name><date>` of the runs of an experiment, oldest first.
+
+    Args:
+        model_dir: folder of all runs; it need not exist.
+        name: what their names begin with.
+        date: regular expression of the rest.
+    """
+    run_name, folder = re.compile(re.escape(name) + date), Path(model_dir)
+    found = folder.iterdir() if folder.is_dir() else ()
+    return sorted(p for p in found if p.is_dir() and run_name.fullmatch(p.name))
+
+
 def find_last(model_dir: str | Path, name: str) -> str:
     """Path of the last checkpoint of the newest run of an experiment.
 
@@ -81,11 +94,7 @@ def find_last(model_dir: str | Path, name: str) -> str:
 
     Source: Matterport's `MaskRCNN.find_last`.
     """
-    model_dir = Path(model_dir)
-    run_name = re.compile(re.escape(name.lower()) + _RUN_DATE)
-    runs = []
-    if model_dir.is_dir():
-        runs = [p for p in model_dir.iterdir() if p.is_dir() and run_name.fullmatch(p.name)]
+    runs = runs_of(model_dir, name.lower())
     if not runs:
         raise MissingFileError(
             errno.ENOENT,
@@ -93,7 +102,7 @@ def find_last(model_dir: str | Path, name: str) -> str:
             "Train first, or check model_dir and NAME",
             str(model_dir),
         )
-    run = max(runs, key=lambda p: p.name)
+    run = runs[-1]
     # The suffix leaves out a file that was being written when a run was killed.
     files = sorted(p.name for p in run.glob("mask_rcnn*.h5"))
     if not files:

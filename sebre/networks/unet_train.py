@@ -13,8 +13,6 @@ the same order; only what is learned from them differs. A run keeps its files in
 
 import json
 import logging
-import math
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,12 +25,12 @@ import numpy as np
 from mrcnn.backend import keep_memory_together
 from mrcnn.config import Config
 from mrcnn.data.batches import Batches
-from mrcnn.errors import DivergedError, MissingFileError, UserError
+from mrcnn.errors import MissingFileError, UserError
 from mrcnn.io.download import file_sha256
 from mrcnn.modeling.network import seeded
 from mrcnn.training import checkpoints
 from mrcnn.training.fitting import fit
-from mrcnn.training.loop import EpochLog
+from mrcnn.training.loop import EpochFiles, StopOnBadLoss
 from mrcnn.training.optimizers import make_optimizer
 from mrcnn.weights.loading import load_weights, save_weights
 from sebre.drawing.overlay import drawn_labels
@@ -101,7 +99,7 @@ def train_unet(
     name = f"unet_{experiment.name}"
     folder = Path(logs) / f"{name}{time.strftime('%Y%m%dT%H%M%S')}"
     if resume:
-        folder = _last_run(Path(logs), name)
+        folder = _last_run(logs, name)
     model = _compiled(run)
     facts = {"steps": run.steps, "inner_validation": inner_validation, **run.config.to_dict()}
     begun = _restore(model, folder, name, facts) if resume else 0
@@ -122,7 +120,7 @@ def train_unet(
     if val_set is not None:
         checks = LabelBatches(val_set, run.config, shuffle=False, training=False)
     if begun < epochs:
-        callbacks = [_Checkpoints(folder, name, facts)]
+        callbacks = [StopOnBadLoss(), _LastEpoch(folder, name + "_{epoch:04d}.h5", facts)]
         progress = {"initial_epoch": begun, "epochs": epochs, "verbose": verbose}
         fit(model, batches, checks, callbacks=callbacks, **progress)
 
@@ -176,62 +174,39 @@ def _compiled(run: _Plan) -> keras.Model:
     return model
 
 
-class _Checkpoints(keras.callbacks.Callback):
-    """After each epoch: a row of log.csv, and what the run can be resumed from.
-
-    Stops on a loss that is not finite. Every epoch replaces the checkpoint of the one before.
-    """
-
-    def __init__(self, folder: Path, name: str, facts: Mapping[str, Any]):
-        super().__init__()
-        self.folder, self.name, self.facts = folder, name, facts
-        self.log = EpochLog(folder / "log.csv")
-
-    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        self.log.truncate(epoch)  # a row may be there without its checkpoint
+class _LastEpoch(EpochFiles):
+    """The files of the last epoch alone: those of the one before go when it is complete."""
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        epoch += 1
-        values = {name: float(value) for name, value in (logs or {}).items()}
-        if not math.isfinite(values["loss"]):
-            raise DivergedError(
-                f"The loss is {values['loss']} in epoch {epoch}. Try a smaller LEARNING_RATE, "
-                "or PRECISION = 'float32'."
-            )
-        self.log.append({"epoch": epoch, **values})
-        old = _checkpoint_files(self.folder, self.name)
-        state = checkpoints.state_path(self.folder, epoch)
-        checkpoints.save_state(state, self.model, {**self.facts, "epoch": epoch})
-        # The weights come last: once they are there, everything that belongs to them is.
-        save_weights(self.model, self.folder / f"{self.name}_{epoch:04d}.h5")
+        old = _checkpoint_files(self.folder, self.weights_name.replace("{epoch:04d}", "*"))
+        super().on_epoch_end(epoch, logs)
         for path in old:
-            checkpoints.state_path(self.folder, _epoch_of(path)).unlink(missing_ok=True)
             path.unlink()
 
 
-def _checkpoint_files(folder: Path, name: str) -> list[Path]:
+def _checkpoint_files(folder: Path, pattern: str) -> list[Path]:
     """Weights of epochs, in their order."""
-    return sorted(folder.glob(f"{name}_*.h5"), key=_epoch_of)
+    return sorted(folder.glob(pattern), key=_epoch_of)
 
 
 def _epoch_of(path: Path) -> int:
     return int(path.stem.rpartition("_")[2])
 
 
-def _last_run(logs: Path, name: str) -> Path:
+def _last_run(logs: str | Path, name: str) -> Path:
     """Folder of the newest run of this name."""
-    runs = [p for p in logs.glob(f"{name}*") if re.fullmatch(rf"{name}\d{{8}}T\d{{6}}", p.name)]
+    runs = checkpoints.runs_of(logs, name, r"\d{8}T\d{6}")
     if not runs:
         raise MissingFileError(
             f"{logs}: no run to resume; wanted a folder {name}<YYYYMMDD>T<HHMMSS>. Give the "
             "folder of all runs that the interrupted training was given, or train without resume."
         )
-    return max(runs, key=lambda path: path.name)
+    return runs[-1]
 
 
 def _restore(model: keras.Model, folder: Path, name: str, facts: Mapping[str, Any]) -> int:
     """Load the last checkpoint of a run; returns the epochs that it has behind it."""
-    files = _checkpoint_files(folder, name)
+    files = _checkpoint_files(folder, f"{name}_*.h5")
     if not files:
         raise MissingFileError(
             f"{folder}: nothing to resume; the run stopped before the end of its first epoch. "
