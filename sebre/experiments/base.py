@@ -35,7 +35,7 @@ class SeBReConfig(Config):
     IMAGE_MAX_DIM = 384
     RPN_ANCHOR_SCALES = (8, 16, 32, 64, 128)  # released code
     TRAIN_ROIS_PER_IMAGE = 32  # released code
-    MAX_GT_INSTANCES = 8  # released code: one instance a region
+    MAX_GT_INSTANCES = 8  # released code: one instance per region
     DETECTION_MAX_INSTANCES = 8  # paper: the "top 8" boxes
     DETECTION_MIN_CONFIDENCE = 0.9  # paper and released code
     DETECTION_NMS_THRESHOLD = 0.3  # released code
@@ -83,7 +83,7 @@ class Small(FromScratch):
     POST_NMS_ROIS_INFERENCE = 200
     STEPS_PER_EPOCH = 100
     VALIDATION_STEPS = None  # all of it
-    DETECTION_MIN_CONFIDENCE = 0.3  # low: one detection a region cannot become many
+    DETECTION_MIN_CONFIDENCE = 0.3  # low: with one detection per region there cannot be many
 
 
 @dataclass(frozen=True)

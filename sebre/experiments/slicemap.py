@@ -26,7 +26,7 @@ class SlicemapConfig(Small, SeBReConfig):
 
     NAME = "slicemap"
     NUM_CLASSES = SLICEMAP.num_classes
-    MAX_GT_INSTANCES = len(SLICEMAP)  # one instance a region
+    MAX_GT_INSTANCES = len(SLICEMAP)  # one instance per region
     DETECTION_MAX_INSTANCES = len(SLICEMAP)
     IMAGE_MIN_DIM = 128  # sections of 84 x 84 px, enlarged; sides must be multiples of 64
     IMAGE_MAX_DIM = 128

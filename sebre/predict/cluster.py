@@ -197,7 +197,7 @@ def connect(workers: int | None = None, scheduler: str | None = None) -> Iterato
         OSError: no cluster at this address, or no worker.
     """
     distributed = _distributed()
-    # It reports each step of its work, and what goes wrong is told by the outcomes.
+    # It reports each step of its work, and the outcomes say what goes wrong.
     logging.getLogger("distributed").setLevel(logging.ERROR)
     if scheduler is not None:
         with _reach(distributed, scheduler) as client:

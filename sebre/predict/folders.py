@@ -65,7 +65,7 @@ def detect_folders(
             one.
 
     Returns:
-        One outcome a section, in their order; those that failed have an `error`.
+        One outcome per section, in their order; those that failed have an `error`.
 
     Raises:
         ValueError: the network cannot be loaded.

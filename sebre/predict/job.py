@@ -1,4 +1,4 @@
-"""One section of many: what to do with it, and what came of it.
+"""One section of many: what to do with it, and its outcome.
 
 `segment_file` does a section in the same way wherever it runs, so a cluster
 (`sebre.predict.cluster`) gives the files that one process (`sebre.predict.folders`) gives.
@@ -37,7 +37,7 @@ _RUN_FILE = "run.json"
 
 @dataclass(frozen=True)
 class SectionOutcome:
-    """What came of a section.
+    """The outcome of a section.
 
     Attributes:
         name: of the section.
@@ -199,7 +199,7 @@ def segment_file(
     """
     try:
         record = _record_path(section, out)
-        # While outputs are replaced, and if that stops half way, they are nobody's.
+        # While outputs are replaced, and if that stops halfway, no run may take them for its own.
         record.unlink(missing_ok=True)
         stamp = _stamp(section)  # before it is read: a change meanwhile is found later
         (out / section.name).parent.mkdir(exist_ok=True)

@@ -35,7 +35,7 @@ def find_sections(inputs: Sequence[str | Path], out: str | Path | None = None) -
 
     Args:
         inputs: in their order; within a folder the natural order of names counts (s_2, s_10).
-        out: folder of the outputs, which is no brain.
+        out: folder of the outputs, which is not taken for a brain.
 
     Raises:
         FileNotFoundError: an input does not exist, or a folder has no image.
