@@ -43,15 +43,15 @@ def run_program(name: str, action: Callable[[], int], debug: bool = False) -> in
     try:
         return action()
     except KeyboardInterrupt:
-        line, code = "stopped.", STOPPED
+        complain(f"{name}: stopped.")
+        return STOPPED
     except Exception as error:
         if not _can_be_mended(error):
             raise
-        line, code = _message(error), USER_ERROR
-    if debug:
-        traceback.print_exc()
-    complain(f"{name}: {line}")
-    return code
+        if debug:
+            traceback.print_exc()
+        complain(f"{name}: {_message(error)}")
+        return USER_ERROR
 
 
 def _can_be_mended(error: Exception) -> bool:
