@@ -34,6 +34,14 @@ def unpack(archive, name):
     return np.unpackbits(archive[f"{name}_packed"])[: np.prod(shape)].reshape(shape).astype(bool)
 
 
+def within(name, found, wanted, limit):
+    """Demand that no value is off by more than the limit; `pytest -rA` shows how far they are."""
+    assert np.shape(found) == np.shape(wanted), name
+    error = np.abs(np.asarray(found, float) - wanted).max(initial=0)
+    print(f"{name}: off by {error:.1e}, allowed {limit:.1e}")
+    assert error <= limit, f"{name} is off by {error:.2e}, allowed {limit:.2e}"
+
+
 def share_matched(wanted, found, iou=0.99):
     """Share of the boxes `wanted` that have a counterpart in `found`; a box without area is
     compared by its coordinates."""

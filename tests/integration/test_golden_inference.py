@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from golden_cases import case, config, share_matched
+from golden_cases import case, config, share_matched, within
 
 from mrcnn.accelerate.forward import compile_forward
 from mrcnn.model import MaskRCNN
@@ -81,13 +81,13 @@ def test_feature_maps(run, name):
     assert tensors[name].shape == tuple(numbers[f"{name}_shape"])
     found = tensors[name].reshape(-1)[numbers[f"{name}_idx"]]
     limit = 1e-4 * numbers[f"{name}_stats"][2]
-    np.testing.assert_allclose(found, numbers[f"{name}_val"], rtol=0, atol=limit)
+    within(name, found, numbers[f"{name}_val"], limit)
 
 
 def test_rpn(run):
     _, numbers, tensors, _ = run
-    np.testing.assert_allclose(tensors["rpn_class"], numbers["rpn_class"], rtol=0, atol=1e-4)
-    np.testing.assert_allclose(tensors["rpn_bbox"], numbers["rpn_bbox"], rtol=0, atol=1e-3)
+    within("rpn_class", tensors["rpn_class"], numbers["rpn_class"], 1e-4)
+    within("rpn_bbox", tensors["rpn_bbox"], numbers["rpn_bbox"], 1e-3)
 
 
 def test_proposals_match_as_sets(run):
@@ -107,14 +107,12 @@ def test_proposal_layer_on_the_references_rpn_output(run):
     )
     stages = {k: keras.ops.convert_to_numpy(v) for k, v in stages.items()}
     np.testing.assert_array_equal(stages["pre_nms_indices"], numbers["pre_nms_indices"])
-    np.testing.assert_allclose(
-        stages["refined_anchors_clipped"], numbers["refined_anchors_clipped"], rtol=0, atol=1e-5
-    )
+    for name in ("refined_anchors_clipped", "proposals"):
+        within(name, stages[name], numbers[name], 1e-5)
     for i, kept in enumerate(stages["post_nms_kept"]):
         np.testing.assert_array_equal(
             stages["post_nms_indices"][i][kept], numbers[f"nms_indices_{i}"]
         )
-    np.testing.assert_allclose(stages["proposals"], numbers["proposals"], rtol=0, atol=1e-5)
 
 
 def test_heads_and_detections_on_the_references_proposals(run):
@@ -129,15 +127,15 @@ def test_heads_and_detections_on_the_references_proposals(run):
     starts = [model.tensors["proposals"], meta, *(model.tensors[n] for n in levels)]
     heads = forward(keras.Model(starts, outputs))
     found = heads([numbers["proposals"], inputs[1], *(tensors[n] for n in levels)])
-    np.testing.assert_allclose(found["mrcnn_class"], numbers["mrcnn_class"], rtol=0, atol=1e-4)
-    np.testing.assert_allclose(found["mrcnn_bbox"], numbers["mrcnn_bbox"], rtol=0, atol=1e-3)
-    np.testing.assert_allclose(found["detections"], numbers["mrcnn_detection"], rtol=0, atol=1e-4)
-    np.testing.assert_allclose(found["mrcnn_mask"], numbers["mrcnn_mask"], rtol=0, atol=5e-4)
+    within("mrcnn_class", found["mrcnn_class"], numbers["mrcnn_class"], 1e-4)
+    within("mrcnn_bbox", found["mrcnn_bbox"], numbers["mrcnn_bbox"], 1e-3)
+    within("detections", found["detections"], numbers["mrcnn_detection"], 1e-4)
+    within("mrcnn_mask", found["mrcnn_mask"], numbers["mrcnn_mask"], 5e-4)
     for name in ("roi_align_classifier", "roi_align_mask"):
         assert found[name].shape == tuple(numbers[f"{name}_shape"])
         sample = found[name].reshape(-1)[numbers[f"{name}_idx"]]
         limit = 1e-4 * numbers[f"{name}_stats"][2]
-        np.testing.assert_allclose(sample, numbers[f"{name}_val"], rtol=0, atol=limit)
+        within(name, sample, numbers[f"{name}_val"], limit)
 
 
 def test_detect(run):

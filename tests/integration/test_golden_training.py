@@ -3,16 +3,19 @@
 import keras
 import numpy as np
 import pytest
-from golden_cases import canonical, case, config, unpack
+from golden_cases import canonical, case, config, unpack, within
 
 from mrcnn.model import MaskRCNN
 from mrcnn.modeling.network import LOSS_NAMES
 
 # One rounding of a float32. Through a hundred layers it flips single rectifiers, which
 # moves some numbers by more than the tolerances below; what the network itself does not
-# hold under this change cannot be asked of another machine's arithmetic either.
+# hold under this change cannot be asked of another machine's arithmetic either. Each number is
+# judged by its own unrest, and never by more than CEILING times its tolerance: code that became
+# chaotic would else widen what it is judged by.
 ROUNDING = 1e-7
 MARGIN = 4
+CEILING = 4
 SHAKES = (0, 1)  # seeds; the worst of them counts, for one may flip nothing
 
 CASES = (
@@ -127,16 +130,31 @@ def test_losses(run):
     assert list(numbers["loss_names"][:5]) == list(LOSS_NAMES)
 
 
+def allowed(tolerance, slack):
+    """The tolerance, or MARGIN times what a rounding does, up to the ceiling."""
+    return np.clip(MARGIN * slack, tolerance, CEILING * tolerance)
+
+
+def demand(kind, errors, limits):
+    """Demand that no error is above its limit; `pytest -rA` shows the one that is nearest."""
+    names, shares = list(errors), [errors[name] / limits[name] for name in errors]
+    worst = names[int(np.argmax(shares))]
+    print(f"{kind}: {errors[worst]:.1e} of {limits[worst]:.1e} allowed, at {worst}")
+    wrong = [f"{name}: {errors[name]:.2e} of {limits[name]:.2e}" for name in names]
+    assert [line for line, share in zip(wrong, shares, strict=True) if not share <= 1] == []
+
+
 @pytest.mark.parametrize("step", [1, 2])
 def test_losses_after_each_step(run, step):
     record, _, numbers, found = run
-    wanted = numbers[f"losses_after_step{step}_global"]
     rtol = 1e-4 if step == 1 or record["layers"] == "heads" else 1e-3
-    slack = max(
-        np.abs(shaken["losses"][step] - found["losses"][step]).max() for shaken in found["shaken"]
-    )
-    error = np.abs(found["losses"][step] - wanted)
-    assert np.all(error <= np.maximum(rtol * np.abs(wanted), MARGIN * slack)), error
+    wanted = numbers[f"losses_after_step{step}_global"]
+    losses = found["losses"][step]
+    slack = np.max([np.abs(shaken["losses"][step] - losses) for shaken in found["shaken"]], axis=0)
+    names = [str(name) for name in numbers["loss_names"]]
+    errors = dict(zip(names, np.abs(losses - wanted), strict=True))
+    limits = dict(zip(names, allowed(rtol * np.abs(wanted), slack), strict=True))
+    demand(f"losses after step {step}", errors, limits)
 
 
 def test_gradient_norms(run):
@@ -145,20 +163,22 @@ def test_gradient_norms(run):
         {p: np.linalg.norm(g) for p, g in source["gradients"].items()}
         for source in (found, *found["shaken"])
     )
-    wanted = dict(zip(numbers["trainable_names"], numbers["grad_norms"], strict=True))
-    assert set(norms) == {str(n) for n in wanted}
-    slack = max(abs(other[n] / norms[n] - 1) for n in norms for other in shaken)
-    for name, norm in wanted.items():
-        limit = max(1e-4, MARGIN * slack)
-        np.testing.assert_allclose(norms[name], norm, rtol=limit, atol=1e-6, err_msg=name)
-    total = np.sqrt(sum(n**2 for n in norms.values()))
-    np.testing.assert_allclose(total, numbers["global_grad_norm"], rtol=max(1e-4, MARGIN * slack))
+    wanted = dict(zip(map(str, numbers["trainable_names"]), numbers["grad_norms"], strict=True))
+    assert set(norms) == set(wanted)
+    slack = {n: max(abs(other[n] - norms[n]) for other in shaken) for n in norms}
+    # Where a gradient vanishes nothing is relative.
+    limits = {n: 1e-6 + allowed(1e-4 * wanted[n], slack[n]) for n in norms}
+    demand("gradient norms", {n: abs(norms[n] - wanted[n]) for n in norms}, limits)
+    total, *others = (np.sqrt(sum(n**2 for n in source.values())) for source in (norms, *shaken))
+    error = abs(total - numbers["global_grad_norm"])
+    limit = allowed(1e-4 * numbers["global_grad_norm"], max(abs(o - total) for o in others))
+    demand("norm of all gradients", {"all": error}, {"all": limit})
 
 
 def test_gradient_and_update_samples(run):
     record, _, numbers, found = run
     second = 1e-2 if record["layers"] == "heads" else 5e-2
-    names = {k.removesuffix("__grad") for k in numbers if k.endswith("__grad")}
+    names = sorted(k.removesuffix("__grad") for k in numbers if k.endswith("__grad"))
     assert len(names) > 10
 
     def measured(source, path, where):
@@ -169,27 +189,31 @@ def test_gradient_and_update_samples(run):
             "global2_update": two - one,
         }
 
-    rows = []
-    for name in names:
-        path, where = name.replace("__", "/"), numbers[f"{name}__idx"]
-        # Weights are float32: an update is known to their last bits only.
-        grain = 2 * np.spacing(np.abs(found["weights"][0][path]).max())
-        values = measured(found, path, where)
-        shaken = [measured(source, path, where) for source in found["shaken"]]
-        for kind, value in values.items():
+    for kind in ("grad", "global1_update", "global2_update"):
+        errors, slacks = {}, {}
+        for name in names:
+            path, where = name.replace("__", "/"), numbers[f"{name}__idx"]
             target = numbers[f"{name}__{kind}"]
+            value, *shaken = (
+                measured(source, path, where)[kind] for source in (found, *found["shaken"])
+            )
+            # Weights are float32: an update is known to the last bit of its weight only.
+            weights = [np.abs(state[path].reshape(-1)[where]) for state in found["weights"]]
+            bit = np.spacing(np.max(weights, axis=0)) if "update" in kind else 0
             scale = np.abs(target).max()
-            floor = grain / scale if "update" in kind else 0
-            error = np.abs(value - target) / scale
-            slacks = [np.abs(other[kind] - value) / scale for other in shaken]
-            rows.append((name, kind, error, slacks, floor))
-    for measure, first in ((np.max, 5e-3), (lambda e: np.quantile(e, 0.95), 5e-4)):
-        for kind in ("grad", "global1_update", "global2_update"):
-            limit = second if kind == "global2_update" else first
-            of_kind = [row for row in rows if row[1] == kind]
-            slack = max(measure(slack) for *_, slacks, _ in of_kind for slack in slacks)
-            for name, _, error, _, floor in of_kind:
-                assert measure(error) <= max(limit + floor, MARGIN * slack), (name, kind)
+            errors[name] = np.maximum(np.abs(value - target) - bit, 0) / scale
+            slacks[name] = [np.maximum(np.abs(s - value) - bit, 0) / scale for s in shaken]
+        first = {"largest": 5e-3, "19 of 20": 5e-4}
+        for measure, share in (("largest", 1), ("19 of 20", 0.95)):
+            tolerance = second if kind == "global2_update" else first[measure]
+            demand(
+                f"{kind}, {measure}",
+                {name: np.quantile(error, share) for name, error in errors.items()},
+                {
+                    name: allowed(tolerance, max(np.quantile(s, share) for s in slacks[name]))
+                    for name in names
+                },
+            )
 
 
 def test_frozen_statistics_do_not_move(run):
@@ -207,19 +231,19 @@ def test_forward(run, golden):
     rois = found["outputs"][8]
     for name, values in (("rpn_class_logits", logits), ("rpn_bbox_pred", rpn_bbox)):
         sample = values.reshape(-1)[wanted[f"{name}_idx"]]
-        np.testing.assert_allclose(sample, wanted[f"{name}_val"], rtol=0, atol=1e-3)
+        within(name, sample, wanted[f"{name}_val"], 1e-3)
     mask_values = []
     for i in range(len(rois)):
         # Which rows are positive is not an output; the stored ROIs tell.
         ids = np.array([_class_of(roi, wanted, i) for roi in rois[i]])
         found_i = canonical(rois[i], ids, class_logits[i], deltas[i], masks[i])
-        np.testing.assert_allclose(found_i[0], wanted["rois"][i], rtol=0, atol=1e-6)
+        within("rois", found_i[0], wanted["rois"][i], 1e-6)
         np.testing.assert_array_equal(found_i[1], wanted["target_class_ids"][i])
-        np.testing.assert_allclose(found_i[2], wanted["mrcnn_class_logits"][i], rtol=0, atol=1e-3)
-        np.testing.assert_allclose(found_i[3], wanted["mrcnn_bbox"][i], rtol=0, atol=1e-3)
+        within("mrcnn_class_logits", found_i[2], wanted["mrcnn_class_logits"][i], 1e-3)
+        within("mrcnn_bbox", found_i[3], wanted["mrcnn_bbox"][i], 1e-3)
         mask_values.append(found_i[4])
     sample = np.stack(mask_values).reshape(-1)[wanted["mrcnn_mask_idx"]]
-    np.testing.assert_allclose(sample, wanted["mrcnn_mask_val"], rtol=0, atol=5e-4)
+    within("mrcnn_mask", sample, wanted["mrcnn_mask_val"], 5e-4)
 
 
 def _class_of(roi, wanted, i):
