@@ -29,7 +29,7 @@ from PIL import Image
 from mrcnn.io.files import replace_text
 
 FOLDER = Path(__file__).resolve().parent
-CELL_SECONDS = 300
+CELL_SECONDS = 1800  # after which a cell is taken to hang
 _ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}", re.IGNORECASE)
 _AGAIN = "Run `make notebooks`."
 

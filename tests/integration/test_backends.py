@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from lacking import all_must_run, demand_package
-from paths import PROGRAMS, ROOT
+from paths import PROGRAMS, ROOT, STUCK_SECONDS
 from programs import backend_probe as probe
 
 from mrcnn.modeling import kernels as ops
@@ -36,7 +36,7 @@ def run_probe(backend, folder):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=400,
+        timeout=STUCK_SECONDS,
     )
     assert done.returncode == 0, f"{backend}:\n{done.stdout[-4000:]}"
     with np.load(folder / f"{backend}.npz") as found:

@@ -5,7 +5,7 @@ import sys
 
 import keras
 import pytest
-from paths import HELPERS, ROOT
+from paths import HELPERS, ROOT, STUCK_SECONDS
 from phantoms import PhantomConfig
 
 from mrcnn.backend import count_devices, distribution_scope
@@ -23,7 +23,7 @@ def result(tmp_path_factory):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=400,
+        timeout=STUCK_SECONDS,
     )
     assert done.returncode == 0, done.stdout
     return json.loads(out.read_text())

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
-from paths import HELPERS, ROOT
+from paths import HELPERS, ROOT, STUCK_SECONDS
 from phantoms import PhantomConfig, Phantoms, moving_averages
 
 from mrcnn.data.batches import Batches
@@ -141,7 +141,7 @@ def start(*arguments):
 
 
 def finish(process):
-    output, _ = process.communicate(timeout=300)
+    output, _ = process.communicate(timeout=STUCK_SECONDS)
     assert process.returncode == 0, output
     return output
 
@@ -158,7 +158,7 @@ def runs(tmp_path_factory):
     marker = folder / "marker.json"
     unbroken = start(folder / "whole", folder / "whole.json")
     process = start(folder / "killed", folder / "killed.json", "--kill-marker", marker)
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + STUCK_SECONDS
     while not marker.exists():
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline
