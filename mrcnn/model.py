@@ -192,22 +192,36 @@ class MaskRCNN:
         resume: bool = False,
         verbose: int = 1,
     ) -> Any:
-        """Train the network; see `mrcnn.training.loop.train`.
+        """Train the network up to an epoch.
+
+        An epoch is STEPS_PER_EPOCH optimizer steps, each of ACCUMULATION_STEPS batches, whatever
+        the size of the data set. Every call starts with a new optimizer, unless it resumes an
+        interrupted one.
 
         Args:
             train_dataset: prepared `Dataset`.
-            val_dataset: the same, or None.
-            learning_rate: of the optimizer.
-            epochs: total number of epochs to reach, earlier calls included.
+            val_dataset: the same, or None for no validation. VALIDATION_STEPS batches of it are
+                used, the same ones each time; None uses the whole set.
+            learning_rate: of the optimizer, after the warm-up.
+            epochs: TOTAL number of epochs that the model has seen at the end, so that 20, then
+                40 trains 20 and 20.
             layers: "heads", "3+", "4+", "5+", "all", or a regular expression of names.
             augmentation: an imgaug augmenter or a callable; see `mrcnn.data.augment`.
-            custom_callbacks: Keras callbacks.
+            custom_callbacks: Keras callbacks, called after the built-in ones.
             no_augmentation_sources: sources of images that are not augmented.
-            resume: take optimizer and random states from the last checkpoint too.
-            verbose: 1 shows a progress bar, 2 one line an epoch, 0 nothing.
+            resume: go on with the `train` call that wrote the checkpoint loaded before: its
+                optimizer and random states are restored. When that call was complete, this is
+                the next one, and begins with a new optimizer as it would have without a break.
+            verbose: 1 shows a progress bar with all losses, 2 one line per epoch, 0 nothing.
 
         Returns:
-            The Keras history.
+            The Keras history of this call; None when the model has reached `epochs` already.
+
+        Raises:
+            ValueError: inference mode; no NAME; no layer selected; a resume state that does not
+                fit.
+            FileNotFoundError: nothing to resume.
+            FloatingPointError: the loss became NaN or infinite.
         """
         self._demand_mode("training")
         return training.train(

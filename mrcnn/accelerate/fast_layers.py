@@ -10,7 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from mrcnn.accelerate import fused, winograd_compiled
+from mrcnn.accelerate import fused, winograd
 from mrcnn.config import Config
 from mrcnn.modeling.layers import BatchNorm, LayerStyle
 
@@ -57,8 +57,8 @@ class FastConv(keras.layers.Conv2D):
             rows, size = product
             outputs = ops.matmul(rows, ops.reshape(self.kernel, (-1, self.filters)))
             outputs = ops.reshape(outputs, (-1, *size, self.filters))
-        elif winograd_compiled.pays(self, inputs):
-            outputs = winograd_compiled.convolve_in_training(inputs, self.kernel)
+        elif winograd.pays(self, inputs):
+            outputs = winograd.convolve_in_training(inputs, self.kernel)
         else:
             return super().call(inputs)
         outputs = outputs + self.bias if self.use_bias else outputs

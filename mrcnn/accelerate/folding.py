@@ -9,13 +9,13 @@ import functools
 import inspect
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from mrcnn.accelerate import winograd, winograd_compiled
+from mrcnn.accelerate import winograd
 from mrcnn.accelerate.fast_layers import as_product
 from mrcnn.accelerate.watching import watch_assignments
 from mrcnn.modeling.layers import graph_nodes
@@ -54,31 +54,15 @@ def folded_weights(
     return kernel * scale, bias * scale + shift
 
 
-class Arithmetic(Protocol):
-    """What a framework computes folded convolutions with; `relu`: rectify the result."""
-
-    def constant(self, values: Callable[[], np.ndarray], dtype: str) -> Any:
-        """A tensor, made while a graph is traced; `values` wants to run outside the graph."""
-
-    def product(self, rows: Any, kernel: Any, bias: Any, relu: bool) -> Any:
-        """Rows [n, C], kernel [C, K], bias [K] -> [n, K]."""
-
-    def convolution(
-        self, layer: keras.layers.Conv2D, images: Any, kernel: Any, bias: Any, relu: bool
-    ) -> Any:
-        """With the strides and the padding of a layer."""
-
-
 class FoldedModel:
-    """A finished model as a function inputs -> outputs, with constant weights.
+    """A finished model as a function inputs -> outputs, with constant weights, for TensorFlow.
 
     Args:
         model: functional model; its weights may change afterwards, see `renew`.
-        arithmetic: of the framework.
     """
 
-    def __init__(self, model: keras.Model, arithmetic: Arithmetic):
-        self._model, self._arithmetic = model, arithmetic
+    def __init__(self, model: keras.Model):
+        self._model = model
         self._stale = False
         self._kernels: dict[tuple[keras.Layer, str], Any] = {}
         self._biases: dict[keras.Layer, Any] = {}
@@ -158,44 +142,57 @@ class FoldedModel:
 
     def _convolve(self, layer: keras.layers.Conv2D, images: Any) -> Any:
         """What a convolution, and what it absorbed, make of images [B, H, W, C]."""
+        import tensorflow as tf
+
         images = ops.cast(images, layer.compute_dtype)
         product = as_product(layer, images)
         form = self._form(layer, images, product)
         kernel, bias = self._kernel(layer, form), self._bias(layer)
         relu = layer in self._rectified
         if form == "winograd":
-            outputs = winograd_compiled.convolve(images, kernel, bias, relu)
-        elif form == "dense":
-            rows, size = product
-            outputs = self._arithmetic.product(rows, kernel, bias, relu)
-            outputs = ops.reshape(outputs, (-1, *size, layer.filters))
+            outputs = winograd.convolve_folded(images, kernel, bias, relu)
         else:
-            outputs = self._arithmetic.convolution(layer, images, kernel, bias, relu)
+            # In the operations that TensorFlow joins into one: product, bias, rectifier.
+            if form == "dense":
+                outputs = tf.matmul(product[0], kernel)
+            else:
+                sliding = layer.strides, layer.padding.upper()
+                dilations = layer.dilation_rate
+                outputs = tf.nn.conv2d(images, kernel, *sliding, dilations=dilations)
+            outputs = tf.nn.bias_add(outputs, tf.cast(bias, outputs.dtype))
+            outputs = tf.nn.relu(outputs) if relu else outputs
+            if form == "dense":
+                outputs = tf.reshape(outputs, (-1, *product[1], layer.filters))
         return outputs if relu else layer.activation(outputs)
 
     def _form(self, layer: keras.layers.Conv2D, images: Any, product: Any) -> str:
         if product is not None:
             return "dense"
-        return "winograd" if winograd_compiled.pays(layer, images) else "direct"
+        return "winograd" if winograd.pays(layer, images) else "direct"
 
     def _kernel(self, layer: keras.layers.Conv2D, form: str) -> Any:
-        key = (layer, form)
-        if key not in self._kernels:
+        if (layer, form) not in self._kernels:
             dtype = "float32" if form == "winograd" else layer.compute_dtype
-            self._kernels[key] = self._arithmetic.constant(
+            self._kernels[layer, form] = _constant(
                 lambda: _shaped(self._folded(layer)[0], form), dtype
             )
-        return self._kernels[key]
+        return self._kernels[layer, form]
 
     def _bias(self, layer: keras.layers.Conv2D) -> Any:
         if layer not in self._biases:
-            self._biases[layer] = self._arithmetic.constant(
-                lambda: self._folded(layer)[1], "float32"
-            )
+            self._biases[layer] = _constant(lambda: self._folded(layer)[1], "float32")
         return self._biases[layer]
 
     def _folded(self, layer: keras.layers.Conv2D) -> tuple[np.ndarray, np.ndarray]:
         return folded_weights(layer, self._norms.get(layer))
+
+
+def _constant(values: Callable[[], np.ndarray], dtype: str) -> Any:
+    """A tensor of values that are computed outside of the graph that is being traced."""
+    import tensorflow as tf
+
+    with tf.init_scope():
+        return tf.cast(values(), dtype)
 
 
 def _is_stored_norm(layer: Any) -> bool:

@@ -34,7 +34,7 @@ def compile_forward(model: keras.Model) -> Forward:
 def _tensorflow(model: keras.Model) -> Callable[[list[Any]], Any]:
     import tensorflow as tf
 
-    folded = FoldedModel(model, _TensorFlowArithmetic())
+    folded = FoldedModel(model)
     compiled: dict[tuple, Callable] = {}
     lock = threading.Lock()
 
@@ -50,36 +50,6 @@ def _tensorflow(model: keras.Model) -> Callable[[list[Any]], Any]:
         return function(inputs)
 
     return run
-
-
-class _TensorFlowArithmetic:
-    """Written in the operations that TensorFlow joins into one: product, bias, rectifier."""
-
-    def constant(self, values: Callable[[], np.ndarray], dtype: str) -> Any:
-        import tensorflow as tf
-
-        with tf.init_scope():
-            return tf.cast(values(), dtype)
-
-    def product(self, rows: Any, kernel: Any, bias: Any, relu: bool) -> Any:
-        import tensorflow as tf
-
-        return _finish(tf.matmul(rows, kernel), bias, relu)
-
-    def convolution(self, layer: Any, images: Any, kernel: Any, bias: Any, relu: bool) -> Any:
-        import tensorflow as tf
-
-        outputs = tf.nn.conv2d(
-            images, kernel, layer.strides, layer.padding.upper(), dilations=layer.dilation_rate
-        )
-        return _finish(outputs, bias, relu)
-
-
-def _finish(outputs: Any, bias: Any, relu: bool) -> Any:
-    import tensorflow as tf
-
-    outputs = tf.nn.bias_add(outputs, tf.cast(bias, outputs.dtype))
-    return tf.nn.relu(outputs) if relu else outputs
 
 
 def _jax(model: keras.Model) -> Callable[[list[Any]], Any]:

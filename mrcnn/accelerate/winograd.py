@@ -4,16 +4,29 @@ Winograd's minimal filtering F(4 x 4, 3 x 3): tiles of 6 x 6 values overlap by t
 4 x 4 outputs each, with 36 products where the definition takes 144. In float32 its results
 differ from the direct convolution by about 1e-5 of the largest value.
 
+The transforms are written in `keras.ops`, of many small steps over large arrays, which pays only
+where a compiler joins them: below, XLA compiles them for TensorFlow on CPUs, whose own kernels
+compute 3 x 3 convolutions directly. On GPUs they do not need this.
+
 Source: Lavin and Gray 2016, "Fast algorithms for convolutional neural networks".
 """
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from keras import ops
 
-TILE = 4  # outputs of a tile, a side
-_SIDE = TILE + 2
+from mrcnn.backend import backend
+
+_TILE = 4  # outputs of a tile, a side
+_SIDE = _TILE + 2
+
+_LEAST_PX = 14 * 14
+# Of a direct convolution; below, transforms and compilation cost more than they save.
+_LEAST_PRODUCTS = 3e8
+_LEAST_PRODUCTS_LOW_PRECISION = 2e9  # direct convolutions are twice as fast there
 
 _INPUT = np.array(
     [
@@ -51,9 +64,6 @@ def transform_kernel(kernel: Any) -> Any:
 def convolve(images: Any, kernel: Any, bias: Any) -> Any:
     """Convolution of stride 1 and padding "same".
 
-    The transforms are made of many small steps over large arrays, so this pays only where a
-    compiler joins them (XLA), and for pictures of many tiles and channels.
-
     Args:
         images: float32 [B, H, W, C]; H and W are static.
         kernel: float32 [36, C, K], see `transform_kernel`.
@@ -66,9 +76,9 @@ def convolve(images: Any, kernel: Any, bias: Any) -> Any:
     filters = kernel.shape[-1]
     down, across = _tile_counts(images)
     products = ops.matmul(_transform_tiles(images), kernel)
-    outputs = _both_sides(_OUTPUT, products, (TILE, TILE, -1, down, across, filters))
+    outputs = _both_sides(_OUTPUT, products, (_TILE, _TILE, -1, down, across, filters))
     outputs = ops.transpose(outputs, (2, 3, 0, 4, 1, 5))
-    outputs = ops.reshape(outputs, (-1, down * TILE, across * TILE, filters))
+    outputs = ops.reshape(outputs, (-1, down * _TILE, across * _TILE, filters))
     return outputs[:, :height, :width] + bias
 
 
@@ -84,9 +94,9 @@ def kernel_gradient(images: Any, upstream: Any) -> Any:
     """
     height, width, filters = upstream.shape[1:]
     down, across = _tile_counts(upstream)
-    spare = ((0, down * TILE - height), (0, across * TILE - width))
+    spare = ((0, down * _TILE - height), (0, across * _TILE - width))
     outputs = ops.pad(upstream, ((0, 0), *spare, (0, 0)))
-    outputs = ops.reshape(outputs, (-1, down, TILE, across, TILE, filters))
+    outputs = ops.reshape(outputs, (-1, down, _TILE, across, _TILE, filters))
     outputs = ops.transpose(outputs, (2, 4, 0, 1, 3, 5))
     products = _both_sides(_OUTPUT.T, outputs, (_SIDE**2, -1, filters))
     tiles = ops.transpose(_transform_tiles(images), (0, 2, 1))
@@ -94,20 +104,20 @@ def kernel_gradient(images: Any, upstream: Any) -> Any:
 
 
 def _tile_counts(images: Any) -> tuple[int, int]:
-    return tuple(-(-side // TILE) for side in images.shape[1:3])
+    return tuple(-(-side // _TILE) for side in images.shape[1:3])
 
 
 def _transform_tiles(images: Any) -> Any:
     """The tiles of images [B, H, W, C], as the products take them: [36, tiles, C]."""
     height, width, channels = images.shape[1:]
     down, across = _tile_counts(images)
-    spare = ((1, down * TILE + 1 - height), (1, across * TILE + 1 - width))
+    spare = ((1, down * _TILE + 1 - height), (1, across * _TILE + 1 - width))
     images = ops.pad(images, ((0, 0), *spare, (0, 0)))
     # Value j of the columns of every tile, then value i of its rows. Sums of whole pictures take
     # half the time of products by a matrix here, and stacked halfway, no sum is computed twice.
-    rows, columns = (down - 1) * TILE + 1, (across - 1) * TILE + 1
-    tiles = _sums([images[:, :, j : j + columns : TILE] for j in range(_SIDE)])
-    tiles = _sums([tiles[:, :, i : i + rows : TILE] for i in range(_SIDE)])
+    rows, columns = (down - 1) * _TILE + 1, (across - 1) * _TILE + 1
+    tiles = _sums([images[:, :, j : j + columns : _TILE] for j in range(_SIDE)])
+    tiles = _sums([tiles[:, :, i : i + rows : _TILE] for i in range(_SIDE)])
     return ops.reshape(tiles, (_SIDE**2, -1, channels))
 
 
@@ -125,3 +135,116 @@ def _both_sides(matrix: np.ndarray, tiles: Any, shape: tuple[int, ...]) -> Any:
     """M X M^T of the tiles X that lie along the first axis; the result has a shape."""
     both = ops.convert_to_tensor(np.kron(matrix, matrix), dtype="float32")
     return ops.reshape(ops.matmul(both, ops.reshape(tiles, (both.shape[1], -1))), shape)
+
+
+# --- Compiled by XLA ---------------------------------------------------------------
+
+
+@functools.cache
+def available() -> bool:
+    """Whether the running framework is TensorFlow, without a GPU."""
+    if backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return not tf.config.list_logical_devices("GPU")
+
+
+def pays(layer: Any, images: Any) -> bool:
+    """Whether a convolution of images [B, H, W, C] is of the kind, and large enough.
+
+    Args:
+        layer: keras.layers.Conv2D.
+        images: its input; a batch of unknown size counts as one image.
+    """
+    batch, height, width, channels = images.shape
+    if (
+        (layer.kernel_size, layer.strides, layer.padding) != ((3, 3), (1, 1), "same")
+        or layer.dilation_rate != (1, 1)
+        or layer.groups != 1
+        or not height
+        or not width
+        or height * width < _LEAST_PX
+        or not available()
+    ):
+        return False
+    low = layer.compute_dtype != "float32"
+    least = _LEAST_PRODUCTS_LOW_PRECISION if low else _LEAST_PRODUCTS
+    return 9 * (batch or 1) * height * width * channels * layer.filters >= least
+
+
+def convolve_folded(images: Any, kernel: Any, bias: Any, relu: bool) -> Any:
+    """Convolution with a constant kernel.
+
+    Args:
+        images: [B, H, W, C]; its type stays.
+        kernel: float32 [36, C, K], see `transform_kernel`.
+        bias: float32 [K].
+        relu: rectify the result.
+    """
+    return _folded(tuple(images.shape), kernel.shape[-1], relu)(images, kernel, bias)
+
+
+@functools.cache
+def _folded(shape: tuple, filters: int, relu: bool) -> Callable:
+    """One for each shape; equal layers then share what XLA compiled."""
+    import tensorflow as tf
+
+    @tf.function(autograph=False, jit_compile=True)
+    def compiled(images: Any, kernel: Any, bias: Any) -> Any:
+        outputs = convolve(tf.cast(images, tf.float32), kernel, bias)
+        return tf.cast(tf.nn.relu(outputs) if relu else outputs, images.dtype)
+
+    return compiled
+
+
+def convolve_in_training(images: Any, kernel: Any) -> Any:
+    """Convolution that can be differentiated.
+
+    Args:
+        images: [B, H, W, C]; its type stays.
+        kernel: [3, 3, C, K], of the same type.
+
+    Returns:
+        [B, H, W, K].
+    """
+    import tensorflow as tf
+
+    filters = kernel.shape[3]
+
+    @tf.custom_gradient
+    def differentiable(images, kernel):
+        def gradient(upstream):
+            to_images = _trained(tuple(upstream.shape), kernel.shape[2], True)(upstream, kernel)
+            return to_images, _kernel_gradient(tuple(images.shape), filters)(images, upstream)
+
+        return _trained(tuple(images.shape), filters, False)(images, kernel), gradient
+
+    return differentiable(images, tf.identity(kernel))
+
+
+@functools.cache
+def _trained(shape: tuple, filters: int, turned: bool) -> Callable:
+    """`turned`: the kernel is that of the convolution whose gradient to the images this is."""
+    import tensorflow as tf
+
+    @tf.function(autograph=False, jit_compile=True)
+    def compiled(images: Any, kernel: Any) -> Any:
+        if turned:
+            kernel = tf.transpose(tf.reverse(kernel, (0, 1)), (0, 1, 3, 2))
+        transformed = transform_kernel(tf.cast(kernel, tf.float32))
+        return tf.cast(convolve(tf.cast(images, tf.float32), transformed, 0.0), images.dtype)
+
+    return compiled
+
+
+@functools.cache
+def _kernel_gradient(shape: tuple, filters: int) -> Callable:
+    import tensorflow as tf
+
+    @tf.function(autograph=False, jit_compile=True)
+    def compiled(images: Any, upstream: Any) -> Any:
+        found = kernel_gradient(tf.cast(images, tf.float32), tf.cast(upstream, tf.float32))
+        return tf.cast(found, images.dtype)
+
+    return compiled

@@ -43,37 +43,11 @@ def train(
     resume: bool = False,
     verbose: int = 1,
 ) -> keras.callbacks.History | None:
-    """Train a model up to an epoch.
-
-    An epoch is STEPS_PER_EPOCH optimizer steps, each of ACCUMULATION_STEPS batches, whatever
-    the size of the data set. Every call starts with a new optimizer, unless it resumes an
-    interrupted one.
+    """Train a model up to an epoch; the arguments are those of `MaskRCNN.train`.
 
     Args:
         model: MaskRCNN in training mode; its `epoch` is where the call starts, its
             `log_dir` where all files go.
-        train_dataset: prepared `utils.Dataset`.
-        val_dataset: the same, or None for no validation. VALIDATION_STEPS batches of it are
-            used, the same ones each time; None uses the whole set.
-        learning_rate: rate after the warm-up.
-        epochs: TOTAL number of epochs that the model has seen at the end, so that 20, then
-            40 trains 20 and 20.
-        layers: a name of `LAYER_PRESETS` or a regular expression on layer names.
-        augmentation: imgaug augmenter or callable (image, masks) -> (image, masks).
-        custom_callbacks: keras callbacks that are called after the built-in ones.
-        no_augmentation_sources: dataset sources that are never augmented.
-        resume: go on with the `train` call that wrote the checkpoint loaded before: its
-            optimizer and random states are restored. When that call was complete, this is
-            the next one, and begins with a new optimizer as it would have without a break.
-        verbose: 0 silent, 1 progress bar with all losses, 2 one line an epoch.
-
-    Returns:
-        The history of this call; None when the model has reached `epochs` already.
-
-    Raises:
-        ValueError: inference mode; no NAME; no layer selected; a resume state that does not fit.
-        FileNotFoundError: nothing to resume.
-        FloatingPointError: the loss became NaN or infinite.
 
     Source: Matterport's `MaskRCNN.train`.
     """

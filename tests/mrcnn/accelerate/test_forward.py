@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from mrcnn.accelerate import folding, winograd, winograd_compiled
+from mrcnn.accelerate import folding, winograd
 from mrcnn.accelerate.fast_layers import FastBatchNorm, FastConv
 from mrcnn.accelerate.forward import compile_forward
 from mrcnn.config import Config
@@ -69,7 +69,7 @@ def test_winograd_is_the_convolution(shape):
 
 @pytest.mark.parametrize("products", [0, 1e18], ids=["winograd", "direct"])
 def test_folding_changes_nothing(monkeypatch, products):
-    monkeypatch.setattr(winograd_compiled, "_LEAST_PRODUCTS", products)
+    monkeypatch.setattr(winograd, "_LEAST_PRODUCTS", products)
     forms = []
     form = folding.FoldedModel._form
     monkeypatch.setattr(
@@ -84,17 +84,17 @@ def test_folding_changes_nothing(monkeypatch, products):
 
 
 def test_what_is_folded():
-    plan = folding.FoldedModel(small_network(), None)
+    plan = folding.FoldedModel(small_network())
     absorbed = {layer.name for layer in plan._absorbed}
     absorbed = {n for n in ("norm_a", "norm_b", "norm_c", "norm_e") if n in absorbed}
     assert absorbed == {"norm_a", "norm_b", "norm_e"}, "c is read by two layers"
-    plan = folding.FoldedModel(small_network(train_bn=True), None)
+    plan = folding.FoldedModel(small_network(train_bn=True))
     assert plan._norms == {}, "statistics of the batch are no constants"
     style = LayerStyle()
     images = keras.Input([8, 8, 3])
     conv = style.conv(4, 3, "shown")(images)
     shown = keras.Model(images, [conv, style.relu()(style.norm("norm")(conv))])
-    plan = folding.FoldedModel(shown, None)
+    plan = folding.FoldedModel(shown)
     assert "norm" not in {layer.name for layer in plan._absorbed}, (
         "an output of the model stays as it is"
     )
@@ -233,12 +233,10 @@ def test_winograd_in_training_has_the_gradients_of_the_convolution(monkeypatch, 
 
     wanted, direct = outcome("float32"), outcome(precision)
     used = []
-    convolve = winograd_compiled.convolve_in_training
-    monkeypatch.setattr(
-        winograd_compiled, "convolve_in_training", lambda *a: used.append(1) or convolve(*a)
-    )
+    convolve = winograd.convolve_in_training
+    monkeypatch.setattr(winograd, "convolve_in_training", lambda *a: used.append(1) or convolve(*a))
     for name in ("_LEAST_PRODUCTS", "_LEAST_PRODUCTS_LOW_PRECISION"):
-        monkeypatch.setattr(winograd_compiled, name, 0)
+        monkeypatch.setattr(winograd, name, 0)
     found = outcome(precision)
     assert used
     assert gap(found, wanted) < max(5e-5, 1.5 * gap(direct, wanted)) < 0.2
