@@ -46,8 +46,11 @@ def folded_weights(
     Returns:
         kernel, of the layer's shape; bias [filters]; float64.
     """
-    kernel = _values(layer.kernel)
-    bias = _values(layer.bias) if layer.use_bias else np.zeros(layer.filters)
+    # As the layer itself reads them: in low precision they are rounded before they are folded.
+    kernel = _values(layer.kernel, layer.compute_dtype)
+    bias = np.zeros(layer.filters)
+    if layer.use_bias:
+        bias = _values(layer.bias, layer.compute_dtype)
     if norm is None:
         return kernel, bias
     scale, shift = scale_and_shift(norm)
@@ -215,5 +218,5 @@ def _shaped(kernel: np.ndarray, form: str) -> np.ndarray:
     return kernel.reshape(-1, kernel.shape[-1]) if form == "dense" else kernel
 
 
-def _values(variable: Any) -> np.ndarray:
-    return ops.convert_to_numpy(ops.convert_to_tensor(variable)).astype(np.float64)
+def _values(variable: Any, dtype: str = "float32") -> np.ndarray:
+    return ops.convert_to_numpy(ops.convert_to_tensor(variable, dtype=dtype)).astype(np.float64)

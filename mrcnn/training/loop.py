@@ -43,11 +43,10 @@ def train(
     resume: bool = False,
     verbose: int = 1,
 ) -> keras.callbacks.History | None:
-    """Train a model up to an epoch; the arguments are those of `MaskRCNN.train`.
+    """Train a model up to an epoch; arguments and result are those of `MaskRCNN.train`.
 
-    Args:
-        model: MaskRCNN in training mode; its `epoch` is where the call starts, its
-            `log_dir` where all files go.
+    `model` is a MaskRCNN in training mode; its `epoch` is where the call starts, its `log_dir`
+    where all files go.
 
     Source: Matterport's `MaskRCNN.train`.
     """
