@@ -9,19 +9,17 @@ import json
 import logging
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mrcnn.errors import UserError
 from mrcnn.io.files import replace_text
 from sebre.bench import measurements as record
-from sebre.bench import run, targets, worker
-from sebre.bench import terminal as table
+from sebre.bench import run, tables, targets, worker
 from sebre.bench.cases import catalogue as cases
-from sebre.program import DONE, SOME_FAILED, run_program, say
-
-logger = logging.getLogger("sebre.bench")
+from sebre.program import DONE, SOME_FAILED, complain, run_program, say
+from sebre.report.markdown import Table
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--datasets", type=Path, metavar="DIR", help="prepared data sets; default: datasets"
     )
-    out = parser.add_argument_group("what becomes of it")
+    out = parser.add_argument_group("where the results go")
     out.add_argument("--out", type=Path, metavar="FILE.json", help="write the record here")
     out.add_argument(
         "--baseline", type=Path, metavar="FILE.json", help="hold the results against this record"
@@ -62,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         "--tolerance",
         type=float,
         default=record.TOLERANCE,
-        help="relative change against the baseline that is none; default: %(default)s",
+        help="relative change that still counts as none; default: %(default)s",
     )
     page = parser.add_argument_group("a page instead of a measurement")
     page.add_argument("--page", type=Path, metavar="FILE.md", help="write this page")
@@ -95,7 +93,7 @@ def _run(args: argparse.Namespace, argv: Sequence[str]) -> int:
 
     def report(entry: dict[str, Any]) -> None:
         change = record.compare(entry, baseline, args.tolerance) if baseline else None
-        say(table.row(entry, change))
+        say(tables.line(entry, change))
         if change is not None and change.verdict == record.SLOWER:
             slower.append(entry["name"])
 
@@ -103,7 +101,6 @@ def _run(args: argparse.Namespace, argv: Sequence[str]) -> int:
         if args.out:
             replace_text(args.out, json.dumps(so_far, indent=1) + "\n")
 
-    say(table.header(baseline is not None))
     done = run.run_cases(
         chosen,
         args.repeats or (run.QUICK_ROUNDS if args.quick else run.ROUNDS),
@@ -113,9 +110,20 @@ def _run(args: argparse.Namespace, argv: Sequence[str]) -> int:
         args.datasets,
         save,
     )
-    say()
-    say(table.targets(targets.findings(done)))
+    for table in _tables(done):
+        say()
+        say(table.text().rstrip())
     return _verdict(done, slower, only)
+
+
+def _tables(done: Mapping[str, Any]) -> Iterator[Table]:
+    """What was measured by group, and the targets that it is held against."""
+    entries = record.measured(done)
+    for group in tables.GROUPS:
+        if of_group := [e for name, e in entries.items() if name.startswith(f"{group}/")]:
+            yield tables.group_table(group, of_group)
+    if found := [f for f in targets.findings(done) if f.value is not None]:
+        yield tables.targets_table(found)
 
 
 def _command(argv: Sequence[str]) -> str:
@@ -135,7 +143,7 @@ def _verdict(done: Mapping[str, Any], slower: Sequence[str], only: Sequence[str]
     }
     for problem, names in wrong.items():
         if names:
-            logger.error("sebre.bench: %s: %s", problem, ", ".join(names))
+            complain(f"sebre bench: {problem}: {', '.join(names)}")
     return SOME_FAILED if any(wrong.values()) else DONE
 
 

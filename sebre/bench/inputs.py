@@ -2,14 +2,11 @@
 
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from sebre.bench.worker import NotAvailable
 
 DATASETS = Path(__file__).resolve().parents[2] / "datasets"
 FORMATS = ("png", "jpeg", "tiff")
@@ -114,29 +111,3 @@ def _save(image: np.ndarray, path: Path) -> None:
         Image.fromarray(image).save(path, quality=90)
     else:
         Image.fromarray(image).save(path, compress_level=1)
-
-
-def configuration(settings: Mapping[str, Any], seed: int) -> Any:
-    """SeBRe's configuration with every detection kept, and the settings over it.
-
-    Raises:
-        NotAvailable: see `available`.
-    """
-    from sebre.experiments.base import SeBReConfig, with_settings
-
-    available(settings)
-    settings = {"NAME": "bench", "SEED": seed, "DETECTION_MIN_CONFIDENCE": 0.0, **settings}
-    return with_settings(SeBReConfig(), **settings)
-
-
-def available(settings: Mapping[str, Any]) -> None:
-    """Raise NotAvailable if a setting or value is not there, or the package of a RUNTIME."""
-    from sebre.experiments.base import SeBReConfig, with_settings
-
-    runtime = settings.get("RUNTIME", "keras")
-    if find_spec(runtime) is None:
-        raise NotAvailable(f"the package is not installed: pip install {runtime}")
-    try:
-        with_settings(SeBReConfig(), **settings)
-    except ValueError as error:
-        raise NotAvailable(str(error)) from error

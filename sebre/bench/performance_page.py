@@ -1,15 +1,16 @@
 """PERFORMANCE.md, made of a stored record alone."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mrcnn.io.files import replace_file, replace_text
 from sebre.bench.measurements import measured
 from sebre.bench.scaling import scaling_figure
-from sebre.bench.targets import SCORE_LIMIT, Finding, findings
+from sebre.bench.tables import GROUPS, group_table, targets_table
+from sebre.bench.targets import findings
 from sebre.bench.worker import MEASURED
-from sebre.report.markdown import NONE, Table, number, with_interval
+from sebre.report.markdown import number
 
 FIGURE = "scaling.png"
 GFLOP = 127  # of one detection: resnet101, 384 px, 1000 proposals, 9 classes, 8 detections
@@ -35,15 +36,6 @@ With `--baseline` the table has a column with the change against the stored reco
 code is 3 when a case became slower by more than the tolerance (15 %; `--tolerance`) and the
 quartiles of both agree that it did. Exit code 3 also says that a case failed; the others go on.
 """
-_GROUPS = {
-    "detect": "Detection",
-    "side": "Size of the input",
-    "train": "Training step",
-    "input": "Input of the training",
-    "feed": "Does the input keep up?",
-    "memory": "Memory",
-    "accuracy": "Accuracy",
-}
 _NOTES = {
     "detect": "Whole `detect` of one section: resizing, network, masks at the size of the section. "
     "240 x 384 px unless the name says another size; 9 classes, at most 8 detections, every one "
@@ -71,17 +63,16 @@ def page(record: Mapping[str, Any], path: str, figure: str = "") -> str:
         path: of the record, as the page names it.
         figure: path of the figure; empty without.
     """
-    parts = [_INTRODUCTION, _machine(record), _targets(findings(record)).markdown()]
+    parts = [_INTRODUCTION, _machine(record), targets_table(findings(record)).markdown()]
     parts += _sentences(record)
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for entry in record["cases"]:
         groups.setdefault(entry["name"].partition("/")[0], []).append(entry)
     for name, entries in groups.items():
-        parts.append(f"## {_GROUPS.get(name, name)}\n")
+        parts.append(f"## {GROUPS.get(name, name)}\n")
         parts += [_NOTES[name] + "\n"] if name in _NOTES else []
         if done := [entry for entry in entries if entry["status"] == MEASURED]:
-            make = _accuracy if name == "accuracy" else _table
-            parts.append(make(name, done).markdown())
+            parts.append(group_table(name, done).markdown())
         parts += [
             f"- `{e['name']}`: {e['status']}: {e['reason']}\n"
             for e in entries
@@ -143,25 +134,6 @@ def _middle(values: list[float]) -> float:
     return values[len(values) // 2]
 
 
-def _targets(found: Iterable[Finding]) -> Table:
-    rows = [
-        (
-            f.target.text,
-            f"at most {f.target.limit:g} {f.target.unit}".strip(),
-            NONE if f.value is None else _with_quartiles(f.value, f.q1, f.q3),
-            f.case or NONE,
-            f.verdict,
-        )
-        for f in found
-    ]
-    header = ("what", "target", "measured [quartiles]", "case", "verdict")
-    return Table("Targets", header, tuple(rows))
-
-
-def _with_quartiles(value: float, q1: float | None, q3: float | None) -> str:
-    return with_interval(value, None if q1 is None or q1 == q3 else (q1, q3))
-
-
 def _sentences(record: Mapping[str, Any]) -> list[str]:
     """What follows from the numbers in sentences, and what does not."""
     entries, sentences = measured(record), []
@@ -181,53 +153,3 @@ def _sentences(record: Mapping[str, Any]) -> list[str]:
             "was not measured.\n"
         )
     return sentences
-
-
-def _table(group: str, entries: list[Mapping[str, Any]]) -> Table:
-    """The measured cases of a group; columns that all lack are left out."""
-    columns = {
-        "case": [entry["name"] for entry in entries],
-        "what": [_what(entry) for entry in entries],
-        f"in units of {entries[0]['unit']} [quartiles]": [
-            _with_quartiles(entry["ratio"], entry["q1"], entry["q3"]) for entry in entries
-        ],
-        "rounds": [str(entry["n"]) for entry in entries],
-        "s": [number(entry.get("seconds")) for entry in entries],
-        "sections/s": [
-            number(1 / entry["seconds"] if group == "input" else None, 1) for entry in entries
-        ],
-        "first call, s": [number(entry.get("first_call_s"), 1) for entry in entries],
-        "peak memory, MiB": [number(entry.get("peak_mib"), 0) for entry in entries],
-        "resident, MiB": [number(entry.get("resident_mib"), 0) for entry in entries],
-    }
-    kept = {name: cells for name, cells in columns.items() if set(cells) != {NONE}}
-    notes = tuple(dict.fromkeys(entry["note"] for entry in entries if entry["note"]))
-    rows = tuple(zip(*kept.values(), strict=True))
-    return Table(_GROUPS.get(group, group), tuple(kept), rows, notes=notes)
-
-
-def _accuracy(group: str, entries: list[Mapping[str, Any]]) -> Table:
-    """Scores of each way beside those of the reference."""
-    header = ("case", "sections", "mAP", "change", "mean Dice", "change", "verdict")
-    rows = tuple(
-        (
-            e["name"],
-            str(e["sections"]),
-            number(e["map"], 4),
-            f"{e['map'] - e['map_before']:+.4f}",
-            number(e["dice"], 4),
-            f"{e['dice'] - e['dice_before']:+.4f}",
-            "holds" if e["ratio"] < SCORE_LIMIT else "does not hold",
-        )
-        for e in entries
-    )
-    note = f"A way holds when both scores change by less than {SCORE_LIMIT}."
-    return Table(_GROUPS[group], header, rows, notes=(note,))
-
-
-def _what(entry: Mapping[str, Any]) -> str:
-    facts = [entry.get("epoch"), entry.get("format") if entry["kind"] == "input" else None]
-    size = entry.get("image_px")
-    if entry["kind"] == "detect" and size:
-        facts.append(f"section of {size[0]} x {size[1]} px")
-    return ", ".join([entry["title"], *filter(None, facts)])

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from sebre.bench.inputs import DATASETS, available
+from sebre.bench.inputs import DATASETS
+from sebre.bench.ways import available, computed, of_keras
 from sebre.bench.worker import FAILED, NOT_AVAILABLE, NotAvailable, Prepared
 
 # Of `sebre.evaluation.evaluate`: the mean over sections of the AP of a section, and the mean
@@ -74,6 +75,7 @@ def _scores(
     from sebre.evaluation.summary import summarize
     from sebre.networks.segmenter import load_segmenter
 
-    segmenter = load_segmenter(weights, typical=typical, **changes)
+    segmenter = load_segmenter(weights, **of_keras(changes))
+    segmenter.model = computed(segmenter.model, changes, typical)
     summary = summarize(iterate_sections(segmenter, dataset), segmenter.regions)
     return {key: getattr(summary, name) for key, name in SCORES.items()}

@@ -4,7 +4,7 @@ A process measures one configuration, since TensorFlow does not give memory back
 are plain JSON types, for they travel to it as a file.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -44,10 +44,6 @@ class Case:
     note: str = ""
 
 
-def _detect(name: str, title: str, quick: bool = False, **settings: Any) -> Case:
-    return Case(f"detect/{name}", "detect", settings, title, quick)
-
-
 _FIT64 = {"IMAGE_RESIZE_MODE": "fit64"}
 _FEWEST = {
     "RUNTIME": "openvino",
@@ -55,42 +51,31 @@ _FEWEST = {
     "POST_NMS_ROIS_INFERENCE": 300,
     "PRE_NMS_LIMIT": 2000,
 }
-
-# Ways to detect, apart from float32 in Keras, which is the reference; name: title, settings.
+# Ways to detect, apart from float32 in Keras, which is the reference; name: title, settings. With
+# a RUNTIME, what is timed is an exported file.
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "bfloat16": ("bfloat16", {"PRECISION": "bfloat16"}),
     "float16": ("float16", {"PRECISION": "float16"}),
     **{
-        f"{runtime}_{precision}": (
-            f"{words}, {precision}",
-            {"RUNTIME": runtime, "PRECISION": precision},
+        f"{runtime.replace(' ', '').lower()}_{precision}": (
+            f"{runtime}, {precision}",
+            {"RUNTIME": runtime.replace(" ", "").lower(), "PRECISION": precision},
         )
-        for runtime, words, precisions in (
-            ("onnxruntime", "ONNX Runtime", ("float32", "int8")),
-            ("openvino", "OpenVINO", ("float32", "bfloat16", "int8")),
+        for runtime, precisions in (
+            ("ONNX Runtime", ("float32", "int8")),
+            ("OpenVINO", ("float32", "bfloat16", "int8")),
         )
         for precision in precisions
     },
-    **{
-        f"proposals_{count}": (
-            f"float32, {count} proposals",
-            {"POST_NMS_ROIS_INFERENCE": count},
-        )
-        for count in (300, 100)
-    },
+    "proposals_300": ("float32, 300 proposals", {"POST_NMS_ROIS_INFERENCE": 300}),
+    "proposals_100": ("float32, 100 proposals", {"POST_NMS_ROIS_INFERENCE": 100}),
     "fit64": ("float32, no padding to a square", _FIT64),
-    "bfloat16_fit64": (
-        "bfloat16, no padding to a square",
-        {"PRECISION": "bfloat16", **_FIT64},
-    ),
+    "bfloat16_fit64": ("bfloat16, no padding to a square", {"PRECISION": "bfloat16", **_FIT64}),
     "bfloat16_300": (
         "bfloat16, 300 proposals",
         {"PRECISION": "bfloat16", "POST_NMS_ROIS_INFERENCE": 300},
     ),
-    "openvino_int8_300": (
-        "OpenVINO, int8, 300 proposals of 2,000 anchors",
-        _FEWEST,
-    ),
+    "openvino_int8_300": ("OpenVINO, int8, 300 proposals of 2,000 anchors", _FEWEST),
     "openvino_int8_300_fit64": (
         "OpenVINO, int8, 300 proposals of 2,000 anchors, no padding to a square",
         {**_FEWEST, **_FIT64},
@@ -98,110 +83,92 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 # Shipped networks, and their data sets, whose scores a way of computing must not change.
 STAND_INS = {"slicemap_384": "slicemap", "extended_mouse_384": "mouse_mri"}
+_REDUCED = {"REDUCED_DECODE": True}
 
 
 def all_cases() -> list[Case]:
     """Every case, in the order of the table."""
+    return [
+        *_detection(),
+        *_sides(),
+        *_training(),
+        *_reading(),
+        *_feeding(),
+        *_memory(),
+        *_accuracy(),
+    ]
+
+
+def _side(px: int) -> dict[str, int]:
+    return {"IMAGE_MIN_DIM": px, "IMAGE_MAX_DIM": px}
+
+
+def _detection() -> Iterator[Case]:
     both = [SECTION, SQUARE]
-    detect = [_detect("float32", "float32", quick=True, images=both)]
+    yield Case("detect/float32", "detect", {"images": both}, "float32", quick=True)
     for name, (title, config) in WAYS.items():
-        images = both if name == "bfloat16" else [SECTION]
-        detect.append(_detect(name, title, name == "bfloat16", images=images, config=config))
+        quick = name == "bfloat16"
+        settings = {"images": both if quick else [SECTION], "config": config}
+        yield Case(f"detect/{name}", "detect", settings, title, quick)
     for batch in (2, 4):
-        detect.append(
-            _detect(
-                f"batch_{batch}",
-                f"float32, {batch} sections at a time, for each",
-                images=[SECTION],
-                config={"IMAGES_PER_GPU": batch},
-                batch=batch,
-            )
-        )
-    sides = [
-        Case(
-            f"side/{side}",
-            "detect",
-            {"config": {"IMAGE_MIN_DIM": side, "IMAGE_MAX_DIM": side}, "images": [(side, side)]},
-            f"detect, float32, {side} x {side} px",
-            rounds=7 if side > 512 else None,
-        )
-        for side in (128, 256, 384, 512, 768, 1024)
-    ]
-    train = [
-        Case(
-            f"train/{side}_{precision}",
-            "train",
-            {"config": {"IMAGE_MIN_DIM": side, "IMAGE_MAX_DIM": side, "PRECISION": precision}},
-            f"training step, all layers, {side} px, {precision}",
-            quick=side == 384,
-        )
-        for side in (128, 192, 256, 384)
-        for precision in ("float32", "bfloat16")
-    ]
-    reduced = {"REDUCED_DECODE": True}
-    reading = [
-        Case(
-            f"input/{side}{'_reduced' if config else ''}",
-            "input",
-            {"side": side, "count": count, "formats": FORMATS, "config": config},
-            f"a section of {side} x {side} px with its masks"
-            + (", decoded at reduced scale" if config else ""),
-            rounds=rounds,
-        )
-        for side, count, rounds in ((1000, 8, None), (4000, 4, 5), (10000, 2, 3))
-        for config in ({}, reduced)
-    ]
-    feeding = [
-        Case(
-            f"feed/7000_{name}",
-            "feed",
-            {"side": 7000, "count": 6, "format": "png", "config": config},
-            f"sections of 7000 x 7000 px, {words}",
-            rounds=5,
-            unit="one batch repeated",
-        )
-        for name, words, config in (
-            ("float32", "float32", {}),
-            ("bfloat16", "bfloat16", {"PRECISION": "bfloat16"}),
-            (
-                "bfloat16_reduced",
-                "bfloat16, decoded at reduced scale",
-                {"PRECISION": "bfloat16", **reduced},
-            ),
-        )
-    ]
-    small = {"BACKBONE": "resnet18", "IMAGE_MIN_DIM": 128, "IMAGE_MAX_DIM": 128}
-    growth = [
-        Case(
-            f"memory/{config.get('BACKBONE', 'resnet101')}",
-            "memory",
-            {"counts": counts, "config": config},
-            words,
-            long=True,
-            unit="memory after 20",
-        )
-        for config, counts, words in (
-            (small, (20, 200, 2000), "memory after detections, resnet18, 128 px"),
-            ({}, (20, 200), "memory after detections, resnet101, 384 px"),
-        )
-    ]
-    accuracy = [
-        Case(
-            f"accuracy/{weights}",
-            "accuracy",
-            {
-                "weights": weights,
-                "dataset": dataset,
-                # Processors emulate float16: that is for GPUs.
-                "ways": {name: config for name, (_, config) in WAYS.items() if name != "float16"},
-            },
-            f"the network {weights} on {dataset}",
-            long=True,
-            unit="change of a score",
-        )
-        for weights, dataset in STAND_INS.items()
-    ]
-    return [*detect, *sides, *train, *reading, *feeding, *growth, *accuracy]
+        settings = {"images": [SECTION], "config": {"IMAGES_PER_GPU": batch}, "batch": batch}
+        title = f"float32, {batch} sections at a time, for each"
+        yield Case(f"detect/batch_{batch}", "detect", settings, title)
+
+
+def _sides() -> Iterator[Case]:
+    for side in (128, 256, 384, 512, 768, 1024):
+        settings = {"config": _side(side), "images": [(side, side)]}
+        title = f"detect, float32, {side} x {side} px"
+        yield Case(f"side/{side}", "detect", settings, title, rounds=7 if side > 512 else None)
+
+
+def _training() -> Iterator[Case]:
+    for side in (128, 192, 256, 384):
+        for precision in ("float32", "bfloat16"):
+            settings = {"config": {**_side(side), "PRECISION": precision}}
+            title = f"training step, all layers, {side} px, {precision}"
+            yield Case(f"train/{side}_{precision}", "train", settings, title, quick=side == 384)
+
+
+def _reading() -> Iterator[Case]:
+    for side, count, rounds in ((1000, 8, None), (4000, 4, 5), (10000, 2, 3)):
+        title = f"a section of {side} x {side} px with its masks"
+        settings = {"side": side, "count": count, "formats": FORMATS, "config": {}}
+        yield Case(f"input/{side}", "input", settings, title, rounds=rounds)
+        settings, title = {**settings, "config": _REDUCED}, f"{title}, decoded at reduced scale"
+        yield Case(f"input/{side}_reduced", "input", settings, title, rounds=rounds)
+
+
+def _feeding() -> Iterator[Case]:
+    bfloat16 = {"PRECISION": "bfloat16"}
+    for name, words, config in (
+        ("float32", "float32", {}),
+        ("bfloat16", "bfloat16", bfloat16),
+        ("bfloat16_reduced", "bfloat16, decoded at reduced scale", {**bfloat16, **_REDUCED}),
+    ):
+        settings = {"side": 7000, "count": 6, "format": "png", "config": config}
+        title, unit = f"sections of 7000 x 7000 px, {words}", "one batch repeated"
+        yield Case(f"feed/7000_{name}", "feed", settings, title, rounds=5, unit=unit)
+
+
+def _memory() -> Iterator[Case]:
+    for name, counts, side, config in (
+        ("resnet18", (20, 200, 2000), 128, {"BACKBONE": "resnet18", **_side(128)}),
+        ("resnet101", (20, 200), 384, {}),
+    ):
+        settings = {"counts": counts, "config": config}
+        title, unit = f"memory after detections, {name}, {side} px", "memory after 20"
+        yield Case(f"memory/{name}", "memory", settings, title, long=True, unit=unit)
+
+
+def _accuracy() -> Iterator[Case]:
+    # Processors emulate float16: that is for GPUs.
+    ways = {name: config for name, (_, config) in WAYS.items() if name != "float16"}
+    for weights, dataset in STAND_INS.items():
+        settings = {"weights": weights, "dataset": dataset, "ways": ways}
+        title, unit = f"the network {weights} on {dataset}", "change of a score"
+        yield Case(f"accuracy/{weights}", "accuracy", settings, title, long=True, unit=unit)
 
 
 def select(cases: Iterable[Case], only: Iterable[str], quick: bool, long: bool) -> list[Case]:

@@ -5,8 +5,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from sebre.bench.inputs import configuration, sections
+from sebre.bench.inputs import sections
 from sebre.bench.machine import peak_mib
+from sebre.bench.ways import computed, configuration
 from sebre.bench.worker import Prepared, Task
 
 SIZE = (240, 384)  # px, of a section
@@ -27,7 +28,8 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
     Raises:
         NotAvailable: setting or package is not there.
     """
-    config = configuration(settings.get("config", {}), seed)
+    way = settings.get("config", {})
+    config = configuration(way, seed)
     from mrcnn.model import MaskRCNN
 
     shapes = [tuple(shape) for shape in settings.get("images", [SIZE])]
@@ -37,12 +39,12 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
         start = time.perf_counter()
         model = MaskRCNN("inference", config, folder)
         build = time.perf_counter() - start
-        if config.PRECISION == "int8":
-            model.calibrate(sections([SIZE] * CALIBRATION, seed + 1))
+        typical = sections([SIZE] * CALIBRATION, seed + 1) if way.get("PRECISION") == "int8" else []
+        network = computed(model, way, typical)
         for shape in shapes:
             images = sections([shape] * batch, seed)
             start = time.perf_counter()
-            results = model.detect(images)
+            results = network.detect(images)
             first = time.perf_counter() - start
             found = [len(result["class_ids"]) for result in results]
             facts = {
@@ -55,7 +57,7 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
                 "first_call_s": first,
             }
             name = "" if shape == shapes[0] else f"{shape[0]}x{shape[1]}"
-            tasks.append(Task(name, lambda images=images: model.detect(images), batch, facts))
+            tasks.append(Task(name, lambda images=images: network.detect(images), batch, facts))
         for task in tasks:
             task.run()
             task.facts["peak_mib"] = peak_mib()

@@ -4,8 +4,9 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any
 
-from sebre.bench.inputs import configuration, sections
+from sebre.bench.inputs import sections
 from sebre.bench.machine import resident_mib
+from sebre.bench.ways import configuration
 from sebre.bench.worker import NotAvailable, Prepared
 
 # px; of several sizes, so that something kept for every size would show as well.

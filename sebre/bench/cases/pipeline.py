@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sebre.bench.inputs import LargeSections, configuration
+from sebre.bench.inputs import LargeSections
 from sebre.bench.machine import peak_mib
+from sebre.bench.ways import configuration
 from sebre.bench.worker import Prepared, Task
 
 # Sections read from the cache in a round: many more than threads have ready beforehand.

@@ -15,8 +15,7 @@ from sebre.bench import __main__ as program
 from sebre.bench import inputs as pictures
 from sebre.bench import measurements as record
 from sebre.bench import performance_page as page
-from sebre.bench import run, targets, timing, worker
-from sebre.bench import terminal as table
+from sebre.bench import run, tables, targets, timing, worker
 from sebre.bench.calibration import matrix_product, reference_network
 from sebre.bench.cases import catalogue as cases
 from sebre.bench.scaling import scaling_figure
@@ -194,9 +193,11 @@ def test_targets_are_said_to_be_reached_or_missed(made_up):
     # int8 changes scores, bfloat16 was compared on one data set only.
     fastest = next(f for text, f in found.items() if "fastest" in text)
     assert (fastest.case, fastest.verdict) == ("detect/proposals_300", "missed by 118%")
-    text = table.targets(found.values())
-    assert "bfloat16: 0.900, at most 0.85 R: missed by 6%" in text
-    assert "not measured" not in text
+    table = tables.targets_table(found.values())
+    wanted = ("at most 0.85 R", "0.900 [0.880, 0.920]", "detect/bfloat16", "missed by 6%")
+    assert ("detect, bfloat16", *wanted) in table.rows
+    *_, shown = program._tables(made_up)
+    assert "missed by 6%" in shown.text() and "not measured" not in shown.text()
 
 
 def test_slower_needs_more_than_the_tolerance_and_both_quartiles(made_up):
@@ -215,7 +216,7 @@ def test_slower_needs_more_than_the_tolerance_and_both_quartiles(made_up):
     assert record.compare(score("accuracy/a/bfloat16", 0.1), made_up) is None
     change = record.compare(entry("detect/bfloat16", 1.8), made_up)
     assert (change.before, change.change) == (0.9, pytest.approx(1.0))
-    line = table.row(entry("detect/bfloat16", 1.8), change)
+    line = tables.line(entry("detect/bfloat16", 1.8), change)
     assert line.endswith("0.900 +100.0% slower")
 
 
@@ -229,7 +230,7 @@ def test_slower_needs_more_than_the_tolerance_and_both_quartiles(made_up):
         (lambda r: r["cases"][4].pop("reason"), "detect/float16 is not measured, and no reason"),
     ],
 )
-def test_a_record_that_is_none_is_refused(made_up, tmp_path, change, message, caplog):
+def test_a_record_that_is_not_whole_is_refused(made_up, tmp_path, change, message, capsys):
     path = tmp_path / "record.json"
     path.write_text(json.dumps(made_up))
     assert record.read_record(path) == made_up
@@ -238,7 +239,7 @@ def test_a_record_that_is_none_is_refused(made_up, tmp_path, change, message, ca
     with pytest.raises(ValueError, match=f"record.json: {message}.*--out"):
         record.read_record(path)
     assert program.main(["--baseline", str(path), "--only", "detect/float32"]) == 2
-    assert message in caplog.text
+    assert message in capsys.readouterr().err
 
 
 def test_the_page_says_what_the_record_says(made_up, tmp_path):
@@ -435,7 +436,7 @@ def test_what_is_not_there_is_named_with_its_cure():
     assert "no_such is not there" in result["reason"] and "--datasets" in result["reason"]
 
 
-def test_a_case_that_fails_is_recorded_and_the_others_go_on(tmp_path, monkeypatch, capsys, caplog):
+def test_a_case_that_fails_is_recorded_and_the_others_go_on(tmp_path, monkeypatch, capsys):
     broken = cases.Case("x/broken", "detect", {"config": TINY, "images": 3})
     lost = cases.Case("x/lost", "detect")
     absent = cases.Case("x/absent", "detect", {"config": {"NO_SUCH": 1}})
@@ -456,18 +457,18 @@ def test_a_case_that_fails_is_recorded_and_the_others_go_on(tmp_path, monkeypatc
     assert found["x/broken"][0] == worker.FAILED and "TypeError" in found["x/broken"][1]
     assert found["x/lost"][0] == worker.FAILED and "out of memory" in found["x/lost"][1]
     assert found["x/absent"][0] == worker.NOT_AVAILABLE
-    assert "failed: x/broken, x/lost" in caplog.text and "x/absent" not in caplog.text
-    assert "x/absent" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "failed: x/broken, x/lost" in said.err and "x/absent" not in said.err
+    assert "x/absent" in said.out
     assert [p.name for p in tmp_path.rglob("*")] == ["new", "record.json"]
 
 
-def test_mistakes_of_the_user_are_named(tmp_path, caplog):
+def test_mistakes_of_the_user_are_named(tmp_path, capsys):
     for arguments, message in (
         (["--only", "nothing"], "there is no such case"),
         (["--repeats", "0"], "--repeats 0: give a whole number"),
         (["--page", "x.md"], "--page FILE.md and --from FILE.json go together"),
         (["--page", "x.md", "--from", str(tmp_path / "none")], "none"),
     ):
-        caplog.clear()
         assert program.main(arguments) == 2
-        assert message in caplog.text
+        assert message in capsys.readouterr().err
