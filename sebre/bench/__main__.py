@@ -9,15 +9,15 @@ import json
 import logging
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from mrcnn.errors import UserError
 from mrcnn.io.files import replace_text
 from sebre.bench import measurements as record
 from sebre.bench import run, tables, targets, worker
 from sebre.bench.cases import catalogue as cases
+from sebre.bench.measurements import Entry, Record
 from sebre.program import DONE, SOME_FAILED, complain, run_program, say
 from sebre.report.markdown import Table
 
@@ -91,15 +91,15 @@ def _run(args: argparse.Namespace, argv: Sequence[str]) -> int:
         args.out.parent.mkdir(parents=True, exist_ok=True)
     slower = []
 
-    def report(entry: dict[str, Any]) -> None:
+    def report(entry: Entry) -> None:
         change = record.compare(entry, baseline, args.tolerance) if baseline else None
         say(tables.line(entry, change))
         if change is not None and change.verdict == record.SLOWER:
-            slower.append(entry["name"])
+            slower.append(entry.name)
 
-    def save(so_far: dict[str, Any]) -> None:
+    def save(so_far: Record) -> None:
         if args.out:
-            replace_text(args.out, json.dumps(so_far, indent=1) + "\n")
+            replace_text(args.out, json.dumps(so_far.to_json(), indent=1) + "\n")
 
     done = run.run_cases(
         chosen,
@@ -116,9 +116,9 @@ def _run(args: argparse.Namespace, argv: Sequence[str]) -> int:
     return _verdict(done, slower, only)
 
 
-def _tables(done: Mapping[str, Any]) -> Iterator[Table]:
+def _tables(done: Record) -> Iterator[Table]:
     """What was measured by group, and the targets that it is held against."""
-    entries = record.measured(done)
+    entries = done.measured
     for group in tables.GROUPS:
         if of_group := [e for name, e in entries.items() if name.startswith(f"{group}/")]:
             yield tables.group_table(group, of_group)
@@ -132,14 +132,12 @@ def _command(argv: Sequence[str]) -> str:
     return shlex.join(["python", "-m", "sebre.bench", *known])
 
 
-def _verdict(done: Mapping[str, Any], slower: Sequence[str], only: Sequence[str]) -> int:
+def _verdict(done: Record, slower: Sequence[str], only: Sequence[str]) -> int:
     """Exit code; says what failed, is slower, or was asked for and is not there."""
     wrong = {
-        "failed": [e["name"] for e in done["cases"] if e["status"] == worker.FAILED],
+        "failed": [e.name for e in done.cases if e.status == record.FAILED],
         "slower than the baseline": slower,
-        "not available": [
-            e["name"] for e in done["cases"] if only and e["status"] == worker.NOT_AVAILABLE
-        ],
+        "not available": [e.name for e in done.cases if only and e.status == record.NOT_AVAILABLE],
     }
     for problem, names in wrong.items():
         if names:

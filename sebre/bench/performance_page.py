@@ -1,15 +1,12 @@
 """PERFORMANCE.md, made of a stored record alone."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from mrcnn.io.files import replace_file, replace_text
-from sebre.bench.measurements import measured
+from sebre.bench.measurements import MEASURED, Entry, Record
 from sebre.bench.scaling import scaling_figure
 from sebre.bench.tables import GROUPS, group_table, targets_table
 from sebre.bench.targets import findings
-from sebre.bench.worker import MEASURED
 from sebre.report.markdown import number
 
 FIGURE = "scaling.png"
@@ -55,7 +52,7 @@ _NOTES = {
 }
 
 
-def page(record: Mapping[str, Any], path: str, figure: str = "") -> str:
+def page(record: Record, path: str, figure: str = "") -> str:
     """The page in Markdown.
 
     Args:
@@ -65,18 +62,16 @@ def page(record: Mapping[str, Any], path: str, figure: str = "") -> str:
     """
     parts = [_INTRODUCTION, _machine(record), targets_table(findings(record)).markdown()]
     parts += _sentences(record)
-    groups: dict[str, list[Mapping[str, Any]]] = {}
-    for entry in record["cases"]:
-        groups.setdefault(entry["name"].partition("/")[0], []).append(entry)
+    groups: dict[str, list[Entry]] = {}
+    for entry in record.cases:
+        groups.setdefault(entry.name.partition("/")[0], []).append(entry)
     for name, entries in groups.items():
         parts.append(f"## {GROUPS.get(name, name)}\n")
         parts += [_NOTES[name] + "\n"] if name in _NOTES else []
-        if done := [entry for entry in entries if entry["status"] == MEASURED]:
+        if done := [entry for entry in entries if entry.status == MEASURED]:
             parts.append(group_table(name, done).markdown())
         parts += [
-            f"- `{e['name']}`: {e['status']}: {e['reason']}\n"
-            for e in entries
-            if e["status"] != MEASURED
+            f"- `{e.name}`: {e.status}: {e.reason}\n" for e in entries if e.status != MEASURED
         ]
         if name == "side" and figure:
             parts.append(f"![Cost over the side of the input]({figure})\n")
@@ -84,7 +79,7 @@ def page(record: Mapping[str, Any], path: str, figure: str = "") -> str:
     return "\n".join(parts)
 
 
-def write_page(record: Mapping[str, Any], source: str | Path, out: str | Path) -> None:
+def write_page(record: Record, source: str | Path, out: str | Path) -> None:
     """Write the page, and its figure beside the record.
 
     Args:
@@ -107,19 +102,19 @@ def _below(path: Path, out: Path) -> str:
     return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
 
-def _machine(record: Mapping[str, Any]) -> str:
-    machine = record["machine"]
+def _machine(record: Record) -> str:
+    machine = record.machine
     versions = ", ".join(f"{n} {v}" for n, v in machine["versions"].items() if v)
     flags = ", ".join(machine["flags"] or ["unknown"])
-    entries = measured(record).values()
-    r_seconds = sorted(e["r_seconds"] for e in entries if e["unit"] == "R" and "r_seconds" in e)
-    rates = sorted(entry["gflops"] for entry in entries if entry.get("gflops"))
+    entries = record.measured.values()
+    r_seconds = sorted(e.r_seconds for e in entries if e.unit == "R" and e.r_seconds is not None)
+    rates = sorted(entry.gflops for entry in entries if entry.gflops)
     lines = [
         f"- Processor: {machine['processor']}, {machine['cores']} cores, "
         f"{number(machine['memory_gib'], 1)} GiB; vector units: {flags}",
         f"- Software: {versions}, Python {machine['python']}, {machine['platform']}",
-        f"- Revision {machine['revision']}, {machine['date']}, seed {record['seed']}, "
-        f"at most {record['rounds']} rounds a case: `{record['command']}`",
+        f"- Revision {machine['revision']}, {machine['date']}, seed {record.seed}, "
+        f"at most {record.rounds} rounds a case: `{record.command}`",
     ]
     if r_seconds:
         lines.append(
@@ -134,16 +129,16 @@ def _middle(values: list[float]) -> float:
     return values[len(values) // 2]
 
 
-def _sentences(record: Mapping[str, Any]) -> list[str]:
+def _sentences(record: Record) -> list[str]:
     """What follows from the numbers in sentences, and what does not."""
-    entries, sentences = measured(record), []
+    entries, sentences = record.measured, []
     entry = entries.get("detect/float32")
-    if entry is not None and entry.get("gflops"):
-        share = GFLOP / entry["seconds"] / entry["gflops"]
+    if entry is not None and entry.gflops:
+        share = GFLOP / entry.seconds / entry.gflops
         sentences.append(
             f"One detection is about {GFLOP} GFLOP. The float32 one runs at {share:.0%} of the "
             "rate of the matrix product\n"
-            f"in the same case ({entry['gflops']:.0f} GFLOP/s), everything from resizing to masks "
+            f"in the same case ({entry.gflops:.0f} GFLOP/s), everything from resizing to masks "
             "included; `mrcnn.accelerate.winograd`\nneeds fewer products than are counted here.\n"
         )
     if any(name.startswith("accuracy/") for name in entries):

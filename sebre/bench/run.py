@@ -8,15 +8,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from mrcnn.io.files import replace_text
 from sebre.bench.cases.catalogue import Case
 from sebre.bench.inputs import DATASETS
 from sebre.bench.machine import facts
-from sebre.bench.worker import FAILED, MEASURED
+from sebre.bench.measurements import FAILED, MEASURED, Entry, Record
 
-FORMAT = 1
 TIMEOUT = 3600  # s a case
 ROUNDS, QUICK_ROUNDS = 11, 5
 
@@ -26,10 +25,10 @@ def run_cases(
     rounds: int,
     seed: int,
     command: str,
-    report: Callable[[dict[str, Any]], None] = lambda entry: None,
+    report: Callable[[Entry], None] = lambda entry: None,
     datasets: Path | None = None,
-    save: Callable[[dict[str, Any]], None] = lambda record: None,
-) -> dict[str, Any]:
+    save: Callable[[Record], None] = lambda record: None,
+) -> Record:
     """Measure cases.
 
     Args:
@@ -43,27 +42,18 @@ def run_cases(
             no more than one.
 
     Returns:
-        The record, plain JSON types: format, command, seed, rounds, machine, cases.
+        The record.
     """
-    record = {
-        "format": FORMAT,
-        "command": command,
-        "seed": seed,
-        "rounds": rounds,
-        "machine": facts(),
-        "cases": [],
-    }
+    record = Record(command=command, seed=seed, rounds=rounds, machine=facts(), cases=[])
     for case in cases:
         for entry in run_case(case, min(rounds, case.rounds or rounds), seed, datasets):
-            record["cases"].append(entry)
+            record.cases.append(entry)
             report(entry)
         save(record)
     return record
 
 
-def run_case(
-    case: Case, rounds: int, seed: int, datasets: Path | None = None
-) -> list[dict[str, Any]]:
+def run_case(case: Case, rounds: int, seed: int, datasets: Path | None = None) -> list[Entry]:
     """Entries of a case, one for each thing that its process times; one if it failed."""
     about = {"kind": case.kind, "title": case.title, "note": case.note, "unit": case.unit}
     began = time.perf_counter()
@@ -92,18 +82,13 @@ def run_case(
                 log.seek(0)
                 tail = log.read()[-300:].decode("utf-8", "replace").split()
                 result = {"status": FAILED, "reason": f"{reason}: {' '.join(tail)}"}
+    about["status"] = result["status"]
     if result["status"] != MEASURED:
-        return [
-            {"name": case.name, **about, "status": result["status"], "reason": result["reason"]}
-        ]
-    shared = {
-        "status": MEASURED,
-        "gflops": result["gflops"],
-        "devices": result["devices"],
-        "wall_s": time.perf_counter() - began,
-    }
+        return [Entry.from_json({"name": case.name, **about, "reason": result["reason"]})]
+    about |= {"gflops": result["gflops"], "devices": result["devices"]}
+    about["wall_s"] = time.perf_counter() - began
     return [
-        {**about, **shared, **entry, "name": "/".join(filter(None, (case.name, entry["name"])))}
+        Entry.from_json({**about, **entry, "name": f"{case.name}/{entry['name']}".rstrip("/")})
         for entry in result["entries"]
     ]
 

@@ -1,22 +1,20 @@
 """Cost over the size of the input, as a figure."""
 
-from collections.abc import Mapping
-from typing import Any
-
+from sebre.bench.measurements import Record
 from sebre.bench.targets import sides
 from sebre.report.style import BLUE, FONT, GRAY, ReportFigure
 
 
-def scaling_figure(record: Mapping[str, Any]) -> ReportFigure | None:
+def scaling_figure(record: Record) -> ReportFigure | None:
     """`detect` over the side of the input, both axes logarithmic; None below two sizes."""
     points = sides(record)
     if len(points) < 2:
         return None
     figure = ReportFigure(1, 3.2)
     ax = figure.subplots()
-    px, ratios = list(points), [entry["ratio"] for entry in points.values()]
-    spread = [[entry["ratio"] - entry["q1"] for entry in points.values()]]
-    spread.append([entry["q3"] - entry["ratio"] for entry in points.values()])
+    px, ratios = list(points), [entry.ratio for entry in points.values()]
+    spread = [[entry.ratio - entry.q1 for entry in points.values()]]
+    spread.append([entry.q3 - entry.ratio for entry in points.values()])
     ax.errorbar(px, ratios, spread, color=BLUE, marker="o", markersize=5, capsize=3, label="detect")
     linear = [ratios[-1] * (side / px[-1]) ** 2 for side in px]
     ax.plot(px, linear, color=GRAY, linestyle="--", label="in proportion to the pixels")

@@ -1,11 +1,9 @@
 """The entries of a record as tables, on the terminal and in PERFORMANCE.md."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-from sebre.bench.measurements import SAME, Change
+from sebre.bench.measurements import MEASURED, SAME, Change, Entry
 from sebre.bench.targets import SCORE_LIMIT, Finding
-from sebre.bench.worker import MEASURED
 from sebre.report.markdown import NONE, Table, number, with_interval
 
 GROUPS = {
@@ -19,12 +17,12 @@ GROUPS = {
 }
 
 
-def line(entry: Mapping[str, Any], change: Change | None = None) -> str:
+def line(entry: Entry, change: Change | None = None) -> str:
     """An entry in words, with its change if there is one."""
-    if entry["status"] != MEASURED:
-        return f"{entry['name']}: {entry['status']}: {entry['reason']}"
-    ratio = _with_quartiles(entry["ratio"], entry["q1"], entry["q3"])
-    text = f"{entry['name']}: {ratio} {entry['unit']}, {entry['n']} rounds"
+    if entry.status != MEASURED:
+        return f"{entry.name}: {entry.status}: {entry.reason}"
+    ratio = _with_quartiles(entry.ratio, entry.q1, entry.q3)
+    text = f"{entry.name}: {ratio} {entry.unit}, {entry.n} rounds"
     if change is None:
         return text
     verdict = "" if change.verdict == SAME else change.verdict
@@ -51,43 +49,43 @@ def _with_quartiles(value: float, q1: float | None, q3: float | None) -> str:
     return with_interval(value, None if q1 is None or q1 == q3 else (q1, q3))
 
 
-def group_table(group: str, entries: Sequence[Mapping[str, Any]]) -> Table:
+def group_table(group: str, entries: Sequence[Entry]) -> Table:
     """The measured entries of a group, a name of GROUPS; columns that all lack are left out."""
     if group == "accuracy":
         return _accuracy(entries)
     columns = {
-        "case": [entry["name"] for entry in entries],
+        "case": [entry.name for entry in entries],
         "what": [_what(entry) for entry in entries],
-        f"in units of {entries[0]['unit']} [quartiles]": [
-            _with_quartiles(entry["ratio"], entry["q1"], entry["q3"]) for entry in entries
+        f"in units of {entries[0].unit} [quartiles]": [
+            _with_quartiles(entry.ratio, entry.q1, entry.q3) for entry in entries
         ],
-        "rounds": [str(entry["n"]) for entry in entries],
-        "s": [number(entry.get("seconds")) for entry in entries],
+        "rounds": [str(entry.n) for entry in entries],
+        "s": [number(entry.seconds) for entry in entries],
         "sections/s": [
-            number(1 / entry["seconds"] if group == "input" else None, 1) for entry in entries
+            number(1 / entry.seconds if group == "input" else None, 1) for entry in entries
         ],
-        "first call, s": [number(entry.get("first_call_s"), 1) for entry in entries],
-        "peak memory, MiB": [number(entry.get("peak_mib"), 0) for entry in entries],
-        "resident, MiB": [number(entry.get("resident_mib"), 0) for entry in entries],
+        "first call, s": [number(entry.first_call_s, 1) for entry in entries],
+        "peak memory, MiB": [number(entry.peak_mib, 0) for entry in entries],
+        "resident, MiB": [number(entry.resident_mib, 0) for entry in entries],
     }
     kept = {name: cells for name, cells in columns.items() if set(cells) != {NONE}}
-    notes = tuple(dict.fromkeys(entry["note"] for entry in entries if entry["note"]))
+    notes = tuple(dict.fromkeys(entry.note for entry in entries if entry.note))
     rows = tuple(zip(*kept.values(), strict=True))
     return Table(GROUPS.get(group, group), tuple(kept), rows, notes=notes)
 
 
-def _accuracy(entries: Sequence[Mapping[str, Any]]) -> Table:
+def _accuracy(entries: Sequence[Entry]) -> Table:
     """Scores of each way beside those of the reference."""
     header = ("case", "sections", "mAP", "change", "mean Dice", "change", "verdict")
     rows = tuple(
         (
-            e["name"],
-            str(e["sections"]),
-            number(e["map"], 4),
-            f"{e['map'] - e['map_before']:+.4f}",
-            number(e["dice"], 4),
-            f"{e['dice'] - e['dice_before']:+.4f}",
-            "holds" if e["ratio"] < SCORE_LIMIT else "does not hold",
+            e.name,
+            str(e.sections),
+            number(e.map, 4),
+            f"{e.map - e.map_before:+.4f}",
+            number(e.dice, 4),
+            f"{e.dice - e.dice_before:+.4f}",
+            "holds" if e.ratio < SCORE_LIMIT else "does not hold",
         )
         for e in entries
     )
@@ -95,9 +93,9 @@ def _accuracy(entries: Sequence[Mapping[str, Any]]) -> Table:
     return Table(GROUPS["accuracy"], header, rows, notes=(note,))
 
 
-def _what(entry: Mapping[str, Any]) -> str:
-    facts = [entry.get("epoch"), entry.get("format") if entry["kind"] == "input" else None]
-    size = entry.get("image_px")
-    if entry["kind"] == "detect" and size:
+def _what(entry: Entry) -> str:
+    facts = [entry.epoch, entry.format if entry.kind == "input" else None]
+    size = entry.image_px
+    if entry.kind == "detect" and size:
         facts.append(f"section of {size[0]} x {size[1]} px")
-    return ", ".join([entry["title"], *filter(None, facts)])
+    return ", ".join([entry.title, *filter(None, facts)])

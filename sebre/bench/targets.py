@@ -1,11 +1,10 @@
 """What was aimed at, and whether a record reaches it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sebre.bench.cases.catalogue import WAYS
-from sebre.bench.measurements import measured
+from sebre.bench.measurements import Entry, Record
 from sebre.bench.timing import slope
 
 SIDES = "side/"
@@ -89,42 +88,42 @@ TARGETS = (
 LINEAR = Target("exponent of the cost in pixels (1 is linear)", 1.05, "", [SIDES])
 
 
-def findings(record: Mapping[str, Any]) -> list[Finding]:
+def findings(record: Record) -> list[Finding]:
     """Every target with what the record has for it."""
-    entries = measured(record)
+    entries = record.measured
     found = []
     for target in TARGETS:
         there = [entries[name] for name in target.cases if name in entries]
         if target is _FASTEST:
-            there = [entry for entry in there if keeps_scores(record, entry["name"])]
-        best = min(there, key=lambda entry: entry["ratio"], default=None)
+            there = [entry for entry in there if keeps_scores(record, entry.name)]
+        best = min(there, key=lambda entry: entry.ratio, default=None)
         found.append(
             Finding(target)
             if best is None
-            else Finding(target, best["name"], best["ratio"], best["q1"], best["q3"])
+            else Finding(target, best.name, best.ratio, best.q1, best.q3)
         )
     points = sides(record)
     if len(points) > 1:
-        value = slope([side**2 for side in points], [e["ratio"] for e in points.values()])
+        value = slope([side**2 for side in points], [e.ratio for e in points.values()])
         found.append(Finding(LINEAR, f"{SIDES}*", value))
     else:
         found.append(Finding(LINEAR))
     return found
 
 
-def keeps_scores(record: Mapping[str, Any], name: str) -> bool:
+def keeps_scores(record: Record, name: str) -> bool:
     """Whether a way to detect, "detect/...", is known to change no score; two data sets say so."""
     way = name.partition("/")[2]
     changes = [
-        entry["ratio"]
-        for entry in measured(record).values()
-        if entry["kind"] == "accuracy" and entry["name"].endswith(f"/{way}")
+        entry.ratio
+        for entry in record.measured.values()
+        if entry.kind == "accuracy" and entry.name.endswith(f"/{way}")
     ]
     return name == REFERENCE or (len(changes) >= _SETS and max(changes) < SCORE_LIMIT)
 
 
-def sides(record: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
+def sides(record: Record) -> dict[int, Entry]:
     """Entries of `detect` by the side of the network's input in px, ascending."""
-    entries = measured(record).items()
+    entries = record.measured.items()
     found = {int(name.removeprefix(SIDES)): e for name, e in entries if name.startswith(SIDES)}
     return dict(sorted(found.items()))

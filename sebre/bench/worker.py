@@ -11,9 +11,8 @@ from typing import Any
 
 from mrcnn.io.files import replace_text
 from sebre.bench.calibration import MATRIX, matrix_product, reference_network
+from sebre.bench.measurements import FAILED, MEASURED, NOT_AVAILABLE
 from sebre.bench.timing import interleave
-
-MEASURED, NOT_AVAILABLE, FAILED = "measured", "not available", "failed"
 
 # Kinds of cases, and the modules whose `prepare(settings, seed)` gives a `Prepared`.
 KINDS = {

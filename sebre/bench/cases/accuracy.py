@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from sebre.bench.inputs import DATASETS
+from sebre.bench.measurements import FAILED, NOT_AVAILABLE
 from sebre.bench.ways import available, computed, of_keras
-from sebre.bench.worker import FAILED, NOT_AVAILABLE, NotAvailable, Prepared
+from sebre.bench.worker import NotAvailable, Prepared
 
 # Of `sebre.evaluation.evaluate`: the mean over sections of the AP of a section, and the mean
 # over regions of Dice.

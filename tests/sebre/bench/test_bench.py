@@ -1,8 +1,10 @@
 """`python -m sebre.bench`: ratios, the choice of cases, baselines, the page, and tiny cases."""
 
 import copy
+import dataclasses
 import importlib
 import json
+import re
 from pathlib import Path
 
 import keras
@@ -120,13 +122,13 @@ def test_cases_are_chosen_by_name_group_and_pattern():
 
 def entry(name, ratio, spread=0.02, **more):
     kind = {"side": "detect"}.get(name.split("/")[0], name.split("/")[0])
-    return {
+    facts = {
         "name": name,
         "kind": kind,
         "title": "made up",
         "note": "",
         "unit": "R",
-        "status": worker.MEASURED,
+        "status": record.MEASURED,
         "ratio": ratio,
         "q1": ratio - spread,
         "q3": ratio + spread,
@@ -134,8 +136,8 @@ def entry(name, ratio, spread=0.02, **more):
         "seconds": ratio * 0.3,
         "r_seconds": 0.3,
         "gflops": 200.0,
-        **more,
     }
+    return record.Entry.from_json({**facts, **more})
 
 
 def score(name, change):
@@ -150,11 +152,7 @@ def made_up():
         entry("detect/bfloat16", 0.9),
         entry("detect/openvino_int8", 0.3),
         entry("detect/proposals_300", 1.2),
-        {
-            **entry("detect/float16", 0),
-            "status": worker.NOT_AVAILABLE,
-            "reason": "no such units",
-        },
+        entry("detect/float16", 0, status=record.NOT_AVAILABLE, reason="no such units"),
         *(entry(f"side/{side}", side**2 / 1e5) for side in (128, 256, 512)),
         entry("train/384_float32", 4.0),
         entry("input/1000/png", 0.5, epoch="first, decoding", format="png"),
@@ -173,14 +171,9 @@ def made_up():
         "revision": None,
         "date": "today",
     }
-    return {
-        "format": run.FORMAT,
-        "command": "python -m sebre.bench",
-        "seed": 0,
-        "rounds": 5,
-        "machine": machine,
-        "cases": entries,
-    }
+    return record.Record(
+        command="python -m sebre.bench", seed=0, rounds=5, machine=machine, cases=entries
+    )
 
 
 def test_targets_are_said_to_be_reached_or_missed(made_up):
@@ -210,7 +203,7 @@ def test_slower_needs_more_than_the_tolerance_and_both_quartiles(made_up):
     assert verdict(1.7 * 1.3, spread=0.6) == record.SAME
     assert verdict(1.7 * 0.7) == record.FASTER
     assert verdict(1.7 * 1.3, unit="another") is None
-    made_up["cases"][0].update(q1=1.6, q3=2.3)
+    made_up.cases[0].q1, made_up.cases[0].q3 = 1.6, 2.3
     assert verdict(1.7 * 1.3) == record.SAME
     assert record.compare(entry("detect/new", 1), made_up) is None
     assert record.compare(score("accuracy/a/bfloat16", 0.1), made_up) is None
@@ -224,19 +217,21 @@ def test_slower_needs_more_than_the_tolerance_and_both_quartiles(made_up):
     ("change", "message"),
     [
         (lambda r: r.update(format=0), "not a benchmark of format 1, but 0"),
-        (lambda r: r.pop("machine"), "machine or cases are missing"),
-        (lambda r: r["cases"][0].pop("unit"), "a case lacks"),
-        (lambda r: r["cases"][0].update(ratio="1"), "detect/float32 has no number under ratio"),
+        (lambda r: r.pop("machine"), "it lacks machine"),
+        (lambda r: r["cases"][0].pop("unit"), "it lacks cases[0].unit"),
+        (lambda r: r["cases"][0].update(ratio="1"), "cases[0].ratio is '1', neither a number"),
+        (lambda r: r["cases"][0].pop("n"), "detect/float32 is measured, and lacks"),
         (lambda r: r["cases"][4].pop("reason"), "detect/float16 is not measured, and no reason"),
     ],
 )
 def test_a_record_that_is_not_whole_is_refused(made_up, tmp_path, change, message, capsys):
     path = tmp_path / "record.json"
-    path.write_text(json.dumps(made_up))
-    assert record.read_record(path) == made_up
-    change(made_up)
-    path.write_text(json.dumps(made_up))
-    with pytest.raises(ValueError, match=f"record.json: {message}.*--out"):
+    stored = made_up.to_json()
+    path.write_text(json.dumps(stored))
+    assert record.read_record(path).to_json() == stored
+    change(stored)
+    path.write_text(json.dumps(stored))
+    with pytest.raises(ValueError, match=f"record.json: {re.escape(message)}.*--out"):
         record.read_record(path)
     assert program.main(["--baseline", str(path), "--only", "detect/float32"]) == 2
     assert message in capsys.readouterr().err
@@ -245,7 +240,7 @@ def test_a_record_that_is_not_whole_is_refused(made_up, tmp_path, change, messag
 def test_the_page_says_what_the_record_says(made_up, tmp_path):
     source, out = tmp_path / "bench" / "record.json", tmp_path / "PAGE.md"
     source.parent.mkdir()
-    source.write_text(json.dumps(made_up))
+    source.write_text(json.dumps(made_up.to_json()))
     assert program.main(["--page", str(out), "--from", str(source)]) == 0
     text = out.read_text()
     assert text == page.page(made_up, "bench/record.json", "bench/scaling.png")
@@ -260,10 +255,10 @@ def test_the_page_says_what_the_record_says(made_up, tmp_path):
     ):
         assert row in text, row
     changed = copy.deepcopy(made_up)
-    changed["cases"][1].update(ratio=0.8, q1=0.79, q3=0.81)
+    changed.cases[1] = entry("detect/bfloat16", 0.8, 0.01)
     row = "| detect, bfloat16 | at most 0.85 R | 0.800 [0.790, 0.810] | detect/bfloat16 | reached |"
     assert row in page.page(changed, "x")
-    assert scaling_figure({**made_up, "cases": made_up["cases"][:3]}) is None
+    assert scaling_figure(dataclasses.replace(made_up, cases=made_up.cases[:3])) is None
 
 
 def test_the_page_of_the_project_is_what_the_stored_record_gives():
@@ -285,7 +280,7 @@ def measure(case):
     product, _ = matrix_product(32)
     result = worker.measure(case, product, matrix=32)
     json.dumps(result)  # it travels as a file
-    assert result["status"] == worker.MEASURED
+    assert result["status"] == record.MEASURED
     return result
 
 
@@ -424,7 +419,7 @@ def test_scores_of_each_way_are_held_against_those_of_the_network():
 
 def test_what_is_not_there_is_named_with_its_cure():
     result = worker.measure(order("detect", config={"NO_SUCH": 1}))
-    assert result["status"] == worker.NOT_AVAILABLE and "NO_SUCH" in result["reason"]
+    assert result["status"] == record.NOT_AVAILABLE and "NO_SUCH" in result["reason"]
     result = worker.measure(order("detect", config={"RUNTIME": "no_such_package"}))
     assert result["reason"] == "the package is not installed: pip install no_such_package"
 
@@ -432,7 +427,7 @@ def test_what_is_not_there_is_named_with_its_cure():
         "accuracy", weights="ibsr", dataset="no_such", datasets="none", limit=1, ways={}
     )
     result = worker.measure(missing)
-    assert result["status"] == worker.NOT_AVAILABLE
+    assert result["status"] == record.NOT_AVAILABLE
     assert "no_such is not there" in result["reason"] and "--datasets" in result["reason"]
 
 
@@ -452,11 +447,11 @@ def test_a_case_that_fails_is_recorded_and_the_others_go_on(tmp_path, monkeypatc
     out = tmp_path / "new" / "record.json"
     assert program.main(["--out", str(out)]) == 3
     stored = record.read_record(out)
-    assert stored["command"] == "python -m sebre.bench --out PATH"
-    found = {e["name"]: (e["status"], e["reason"]) for e in stored["cases"]}
-    assert found["x/broken"][0] == worker.FAILED and "TypeError" in found["x/broken"][1]
-    assert found["x/lost"][0] == worker.FAILED and "out of memory" in found["x/lost"][1]
-    assert found["x/absent"][0] == worker.NOT_AVAILABLE
+    assert stored.command == "python -m sebre.bench --out PATH"
+    found = {e.name: (e.status, e.reason) for e in stored.cases}
+    assert found["x/broken"][0] == record.FAILED and "TypeError" in found["x/broken"][1]
+    assert found["x/lost"][0] == record.FAILED and "out of memory" in found["x/lost"][1]
+    assert found["x/absent"][0] == record.NOT_AVAILABLE
     said = capsys.readouterr()
     assert "failed: x/broken, x/lost" in said.err and "x/absent" not in said.err
     assert "x/absent" in said.out
