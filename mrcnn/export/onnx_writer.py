@@ -1,4 +1,7 @@
-"""Writes an ONNX graph node by node; knows nothing of networks."""
+"""Writes an ONNX graph node by node; knows nothing of networks.
+
+spox and onnxscript would add a package to install and save the twenty lines of `add` alone.
+"""
 
 import itertools
 from collections.abc import Sequence
@@ -46,14 +49,6 @@ class Value:
 
 
 @dataclass
-class _Node:
-    kind: str
-    inputs: list[str]
-    outputs: list[str]
-    attributes: dict[str, Any]
-
-
-@dataclass
 class GraphWriter:
     """Collects nodes and constants.
 
@@ -62,7 +57,7 @@ class GraphWriter:
     """
 
     constants: dict[str, np.ndarray] = field(default_factory=dict)
-    _nodes: list[_Node] = field(default_factory=list)
+    _nodes: list[Any] = field(default_factory=list)  # onnx.NodeProto
     _numbers: Any = field(default_factory=itertools.count)
 
     def fresh(self, hint: str) -> str:
@@ -89,7 +84,8 @@ class GraphWriter:
             The name of its output, or a tuple of names if there are several.
         """
         names = [self.fresh(hint or kind.lower()) for _ in range(outputs)]
-        self._nodes.append(_Node(kind, list(inputs), names, attributes))
+        make_node = import_onnx().helper.make_node
+        self._nodes.append(make_node(kind, inputs, names, name=names[0], **attributes))
         return names[0] if outputs == 1 else tuple(names)
 
     def numbers(self, *values: float) -> str:
@@ -140,17 +136,14 @@ class GraphWriter:
         onnx = import_onnx()
         helper, kinds = onnx.helper, onnx.TensorProto
         for name, (value, _) in outputs.items():
-            self._nodes.append(_Node("Identity", [value], [name], {}))
+            self._nodes.append(helper.make_node("Identity", [value], [name], name=name))
         needed, nodes = set(outputs), []
         for node in reversed(self._nodes):
-            if needed.intersection(node.outputs):
-                needed.update(node.inputs)
+            if needed.intersection(node.output):
+                needed.update(node.input)
                 nodes.append(node)
         graph = helper.make_graph(
-            [
-                helper.make_node(n.kind, n.inputs, n.outputs, name=n.outputs[0], **n.attributes)
-                for n in reversed(nodes)
-            ],
+            nodes[::-1],
             "mask_rcnn",
             [helper.make_tensor_value_info(n, kinds.FLOAT, list(s)) for n, s in inputs.items()],
             [

@@ -8,7 +8,7 @@ The ranges are measured here: its calibrator takes one molded shape alone, throu
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -20,7 +20,7 @@ from mrcnn.errors import UserError
 from mrcnn.export.onnx_graph import write_graph
 from mrcnn.export.onnx_layers import LEARNED
 from mrcnn.export.onnx_writer import import_onnx
-from mrcnn.export.sessions import open_onnxruntime
+from mrcnn.export.sessions import Run, open_onnxruntime
 
 # Layers that stay in float32: the first, which sees the picture itself, and those whose outputs
 # are scores, coordinates and masks.
@@ -43,15 +43,18 @@ def measure_ranges(
     config: Config,
     anchors_of: Callable[[Sequence[int]], np.ndarray],
 ) -> Ranges:
-    """`calibrate` a network on pictures, which may be molded to several shapes.
-
-    The ranges hold for graphs of every shape and batch.
+    """The range of every activation that `quantize` makes eight-bit.
 
     Args:
         network: an inference graph of `mrcnn.modeling.network.build_inference`, in float32.
-        images: [H, W, C] each, typical ones; never those of a test part.
+        images: [H, W, C] each, typical ones, which may be molded to several shapes; never those
+            of a test part.
         config: its settings.
         anchors_of: see `MaskRCNN.get_anchors`.
+
+    Returns:
+        Least and greatest value by tensor, for graphs of every shape and batch. Each is the mean
+        over the images: single extremes would waste resolution.
 
     Raises:
         ValueError: no images.
@@ -64,50 +67,35 @@ def measure_ranges(
         raise UserError("No images were given to measure the ranges on; give at least one.")
     sums: dict[str, Any] = defaultdict(float)
     for shape, batches in by_shape.items():
-        probe = write_graph(network, shape, 1, anchors_of(shape), {})
-        for name, bounds in calibrate(probe, batches).items():
-            sums[name] += np.array(bounds) * len(batches) / len(images)
+        names, run = _probe(write_graph(network, shape, 1, anchors_of(shape), {}))
+        found = np.array([run(batch) for batch in batches]).reshape(len(batches), len(names), 2)
+        for name, bounds in zip(names, found.mean(axis=0), strict=True):
+            sums[name] += bounds.astype("float64") * len(batches) / len(images)
     return {name: (float(low), float(high)) for name, (low, high) in sums.items()}
 
 
-def calibrate(model: Any, batches: Iterable[Sequence[np.ndarray]]) -> Ranges:
-    """Measure the range of every activation that `quantize` makes eight-bit.
-
-    Args:
-        model: onnx.ModelProto of `mrcnn.export.onnx_graph.write_graph`.
-        batches: inputs of the graph, one at least.
-
-    Returns:
-        Least and greatest value by tensor, each the mean over the batches: single extremes
-        would waste resolution.
-    """
+def _probe(model: Any) -> tuple[list[str], Run]:
+    """The activations of a graph that become eight-bit, and what gives least and greatest value
+    of each."""
     onnx = import_onnx()
-    watched = sorted({name for node in _chosen(model) for name in _activations(node)})
-    probe = onnx.ModelProto()
-    probe.CopyFrom(model)
-    del probe.graph.output[:]
-    for number, name in enumerate(watched):
+    names = sorted({name for node in _chosen(model) for name in _activations(node)})
+    del model.graph.output[:]
+    for number, name in enumerate(names):
         for kind in ("ReduceMin", "ReduceMax"):
             output = f"{kind}_{number}"
-            probe.graph.node.append(onnx.helper.make_node(kind, [name], [output], keepdims=0))
-            probe.graph.output.append(
+            model.graph.node.append(onnx.helper.make_node(kind, [name], [output], keepdims=0))
+            model.graph.output.append(
                 onnx.helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, [])
             )
-    run = open_onnxruntime(probe.SerializeToString())
-    found = np.array([run(batch) for batch in batches])
-    means = found.reshape(len(found), len(watched), 2).mean(axis=0)
-    return {
-        name: (float(low), float(high)) for name, (low, high) in zip(watched, means, strict=True)
-    }
+    return names, open_onnxruntime(model.SerializeToString())
 
 
-def quantize(model: Any, ranges: Ranges, keep: Sequence[str] = ()) -> Any:
+def quantize(model: Any, ranges: Ranges) -> Any:
     """A copy of a graph whose learned layers compute in eight bits.
 
     Args:
-        model: onnx.ModelProto that `calibrate` took.
-        ranges: what it gave.
-        keep: further layers to leave in float32, by name.
+        model: onnx.ModelProto of `mrcnn.export.onnx_graph.write_graph`.
+        ranges: of `measure_ranges`.
 
     Returns:
         onnx.ModelProto.
@@ -117,7 +105,7 @@ def quantize(model: Any, ranges: Ranges, keep: Sequence[str] = ()) -> Any:
     from onnxruntime.quantization.calibrate import TensorsData
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
-    chosen = [node.name for node in _chosen(model, keep)]
+    chosen = [node.name for node in _chosen(model)]
     whole = {node.name: list(node.input) for node in model.graph.node if node.name not in chosen}
     bounds = {name: tuple(np.float32(pair)) for name, pair in ranges.items()}
     quantizer = QDQQuantizer(
@@ -143,8 +131,8 @@ def quantize(model: Any, ranges: Ranges, keep: Sequence[str] = ()) -> Any:
     return result
 
 
-def _chosen(model: Any, keep: Sequence[str] = ()) -> list[Any]:
-    float_layers = tuple(f"{LEARNED}{name}_" for name in (*FLOAT_LAYERS, *keep))
+def _chosen(model: Any) -> list[Any]:
+    float_layers = tuple(f"{LEARNED}{name}_" for name in FLOAT_LAYERS)
     return [
         node
         for node in model.graph.node

@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -21,7 +20,7 @@ class Ratio:
             and after it; the range is widened to hold `ratio`.
         n: rounds.
         seconds: median of the rounds, for information only.
-        reference_seconds: median of the reference around them.
+        r_seconds: median of the reference around them.
     """
 
     ratio: float
@@ -29,18 +28,7 @@ class Ratio:
     q3: float
     n: int
     seconds: float
-    reference_seconds: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types; the reference is called R there."""
-        return {
-            "ratio": self.ratio,
-            "q1": self.q1,
-            "q3": self.q3,
-            "n": self.n,
-            "seconds": self.seconds,
-            "r_seconds": self.reference_seconds,
-        }
+    r_seconds: float
 
 
 def ratio_of(
@@ -58,14 +46,8 @@ def ratio_of(
     around = np.stack([before, after]).astype(float)
     ratio = float(np.median(rounds) / np.median(around))
     q1, q3 = np.quantile(rounds / around.mean(axis=0), [0.25, 0.75])
-    return Ratio(
-        ratio=ratio,
-        q1=min(float(q1), ratio),
-        q3=max(float(q3), ratio),
-        n=len(rounds),
-        seconds=float(np.median(rounds)),
-        reference_seconds=float(np.median(around)),
-    )
+    q1, q3 = min(float(q1), ratio), max(float(q3), ratio)
+    return Ratio(ratio, q1, q3, len(rounds), float(np.median(rounds)), float(np.median(around)))
 
 
 def interleave(
@@ -97,7 +79,7 @@ def interleave(
         function()
         return clock() - start
 
-    others = others or {}
+    others, items = others or {}, items or {}
     seconds: dict[str, list[float]] = {name: [] for name in (*tasks, *others)}
     around: dict[str, list[tuple[float, float]]] = {name: [] for name in tasks}
     for _ in range(rounds):
@@ -110,7 +92,7 @@ def interleave(
             around[name].append((before, after))
             before = after
     ratios = {
-        name: ratio_of(seconds[name], *zip(*around[name], strict=True), (items or {}).get(name, 1))
+        name: ratio_of(seconds[name], *zip(*around[name], strict=True), items.get(name, 1))
         for name in tasks
     }
     return ratios, {name: float(np.median(seconds[name])) for name in others}

@@ -15,28 +15,20 @@ import numpy as np
 from sebre.bench.worker import NotAvailable
 
 
-def configuration(way: Mapping[str, Any], seed: int) -> Any:
+def configuration(way: Mapping[str, Any], seed: int = 0) -> Any:
     """SeBRe's configuration with every detection kept, and the settings over it.
 
     Raises:
-        NotAvailable: see `available`.
+        NotAvailable: a setting or value is not there, or the package of a RUNTIME.
     """
-    from sebre.experiments.base import SeBReConfig, with_settings
-
-    available(way)
-    fixed = {"NAME": "bench", "SEED": seed, "DETECTION_MIN_CONFIDENCE": 0.0}
-    return with_settings(SeBReConfig(), **fixed, **of_keras(way))
-
-
-def available(way: Mapping[str, Any]) -> None:
-    """Raise NotAvailable if a setting or value is not there, or the package of a RUNTIME."""
     from sebre.experiments.base import SeBReConfig, with_settings
 
     runtime = way.get("RUNTIME", "keras")
     if find_spec(runtime) is None:
         raise NotAvailable(f"the package is not installed: pip install {runtime}")
+    fixed = {"NAME": "bench", "SEED": seed, "DETECTION_MIN_CONFIDENCE": 0.0}
     try:
-        with_settings(SeBReConfig(), **of_keras(way))
+        return with_settings(SeBReConfig(), **{**fixed, **of_keras(way)})
     except ValueError as error:
         raise NotAvailable(str(error)) from error
 

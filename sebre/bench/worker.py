@@ -5,7 +5,7 @@ import json
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +116,7 @@ def _timed(
         {"matrix product": product},
         {task.name: task.items for task in tasks},
     )
-    entries = [{"name": task.name, **ratios[task.name].to_dict(), **task.facts} for task in tasks]
+    entries = [{"name": task.name, **asdict(ratios[task.name]), **task.facts} for task in tasks]
     return entries, work / seconds["matrix product"]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from sebre.bench.inputs import DATASETS
 from sebre.bench.measurements import FAILED, NOT_AVAILABLE
-from sebre.bench.ways import available, computed, of_keras
+from sebre.bench.ways import computed, configuration, of_keras
 from sebre.bench.worker import NotAvailable, Prepared
 
 # Of `sebre.evaluation.evaluate`: the mean over sections of the AP of a section, and the mean
@@ -55,7 +55,7 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
     for name, changes in settings["ways"].items():
         entry = {"name": name, "sections": len(numbers)}
         try:
-            available(changes)
+            configuration(changes)
             after = _scores(settings["weights"], dataset, changes, typical)
         except NotAvailable as error:
             entry |= {"status": NOT_AVAILABLE, "reason": str(error)}

@@ -31,7 +31,7 @@ def graphs(tmp_path_factory):
     ranges = measure_ranges(model.keras_model, pictures, model.config, model.get_anchors)
     shape = mold_inputs(pictures[:1], model.config)[0].shape[1:]
     graph = write_graph(model.keras_model, shape, 1, model.get_anchors(shape), {"a": "b"})
-    return graph, ranges, quantize(graph, ranges, keep=["fpn_p5"])
+    return graph, ranges, quantize(graph, ranges)
 
 
 def test_scales_and_kernels_are_those_of_the_formulas(graphs):
@@ -68,7 +68,7 @@ def test_what_decides_on_scores_and_boxes_stays_in_float32(graphs):
     wanted = {node.name: list(node.input) for node in graph.graph.node}
     changed = {node.name for node in kept if list(node.input) != wanted[node.name]}
     assert changed and all(name.startswith("learned/") for name in changed)
-    for layer in (*FLOAT_LAYERS, "fpn_p5"):
+    for layer in FLOAT_LAYERS:
         assert any(name.startswith(f"learned/{layer}_") for name in wanted)
         assert not any(name.startswith(f"learned/{layer}_") for name in changed)
     assert {p.key: p.value for p in low.metadata_props}["a"] == "b"

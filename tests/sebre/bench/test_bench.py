@@ -70,7 +70,7 @@ def test_every_round_lies_between_two_of_the_reference():
     assert clock.calls == ["m", "R", "a", "R", "b", "R"] * 3
     # Around a: (1, 1), (2, 2), (1, 3); around b: (1, 1), (2, 2), (3, 1).
     assert ratios["a"].ratio == 4 / 1.5
-    assert (ratios["a"].seconds, ratios["a"].reference_seconds, ratios["a"].n) == (4, 1.5, 3)
+    assert (ratios["a"].seconds, ratios["a"].r_seconds, ratios["a"].n) == (4, 1.5, 3)
     assert (ratios["a"].q1, ratios["a"].q3) == (2, 8.5)  # of 2, 2, 15
     assert (ratios["b"].ratio, ratios["b"].seconds) == (2 / 1.5, 2)
     # The rounds' ratios are 2, 1, 1.
