@@ -411,9 +411,13 @@ class Registration(Record):
 
     @classmethod
     def from_json(cls, value: Any, where: str = "") -> Self:
-        """See `Stored.from_json`; a network has its kind and its weights."""
+        """See `Stored.from_json`; a network has its kind and its weights, all have errors."""
         if isinstance(value, Mapping) and value.get("method") == NETWORK:
             for key in ("network", "weights"):
                 if not isinstance(value.get(key), str):
                     raise RecordFault(f"{key} is {value.get(key)!r}, not text")
-        return super().from_json(value, where)
+        record = super().from_json(value, where)
+        for start, scores in (("", record.scores), ("turned.", record.turned.scores)):
+            if scores.mse is None:
+                raise RecordFault(f"{start}mse is None, not a number")
+        return record

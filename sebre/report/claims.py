@@ -1,8 +1,8 @@
 """The claims ledger: every number and tested statement of the paper, and what became of it.
 
-Verdicts: "reproduced", "partly", "not", and "not run", always with the reason. A score counts as
-run only on the paper's own data; what was measured on stand-in data stands beside it in a column
-of its own and decides nothing.
+Verdicts: "reproduced", "partly", "not", "not run" and, of settings, "available", always with the
+reason. A score counts as run only on the paper's own data; what was measured on stand-in data
+stands beside it in a column of its own and decides nothing. `sebre.report.page` shows the ledger.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -23,6 +23,7 @@ from sebre.report.records import (
     of_experiment,
 )
 from sebre.report.statements import (
+    AVAILABLE,
     CLOSE,
     FACT,
     HOLDS,
@@ -42,7 +43,9 @@ from sebre.report.statements import (
     statements,
 )
 
-_RIVAL = "a rival's number, copied by the paper from the rival's own"
+_RIVAL = "a rival's number, as the paper prints it; where it is from, the paper does not say"
+_USED = "most of the networks whose scores are here were made with it"
+_UNUSED = "the package can be set so; no number here was made with it"
 _PLOT = "the paper plots it and prints no number"
 _FACT = "a fact about the authors' data, not a result"
 
@@ -99,6 +102,17 @@ _SETTINGS: dict[tuple[str, str], Callable[[], float]] = {
     ("architecture", "classes_incl_background"): lambda: SeBReConfig.NUM_CLASSES,
 }
 
+# Those that scores here were made with.
+_MADE_WITH = {
+    ("mouse P14", "classes"),
+    ("hippocampus", "classes"),
+    ("IBSR", "classes"),
+    ("inference", "max_detections"),
+    ("inference", "max_gt_instances"),
+    ("architecture", "roi_pool"),
+    ("architecture", "classes_incl_background"),
+}
+
 # Why a setting of ours is not that of the paper.
 _DIFFERS = {
     "rotation_max": "20 versions of a section, as the paper counts them, end at +18",
@@ -123,7 +137,7 @@ def ledger(
     """
     return (
         *(_number(score, results, published, methods) for score in published),
-        *statements(results, methods, splits),
+        *statements(results, methods, splits, published),
     )
 
 
@@ -162,7 +176,7 @@ def statements_table(claims: Iterable[Claim]) -> Table:
 def verdicts_table(claims: Iterable[Claim]) -> Table:
     """How many claims of each kind have which verdict."""
     claims = list(claims)
-    verdicts = (REPRODUCED, PARTLY, NOT, NOT_RUN)
+    verdicts = (REPRODUCED, AVAILABLE, PARTLY, NOT, NOT_RUN)
     rows = tuple(
         (kind, *(str(sum((c.kind, c.verdict) == (kind, v) for c in claims)) for v in verdicts))
         for kind in (SETTING, SCORE, RIVAL, FACT, STATEMENT)
@@ -186,8 +200,10 @@ def _number(
         ours = _SETTINGS[key]()
         same = score.value is not None and abs(ours - score.value) < 5e-3 * abs(score.value)
         same = same and score.metric not in _DIFFERS
-        verdict = REPRODUCED if same else PARTLY
-        why = "" if same else _DIFFERS.get(score.metric, "differs")
+        verdict, why = PARTLY, _DIFFERS.get(score.metric, "differs")
+        if same:
+            used = key in _MADE_WITH
+            verdict, why = (REPRODUCED, _USED) if used else (AVAILABLE, _UNUSED)
         return Claim(SETTING, score.where, what, paper, _text(ours), NONE, verdict, why)
     if score.metric == "table1_dice_wins":
         return _wins(score, what, published)
@@ -270,9 +286,8 @@ def _wins(score: PublishedScore, what: str, published: Sequence[PublishedScore])
         for own in row
         if own.method == "SeBRe"
     )
-    verdict = REPRODUCED if wins == score.value else NOT
-    why = "counted in the paper's own Table 1; our network is not ranked there"
-    return Claim(STATEMENT, score.where, what, _text(score.value), str(wins), NONE, verdict, why)
+    why = f"{wins} of 8, counted in the paper's own Table 1: no result of ours"
+    return Claim(STATEMENT, score.where, what, _text(score.value), NONE, NONE, NOT_RUN, why)
 
 
 def _text(value: float | None) -> str:

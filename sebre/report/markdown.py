@@ -1,5 +1,10 @@
-"""A table of text, for Markdown, HTML and the terminal, and the numbers in its cells."""
+"""A table of text, for Markdown, CSV, HTML and the terminal, and the numbers in its cells.
 
+`sebre.report` and `sebre.bench` print with it.
+"""
+
+import csv
+import io
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,6 +18,7 @@ from sebre.evaluation.bootstrap import Difference
 NONE = "-"  # a cell without a number
 
 # 0.5; +0.012 [-0.003, +0.020].
+WIDE = 7  # columns: more than a phone shows
 _WIDEST = 48  # letters of a column in the terminal
 _NUMBER = re.compile(r"[-+]?\d+(\.\d*)?( \[[-+.\d]+, [-+.\d]+\])?")
 
@@ -44,11 +50,36 @@ class Table:
                 "all must have as many."
             )
 
-    def markdown(self) -> str:
-        """The table in GitHub's Markdown; groups are written before the headers."""
+    def headings(self) -> list[str]:
+        """A heading for each column, with that of its group before it."""
         groups = self.groups or [""] * len(self.header)
         pairs = zip(groups, self.header, strict=True)
-        header = [": ".join(filter(None, pair)) for pair in pairs]
+        return [": ".join(filter(None, pair)) for pair in pairs]
+
+    @property
+    def wide(self) -> bool:
+        """Whether it has more columns than a small screen shows."""
+        return len(self.header) > WIDE
+
+    @property
+    def stem(self) -> str:
+        """Its title as the name of a file."""
+        return re.sub(r"\W+", "_", self.title.lower()).strip("_")
+
+    def csv(self) -> str:
+        """The table as CSV, without its notes."""
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([self.headings(), *self.rows])
+        return text.getvalue()
+
+    def transposed(self) -> "Table":
+        """A column for each row; cells of the first column become the header."""
+        first, *columns = zip(self.headings(), *self.rows, strict=True)
+        return Table(self.title, first, tuple(columns), notes=self.notes)
+
+    def markdown(self) -> str:
+        """The table in GitHub's Markdown; groups are written before the headers."""
+        header = self.headings()
         rule = ["---:" if right else "---" for right in self._numeric()]
         lines = [" | ".join(map(_plain, row)) for row in (header, rule, *self.rows)]
         notes = [f"\n{_plain(note)}" for note in self.notes]

@@ -18,7 +18,7 @@ from sebre.report.figures import (
     spread_figure,
     turned_figure,
 )
-from sebre.report.markdown import Table
+from sebre.report.markdown import NONE, WIDE, Table
 from sebre.report.method_figures import methods_figure
 from sebre.report.method_tables import (
     methods_dice_table,
@@ -28,26 +28,52 @@ from sebre.report.method_tables import (
 )
 from sebre.report.published import PublishedScore, read_published
 from sebre.report.records import (
+    CONFIDENT_FOLDER,
     METHODS_FOLDER,
     SPLITS_FOLDER,
     Result,
     of_network,
+    read_confident,
     read_methods,
     read_results,
     read_splits,
 )
+from sebre.report.statements import NOT_RUN, SCORE, Claim
 from sebre.report.style import ReportFigure
-from sebre.report.tables import dice_table, map_table, provenance_table, scores_table, table1
+from sebre.report.tables import (
+    answer_table,
+    dice_table,
+    map_table,
+    parts_table,
+    provenance_table,
+    scores_table,
+    table1,
+)
 
 PAGE = "RESULTS.md"
 FIGURES = Path("results") / "figures"
 
+TABLES = Path("results") / "tables"
+
 _INTRODUCTION = """# Results
 
-The paper's numbers beside ours. Three kinds of numbers have columns of their own and are never
-mixed: published; ours on the paper's own data; ours on stand-in data, which is named. This page is
-made of `results/**/*.json` and `sebre/report/published_scores.csv` by `sebre compare`;
-the command behind each of our numbers stands in the last table.
+**Does it reproduce the paper?** Not shown. Of the paper's {scores} scores, {run} could be measured
+on the paper's own data. Its network, start weights and schedule are settings here that no number
+was made with. What is here is the method written anew, with smaller networks and public data that
+stand in for the authors'. On those data mAP is {low} to {high}, counting scores from 0.3.
+Other data, splits and networks: the columns **cannot be ranked** against each other.
+
+"""
+_SOURCES = """The paper's numbers, ours on the paper's own data, and ours on stand-in data, which is
+named, have columns of their own and are never mixed. `sebre compare` makes this page, and the
+wide tables in `results/tables`, of `results/**/*.json` and `sebre/report/published_scores.csv`. The
+command behind each of our numbers is in the last table.
+"""
+_PLANNED = """Two further systems are planned and **not built yet**; no number here is of them
+([what they are](docs/areas_and_neurites.md)):
+
+- cortical areas (Jülich): areas of the cortex on histological sections, an atlas as prior;
+- neurites (webKnossos): a 3-D U-Net that predicts affinities in electron microscopy.
 """
 
 
@@ -59,6 +85,7 @@ class Records:
         results: of `sebre evaluate`, of all networks.
         methods: of `sebre register`, on the same sections.
         splits: of networks trained on the paper's kind of split.
+        confident: of the same networks, with the paper's cut-off on scores.
         problems: what is wrong with which file.
         published: the paper's numbers.
     """
@@ -66,6 +93,7 @@ class Records:
     results: tuple[Result, ...]
     methods: tuple[Result, ...]
     splits: tuple[Result, ...]
+    confident: tuple[Result, ...]
     problems: tuple[str, ...]
     published: tuple[PublishedScore, ...]
 
@@ -78,15 +106,23 @@ class Chapter:
         title: its heading.
         tables: in their order.
         text: before the tables, Markdown.
-        folded: tables below, to be unfolded by the reader.
+        in_files: tables that are only in files.
         in_terminal: whether the command prints the tables.
     """
 
     title: str
     tables: tuple[Table, ...] = ()
     text: str = ""
-    folded: tuple[Table, ...] = ()
+    in_files: tuple[Table, ...] = ()
     in_terminal: bool = True
+
+    def files(self) -> dict[str, Table]:
+        """Tables that lie beside the page, by name of the file."""
+        return {
+            f"{table.stem}.csv": table
+            for table in (*self.tables, *self.in_files)
+            if table.wide or table in self.in_files
+        }
 
 
 def read_records(folder: str | Path) -> Records:
@@ -102,20 +138,22 @@ def read_records(folder: str | Path) -> Records:
         raise UserError(f"{folder}: no result of `sebre evaluate` in it. {' '.join(problems[:1])}")
     methods, more = read_methods(folder / METHODS_FOLDER)
     splits, yet_more = read_splits(folder / SPLITS_FOLDER)
-    return Records(results, methods, splits, problems + more + yet_more, read_published())
+    confident, last = read_confident(folder / CONFIDENT_FOLDER)
+    problems += more + yet_more + last
+    return Records(results, methods, splits, confident, problems, read_published())
 
 
-def chapters(records: Records) -> list[Chapter]:
-    """The tables of the page."""
+def chapters(records: Records, claims: Sequence[Claim]) -> list[Chapter]:
+    """The tables of the page, and those beside it."""
     results, published = records.results, records.published
     experiments = list(dict.fromkeys(result.experiment for result in of_network(results)))
     volumes = (volumes_table(results, experiment) for experiment in experiments)
     data = dict.fromkeys(method.record.dataset for method in records.methods)
-    claims = ledger(results, published, records.methods, records.splits)
     return [
         Chapter(
             "Scores",
             (
+                parts_table(results),
                 map_table(results, published),
                 scores_table(results),
                 table1(results, published),
@@ -142,8 +180,9 @@ def chapters(records: Records) -> list[Chapter]:
         Chapter(
             "Claims",
             (verdicts_table(claims), statements_table(claims)),
-            folded=(ledger_table(claims),),
+            in_files=(ledger_table(claims),),
         ),
+        Chapter("Not built yet", text=_PLANNED),
         Chapter(
             "Provenance",
             (provenance_table(results, records.methods, records.splits),),
@@ -178,35 +217,61 @@ def figures(records: Records) -> dict[str, tuple[str, ReportFigure]]:
     return made
 
 
-def render(content: Iterable[Chapter], problems: Sequence[str], captions: Mapping[str, str]) -> str:
+def render(
+    records: Records,
+    content: Iterable[Chapter],
+    captions: Mapping[str, str],
+    claims: Sequence[Claim],
+) -> str:
     """The page in Markdown.
 
     Args:
+        records: everything; problems with its files are named at the top of the page.
         content: `chapters`.
-        problems: results that are missing or damaged, named at the top of the page.
         captions: of the figures, by name; the figures stand before the claims.
+        claims: the ledger.
     """
     pictures = "\n".join(
         f"![{text}]({(FIGURES / name).as_posix()}.png)\n" for name, text in captions.items()
     )
     content = list(content)
-    content[-2:-2] = [Chapter("Figures", text=pictures)]
-    parts = [_INTRODUCTION]
-    if problems:
-        parts.append("**Missing here:**\n\n" + "\n".join(f"- {text}" for text in problems) + "\n")
+    content[-3:-3] = [Chapter("Figures", text=pictures)]
+    parts = [_answer(records, claims), _SOURCES]
+    if records.problems:
+        listed = "\n".join(f"- {text}" for text in records.problems)
+        parts.append(f"**Missing here:**\n\n{listed}\n")
     parts.append("\n".join(f"- [{c.title}](#{_anchor(c.title)})" for c in content) + "\n")
     for chapter in content:
         parts += [f"## {chapter.title}\n", *([chapter.text] if chapter.text else [])]
-        parts += [table.markdown() for table in chapter.tables]
-        for table in chapter.folded:
-            # Markdown inside HTML needs the empty lines.
-            summary = f"<summary>{table.title} ({len(table.rows)} rows)</summary>"
-            parts.append(f"<details>\n{summary}\n\n{table.markdown()}\n</details>\n")
+        for table in (*chapter.tables, *chapter.in_files):
+            parts.append(_shown(table, f"{table.stem}.csv" in chapter.files()))
     return "\n".join(parts)
 
 
+def _answer(records: Records, claims: Sequence[Claim]) -> str:
+    """The first lines of the page, with the numbers that they need."""
+    scores = [claim for claim in claims if claim.kind == SCORE]
+    ours = [r.at().map_paper for r in of_network(records.results) if r.at().map_paper is not None]
+    run = sum(claim.verdict != NOT_RUN for claim in scores)
+    low, high = (f"{value:.3f}" if ours else NONE for value in (min(ours or [0]), max(ours or [0])))
+    text = _INTRODUCTION.format(scores=len(scores), run=run or "none", low=low, high=high)
+    table = answer_table(records.results, records.confident, records.published)
+    return text.rstrip() + "\n\n" + table.markdown()
+
+
+def _shown(table: Table, in_file: bool) -> str:
+    """A table on the page: as it is, turned if that makes it narrow, or a link to its file."""
+    if not in_file:
+        return table.markdown()
+    path = (TABLES / f"{table.stem}.csv").as_posix()
+    link = f"**{table.title}**: [{len(table.rows)} rows]({path})\n"
+    if 0 < len(table.rows) < WIDE:
+        return f"{table.transposed().markdown()}\nAs a file: [{table.stem}.csv]({path})\n"
+    return "\n".join([link, *(f"{note}\n" for note in table.notes)])
+
+
 def compare(results_folder: str | Path, out: str | Path) -> tuple[list[Table], Sequence[str]]:
-    """Write `RESULTS.md` and `results/figures/*.png`.
+    """Write `RESULTS.md`, `results/figures/*.png` and `results/tables/*.csv`.
 
     Args:
         results_folder: of `sebre evaluate`'s files.
@@ -220,16 +285,21 @@ def compare(results_folder: str | Path, out: str | Path) -> tuple[list[Table], S
         ValueError: none of its files can be used.
     """
     records = read_records(results_folder)
-    content, drawn = chapters(records), figures(records)
+    claims = ledger(records.results, records.published, records.methods, records.splits)
+    content, drawn = chapters(records, claims), figures(records)
     out = Path(out)
-    (out / FIGURES).mkdir(parents=True, exist_ok=True)
+    for folder in (FIGURES, TABLES):
+        (out / folder).mkdir(parents=True, exist_ok=True)
     for name, (_, figure) in drawn.items():
         replace_file(
             out / FIGURES / f"{name}.png",
             lambda part, figure=figure: part.write_bytes(figure.png()),
         )
     captions = {name: text for name, (text, _) in drawn.items()}
-    replace_text(out / PAGE, render(content, records.problems, captions))
+    for chapter in content:
+        for name, table in chapter.files().items():
+            replace_text(out / TABLES / name, table.csv())
+    replace_text(out / PAGE, render(records, content, captions, claims))
     shown = [table for c in content if c.in_terminal for table in c.tables]
     return shown, records.problems
 

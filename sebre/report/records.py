@@ -1,7 +1,8 @@
 """The files that `sebre evaluate` and `sebre register` wrote, read back and checked.
 
-Three folders: results of networks; below it `registration`, methods on the same sections; and
-`splits`, networks trained on the paper's kind of split, to be shown beside the others.
+Four folders: results of networks; below it `registration`, methods on the same sections; `splits`,
+networks trained on the paper's kind of split; and `confidence_0.9`, the same networks with the
+paper's cut-off on scores. `sebre.report.page` reads them, every other module here takes them.
 """
 
 import json
@@ -16,7 +17,7 @@ from sebre.evaluation.stored import RecordFault
 from sebre.experiments import EXPERIMENTS
 from sebre.networks.weights_store import read_manifest
 
-METHODS_FOLDER, SPLITS_FOLDER = "registration", "splits"
+METHODS_FOLDER, SPLITS_FOLDER, CONFIDENT_FOLDER = "registration", "splits", "confidence_0.9"
 
 # Methods that are no network, in words, by the name that `sebre register` has for them.
 METHOD_NAMES = {
@@ -213,6 +214,11 @@ def read_splits(
     if not Path(folder).is_dir():
         return (), ()
     return read_results(folder, _SPLITS if expected is None else expected)
+
+
+def read_confident(folder: str | Path) -> tuple[tuple[Result, ...], tuple[str, ...]]:
+    """Results at the paper's cut-off on scores, as `read_results`; none of them has to be there."""
+    return read_results(folder, {}) if Path(folder).is_dir() else ((), ())
 
 
 def with_labels(results: Iterable[Result]) -> list[tuple[str, Result]]:

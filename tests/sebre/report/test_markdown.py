@@ -71,3 +71,12 @@ def test_a_table_in_markdown_and_html():
     assert table._repr_markdown_() == table.markdown() and table._repr_html_() == html
     with pytest.raises(ValueError, match=r"'T': header, groups and rows have \[1, 2\] cells"):
         Table("T", ("a", "b"), (("1",),))
+
+
+def test_a_wide_table_is_a_file_or_turned():
+    table = Table("A: b, 2", tuple("abcdefgh"), (tuple("12345678"),), ("", *["g"] * 7), ("Note.",))
+    assert table.wide and table.stem == "a_b_2"
+    assert table.csv().splitlines() == ["a,g: b,g: c,g: d,g: e,g: f,g: g,g: h", "1,2,3,4,5,6,7,8"]
+    turned = table.transposed()
+    assert not turned.wide and turned.header == ("a", "1") and turned.notes == table.notes
+    assert turned.rows[:2] == (("g: b", "2"), ("g: c", "3")) and len(turned.rows) == 7

@@ -11,6 +11,8 @@ from result_samples import human_mri, made_up, made_up_method, newer, write
 from sebre.cli import commands as cli
 from sebre.data.regions import HIPPOCAMPUS, MOUSE, SUBCORTICAL
 from sebre.report import page as results_page
+from sebre.report.claims import ledger
+from sebre.report.markdown import WIDE
 from sebre.report.published import read_published
 from sebre.report.records import (
     METHODS_FOLDER,
@@ -32,7 +34,12 @@ def test_the_page_is_what_the_stored_results_give():
     records = results_page.read_records(ROOT / "results")
     drawn = results_page.figures(records)
     captions = {name: caption for name, (caption, _) in drawn.items()}
-    page = results_page.render(results_page.chapters(records), records.problems, captions)
+    claims = ledger(records.results, records.published, records.methods, records.splits)
+    content = results_page.chapters(records, claims)
+    page = results_page.render(records, content, captions, claims)
+    files = {name: table.csv() for part in content for name, table in part.files().items()}
+    stored = {path.name: path.read_text("utf-8") for path in (ROOT / results_page.TABLES).iterdir()}
+    assert stored == files, "Run `sebre compare`."
     assert (ROOT / "RESULTS.md").read_text(encoding="utf-8") == page, "Run `sebre compare`."
     figures = {path.stem for path in (ROOT / results_page.FIGURES).iterdir()}
     assert figures == set(drawn), "Run `sebre compare`."
@@ -88,12 +95,15 @@ def test_a_whole_folder_gives_every_chapter(folder, tmp_path, capsys):
     assert "Missing here" not in page and "Left out" not in chapter(page, "Registration")
     assert "| small | " in chapter(page, "Scores") and "unet" not in chapter(page, "Scores")
     assert "U-Net" not in chapter(page, "How sure the scores are")
-    assert "| U-Net | unet |" in chapter(page, "Was Mask R-CNN needed?")
-    assert "| elastix (affine, B-spline) |" in chapter(page, "Registration")
+    tables = tmp_path / "out" / results_page.TABLES
+    assert ",U-Net,unet," in (tables / "u_net_beside_mask_r_cnn.csv").read_text()
+    assert (
+        '"elastix (affine, B-spline)"' in (tables / "methods_on_the_same_sections.csv").read_text()
+    )
     assert "run.h5" in chapter(page, "The paper's split")
     for title in ("Scores", "Registration", "How sure the scores are"):
         assert "run.h5" not in chapter(page, title)
-    sources = chapter(page, "Provenance")
+    sources = chapter(page, "Provenance") + (tables / "where_our_numbers_come_from.csv").read_text()
     assert "registration/malc2012_human.json" in sources
     for name in ("p14_mouse", "ibsr_by_section"):
         assert f"The weights of {name}.json are not shipped. From raw data: sebre pre" in sources
@@ -111,10 +121,13 @@ def test_the_contents_lead_to_the_headings(folder, tmp_path):
     assert dict(links)["Was Mask R-CNN needed?"] == "was-mask-r-cnn-needed"
     assert dict(links)["The paper's split"] == "the-papers-split"
     assert page.index("](#scores)") < page.index("## Scores")
-    assert page.count("<details>") == page.count("</details>") == 1
-    folded = page.split("<details>\n")[1].split("</details>")[0]
-    assert re.match(r"<summary>[^<\n]+ \(\d+ rows\)</summary>\n\n\*\*", folded)
-    assert folded.endswith("|\n\n")
+    # No table is wider than a phone shows; links lead to the wide ones.
+    heads = re.findall(r"^\|.*\|\n\| -", page, re.MULTILINE)
+    assert heads and all(head.split("\n")[0].count("|") <= WIDE + 2 for head in heads)
+    files = re.findall(r"\]\((results/tables/\S+\.csv)\)", page)
+    assert "results/tables/claims_numbers.csv" in files
+    assert all((tmp_path / "out" / file).is_file() for file in files)
+    assert page.index("Does it reproduce the paper?") < page.index("| test data of ours")
 
 
 def test_tables_are_built_once(folder, tmp_path, monkeypatch):
@@ -174,7 +187,8 @@ def test_one_bad_file_is_named_and_the_rest_is_reported(
     assert captured.err.count("\n") == 1
     for text in (captured.err, page.split("**Missing here:**")[1].split("\n- [Scores]")[0]):
         assert f"{name}.json" in text and command in text
-    named = re.findall(r"^\| (\S+)\.json \|", chapter(page, "Provenance"), re.MULTILINE)
+    sources = tmp_path / "out" / results_page.TABLES / "where_our_numbers_come_from.csv"
+    named = re.findall(r"^(\S+?)\.json,", sources.read_text(), re.MULTILINE)
     whole = {*expected_results(), *(f"{METHODS_FOLDER}/{name}" for name in shipped_methods())}
     assert set(named) == (whole | {f"{SPLITS_FOLDER}/ibsr_by_section"}) - {name}
 

@@ -133,7 +133,7 @@ def test_no_folder_and_an_empty_one(tmp_path, published):
     with pytest.raises(FileNotFoundError, match="no such folder. Give the folder"):
         read_results(tmp_path / "gone")
     assert [row[2] for row in map_table((), published).rows] == [
-        *["not run: data not public"] * 3,
+        *["not run: needs the Allen API"] * 3,
         "not run: needs registration",
     ]
     assert scores_table(()).rows == provenance_table(()).rows == ()

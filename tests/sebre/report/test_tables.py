@@ -10,7 +10,15 @@ from result_samples import PAPERS, STAND_IN, human_mri, made_up, made_up_method,
 from sebre.data.regions import HIPPOCAMPUS, SUBCORTICAL
 from sebre.report.published import SCORES_FILE
 from sebre.report.records import of_experiment, of_network, read_methods, read_results, with_labels
-from sebre.report.tables import dice_table, map_table, provenance_table, scores_table, table1
+from sebre.report.tables import (
+    answer_table,
+    dice_table,
+    map_table,
+    parts_table,
+    provenance_table,
+    scores_table,
+    table1,
+)
 
 REAL = ROOT / "results"
 
@@ -58,8 +66,26 @@ def test_map_table_of_a_made_up_folder(folder, published):
     assert cells[PAPERS, "turned"][3:] == (text(own["turned"]["map_paper"]), "-")
     assert cells[STAND_IN, "as it lies"][3:] == ("-", text(other["map_paper"]))
     assert cells[STAND_IN, "turned"][3:] == ("-", "-")
-    assert table.rows[3][6:] == ("ibsr", "small", "8 of 8", "20", "3")
-    assert table.rows[4][6:] == ("scans", "small", "7 of 8", "20", "-")
+    assert table.rows[3][6:] == ("ibsr", "small", "8 of 8", "20", "3", "-")
+    assert table.rows[4][6:] == ("scans", "small", "7 of 8", "20", "-", "-")
+
+
+def test_the_answer_has_both_cut_offs(real, published):
+    strict = [result for result in real if result.name == "slicemap"]
+    rows = {row[0]: row[1:] for row in answer_table(real, strict, published).rows}
+    assert len(rows) == len(real)
+    slicemap = on_disk(strict[0])
+    both = text(slicemap["map_paper"])
+    assert rows["slicemap: slicemap"] == ("-", both, both, text(slicemap["dice_mean"]))
+    assert rows["ibsr: malc2012"][0] == "0.95" and rows["ibsr: malc2012"][2] == "-"
+
+
+def test_every_test_part_is_described(real):
+    table = parts_table(real)
+    assert {row[0] for row in table.rows} == {result.record.dataset for result in real}
+    assert not any("-" in row for row in table.rows)
+    leaks = {row[1]: row[4] for row in provenance_table(real).rows}
+    assert "demba" in leaks["ccf"] and "P28" in leaks["demba"]
 
 
 def test_table_1_of_a_made_up_folder(folder, published):
