@@ -52,9 +52,10 @@ class UnitMeans:
                 once.
         """
         rows = [[row.get(column, (0.0, 0)) for column in columns] for row in self._units.values()]
-        table = np.array(rows, float).reshape(len(rows), len(columns), 2)
+        # Units, sums and counts, columns: stored intervals are of this layout, to the last bit.
+        table = np.array(rows, float).reshape(len(rows), len(columns), 2).swapaxes(1, 2).copy()
         weights = np.ones((1, len(rows))) if weights is None else weights
-        sums, counts = (weights @ np.ascontiguousarray(table[..., i]) for i in (0, 1))
+        sums, counts = weights @ table[:, 0], weights @ table[:, 1]
         return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
 
     def draws(self, count: int, seed: int) -> np.ndarray | None:
