@@ -17,6 +17,16 @@ Interval = tuple[float, float]  # low, high: of 95 %
 _IN_VOLUMES, _BY_REGION = "_volume", "_per_region"
 
 
+def unless_known() -> Any:
+    """A field that files have only where it is known; otherwise None."""
+    return stored(omit=True, default=None)
+
+
+def in_memory(default: Any) -> Any:
+    """A field that files do not have."""
+    return stored(MEMORY, default=default)
+
+
 @dataclass(kw_only=True)
 class RegionScore(Stored):
     """How well one region of one section was found.
@@ -37,12 +47,12 @@ class RegionScore(Stored):
     hausdorff_px: float | None = None
     hausdorff95_px: float | None = None
     cmd_px: float | None = None
-    hausdorff_mm: float | None = stored(MEMORY, default=None)
-    hausdorff95_mm: float | None = stored(MEMORY, default=None)
-    cmd_mm: float | None = stored(MEMORY, default=None)
-    error: float = stored(MEMORY, default=0.0)
-    drawn: bool = stored(MEMORY, default=True)
-    found: bool = stored(MEMORY, default=True)
+    hausdorff_mm: float | None = in_memory(None)
+    hausdorff95_mm: float | None = in_memory(None)
+    cmd_mm: float | None = in_memory(None)
+    error: float = in_memory(0.0)
+    drawn: bool = in_memory(True)
+    found: bool = in_memory(True)
 
 
 @dataclass(kw_only=True)
@@ -64,12 +74,12 @@ class SectionScore(Stored):
     section: str
     ap: float | None = None
     regions: dict[str, RegionScore]
-    mse: float | None = stored(omit=True, default=None)
-    unit: str | None = stored(omit=True, default=None)
-    angle: float | None = stored(omit=True, default=None)
-    atlas: str | None = stored(omit=True, default=None)
-    similarity: float | None = stored(omit=True, default=None)
-    failed: str | None = stored(omit=True, default=None)
+    mse: float | None = unless_known()
+    unit: str | None = unless_known()
+    angle: float | None = unless_known()
+    atlas: str | None = unless_known()
+    similarity: float | None = unless_known()
+    failed: str | None = unless_known()
 
 
 @dataclass(kw_only=True)
@@ -174,18 +184,18 @@ class Scores(Stored):
     """
 
     n_sections: int
-    n_regions_drawn: int | None = stored(omit=True, default=None)
+    n_regions_drawn: int | None = unless_known()
     map_paper: float | None
     coco_ap50: float | None
     coco_ap: float | None
     dice_mean: float | None
     mse: float | None = None
-    n_subjects: int | None = stored(omit=True, default=None)
-    n_volumes: int | None = stored(omit=True, default=None)
-    n_volumes_measured: int | None = stored(omit=True, default=None)
+    n_subjects: int | None = unless_known()
+    n_volumes: int | None = unless_known()
+    n_volumes_measured: int | None = unless_known()
     regions: dict[str, RegionMeans] = stored(MEMORY)
-    interval_unit: str | None = stored(omit=True, default=None)
-    n_interval_units: int | None = stored(omit=True, default=None)
+    interval_unit: str | None = unless_known()
+    n_interval_units: int | None = unless_known()
     intervals: Intervals = stored(omit=True, default_factory=Intervals)
     failures: dict[str, FailureCount] = stored(omit=True, default_factory=dict)
 
@@ -197,10 +207,6 @@ class Scores(Stored):
     def needs(cls) -> list[str]:
         """Keys that an object must have."""
         return [*super().needs(), *(_COLUMNS[name] for name in _NEEDED)]
-
-    @classmethod
-    def _known(cls, value: dict[str, Any]) -> set[str]:
-        return super()._known(value) | set(_COLUMNS.values())
 
     @classmethod
     def _fields(cls, value: dict[str, Any], start: str) -> dict[str, Any]:
@@ -261,10 +267,10 @@ def no_scores() -> Scores:
 class Turned(Stored):
     """Scores at random orientations: how many of each section, and in what range."""
 
-    draws_per_section: int | None = stored(omit=True, default=None)
-    max_angle: float | None = stored(omit=True, default=None)
+    draws_per_section: int | None = unless_known()
+    max_angle: float | None = unless_known()
     flip: bool = False
-    seed: int | None = stored(omit=True, default=None)
+    seed: int | None = unless_known()
     scores: Scores = stored(inline=True)
 
 
@@ -335,7 +341,7 @@ class Evaluation(Record):
     detection_min_confidence: float | None = None
     best_per_class: bool | None = None
     seed: int | None = None
-    command: str | None = stored(omit=True, default=None)
+    command: str | None = unless_known()
     scores: Scores = stored(inline=True)
     turned: Turned | None
     angles: Angles | None = None
@@ -362,7 +368,7 @@ class Rotated(Stored):
     enlarged: bool = True
     seed: int | None = None
     scores: Scores = stored(inline=True)
-    n_failed: int | None = stored(omit=True, default=None)
+    n_failed: int | None = unless_known()
     seconds_per_section: Times | None
     sections: list[LabeledSection]
 
@@ -387,17 +393,17 @@ class Registration(Record):
     """
 
     method: str
-    network: str | None = stored(omit=True, default=None)
-    weights: str | None = stored(omit=True, default=None)
-    weights_sha256: str | None = stored(omit=True, default=None)
+    network: str | None = unless_known()
+    weights: str | None = unless_known()
+    weights_sha256: str | None = unless_known()
     parameters: Any = None
     threads: int | None = None
     atlas: Any = None
     limit: int | None = None
     seed: int | None = None
-    command: str | None = stored(omit=True, default=None)
+    command: str | None = unless_known()
     scores: Scores = stored(inline=True)
-    n_failed: int | None = stored(omit=True, default=None)
+    n_failed: int | None = unless_known()
     seconds_per_section: Times | None
     turned: Rotated
     environment: Any = None

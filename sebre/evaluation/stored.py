@@ -65,7 +65,8 @@ class Stored:
             raise RecordFault(f"it lacks {', '.join(lacks)}")
         found = cls(**cls._fields(value, start))
         found._keys = tuple(value)
-        found._more = {key: entry for key, entry in value.items() if key not in cls._known(value)}
+        known = found._values()
+        found._more = {key: entry for key, entry in value.items() if key not in known}
         return found
 
     def to_json(self) -> dict[str, Any]:
@@ -97,13 +98,6 @@ class Stored:
                     kind = _without_none(kind)
                 found[field.name] = _read(kind, value[key], start + key)
         return found
-
-    @classmethod
-    def _known(cls, value: dict[str, Any]) -> set[str]:
-        known: set[str] = set()
-        for field, key, kind in _fields_of(cls):
-            known |= kind._known(value) if field.metadata.get("inline") else {key}
-        return known
 
     def _values(self) -> dict[str, Any]:
         values: dict[str, Any] = {}

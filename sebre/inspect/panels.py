@@ -7,7 +7,7 @@
     e  after non-maximum suppression
     f  the proposals, in normalized coordinates
     g  what the heads say of them
-    h  the detections: boxes refined, one a region
+    h  the detections: boxes refined, one per region
     i  their masks
 
 A box has the color of the region that it is one of (IoU of at least 0.5 with the region's box;

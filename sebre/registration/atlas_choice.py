@@ -1,4 +1,9 @@
-"""Which labeled section is the atlas of an unlabeled one: the most similar of those near it."""
+"""Choice of the atlas of an unlabeled section: the most similar labeled section near it.
+
+`sebre.registration.labelers` calls it. The similarity is not that of
+`skimage.metrics.normalized_mutual_information`, whose bins follow the data: stored numbers would
+change.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -54,7 +59,7 @@ def choose_atlas(
         The choice; of equal ones the first.
 
     Raises:
-        ValueError: there are no candidates, or one is no picture.
+        ValueError: there are no candidates, or one is not a picture.
     """
     among = range(len(candidates)) if among is None else among
     if not len(among):

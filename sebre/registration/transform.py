@@ -193,7 +193,7 @@ def resized(picture: np.ndarray, scale: float) -> np.ndarray:
 def _loaded(method: str, seed: int, threads: int) -> registration_methods.Method | None:
     """A method, set; None for "none"."""
     if method not in METHODS:
-        raise UserError(f"{method!r} is no registration method; wanted {', '.join(METHODS)}.")
+        raise UserError(f"{method!r} is not a registration method; wanted {', '.join(METHODS)}.")
     if threads < 1 or seed < 0:
         raise UserError(
             f"threads is {threads} and seed {seed}; wanted at least 1 thread, and a seed from 0."

@@ -1,1 +1,1 @@
-"""RESULTS.md: stored records, tables, figures, and what became of the paper's claims."""
+"""RESULTS.md: stored records as tables and figures, and a verdict on each of the paper's claims."""

@@ -1,4 +1,4 @@
-"""The claims ledger: every number and tested statement of the paper, and what became of it.
+"""The claims ledger: every number of the paper and the statements on results, with verdicts.
 
 Verdicts: "reproduced", "partly", "not", "not run" and, of settings, "available", always with the
 reason. A score counts as run only on the paper's own data; what was measured on stand-in data
@@ -58,7 +58,7 @@ _SCORE_KEYS = {
 
 
 def _images(sections: int, mirrored: bool, rule: str, part: str) -> int:
-    """Images of a part when so many sections are turned (and mirrored) and then divided."""
+    """Images of a part when a number of sections are turned (and mirrored) and then divided."""
     versions = len(ANGLES) * (2 if mirrored else 1)
     rows = [{"section": section} for section in range(sections) for _ in range(versions)]
     return assign(rows, rule).count(part)

@@ -1,4 +1,4 @@
-"""What stands behind the scores of SeBRe's network: intervals, failures, and whole volumes."""
+"""Tables of intervals, failures and whole volumes of SeBRe's network, for `sebre.report.page`."""
 
 from collections.abc import Sequence
 

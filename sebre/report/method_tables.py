@@ -1,4 +1,4 @@
-"""Other networks, methods and splits beside SeBRe's network, on the same data."""
+"""Tables of other networks, methods and splits beside SeBRe's network, for `sebre.report.page`."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -50,7 +50,7 @@ def methods_table(methods: Sequence[Result]) -> Table:
     header = (
         *("experiment", "data", "sections", "method", "n", "failed"),
         *("mean Dice", f"minus {MASK_RCNN}'s", "MSE", f"minus {MASK_RCNN}'s", "over"),
-        "processor seconds a section",
+        "processor seconds per section",
     )
     groups = ("",) * 6 + ("overlap",) * 2 + ("mean squared error",) * 2 + ("",) * 2
     notes = (

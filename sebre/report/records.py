@@ -32,7 +32,7 @@ PAPER_DATA = {"ibsr": ("ibsr",)}
 PAPER_DATA_KIND, STAND_IN_KIND = "ours, on the paper's data", "ours, on stand-in data"
 
 # Data sets that methods are compared on: experiment, and options of `sebre register`. On a
-# few of the many slices of volumes only: registration takes seconds a section.
+# few of the many slices of volumes only: registration takes seconds per section.
 _COMPARED = {"ara_nissl": ("hippocampus", ""), "malc2012": ("ibsr", " --limit 16")}
 # Networks whose weights are not shipped: all commands, without --out, by name of the file.
 _UNSHIPPED = {

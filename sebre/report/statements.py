@@ -97,7 +97,7 @@ def statements(
     splits: Sequence[Result],
     published: Sequence[PublishedScore],
 ) -> tuple[Claim, ...]:
-    """A claim for each statement that is no number.
+    """A claim for each statement that is not a number.
 
     Args:
         results: of `sebre.report.records.read_results`.

@@ -1,4 +1,4 @@
-"""What the figures of the report share: size, fonts, colors, marks, labels."""
+"""Size, fonts, colors, marks and labels that all figures of `sebre.report` share."""
 
 from collections.abc import Callable, Iterable, Sequence
 from io import BytesIO
@@ -73,7 +73,7 @@ def panel_figure(
     Args:
         panels: title, and what draws the panel.
         rows: their names at the left, such as those of regions; None without rows.
-        experiment: what there is no result of if there are no panels.
+        experiment: named in the message if there are no panels.
     """
     if not panels:
         return nothing_figure(f"No result of {experiment}.")

@@ -61,7 +61,7 @@ def test_methods_beside_mask_rcnn(methods):
             assert row["n"] == "6"
             assert row["overlap mean Dice"] == f"{record['dice_mean']:.3f}"
             assert row["mean squared error MSE"] == f"{record['mse']:.4f}"
-            assert row["processor seconds a section"] == "2.50"
+            assert row["processor seconds per section"] == "2.50"
             # All sections differ by as much, so that the interval has no width.
             dice, error, over = {
                 "ours": ("-", "-", "-"),
@@ -98,7 +98,7 @@ def test_methods_without_a_network_or_on_other_sections(tmp_path):
     assert rows["plates", "upright", "SyN (dipy)"]["overlap minus Mask R-CNN's"] == "-"
     assert rows["plates", "turned 20 degrees", "SyN (dipy)"]["overlap minus Mask R-CNN's"] != "-"
     assert rows["scans", "upright", "SyN (dipy)"]["overlap minus Mask R-CNN's"] == "-"
-    assert rows["scans", "upright", "SyN (dipy)"]["processor seconds a section"] == "-"
+    assert rows["scans", "upright", "SyN (dipy)"]["processor seconds per section"] == "-"
 
 
 def test_dice_by_region_and_method(methods):
