@@ -173,6 +173,19 @@ def statements_table(claims: Iterable[Claim]) -> Table:
     return Table("Claims: statements", header, rows, groups, notes)
 
 
+def tested_table(claims: Iterable[Claim]) -> Table:
+    """The statements in few columns: what stand-in data say of each."""
+    rows = tuple(
+        (claim.where, claim.what, claim.stand_in_says or "not tested")
+        for claim in claims
+        if claim.kind == STATEMENT
+    )
+    notes = (
+        "Numbers, rules and reasons are in the next table; no verdict is on the paper's data.",
+    )
+    return Table("What stand-in data say", ("where", "statement", "says"), rows, notes=notes)
+
+
 def verdicts_table(claims: Iterable[Claim]) -> Table:
     """How many claims of each kind have which verdict."""
     claims = list(claims)

@@ -4,7 +4,14 @@ from collections.abc import Sequence
 
 from sebre.evaluation.failures import KINDS, SIDE_SWAP
 from sebre.report.markdown import Table, count, number, units, with_interval
-from sebre.report.records import Result, interval_of, of_experiment, of_network, with_labels
+from sebre.report.records import (
+    CUT_NOTE,
+    Result,
+    interval_of,
+    of_experiment,
+    of_network,
+    with_labels,
+)
 
 FEW_UNITS = 5  # with fewer an interval is too narrow to be trusted
 
@@ -38,7 +45,11 @@ def intervals_table(results: Sequence[Result]) -> Table:
             few.append(f"{text} ({units(n, unit)})")
     header = ("experiment", "data", *("mAP", "mean Dice") * 2, "over")
     groups = ("",) * 2 + ("as they lie",) * 2 + ("turned",) * 2 + ("",)
-    notes = [INTERVAL_NOTE, "They say how much the choice of test sections matters, not the seed."]
+    notes = [
+        CUT_NOTE,
+        INTERVAL_NOTE,
+        "They say how much the choice of test sections matters, not the seed.",
+    ]
     if few:
         notes.append(
             f"With fewer than {FEW_UNITS} units an interval is too narrow to be trusted: "
@@ -64,6 +75,7 @@ def failures_table(results: Sequence[Result]) -> Table:
     kinds = tuple(_KINDS[kind] for kind in (*KINDS, SIDE_SWAP))
     header = ("experiment", "data", "sections", "regions drawn (n)", *kinds)
     notes = (
+        CUT_NOTE,
         "Counts are of regions of sections; turned, a section counts once for each orientation. "
         "Missed: drawn, but not found. Poor fit: found with a mask IoU below 0.5. Not drawn: "
         "found where a section does not show it. Found twice: more than one detection. Wrong "
@@ -107,10 +119,10 @@ def volumes_table(results: Sequence[Result], experiment: str) -> Table:
         notes.append(f"{text}: {subjects}; {measured}.")
     if rows:
         notes.append(
-            "Dice is the mean over subjects of the Dice of all their sections together. "
-            "Distances are between surfaces in space, in the volumes without a gap that show the "
-            "region (n) and where it was found: the largest, the 95th percentile, and the mean "
-            "(CMD). Means over subjects."
+            f"{CUT_NOTE} Dice is the mean over subjects of the Dice of all their sections "
+            "together. Distances are between surfaces in space, in the volumes without a gap that "
+            "show the region (n) and where it was found: the largest, the 95th percentile, and the "
+            "mean (CMD). Means over subjects."
         )
     distances = ("Hausdorff, mm", "Hausdorff 95 %, mm", "CMD, mm")
     header = ("data", "region", "Dice", *distances, "volumes (n)", "missed")

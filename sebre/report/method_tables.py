@@ -8,7 +8,7 @@ from sebre.evaluation.bootstrap import Difference, paired_difference
 from sebre.networks.weights_store import store_dir
 from sebre.report.details import INTERVAL_NOTE, ORIENTATIONS, interval_cell
 from sebre.report.markdown import NONE, Table, count, number, signed, units
-from sebre.report.records import MASK_RCNN, U_NET, Result, of_experiment
+from sebre.report.records import CUT_NOTE, MASK_RCNN, U_NET, Result, of_experiment
 from sebre.report.tables import regions_of, sections_of, split_of
 
 _PAIRED_NOTE = (
@@ -54,6 +54,7 @@ def methods_table(methods: Sequence[Result]) -> Table:
     )
     groups = ("",) * 6 + ("overlap",) * 2 + ("mean squared error",) * 2 + ("",) * 2
     notes = (
+        CUT_NOTE,
         "Every method labels the same test sections. Registration lays the labels of one training "
         "section, the most similar one, on the test section; it gives no scores for its regions, "
         "so there is no mAP. Where it failed, all regions count as missed. MSE is the mean over "
@@ -94,6 +95,7 @@ def methods_dice_table(methods: Sequence[Result], dataset: str) -> Table:
         rows.append((region.replace("_", " "), *cells, count(n)))
     groups, header = zip(*columns, ("", "n"), strict=True)
     notes = (
+        CUT_NOTE,
         "Dice is the mean over the sections that show the region (n, upright), 0 where it was "
         "missed.",
     )
@@ -140,6 +142,7 @@ def networks_table(results: Sequence[Result]) -> Table:
     groups = ("",) * 6 + ("as they lie",) * 4 + ("turned",) * 4
     groups += ("as they lie, minus the U-Net's",) * 3
     notes = (
+        CUT_NOTE,
         "Both networks were trained on the same sections and are scored on the same test sections. "
         "What each started from, and how many steps it took, is in its card. A U-Net labels each "
         "pixel and gives no score for a region; that of a region is the mean probability of its "
@@ -181,6 +184,7 @@ def splits_table(results: Sequence[Result], splits: Sequence[Result]) -> Table:
             )
     others = dict.fromkeys(r.experiment for r in results if r.experiment not in _names(splits))
     notes = [
+        CUT_NOTE,
         INTERVAL_NOTE,
         "The test parts differ, so the difference between two rows is not paired. Slices that lie "
         "next to slices of the training part are easier; what the paper's split has more is not to "

@@ -7,7 +7,13 @@ from pathlib import Path
 
 from mrcnn.errors import UserError
 from mrcnn.io.files import replace_file, replace_text
-from sebre.report.claims import ledger, ledger_table, statements_table, verdicts_table
+from sebre.report.claims import (
+    ledger,
+    ledger_table,
+    statements_table,
+    tested_table,
+    verdicts_table,
+)
 from sebre.report.curves import angles_figure
 from sebre.report.details import failures_table, intervals_table, volumes_table
 from sebre.report.figures import (
@@ -179,7 +185,7 @@ def chapters(records: Records, claims: Sequence[Claim]) -> list[Chapter]:
         ),
         Chapter(
             "Claims",
-            (verdicts_table(claims), statements_table(claims)),
+            (verdicts_table(claims), tested_table(claims), statements_table(claims)),
             in_files=(ledger_table(claims),),
         ),
         Chapter("Not built yet", text=_PLANNED),

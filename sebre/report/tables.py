@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from sebre.report.markdown import NONE, Table, count, number
 from sebre.report.published import PAPER_NAMES, PublishedScore, find_scores
 from sebre.report.records import (
+    CUT_NOTE,
     METHODS_FOLDER,
     PAPER_DATA_KIND,
     SPLITS_FOLDER,
@@ -55,10 +56,6 @@ _PUBLISHED_NOTE = (
     "The published scores are of the authors' data and split, and of a ResNet-101 network "
     "pretrained on COCO; ours are of the data and the weights that the row names."
 )
-_CUT_NOTE = (
-    "Ours keep, for each region, the best detection with a score of 0.3 or more. The paper and its "
-    "released code keep detections with a score of 0.9 or more, of which a region can have several."
-)
 _TURNED_NOTE = "Turned is at random orientations, in the range of the experiment."
 _DICE_NOTE = (
     "Dice is the mean over the test sections that show the region (n), 0 where it was missed."
@@ -95,7 +92,7 @@ def map_table(results: Sequence[Result], published: Sequence[PublishedScore]) ->
         if not ours:
             rows.append((experiment, paper, *not_run, NONE, NONE, *[NONE] * len(_DATA_COLUMNS)))
     groups, header = zip(*columns, strict=True)
-    notes = (_MAP_NOTE, _CUT_NOTE, _PUBLISHED_NOTE, _TURNED_NOTE)
+    notes = (_MAP_NOTE, CUT_NOTE, _PUBLISHED_NOTE, _TURNED_NOTE)
     return Table("Mean average precision", header, tuple(rows), groups, notes)
 
 
@@ -164,7 +161,7 @@ def scores_table(results: Sequence[Result], on_paper_data: bool = False) -> Tabl
     groups = ("",) * 3 + ("as they lie",) * 4 + ("turned",) * 5
     notes = (
         _MAP_NOTE,
-        _CUT_NOTE,
+        CUT_NOTE,
         "AP50 is the mean over regions of the average precision over the whole test part at mask "
         "IoU 0.5; COCO AP is the same, averaged over IoU 0.5, 0.55 ... 0.95.",
         _TURNED_NOTE,
@@ -202,7 +199,7 @@ def dice_table(
         header,
         tuple(rows),
         groups,
-        (_DICE_NOTE, _CUT_NOTE, _TURNED_NOTE),
+        (_DICE_NOTE, CUT_NOTE, _TURNED_NOTE),
     )
 
 
@@ -246,7 +243,7 @@ def table1(results: Sequence[Result], published: Sequence[PublishedScore]) -> Ta
         "ours are in the unit that the column names, means over the sections that show the "
         f"structure and where it was found. {_DICE_NOTE} Dice, volume is the mean over subjects "
         "of the Dice of all sections of a subject as one volume.",
-        _CUT_NOTE,
+        CUT_NOTE,
         "The rivals' numbers are as the paper prints them; it does not say where they are from, "
         "nor whether they are of sections or volumes. Columns under different headings cannot be "
         "ranked against each other.",
