@@ -234,7 +234,7 @@ def _rotated_registration(methods: Sequence[Result]) -> Claim:
                 cells.append(f"{dataset}: {method.method_name} {lying:.3f} to {turned:.3f}")
         ours = lost.pop(MASK_RCNN, None)
         if ours is not None and lost:
-            holds = all(ours < other for other in lost.values())
+            holds = all(round(ours, 3) < round(other, 3) for other in lost.values())
             says.append(f"{dataset}: {HOLDS if holds else HOLDS_NOT}")
     why = f"{NOT_PUBLIC}; on a stand-in it holds if the network loses less Dice than each rival"
     return _statement(

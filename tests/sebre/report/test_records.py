@@ -86,7 +86,7 @@ GOOD = made_up("hippocampus", "plates", 0.2, HIPPOCAMPUS.names)
         (b"[" * 100_000, "cannot be read as JSON"),
         (b"[1, 2]", "it holds a JSON list, not an object"),
         (b"null", "it holds a JSON NoneType, not an object"),
-        (b"{}", "it lacks experiment, dataset, subset, weights, turned, sections"),
+        (b"{}", "it lacks experiment, dataset, subset, weights, n_sections"),
         (b'{"cells": [], "nbformat": 4}', "it lacks experiment"),
         (change(GOOD, dataset=7), "dataset is 7, not text"),
         (change(GOOD, turned=[]), "turned is neither an object nor null"),
@@ -156,7 +156,7 @@ POINT = {"angle": 3, "map_paper": 0.5, "dice_mean": 0.5, "intervals": {}}
         ({"n_interval_units": "7"}, "n_interval_units is '7', not a number"),
         ({"failures": 3}, "failures is not an object"),
         ({"failures": {"missed": 3}}, "failures.missed holds a JSON int, not an object"),
-        ({"failures": {"missed": {"total": 3}}}, "it lacks failures.missed.per_region"),
+        ({"failures": {"missed": {"total": 3}}}, "failures.missed.per_region"),
         ({"angles": 3}, "angles is neither an object nor null"),
         ({"angles": {"n_sections": None, "curve": []}}, "angles.n_sections is None"),
         (
