@@ -1,6 +1,7 @@
 """Records are read from JSON and written again: every stored file byte for byte."""
 
 import json
+from dataclasses import fields
 
 import pytest
 from paths import ROOT
@@ -25,7 +26,7 @@ def test_a_stored_file_is_written_as_it_was_read(path):
 def test_a_new_record_has_the_keys_of_a_stored_one():
     text = json.loads((ROOT / "results" / "slicemap_unet.json").read_text(encoding="utf-8"))
     read = Evaluation.from_json(text)
-    values = {name: getattr(read, name) for name in read.__dataclass_fields__}
+    values = {field.name: getattr(read, field.name) for field in fields(read)}
     assert list(Evaluation(**values).to_json()) == list(text)
 
 
