@@ -210,7 +210,7 @@ def test_wrong_options_are_told(dataset, tmp_path):
         register_command("slicemap", dataset, "none", out, limit=0)
     with pytest.raises(ValueError, match="'mouse' is not one of"):
         register_command("mouse", dataset, "none", out)
-    with pytest.raises(ValueError, match="no registration method; wanted none, elastix, dipy"):
+    with pytest.raises(ValueError, match="not a registration method; wanted none, elastix, dipy"):
         register_command("slicemap", dataset, "ndreg", out)
     with pytest.raises(ValueError, match="network needs weights"):
         register_command("slicemap", dataset, "network", out)
