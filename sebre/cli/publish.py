@@ -23,7 +23,7 @@ from sebre.drawing.overlay import drawn_labels
 from sebre.evaluation.evaluate import evaluate, save_json
 from sebre.evaluation.mask_metrics import dice
 from sebre.experiments.base import Experiment
-from sebre.networks.segmenter import load_segmenter
+from sebre.networks.segmenter import Segmenter, load_segmenter
 from sebre.networks.train import TRAINING_FILE
 from sebre.networks.weights_store import find_weights, network_of, write_entry
 
@@ -132,7 +132,7 @@ def publish(release: Release, folder: Path, results: Path) -> dict[str, Any]:
     scores = {key: stored[key] for key in keys}
     scores["turned"] = {key: stored["turned"][key] for key in keys}
     entry = write_entry(name, folder, **facts, scores=scores)
-    replace_text(folder / f"{name}.md", _card(release, shipped, entry, record))
+    replace_text(folder / f"{name}.md", _card(release, shipped, entry, stored))
     return entry
 
 
@@ -209,9 +209,9 @@ def _part(release: Release, subset: str) -> SectionDataset:
 
 
 def _card(
-    release: Release, shipped: Any, entry: Mapping[str, Any], record: Mapping[str, Any]
+    release: Release, shipped: Segmenter, entry: Mapping[str, Any], stored: Mapping[str, Any]
 ) -> str:
-    """The model card, of the segmenter that ships, its manifest entry and its scores."""
+    """The model card, of the segmenter that ships, its manifest entry and its scores as JSON."""
     experiment, unet = release.experiment, entry["network"] == "unet"
     own = _TORN
     if unet:
@@ -231,11 +231,11 @@ def _card(
         classes=shipped.config.NUM_CLASSES,
         parameters=shipped.keras_model.count_params(),
         start=release.start,
-        n_sections=record["n_sections"],
+        n_sections=stored["n_sections"],
         region_names=" | ".join(experiment.regions.names),
         rule="---|" * len(experiment.regions),
-        lying=_cells(record),
-        turned=_cells(record["turned"]),
+        lying=_cells(stored),
+        turned=_cells(stored["turned"]),
         orientations=f"up to {experiment.turn.max_angle:g} degrees to either side"
         + (", mirrored" if experiment.turn.flip else ""),
         limits=textwrap.fill(" ".join(limits.split()), 100),
@@ -287,6 +287,6 @@ def tame_statistics(keras_model: Any) -> None:
         norm.moving_variance.assign(norm.moving_variance / scale**2)
 
 
-def _cells(scores: dict[str, Any]) -> str:
+def _cells(scores: Mapping[str, Any]) -> str:
     values = [scores["map_paper"], scores["dice_mean"], *scores["dice_per_region"].values()]
     return " | ".join("-" if value is None else f"{value:.3f}" for value in values)
