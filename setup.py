@@ -15,7 +15,7 @@ setup(
     license="MIT",  # of the code; weights/*.md name the terms of the weights
     python_requires=">=3.11",
     packages=find_packages(include=["mrcnn", "mrcnn.*", "sebre", "sebre.*"]),
-    package_data={"": ["*.csv", "files/*.csv"]},
+    package_data={"": ["*.csv", "files/*.csv", "*.md", "cards/*.md"]},
     install_requires=[
         "tensorflow>=2.20",
         "keras>=3.12",

@@ -17,32 +17,10 @@ from sebre.data.split import SplitRule, assign
 from sebre.drawing.contact_sheet import save_sheet
 from sebre.drawing.overlay import label_map, overlay
 from sebre.prepare.layout import LayoutWriter
-from sebre.prepare.raw import RawSection, RawSet
+from sebre.prepare.raw import RawSection, RawSet, card
 
 SHEET_SECTIONS = 24  # at most this many on the contact sheet
 _SHEET_PX = 512  # longer side of a picture on the sheet
-
-_CARD = """# {name}
-
-{card}
-## Contents
-
-{count} images{versions}: {n_train} for training, {n_val} held out (`val`). Neither weights nor
-settings may be chosen on the held-out part.
-
-| id | region | train | val |
-|---|---|---|---|
-{table}
-
-- **Plane**: {plane}. **Pixel size**: {pixel_size}. **License**: {license}
-- **Split**: rule `{split}`, seed {seed}. {leaks}
-- `sections.csv`: one row an image. `dataset.json`: regions, processing, checksums of the raw files.
-  `SHA256SUMS`: of every file here. `contact_sheet.png`: sections with their masks.
-
-## Made by
-
-    {command}
-"""
 
 _log = logging.getLogger(__name__)
 
@@ -189,7 +167,8 @@ def _card(
     n_train = sum(row["subset"] == "train" for row in rows)
     size = raw_set.pixel_size_um
     versions = len(rows) // max(1, len(raw_set.sections))
-    return _CARD.format(
+    return card(
+        "data_set",
         name=raw_set.name,
         card=raw_set.card.strip() + "\n",
         count=len(rows),

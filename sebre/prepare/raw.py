@@ -9,6 +9,8 @@ import numpy as np
 
 from sebre.data.regions import RegionSet
 
+_CARDS = Path(__file__).parent / "cards"
+
 
 @dataclass(frozen=True)
 class RawSection:
@@ -67,3 +69,8 @@ class RawSet:
     texts: Mapping[str, str] = field(default_factory=dict)
     volumetric: bool = False
     slice_spacing_um: float | None = None
+
+
+def card(name: str, **facts: Any) -> str:
+    """Markdown of `cards/<name>.md`: of a source, or the frame `data_set`, filled with facts."""
+    return (_CARDS / f"{name}.md").read_text(encoding="utf-8").format(**facts)

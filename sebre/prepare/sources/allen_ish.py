@@ -34,34 +34,13 @@ from sebre.prepare.allen.image_download import (
 )
 from sebre.prepare.allen.structure_tree import Rules, read_tree, structure_classes
 from sebre.prepare.allen.svg_atlas import svg_labels
-from sebre.prepare.raw import RawSection, RawSet
+from sebre.prepare.raw import RawSection, RawSet, card
 
 _TEST_MARKER = "Gad1"  # held out in the paper's extended experiment (Results)
 _DRAW = (
     "To draw the regions by hand, as the authors did, paint them in overlays/ beside images/ and "
     "use `sebre prepare colour-code`."
 )
-
-_CARD = """{count} sections of {brains} mouse brain(s), {planes}: {contents}. Pictures of the
-Allen Brain Atlas, fetched through its public interface, reduced by {factor} along each side.
-
-- **Masks**: the drawing of the nearest image of the reference atlas of the same age, moved onto
-  the section by an affine map. The map is fitted to points that the service's image
-  synchronization gives, so a mask follows its section as far as that registration does. It is
-  not drawn on the section, as the authors' masks were.
-- **Placement**: root mean square distance of the points from the map, median over the sections:
-  {residual:.1f} px of the drawing. Left out, having no place in the atlas: {lost} section(s).
-- **Subject**: the animal. Sections of one animal with different stains are neighbors.
-- The download has been tested against a local server that answers in the documented form, not
-  against the live service.
-
-## Source, license, citation
-
-Allen Institute for Brain Science: Allen Developing Mouse Brain Atlas
-(developingmouse.brain-map.org), Allen Mouse Brain Atlas (mouse.brain-map.org); interface
-api.brain-map.org. Allen Institute terms of use: not for commercial use, cite the atlas. Thompson
-et al., Neuron 83, 309-323, 2014; Lein et al., Nature 445, 168-176, 2007.
-"""
 
 _log = logging.getLogger(__name__)
 
@@ -146,7 +125,8 @@ def read_source(
         pixel_size_um=scales.pop() if len(scales) == 1 else None,
         background=None,
         license="Allen Institute terms of use (not for commercial use)",
-        card=_CARD.format(
+        card=card(
+            "allen_ish",
             count=len(placed),
             brains=len({one.row["subject"] for one in placed}),
             planes=" and ".join(planes),

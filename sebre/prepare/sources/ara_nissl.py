@@ -22,7 +22,7 @@ from sebre.data.csv_tables import read_table
 from sebre.data.regions import HIPPOCAMPUS
 from sebre.prepare.allen.placement import Placement, place
 from sebre.prepare.allen.svg_atlas import paint, read_drawing
-from sebre.prepare.raw import RawSection, RawSet
+from sebre.prepare.raw import RawSection, RawSet, card
 
 MIN_MASK_PX = 20
 _CURE = "Fetch it again."
@@ -44,25 +44,6 @@ _INDEX_COLUMNS = ("plate.id", "image.id")
 # one too high; before, it is not settled which picture a drawing belongs to.
 _FIRST_INDEXED = 54
 
-_CARD = """Coronal Nissl plates of one adult mouse brain (Allen Reference Atlas, 0.1 mm apart),
-inverted: cells bright. One hemisphere is drawn, the one on the right of the picture; the picture
-is cut at the midline, and what lies left of it is black. CA1, CA2, CA3 and DG are the unions of
-their drawn layers. Plates that show none of them are left out.
-
-- **Pairing**: plate k belongs to the drawing that the index lists as image k + 1 (the index repeats
-  one drawing). {placed}
-- **Split**: by blocks of neighboring plates (rule `block`). Neighbors look alike, and a held-out
-  plate next to a training plate is easier than one of another brain: this is one brain.
-- **Quality**: drawn by experts on these sections, at the detail of cell layers; placed
-  with an error of {error}.
-
-## Source, license, citation
-
-Plates: Justinas256/2d-mouse-brain-identification (no license stated). Drawings:
-tractatus/wholebrain (GPL-3). The content of both is the Allen Reference Atlas: Allen Institute
-terms of use, not for commercial use. Cite Dong HW, The Allen Reference Atlas, Wiley 2008; Lein et
-al., Nature 445:168, 2007.
-"""
 _BY_TABLE = {"placed": "`alignment.csv` has the pairs and the placements.", "error": "1-3 px"}
 _BY_FIT = {"placed": "Placements were fitted to outline and cell layers.", "error": "1-7 px"}
 
@@ -111,7 +92,7 @@ def read_source(raw: Path) -> RawSet:
         pixel_size_um=None,  # about 8.5; it differs from plate to plate and is not stated
         background=0,
         license="Allen Institute terms of use, non-commercial",
-        card=_CARD.format(**(_BY_TABLE if aligned else _BY_FIT)),
+        card=card("ara_nissl", **(_BY_TABLE if aligned else _BY_FIT)),
         files=files,
         split="block:7/27",
         processing={

@@ -26,7 +26,7 @@ from sebre.prepare.color_matching import (
     match_exactly,
     region_masks,
 )
-from sebre.prepare.raw import RawSection, RawSet
+from sebre.prepare.raw import RawSection, RawSet, card
 from sebre.prepare.sources.image_pairs import (
     SPLIT,
     Pair,
@@ -40,12 +40,6 @@ from sebre.prepare.sources.image_pairs import (
 OVERLAYS = "overlays"
 REGIONS = "regions.csv"
 
-_CARD = """Sections with regions painted in colors, one color per region.
-
-- **Images**: {image}.
-- **Masks**: {mask}.
-- **Source, license, citation**: those of the pictures; please write them here.
-"""
 _MATCHED = (
     "each pixel of the overlay is the region whose color lies within {tolerance} of it in every "
     "channel; thin lines and letters between such pixels are filled; {shrunk}"
@@ -112,7 +106,7 @@ def read_source(
         pixel_size_um=None,
         background=None,
         license="that of the pictures; not stated",
-        card=_CARD.format(**processing),
+        card=card("color_code", **processing),
         files=raw_files(raw, pairs, *([table] if table.is_file() else [])),
         split=split,
         processing=processing,

@@ -12,7 +12,7 @@ import numpy as np
 from mrcnn.errors import MissingFileError, UserError, reading
 from sebre.data.regions import MOUSE
 from sebre.prepare.allen.structure_tree import mouse_classes
-from sebre.prepare.raw import RawSet
+from sebre.prepare.raw import RawSet, card
 from sebre.prepare.volume import Volume, canonical
 from sebre.prepare.volume_source import Scan, VolumeCutter
 
@@ -23,26 +23,6 @@ VOXEL_MM = (0.2, 0.2, 0.2)
 MIN_MASK_PX = 10
 # One age between those of the series, and one template of another laboratory and method.
 HELD_OUT = ("demba_P28", "princeton")
-
-_CARD = """Population-average templates of the mouse brain, 0.2 mm, each with one atlas warped onto
-it, in sagittal sections (front left, top up): the developmental series DeMBA (P4, P5, P7, P8, P14,
-P28, P56; serial two-photon), the Allen CCFv3 template, and the Princeton light-sheet template.
-
-- **Regions**: from the Allen structure tree. The prethalamus is reticular nucleus, ventral lateral
-  geniculate group and zona incerta; the hindbrain includes the cerebellum; hypothalamus, fiber
-  tracts and ventricles belong to none.
-- Masks under {min_px} px are left out.
-- **Split**: by template; held out are P28 and Princeton. Templates of the series share one atlas
-  and, between key ages, are interpolated: P28 is easier than another laboratory's brain.
-- **Quality**: clean averages, one "brain" per age; labels are good for large regions and
-  approximate for small nuclei. A score is agreement with the warped atlas.
-
-## Source, license, citation
-
-[brainglobe/brainglobe-ccf-translator](https://github.com/brainglobe/brainglobe-ccf-translator)
-(MIT); the atlases have their own terms: DeMBA (Carey et al., Nat Commun 2025), Allen CCFv3 (Wang et
-al., Cell 181:936, 2020; non-commercial), Princeton (Pisano et al., Cell Rep 2021).
-"""
 
 
 def read_source(raw: Path, *, plane: str = "sagittal", structures: Path | None = None) -> RawSet:
@@ -76,7 +56,7 @@ def read_source(raw: Path, *, plane: str = "sagittal", structures: Path | None =
         scans,
         name="demba",
         license="MIT (repository); terms of the atlases, non-commercial",
-        card=_CARD.format(min_px=MIN_MASK_PX),
+        card=card("demba", min_px=MIN_MASK_PX),
         split="source",
     )
 

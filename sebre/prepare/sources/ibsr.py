@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mrcnn.errors import MissingFileError, UserError
 from sebre.data.regions import SUBCORTICAL
-from sebre.prepare.raw import RawSet
+from sebre.prepare.raw import RawSet, card
 from sebre.prepare.volume_source import Scan, VolumeCutter
 
 # Class id of SUBCORTICAL by number in the label volume.
@@ -28,28 +28,6 @@ _WANTED = (
     "The raw folder must hold IBSR_<nn>_ana_strip and IBSR_<nn>_seg_ana of each subject, "
     "as .nii.gz, .nii or .img with .hdr."
 )
-
-_CARD = """Skull-stripped T1 scans of {count} subjects, with labels drawn at the Center for
-Morphometric Analysis. Horizontal sections that show at least one of the eight structures, front on
-top, the subject's right on the left of the picture. Voxels are 1.5 mm from front to back, so
-sections are resampled to square pixels; their size differs between scanners (0.84, 0.94 or 1 mm,
-column `pixel_um` of sections.csv). Intensities: one window per scan.
-
-- **Crop**: the paper crops to 158 x 123 x 145 voxels and does not say where. Here the crop is
-  centered on the brain of each scan, and larger where the brain is larger, so that no brain is
-  cut; smaller scans are not padded.
-- **Split**: by subject. The paper divides the images at random (rule `image:1/3`), so that
-  neighboring sections of a subject stand on both sides, and scores look better.
-- **Left and right** are those of the headers, checked against the names of the labels.
-- **Quality**: manual labels.
-
-## Source, license, citation
-
-[IBSR, NITRC](https://www.nitrc.org/projects/ibsr), release 2316. Free for research under the terms
-of the IBSR, not to be redistributed. Acknowledge: "The MR brain data sets and their manual
-segmentations were provided by the Center for Morphometric Analysis at Massachusetts General
-Hospital and are available at http://www.cma.mgh.harvard.edu/ibsr/".
-"""
 
 
 def read_source(raw: Path, *, plane: str = "horizontal", orientation: str | None = None) -> RawSet:
@@ -71,7 +49,7 @@ def read_source(raw: Path, *, plane: str = "horizontal", orientation: str | None
         scans,
         name="ibsr",
         license="IBSR terms: free for research, with acknowledgement",
-        card=_CARD.format(count=len(scans)),
+        card=card("ibsr", count=len(scans)),
         split="subject:1/3",
     )
     # Only now: if no label file fits, that is the message a user needs.

@@ -20,7 +20,7 @@ from sebre.data.csv_tables import read_rows
 from sebre.data.regions import RegionSet, read_regions
 from sebre.prepare.big_pictures import read_label_values, read_shrunk
 from sebre.prepare.color_matching import downsample_labels, region_masks
-from sebre.prepare.raw import RawSection, RawSet
+from sebre.prepare.raw import RawSection, RawSet, card
 from sebre.prepare.sources.image_pairs import (
     SPLIT,
     Pair,
@@ -35,12 +35,6 @@ REGIONS = "regions.csv"
 
 _MAX_VALUE = 2**16 - 1
 _MAX_REGIONS = 255
-_CARD = """Sections with label maps, one number per region.
-
-- **Images**: {image}.
-- **Masks**: {mask}.
-- **Source, license, citation**: those of the pictures; please write them here.
-"""
 
 
 def read_source(
@@ -78,7 +72,7 @@ def read_source(
         pixel_size_um=None,
         background=None,
         license="that of the pictures; not stated",
-        card=_CARD.format(**processing),
+        card=card("labels", **processing),
         files=raw_files(raw, pairs, table),
         split=SPLIT,
         processing=processing,

@@ -10,7 +10,7 @@ from typing import Any
 from mrcnn.errors import MissingFileError
 from sebre.data.csv_tables import read_table
 from sebre.data.regions import SUBCORTICAL
-from sebre.prepare.raw import RawSet
+from sebre.prepare.raw import RawSet, card
 from sebre.prepare.volume_source import Scan, VolumeCutter
 
 MIN_MASK_PX = 10  # the first and last voxels of a structure; 7 % of the masks
@@ -26,24 +26,6 @@ _TRAINING = {
     *("1000", "1001", "1002", "1006", "1007", "1008", "1009", "1010"),
     *("1011", "1012", "1013", "1014", "1015", "1017", "1036"),
 }
-
-_CARD = """Skull-stripped T1 scans of the OASIS study, 1 mm, with labels drawn by experts of
-Neuromorphometrics; part of the MICCAI 2012 multi-atlas labeling challenge. Horizontal sections
-that show at least one of the eight structures, front on top, the subject's right on the left of
-the picture. Intensities: one window per scan. Scans are registered to nothing: head tilt varies.
-
-- **Split**: by subject. Rule `source` is that of the challenge, whose test subjects are older
-  (18-90 years) than its training subjects (19-34).
-- **Masks** under {min_px} px, where a structure begins or ends, are left out.
-- **Quality**: manual labels.
-
-## Source, license, citation
-
-[muschellij2/malf.templates](https://github.com/muschellij2/malf.templates). CC BY-NC 3.0: not for
-commercial use. Scans: OASIS (Marcus et al., J Cogn Neurosci 19(9), 2007). Labels: provided by
-Neuromorphometrics, Inc. (http://Neuromorphometrics.com/) under academic subscription. Cite Landman
-and Warfield (eds.), MICCAI 2012 Workshop on Multi-Atlas Labeling.
-"""
 
 
 def read_source(raw: Path, *, plane: str = "horizontal", orientation: str | None = None) -> RawSet:
@@ -75,7 +57,7 @@ def read_source(raw: Path, *, plane: str = "horizontal", orientation: str | None
         scans,
         name="malc2012",
         license="CC BY-NC 3.0",
-        card=_CARD.format(min_px=MIN_MASK_PX),
+        card=card("malc2012", min_px=MIN_MASK_PX),
         split="source" if all(scan.part for scan in scans) else "subject:1/3",
     )
 

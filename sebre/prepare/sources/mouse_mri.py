@@ -9,7 +9,7 @@ from pathlib import Path
 from mrcnn.errors import MissingFileError
 from sebre.data.csv_tables import read_table
 from sebre.data.regions import MOUSE
-from sebre.prepare.raw import RawSet
+from sebre.prepare.raw import RawSet, card
 from sebre.prepare.volume_source import Scan, VolumeCutter
 
 MIN_MASK_PX = 10  # smaller pieces are the rims of a region, left over by the label fusion
@@ -37,26 +37,6 @@ LABELS = {
     number + side: class_id for number, (_, class_id) in _STRUCTURES.items() for side in (0, 20)
 }
 
-_CARD = """T2-weighted in-vivo MRI of adult mice (rTg4510 study, FVB background), 0.15 mm, brain
-extracted, with labels of 37 structures merged to the regions named below; both sides together, as
-the names of the sides contradict the header. Sections front left, top up. Intensities: one
-window per scan. The prethalamus is not labeled here.
-
-- **Hindbrain** is cerebellum and brain stem; **telencephalic vesicle** is olfactory bulb, amygdala,
-  basal forebrain and septum; **basal ganglia** is caudate putamen and globus pallidus.
-- Masks under {min_px} px are left out, and labeled voxels where the image is 0.
-- **Split**: by animal. Rule `source` holds out every fourth animal of each group (WT wild type; UT
-  and TT transgenic, untreated and treated: visibly atrophied), in the order of their numbers.
-- **Quality**: labels come from multi-atlas label fusion, not from drawing: a score is agreement
-  with that method.
-
-## Source, license, citation
-
-[dama-lab/mouse-brain-atlas](https://github.com/dama-lab/mouse-brain-atlas), GPL-3. Cite Ma et al.,
-PLoS ONE 9(1):e86576, 2014; Ma et al., Front Neurosci 13:11, 2019; images: Wells et al., NeuroImage
-111:369, 2015; Holmes et al., Neurobiol Aging 39:184, 2016.
-"""
-
 
 def read_source(raw: Path, *, plane: str = "sagittal", orientation: str | None = None) -> RawSet:
     """Scans of a raw folder as sections."""
@@ -81,7 +61,7 @@ def read_source(raw: Path, *, plane: str = "sagittal", orientation: str | None =
         scans,
         name="mouse_mri",
         license="GPL-3",
-        card=_CARD.format(min_px=MIN_MASK_PX),
+        card=card("mouse_mri", min_px=MIN_MASK_PX),
         split="source",
     )
 

@@ -14,35 +14,12 @@ from mrcnn.errors import MissingFileError, UserError
 from sebre.data.regions import MOUSE
 from sebre.prepare.big_pictures import read_label_values, read_shrunk
 from sebre.prepare.color_matching import INK, fill_gaps
-from sebre.prepare.raw import RawSection, RawSet
+from sebre.prepare.raw import RawSection, RawSet, card
 
 MAX_FISSURE_PX = 4
 
 # Name of a mask file -> region.
 _FILES = {region.name: region.id for region in MOUSE} | {"basal_ganglia_column_thalamus": 4}
-_CARD = """Sections and masks cut from the figure `SeBRe_Masks.png` of the released SeBRe code:
-in-situ hybridization sections of the developing mouse brain, cut sagittally, five regions each.
-
-- **Age**: the figure does not say it. Which of the sections are of age P14, the age of the paper's
-  first experiment, is not known.
-- **Images**: as in the figure, about 350 px for a cerebrum; paper is near white.
-- **Masks**: as drawn, at figure resolution. The masks stand beside the sections in the figure and
-  were placed on them by their outlines; by eye they follow the tissue within 2 to 4 px.
-  Fissures of the drawing, thin dark lines, are filled where they are at most {gap} px wide.
-- **Thalamus**: in two medial sections the mask under the heading "basal ganglia" is the thalamus by
-  its place; here it has the class thalamus. These sections have no mask of the basal ganglia.
-- **Hindbrain** is the cerebellum: that is what was drawn. The large mask of the telencephalic
-  vesicle in the medial sections has the olfactory bulb, septum and striatum in it.
-- **Use**: shows the look of the task and tests programs; four sections are far too few to train or
-  to judge a network.
-
-Source: [itsasimiqbal/SeBRe](https://github.com/itsasimiqbal/SeBRe), commit
-`f1aca15a5d082aecb76e41f0b36256c28d5fae5a`, MIT, Copyright (c) 2019 Asim Iqbal. The sections are
-material of the Allen Institute (developing mouse brain atlas).
-
-Cite: Iqbal A, Khan R, Karayannis T. Developing a brain atlas through deep learning. Nature Machine
-Intelligence 1, 277-287, 2019.
-"""
 
 
 def read_source(raw: Path) -> RawSet:
@@ -74,7 +51,7 @@ def read_source(raw: Path) -> RawSet:
         pixel_size_um=None,
         background=(248, 248, 247),  # median of the borders of the four sections
         license="MIT",
-        card=_CARD.format(gap=MAX_FISSURE_PX),
+        card=card("sebre_figures", gap=MAX_FISSURE_PX),
         files=files,
         split="section:1",
         processing={"image": "as in the figure", "filled_fissures_px": MAX_FISSURE_PX},

@@ -12,35 +12,12 @@ import numpy as np
 from mrcnn.errors import MissingFileError, UserError
 from sebre.data.csv_tables import read_table
 from sebre.data.regions import SLICEMAP
-from sebre.prepare.raw import RawSection, RawSet
+from sebre.prepare.raw import RawSection, RawSet, card
 
 MIN_MASK_PX = 20  # a region torn off is marked in the source by a blot of 1 to 7 px
 WHITE_PERCENTILE = 99.0
 
 _FILES = {1: "cx", 2: "hp", 3: "th", 4: "mb", 5: "bs", 6: "cb"}  # class id -> file of the source
-
-_CARD = """{count} fluorescence sections of whole mouse brains, cut sagittally, {side} x {side}
-px, with up to six hand-drawn regions each. They lie at any angle, and some are mirrored.
-
-- **Split**: by section, at random. Which sections come from the same animal is not known, so scores
-  hold for pictures of this kind only.
-- **Images**: square root of the raw value, then 0 .. its {white:g}th percentile in the section
-  stretched to 0 .. 255. The resolution is that of the source.
-- **Masks**: 0 or 255, as drawn; neighbors overlap by a few pixels. Masks under {min_px} px are
-  left out: they stand for a region that is torn off.
-- **Quality**: coarse polygons of one group; a pixel is a few percent of the hippocampus.
-- `upstream_row` in `sections.csv` is the row in the source arrays.
-
-## Source, license, citation
-
-Arrays `features` and `labels_*` of [mbarbie1/DeepSlice](https://github.com/mbarbie1/DeepSlice),
-commit `5368f02f55ecd709e4746155888528617fc34c09`; {count} rows were selected and converted as
-described above. Apache License 2.0, see `LICENSE`. Full-resolution outlines are in
-[mbarbie1/SliceMap](https://github.com/mbarbie1/SliceMap).
-
-Cite: Barbier M, Bottelbergs A, Nuydens R, Ebneth A, De Vos WH. SliceMap: an algorithm for
-automated brain region annotation. Bioinformatics 34(4), 718-720, 2018.
-"""
 
 
 def read_source(raw: Path) -> RawSet:
@@ -68,8 +45,12 @@ def read_source(raw: Path) -> RawSet:
         pixel_size_um=None,
         background=0,
         license="Apache-2.0",
-        card=_CARD.format(
-            count=len(images), side=images.shape[1], white=WHITE_PERCENTILE, min_px=MIN_MASK_PX
+        card=card(
+            "slicemap",
+            count=len(images),
+            side=images.shape[1],
+            white=WHITE_PERCENTILE,
+            min_px=MIN_MASK_PX,
         ),
         files=[raw / name for name in names],
         split="section:1/4",
