@@ -62,9 +62,6 @@ def check(dataset: str | Path, regions: RegionSet | None = None) -> list[Finding
 
     Returns:
         What was found; `render` makes a text of it.
-
-    Raises:
-        FileNotFoundError: there is no such folder.
     """
     root = Path(dataset)
     if not root.is_dir():

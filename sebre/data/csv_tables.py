@@ -23,10 +23,6 @@ def read_rows(
     Returns:
         Names of the columns, and cells by name. Cells that a row lacks are None; those it has
         too many are a list under None.
-
-    Raises:
-        OSError: the file cannot be opened.
-        ValueError: not a CSV file.
     """
     try:
         with Path(path).open(newline="", encoding="utf-8-sig") as file:
@@ -43,10 +39,6 @@ def read_table(path: str | Path, columns: Iterable[str], advice: str = "") -> li
         path: the file, UTF-8.
         columns: that it must have.
         advice: what to do about a table that does not fit.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: not a CSV file, a column is missing, or a row is cut short.
     """
     columns = list(columns)
     header, rows = read_rows(path, advice)
@@ -71,10 +63,6 @@ def write_table(
         path: file to write; its folder must exist.
         columns: in order.
         rows: cells by column; those that a row lacks are left empty.
-
-    Raises:
-        ValueError: a row has a cell of no column.
-        OSError: the file cannot be written.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")

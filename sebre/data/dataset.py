@@ -49,10 +49,6 @@ class SectionDataset(Dataset):
 
         Returns:
             The data set itself.
-
-        Raises:
-            ValueError: a folder or file is missing, double, or has a name without a number,
-                or a mask has a class id that the region set lacks.
         """
         sections, refused = list_subset(Path(root), subset)
         wanted = sorted(sections if numbers is None else numbers)
@@ -75,9 +71,6 @@ class SectionDataset(Dataset):
             image: file.
             masks: folder of its masks, whose names end in their class ids.
             **facts: further entries of `image_info`.
-
-        Raises:
-            ValueError: the folder has a file without a number, or of no region.
         """
         self._add(name, image, dict(sorted(numbered(masks, "file").items())), facts)
 
@@ -104,9 +97,6 @@ class SectionDataset(Dataset):
 
         Returns:
             bool [H, W, N], and class ids int32 [N].
-
-        Raises:
-            ValueError: a file cannot be read, or differs in size from the image.
         """
         info = self.image_info[image_id]
         try:

@@ -78,9 +78,6 @@ def read_facts(root: str | Path, slice_um: float | None = None) -> SetFacts:
     Args:
         root: folder of the data set.
         slice_um: distance between the slices of volumes, instead of what the files say.
-
-    Raises:
-        ValueError: a file is damaged, or lacks what it must have.
     """
     path = Path(root) / "dataset.json"
     if not path.is_file():

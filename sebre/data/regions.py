@@ -111,9 +111,6 @@ class RegionSet:
         Args:
             record: content of dataset.json.
             path: its file; its folder names the set if the record does not.
-
-        Raises:
-            ValueError: the record has no regions, or they do not fit.
         """
         try:
             regions = tuple(
@@ -205,10 +202,6 @@ def read_regions(path: str | Path) -> RegionSet:
 
     Args:
         path: the file; its stem names the set.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: a column is missing, or a row does not fit.
     """
     path = Path(path)
     header, rows = read_rows(path, "Save it as CSV.", "text file")

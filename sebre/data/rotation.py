@@ -42,9 +42,6 @@ def rotated_versions(
     Yields:
         (angle in degrees, positive turns counter-clockwise as seen; mirrored before turning;
         image; masks that still have a pixel).
-
-    Raises:
-        ValueError: image, masks or background of another shape or type.
     """
     _check(image, masks)
     fill = _background(image, background)

@@ -104,11 +104,7 @@ def scan(folder: Path, kind: Literal["file", "folder"]) -> tuple[dict[int, Path]
 
 
 def numbered(folder: Path, kind: Literal["file", "folder"]) -> dict[int, Path]:
-    """As `scan`, where nothing may be refused.
-
-    Raises:
-        ValueError: the first thing in the folder that does not belong there.
-    """
+    """As `scan`, where nothing may be refused."""
     found, refused = scan(folder, kind)
     if refused:
         raise UserError(str(refused[0]))
@@ -163,11 +159,7 @@ def read_values(path: Path) -> np.ndarray:
 
 
 def mask_values(values: np.ndarray, path: Path) -> np.ndarray:
-    """The largest channel, without alpha, [H, W] of a decoded mask or of a part of it.
-
-    Raises:
-        ValueError: it is not a mask.
-    """
+    """The largest channel, without alpha, [H, W] of a decoded mask or of a part of it."""
     if values.ndim == 3 and values.shape[-1] <= 4:
         values = (values[..., :-1] if values.shape[-1] in (2, 4) else values).max(axis=-1)
     if values.ndim != 2:
@@ -196,9 +188,6 @@ def read_mask_at(
         shape: (H, W) px of the image.
         rows: int [h], in rising order.
         columns: int [w].
-
-    Raises:
-        ValueError: it cannot be read, is not a mask, or differs in size from the image.
     """
     with reading(path), open_source(path) as source:
         found = source.shape[:2]

@@ -57,11 +57,7 @@ class SplitRule:
 
     @classmethod
     def parse(cls, text: str) -> "SplitRule":
-        """Read a rule.
-
-        Raises:
-            ValueError: it is not a rule.
-        """
+        """Read a rule."""
         column, equals, cells = text.strip().partition("=")
         if equals:
             values = tuple(dict.fromkeys(v.strip() for v in cells.split(",") if v.strip()))
@@ -77,11 +73,7 @@ class SplitRule:
         return cls(unit, _amount(amount, text) if colon else DEFAULT_HELD)
 
     def count(self, n: int) -> int:
-        """How many of `n` are held out.
-
-        Raises:
-            ValueError: none, or all of them.
-        """
+        """How many of `n` are held out."""
         if self.held is None:
             raise UserError(f"Split rule {self.unit!r} draws nothing.")
         held = self.held if isinstance(self.held, int) else max(1, floor(self.held * n))
@@ -113,9 +105,6 @@ def assign(rows: Sequence[Mapping[str, Any]], rule: SplitRule | str, seed: int =
 
     Returns:
         "train" or "val" for each row.
-
-    Raises:
-        ValueError: an unknown rule, a cell that is missing, or a side that would be empty.
     """
     rule = SplitRule.parse(rule) if isinstance(rule, str) else rule
     if not rows:
@@ -153,9 +142,6 @@ def split_groups(groups: Sequence[Any], held_out: float, seed: int) -> tuple[lis
 
     Returns:
         (kept, held out), each in the order given.
-
-    Raises:
-        ValueError: a share out of range, or fewer than two groups.
     """
     if not 0 < held_out < 1:
         raise UserError(f"held_out is {held_out}; it must be above 0 and below 1.")

@@ -47,11 +47,7 @@ def _raw_modes(image: Image.Image) -> str:
 
 
 def picture_size(path: str | Path) -> tuple[int, int]:
-    """(height, width) of a picture in px, from its header.
-
-    Raises:
-        ValueError: it is not there, not a picture, or has more than `MAX_PIXELS`.
-    """
+    """(height, width) of a picture in px, from its header."""
     with _header(Path(path)) as image:
         return image.height, image.width
 
@@ -96,9 +92,6 @@ def strips(
 
     Yields:
         First row of the strip, and its pixels: uint8 [rows, width, 3], or 4 with alpha.
-
-    Raises:
-        ValueError: the file is not there, cannot be read, or has another form.
     """
     path = Path(path)
     with reading(path), _open_8_bit(path, scale) as source:
@@ -119,9 +112,6 @@ def read_shrunk(path: str | Path, factor: int = 1) -> np.ndarray:
 
     Returns:
         uint8 [H // factor, W // factor, 3].
-
-    Raises:
-        ValueError: as `strips`; or the picture is smaller than the factor.
     """
     path = Path(path)
     height, width = (side // factor for side in picture_size(path))
@@ -166,9 +156,6 @@ def read_label_values(path: str | Path) -> np.ndarray:
 
     Returns:
         uint8 or uint16 [H, W].
-
-    Raises:
-        ValueError: the file is not there, cannot be read, or is not a label map.
     """
     path = Path(path)
     if is_lossy(path):

@@ -43,9 +43,6 @@ def build(
         rotations: write the 20 rotated versions of each section (paper, Methods), of its
             mirror image too where the source says so.
         command: recorded in the card.
-
-    Raises:
-        ValueError: a section cannot be read, a rule does not fit, or `out` is in use.
     """
     rule = SplitRule.parse(split or raw_set.split)
     versions = len(ANGLES) * (1 + raw_set.flips) if rotations else 1

@@ -89,9 +89,6 @@ def match_colors(
         max_gap: longest run of ink that is filled, in pixels; 0 fills nothing; None takes
             1/300 of the longer side, at least 4.
         report: how many unlisted colors are named.
-
-    Raises:
-        ValueError: the file is not there or cannot be read, or an argument does not fit.
     """
     table = _code_table(regions, tolerance)
     height, width = picture_size(path)

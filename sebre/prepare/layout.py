@@ -27,9 +27,6 @@ class LayoutWriter:
     Args:
         out: folder to write; it must not exist, or be empty.
         regions: the region set.
-
-    Raises:
-        ValueError: `out` has files already.
     """
 
     def __init__(self, out: str | Path, regions: RegionSet):

@@ -37,9 +37,6 @@ def paint_overlays(
         regions: what is painted, and in which colors; found in the data set by name.
         raw: folder to write, made if it does not exist.
         scale: whole number by which pictures are enlarged.
-
-    Raises:
-        ValueError: the data set has no region of such a name, or the scale is below 1.
     """
     if scale < 1:
         raise UserError(f"scale is {scale}; it must be a whole number from 1.")

@@ -71,6 +71,6 @@ class RawSet:
     slice_spacing_um: float | None = None
 
 
-def card(name: str, **facts: Any) -> str:
+def card(name: str, /, **facts: Any) -> str:
     """Markdown of `cards/<name>.md`: of a source, or the frame `data_set`, filled with facts."""
     return (_CARDS / f"{name}.md").read_text(encoding="utf-8").format(**facts)

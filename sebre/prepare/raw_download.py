@@ -46,11 +46,7 @@ class ListedFile:
 
 
 def listed(name: str) -> tuple[ListedFile, ...]:
-    """The public files of a source, such as "malc2012".
-
-    Raises:
-        ValueError: the source has no list; the message says why, and which have one.
-    """
+    """The public files of a source, such as "malc2012"."""
     name = source_module(name)
     path = LISTS / f"{name}.csv"
     if not path.is_file():
@@ -75,10 +71,6 @@ def download_source(name: str, raw: str | Path, options: Mapping[str, Any]) -> N
         name: of the source, such as "malc2012".
         raw: raw folder; made if it is not there.
         options: those given by the user; a source takes what it knows.
-
-    Raises:
-        ValueError: the source has no public files, or an option does not fit.
-        OSError: a file could not be fetched or written.
     """
     source = SOURCES.get(source_name(name))
     if source is None or not source.download_options:
@@ -107,10 +99,6 @@ def fetch_listed(
 
     Returns:
         The files that were fetched.
-
-    Raises:
-        ValueError: the source has no list.
-        OSError: a file could not be fetched or written, or the disk is too full.
     """
     folder = Path(folder)
     missing = [f for f in listed(name) if what_is_wrong(folder / f.file, f.sha256, f.bytes)]

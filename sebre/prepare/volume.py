@@ -81,10 +81,6 @@ def read_volume(path: str | Path, orientation: str | None = None) -> Volume:
         orientation: of the array, such as "LAS"; overrides the header, whose affine is then
             not used. Needed for Analyze files, and for NIfTI files without orientation, whose
             header does not distinguish left from right.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file cannot be read, is not 3-D, or its orientation is not known.
     """
     path = Path(path)
     if not path.is_file():

@@ -68,9 +68,6 @@ class VolumeCutter:
             brain (where the image is above 0); more if the brain is larger. None: all.
         read: reads a file, given the orientation.
         read_labels: reads a file of labels; None for the same.
-
-    Raises:
-        ValueError: an unknown plane.
     """
 
     regions: RegionSet
@@ -98,12 +95,6 @@ class VolumeCutter:
             license: of the data.
             card: for the data set card.
             split: rule used when none is given.
-
-        Raises:
-            FileNotFoundError: a file is missing.
-            ValueError: a file that cannot be read, left labels on the right, scans with no
-                labeled section; when a section is read: image and labels on different grids,
-                or an empty image.
         """
         classes_in = functools.lru_cache(maxsize=1)(self._classes_in)
         opened = functools.lru_cache(maxsize=1)(functools.partial(self._opened, classes_in))

@@ -82,9 +82,6 @@ class AllenApi:
             criteria: such as "[failed$eqfalse],products[id$eq3]".
             include: associations that come along, such as "specimen(donor(age))".
             order: column to sort by, such as "sub_images.section_number".
-
-        Raises:
-            DownloadError: no answer, or one that is not in the documented form.
         """
         parts = [f"model::{model}"]
         parts += [f"rma::criteria,{criteria}"] if criteria else []
@@ -109,12 +106,7 @@ class AllenApi:
     def experiments(
         self, product: str, gene: str, ages: Sequence[str], plane: str
     ) -> list[Experiment]:
-        """Series of a gene (or "Nissl") at some ages in a plane, those that failed left out.
-
-        Raises:
-            ValueError: no such gene, age or plane; the message names what there is.
-            DownloadError: no answer, or one that is not in the documented form.
-        """
+        """Series of a gene (or "Nissl") at some ages in a plane, those that failed left out."""
         if not re.fullmatch(r"[\w.\- ]+", gene):
             raise UserError(f"gene {gene!r}: wanted an acronym such as Gad1, or Nissl.")
         nissl = gene.lower() == "nissl"
@@ -160,9 +152,6 @@ class AllenApi:
             age: such as "P14".
             plane: the one in its name, if the name has a plane.
             atlas_id: choose this one instead.
-
-        Raises:
-            ValueError: none, or several; the message names those there are.
         """
         rows = self.query("Atlas", include="structure_graph(ontology),graphic_group_labels")
         if atlas_id is not None:

@@ -71,9 +71,6 @@ class Wanted:
         downsample: how often both sides of a picture are halved, 0 .. 8.
         product: `DEVELOPING` or `ADULT` mouse atlas.
         experiments: at most this many data sets for each gene and age; None for all.
-
-    Raises:
-        ValueError: a number or the product does not fit.
     """
 
     gene: str | Sequence[str] = GENES
@@ -116,10 +113,6 @@ def download(
         atlases: number of the reference atlas by age, where the name of the atlas does not show it.
         progress: draw progress bars (on a terminal).
         api: the service; None for the public one.
-
-    Raises:
-        ValueError: a gene or age is not there, or the folder has pictures of another size.
-        OSError: the service does not answer as documented, or a file cannot be written.
     """
     raw, wanted, api = Path(raw), wanted or Wanted(), api or AllenApi()
     _log.warning("The download from the Allen Institute is experimental: %s", NEVER_RUN)
@@ -252,11 +245,7 @@ def marker_of(gene: str) -> str:
 
 
 def names(given: str | Sequence[str], what: str) -> list[str]:
-    """The names in a text divided at commas, or in a sequence, each once.
-
-    Raises:
-        ValueError: there is none.
-    """
+    """The names in a text divided at commas, or in a sequence, each once."""
     parts = given.split(",") if isinstance(given, str) else given
     names = list(dict.fromkeys(part.strip() for part in parts if part.strip()))
     if not names:

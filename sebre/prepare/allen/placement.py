@@ -52,9 +52,6 @@ def place(image: np.ndarray, drawing: Drawing, layers: Collection[int]) -> Place
 
     Returns:
         The placement; the same for the same input.
-
-    Raises:
-        ValueError: the picture shows no tissue, or the drawing does not fit it.
     """
     reduced = _reduced(image)
     tissue = _tissue(reduced)

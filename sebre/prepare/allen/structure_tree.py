@@ -69,12 +69,7 @@ class Tree:
 
 
 def read_tree(path: Path) -> Tree:
-    """Read a structure graph as the Allen API gives it (structure_graph_download, JSON).
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: not a structure graph.
-    """
+    """Read a structure graph as the Allen API gives it (structure_graph_download, JSON)."""
     paths: dict[int, tuple[int, ...]] = {}
     ids: dict[str, int] = {}
     colors: dict[int, tuple[int, int, int]] = {}
@@ -114,9 +109,6 @@ def structure_classes(
         by_color: where a tree has no structure under the acronyms of a region, take those in
             the region's color (the colors of the mouse regions are those of the developing
             mouse atlas); else every acronym must be in the tree.
-
-    Raises:
-        ValueError: the tree has no structure of a region.
     """
     class_of = {region.name: region.id for region in regions}
     ancestors: list[tuple[int, int]] = []
@@ -161,12 +153,7 @@ def class_of_structures(
 
 
 def read_structures(path: str | Path) -> Tree:
-    """Read a structure table: columns id, acronym, structure_id_path (as /997/8/567/).
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: not a structure table.
-    """
+    """Read a structure table: columns id, acronym, structure_id_path (as /997/8/567/)."""
     path = Path(path)
     if not path.is_file():
         raise MissingFileError(

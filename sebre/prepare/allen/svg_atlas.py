@@ -51,11 +51,6 @@ def read_drawing(path: str | Path) -> Drawing:
     numbers of the path data. Shapes take their structure id from the attribute
     `structure_id`. What is not painted (`fill:none`, `display:none`) is left out, and so are
     lines drawn around shapes.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: not an SVG drawing, one with entities or `<use>`, or one without
-            structure ids.
     """
     path = Path(path)
     if not path.is_file():
@@ -116,9 +111,6 @@ def svg_labels(
 
     Returns:
         Masks bool [height, width] by class id, of the classes that the picture shows.
-
-    Raises:
-        FileNotFoundError, ValueError: see `read_drawing`.
     """
     labels = paint(read_drawing(path), classes, shape, matrix)
     return {int(i): labels == i for i in np.unique(labels) if i != 0}

@@ -92,10 +92,6 @@ def read_source(name: str, raw: str | Path, options: Mapping[str, Any]) -> RawSe
         name: of the source, as on the command line.
         raw: folder of the raw data.
         options: those given by the user.
-
-    Raises:
-        FileNotFoundError, ValueError: the raw data do not fit, the source is not known, or it
-            does not take an option.
     """
     source = SOURCES.get(source_name(name))
     if source is None:

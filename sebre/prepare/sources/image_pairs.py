@@ -72,9 +72,6 @@ def find_pairs(raw: str | Path, drawings: str) -> list[Pair]:
 
     Returns:
         Pairs in the order of their numbers.
-
-    Raises:
-        ValueError: a folder is missing, or a file has no partner or a number that does not fit.
     """
     raw = Path(raw)
     for name in (IMAGES, drawings):
@@ -97,9 +94,6 @@ def find_notebook_pairs(raw: str | Path) -> list[Pair]:
 
     Returns:
         Pairs, first those for training; none if there is no such folder.
-
-    Raises:
-        ValueError: as `find_pairs`; or a folder does not hold exactly one overlay.
     """
     raw = Path(raw)
     pairs = []

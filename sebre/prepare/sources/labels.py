@@ -85,9 +85,6 @@ def read_pixel_values(path: str | Path, regions: RegionSet) -> dict[int, int]:
     Args:
         path: CSV of the regions; with a column `value`, or else `id`.
         regions: what `read_regions` made of it.
-
-    Raises:
-        ValueError: there is neither column, or a value does not fit.
     """
     path = Path(path)
     if len(regions) > _MAX_REGIONS:
