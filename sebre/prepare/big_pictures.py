@@ -106,10 +106,6 @@ def read_shrunk(path: str | Path, factor: int = 1) -> np.ndarray:
     Rows and columns left over at the lower and right border are dropped. Transparent parts
     become white.
 
-    Args:
-        path: as for `strips`.
-        factor: from 1.
-
     Returns:
         uint8 [H // factor, W // factor, 3].
     """
@@ -149,10 +145,7 @@ def _on_white(strip: np.ndarray) -> np.ndarray:
 
 
 def read_label_values(path: str | Path) -> np.ndarray:
-    """Read a label map: pixel values, or numbers of palette entries.
-
-    Args:
-        path: PNG or TIFF, gray of 1 to 16 bits or with a palette.
+    """Pixel values of a PNG or TIFF, gray of 1 to 16 bits, or numbers of its palette entries.
 
     Returns:
         uint8 or uint16 [H, W].

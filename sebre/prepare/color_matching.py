@@ -46,15 +46,10 @@ _HALO = 2  # rows of its neighbors that a strip needs
 
 @dataclass(frozen=True)
 class UnlistedColor:
-    """A color in an overlay that belongs to no region.
-
-    Attributes:
-        color: (red, green, blue), 0..255.
-        pixels: how many pixels have it, within the tolerance.
-    """
+    """A color in an overlay that belongs to no region."""
 
     color: Color
-    pixels: int
+    pixels: int  # that have it, within the tolerance
 
 
 @dataclass(frozen=True)
@@ -65,7 +60,7 @@ class MatchedOverlay:
         labels: uint8 [H, W], class ids, 0 is background.
         unlisted: the most frequent colors without a region, most frequent first; white,
             black and transparent pixels are not counted.
-        unlisted_pixels: pixels of all such colors; edges with mixed colors are among them.
+        unlisted_pixels: of all such colors, those of mixed edges among them.
     """
 
     labels: np.ndarray
@@ -109,11 +104,6 @@ def match_exactly(path: str | Path, regions: RegionSet, factor: int = EXACT_FACT
 
     Alpha is not looked at, and nothing is filled.
 
-    Args:
-        path: as for `match_colors`.
-        regions: with their colors.
-        factor: by which each side is divided.
-
     Returns:
         uint8 [H // factor, W // factor], class ids.
     """
@@ -135,14 +125,10 @@ def match_exactly(path: str | Path, regions: RegionSet, factor: int = EXACT_FACT
 
 
 def downsample_labels(labels: np.ndarray, factor: int) -> np.ndarray:
-    """Shrink a label map: a pixel becomes the region that covers most of it.
+    """Shrink a label map uint8 [H, W]: a pixel becomes the region that covers most of it.
 
     It is background where regions cover less than half of it. Rows and columns left over at
     the lower and right border are dropped.
-
-    Args:
-        labels: uint8 [H, W].
-        factor: from 1.
 
     Returns:
         uint8 [H // factor, W // factor].
@@ -260,11 +246,7 @@ def _code_table(regions: RegionSet, tolerance: int) -> np.ndarray:
 
 
 def _with_neighbors(path: str | Path) -> Iterator[tuple[int, np.ndarray, slice]]:
-    """Strips with two rows of their neighbors above and below.
-
-    Yields:
-        First row of the strip, pixels with the neighbors, and where the strip is in them.
-    """
+    """Strips with up to two rows above and below: first row, pixels, where the strip is in them."""
     above, strip, top = None, None, 0
 
     def joined(below: np.ndarray | None) -> tuple[int, np.ndarray, slice]:

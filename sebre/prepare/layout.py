@@ -22,11 +22,8 @@ SECTION_COLUMNS = tuple(
 class LayoutWriter:
     """Writes a prepared data set; it appears at its place when it is complete.
 
-    Use it as a context manager. On an error nothing is left behind.
-
-    Args:
-        out: folder to write; it must not exist, or be empty.
-        regions: the region set.
+    Use it as a context manager; on an error nothing is left behind. The folder `out` must not
+    exist, or be empty.
     """
 
     def __init__(self, out: str | Path, regions: RegionSet):

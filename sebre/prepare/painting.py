@@ -28,9 +28,8 @@ def paint_overlays(
 
         <raw>/images/section_<k>.png    <raw>/overlays/section_<k>.png    <raw>/regions.csv
 
-    Where masks overlap, the smaller one is seen, as in `sebre.drawing.overlay.label_map`. The
-    ground is white, and pixels on an edge have mixed colors, as in the export of a drawing
-    program.
+    Where masks overlap, the smaller one is seen. The ground is white, and pixels on an edge have
+    mixed colors, as in the export of a drawing program.
 
     Args:
         dataset: prepared; k is the place of a section in it, from 0.

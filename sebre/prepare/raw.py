@@ -17,8 +17,8 @@ class RawSection:
     """One section of a source, before it is written.
 
     Attributes:
-        read: gives the image, uint8 [H, W] or [H, W, 3], and its masks, bool [H, W] by class
-            id; regions that the section does not show are left out.
+        read: gives the image, uint8 [H, W] or [H, W, 3], and the masks of the regions that the
+            section shows, bool [H, W] by class id.
         facts: cells of its row in sections.csv: subject, marker, age, plate, source_row, ...
         part: "train" or "val" as the source itself divides; empty if it does not.
     """
@@ -37,8 +37,7 @@ class RawSet:
         regions: the region set of the masks.
         sections: in anatomical order, one subject after the other.
         plane: "sagittal", "coronal", "horizontal" or "mixed".
-        pixel_size_um: side of a pixel of the written images, or (height, width); None if
-            it is not known.
+        pixel_size_um: side of a pixel of the written images, or (height, width); None: not known.
         background: fills the corners of rotated images, 0..255 (gray, or red, green, blue);
             None takes the median of the image's border.
         license: short name or sentence.
@@ -48,10 +47,8 @@ class RawSet:
         processing: how images and masks were made, for dataset.json.
         flips: rotated versions are made of the mirror image too.
         texts: further text files of the data set by name, such as LICENSE.
-        volumetric: the sections with one `subject` cell are the slices of a volume, at the
-            index in their `slice` cell.
-        slice_spacing_um: distance between neighboring slices of volumes; None if it is not
-            known, or not one for all.
+        volumetric: the sections with one `subject` are slices of a volume, at the index `slice`.
+        slice_spacing_um: between neighboring slices; None: not known, or not one for all.
     """
 
     name: str

@@ -30,23 +30,16 @@ NOT_LISTED = {
 
 @dataclass(frozen=True)
 class ListedFile:
-    """A public file of a source.
+    """A public file of a source."""
 
-    Attributes:
-        file: its place in the raw folder, with / as separator.
-        url: public address.
-        sha256: checksum, in hex.
-        bytes: size.
-    """
-
-    file: str
+    file: str  # its place in the raw folder, with / as separator
     url: str
-    sha256: str
-    bytes: int
+    sha256: str  # in hex
+    bytes: int  # size
 
 
 def listed(name: str) -> tuple[ListedFile, ...]:
-    """The public files of a source, such as "malc2012"."""
+    """The public files of a source, such as "malc2012"; if it has no list, an error says why."""
     name = source_module(name)
     path = LISTS / f"{name}.csv"
     if not path.is_file():
@@ -67,10 +60,7 @@ def listed(name: str) -> tuple[ListedFile, ...]:
 def download_source(name: str, raw: str | Path, options: Mapping[str, Any]) -> None:
     """Fetch what a raw folder lacks of a source: from its list, or as the source itself does.
 
-    Args:
-        name: of the source, such as "malc2012".
-        raw: raw folder; made if it is not there.
-        options: those given by the user; a source takes what it knows.
+    The folder is made if it is not there. Of the options of the user a source takes what it knows.
     """
     source = SOURCES.get(source_name(name))
     if source is None or not source.download_options:

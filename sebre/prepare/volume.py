@@ -47,15 +47,12 @@ _MOST_PACKED = 1100  # gzip packs at most 1032 bytes into one
 class Volume:
     """A volume in canonical orientation: indices grow to the right, the front, and upward.
 
-    Attributes:
-        data: [X, Y, Z].
-        voxel_mm: sides of a voxel along the three axes.
-        affine: float [4, 4], from indices to mm to the right, the front, and upward, by the
-            header; None if it does not say.
+    The affine, float [4, 4], goes from indices to mm to the right, the front, and upward, by the
+    header; it is None if that does not say.
     """
 
-    data: np.ndarray
-    voxel_mm: tuple[float, float, float]
+    data: np.ndarray  # [X, Y, Z]
+    voxel_mm: tuple[float, float, float]  # sides along the three axes
     affine: np.ndarray | None = None
 
 
@@ -174,13 +171,11 @@ def grid_difference(a: Volume, b: Volume) -> str:
 def frame_about(inside: np.ndarray, size: Sequence[int]) -> tuple[slice, ...]:
     """The part of a volume that is about as large as wanted and holds all that is inside.
 
-    Args:
-        inside: bool [X, Y, Z].
-        size: of the part along the three axes, in voxels.
+    It is centered on the bounding box of `inside`, bool [X, Y, Z]; it is larger than `size`
+    (voxels along the axes) where the box is, and ends at the ends of the volume.
 
     Returns:
-        One slice per axis. The part is centered on the bounding box of `inside`; it is larger than
-        `size` where the box is, and ends at the ends of the volume.
+        One slice per axis.
     """
     frame = []
     for axis, (length, wanted) in enumerate(zip(inside.shape, size, strict=True)):
@@ -243,13 +238,10 @@ def slice_spacing_um(volume: Volume, plane: str) -> float:
 
 
 def to_8_bit(data: np.ndarray) -> np.ndarray:
-    """Intensities as uint8: WINDOW percentiles of the voxels above 0 become 0 and 255.
+    """Intensities (float32, finite) as uint8: WINDOW percentiles of those above 0 become 0 and 255.
 
     One window for the whole volume, so that sections stay comparable. Voxels at 0 and below
     are background.
-
-    Args:
-        data: float32, any shape, finite.
     """
     inside = data[data > 0]
     if not inside.size:
@@ -276,7 +268,7 @@ def to_labels(volume: Volume, path: str | Path) -> Volume:
 
 
 def classes_of_labels(labels: np.ndarray, classes: Mapping[int, int]) -> np.ndarray:
-    """Class ids in the shape of `labels`; labels that `classes` lacks become 0.
+    """Class ids in the shape of `labels`, 0 for labels that `classes` lacks.
 
     The type is the smallest unsigned one that holds the ids: uint8 up to 255.
     """

@@ -35,19 +35,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Scan:
-    """A scan: image, labels, and what is known of it.
-
-    Attributes:
-        image: file of the image.
-        labels: file of the label volume, on the same grid.
-        facts: cells of sections.csv that all its sections have; `subject` among them.
-        part: "train" or "val" as the source divides; empty if it does not.
-    """
+    """A scan: image, labels, and what is known of it."""
 
     image: Path
-    labels: Path
-    facts: Mapping[str, Any]
-    part: str = ""
+    labels: Path  # the label volume, on the same grid
+    facts: Mapping[str, Any]  # cells of sections.csv of all its sections; `subject` among them
+    part: str = ""  # "train" or "val" as the source divides; empty if it does not
 
 
 @dataclass(frozen=True)
@@ -87,15 +80,7 @@ class VolumeCutter:
     def cut(
         self, scans: Sequence[Scan], *, name: str, license: str, card: str, split: str
     ) -> RawSet:
-        """The sections of some scans that show a region.
-
-        Args:
-            scans: the scans.
-            name: of the data set.
-            license: of the data.
-            card: for the data set card.
-            split: rule used when none is given.
-        """
+        """The sections of some scans that show a region; the other facts are those of `RawSet`."""
         classes_in = functools.lru_cache(maxsize=1)(self._classes_in)
         opened = functools.lru_cache(maxsize=1)(functools.partial(self._opened, classes_in))
         found = self._labeled(scans, classes_in)

@@ -25,21 +25,13 @@ _RMA_SAFE = ":,$'*()[]/=&?"  # characters of the query language, sent as they ar
 
 @dataclass(frozen=True)
 class Experiment:
-    """A series of sections of one brain (the interface calls it SectionDataSet).
+    """A series of sections of one brain (the interface calls it SectionDataSet)."""
 
-    Attributes:
-        id: of the data set.
-        gene: acronym, or "Nissl".
-        age: such as "P14".
-        plane: "coronal", "sagittal" or "horizontal".
-        donor: number of the animal.
-    """
-
-    id: int
-    gene: str
-    age: str
-    plane: str
-    donor: str
+    id: int  # of the data set
+    gene: str  # acronym, or "Nissl"
+    age: str  # such as "P14"
+    plane: str  # "coronal", "sagittal" or "horizontal"
+    donor: str  # number of the animal
 
 
 @dataclass(frozen=True)
@@ -55,17 +47,14 @@ class Place:
 class AllenApi:
     """The interface at an address.
 
-    Attributes:
-        address: of the server, without /api/v2.
-        retries: further tries of each question.
-        wait: called with the seconds to wait before another try.
-        page: rows asked for at once.
+    Questions raise DownloadError where there is no answer, or not one of the documented form, and
+    a UserError that names what there is where nothing fits.
     """
 
-    address: str = ADDRESS
-    retries: int = RETRIES
-    wait: Callable[[float], Any] = time.sleep
-    page: int = PAGE
+    address: str = ADDRESS  # of the server, without /api/v2
+    retries: int = RETRIES  # further tries of each question
+    wait: Callable[[float], Any] = time.sleep  # called with the seconds to wait before another try
+    page: int = PAGE  # rows asked for at once
 
     @property
     def base(self) -> str:
@@ -145,13 +134,10 @@ class AllenApi:
         return sorted(rows, key=lambda row: row["section_number"])
 
     def atlas(self, product: str, age: str, plane: str, atlas_id: int | None = None) -> dict:
-        """The reference atlas with an age in its name: id, structure graph, labels of drawings.
+        """The reference atlas with an age in its name, or of a number.
 
-        Args:
-            product: `DEVELOPING` or `ADULT`.
-            age: such as "P14".
-            plane: the one in its name, if the name has a plane.
-            atlas_id: choose this one instead.
+        Its row has the id, the structure graph, and the labels of drawings. The plane is compared
+        if the name has one.
         """
         rows = self.query("Atlas", include="structure_graph(ontology),graphic_group_labels")
         if atlas_id is not None:
@@ -172,14 +158,8 @@ class AllenApi:
     def place(self, section_image: int, x: float, y: float, atlas: int) -> Place | None:
         """The point of the nearest annotated atlas image that belongs to a point of a section.
 
-        Args:
-            section_image: number of the image.
-            x: its column, in pixels at full resolution.
-            y: its row.
-            atlas: number of the atlas.
-
-        Returns:
-            None where the service has no answer for the point.
+        The point is column x and row y, in pixels at full resolution. None where the service has no
+        answer for it.
         """
         url = (
             f"{self.base}/image_to_atlas/{section_image}.json?x={x:.6f}&y={y:.6f}&atlas_id={atlas}"

@@ -62,23 +62,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which sections are fetched.
+    """Which sections are fetched."""
 
-    Attributes:
-        gene: acronyms such as "Gad1", or "Nissl"; a text is divided at commas.
-        age: such as "P14".
-        plane: "sagittal" or "coronal".
-        downsample: how often both sides of a picture are halved, 0 .. 8.
-        product: `DEVELOPING` or `ADULT` mouse atlas.
-        experiments: at most this many data sets for each gene and age; None for all.
-    """
-
-    gene: str | Sequence[str] = GENES
+    gene: str | Sequence[str] = GENES  # acronyms, or "Nissl"; a text is divided at commas
     age: str | Sequence[str] = AGES
     plane: str = PLANE
-    downsample: int = DOWNSAMPLE
-    product: str = DEVELOPING
-    experiments: int | None = None
+    downsample: int = DOWNSAMPLE  # how often both sides of a picture are halved, 0 .. 8
+    product: str = DEVELOPING  # of the mouse atlas: `DEVELOPING` or `ADULT`
+    experiments: int | None = None  # most data sets per gene and age; None: all
 
     def __post_init__(self):
         if not 0 <= self.downsample <= _MAX_DOWNSAMPLE:
@@ -245,7 +236,7 @@ def marker_of(gene: str) -> str:
 
 
 def names(given: str | Sequence[str], what: str) -> list[str]:
-    """The names in a text divided at commas, or in a sequence, each once."""
+    """The names in a text divided at commas, or in a sequence, each once; at least one."""
     parts = given.split(",") if isinstance(given, str) else given
     names = list(dict.fromkeys(part.strip() for part in parts if part.strip()))
     if not names:
@@ -254,11 +245,7 @@ def names(given: str | Sequence[str], what: str) -> list[str]:
 
 
 def fit_affine(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray | None, float]:
-    """The affine map that takes points to points, by least squares.
-
-    Args:
-        source: [N, 2].
-        target: [N, 2].
+    """The affine map that takes points [N, 2] to others, by least squares.
 
     Returns:
         Matrix [2, 3], and the root mean square distance that remains, in units of the target;

@@ -33,8 +33,7 @@ class Placement:
     Attributes:
         matrix: float64 [2, 3] from picture to drawing (`sebre.prepare.allen.svg_atlas`).
         midline: (m, c): the hemispheres meet at X = m * Y + c of the drawing.
-        dice: of the outline on both sides with the tissue, 1 is perfect; None if the
-            placement was not fitted.
+        dice: of the outline on both sides with the tissue; None if nothing was fitted.
     """
 
     matrix: np.ndarray
@@ -49,9 +48,6 @@ def place(image: np.ndarray, drawing: Drawing, layers: Collection[int]) -> Place
         image: uint8 [H, W], cells bright and background dark, the whole section.
         drawing: of its right hemisphere.
         layers: structure ids of the cell layers that are bright on the picture.
-
-    Returns:
-        The placement; the same for the same input.
     """
     reduced = _reduced(image)
     tissue = _tissue(reduced)

@@ -48,19 +48,12 @@ _COLOR_TOLERANCE = 1  # the released code and the authors' plates differ by 1
 
 @dataclass(frozen=True)
 class Tree:
-    """A structure tree.
+    """A structure tree."""
 
-    Attributes:
-        path: its file.
-        paths: ids from the root to the structure itself, by its id.
-        ids: id by acronym.
-        colors: (red, green, blue) by id.
-    """
-
-    path: Path
-    paths: Mapping[int, tuple[int, ...]]
-    ids: Mapping[str, int]
-    colors: Mapping[int, tuple[int, int, int]]
+    path: Path  # its file
+    paths: Mapping[int, tuple[int, ...]]  # ids from the root to the structure itself, by its id
+    ids: Mapping[str, int]  # by acronym
+    colors: Mapping[int, tuple[int, int, int]]  # red, green, blue by id
 
     @property
     def rules(self) -> Rules:
@@ -176,9 +169,7 @@ def read_structures(path: str | Path) -> Tree:
 def mouse_classes(raw: Path, given: Path | None) -> dict[int, int]:
     """Class id in MOUSE of every structure of the adult atlas that belongs to one.
 
-    Args:
-        raw: folder of raw data; the table is looked for there and in a folder `ccf` beside it.
-        given: the table; None looks for it.
+    Unless the table is given, it is looked for in the raw folder and in a folder `ccf` beside it.
     """
     if given is None:
         places = (raw / FILE, raw.resolve().parent / "ccf" / FILE)

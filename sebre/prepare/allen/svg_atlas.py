@@ -97,7 +97,7 @@ def svg_labels(
     shape: tuple[int, int],
     matrix: np.ndarray | None = None,
 ) -> dict[int, np.ndarray]:
-    """Masks of the structures of a drawing on a picture.
+    """Masks bool [height, width] by class id of the structures of a drawing on a picture.
 
     Paths are painted in the order of the file, those of other structures over those below
     them as well; a pixel belongs to what is on top at its center.
@@ -108,9 +108,6 @@ def svg_labels(
         shape: (height, width) of the picture.
         matrix: placement [2, 3], see the head of this module; None for a drawing in the
             coordinates of the picture.
-
-    Returns:
-        Masks bool [height, width] by class id, of the classes that the picture shows.
     """
     labels = paint(read_drawing(path), classes, shape, matrix)
     return {int(i): labels == i for i in np.unique(labels) if i != 0}

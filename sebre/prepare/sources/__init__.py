@@ -26,18 +26,11 @@ from sebre.prepare.raw import RawSet
 
 @dataclass(frozen=True)
 class Source:
-    """What the command line must know of a source; its module is heavy to import.
+    """What the command line must know of a source; its module is heavy to import."""
 
-    Attributes:
-        summary: for the help.
-        options: keywords of its `read_source`.
-        download_options: keywords of its own function `download`, for a source whose files are
-            not in a list.
-    """
-
-    summary: str
-    options: tuple[str, ...] = ()
-    download_options: tuple[str, ...] = ()
+    summary: str  # for the help
+    options: tuple[str, ...] = ()  # keywords of its `read_source`
+    download_options: tuple[str, ...] = ()  # of its `download`, if its files are not in a list
 
 
 SOURCES = {
@@ -86,13 +79,7 @@ def import_source(name: str) -> Any:
 
 
 def read_source(name: str, raw: str | Path, options: Mapping[str, Any]) -> RawSet:
-    """Read the raw data of a source.
-
-    Args:
-        name: of the source, as on the command line.
-        raw: folder of the raw data.
-        options: those given by the user.
-    """
+    """Read the raw data of a source in a folder, with the options given by the user."""
     source = SOURCES.get(source_name(name))
     if source is None:
         raise UserError(f"No source {name!r}; there are {', '.join(SOURCES)}.")

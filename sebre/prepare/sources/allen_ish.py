@@ -47,34 +47,20 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Placed:
-    """A section that has a place in the atlas.
+    """A section that has a place in the atlas."""
 
-    Attributes:
-        row: of sections.csv.
-        image, drawing, tree: files.
-        place: row of atlas.csv.
-        matrix: from picture to drawing, [2, 3].
-        residual: what the fit leaves, px of the drawing.
-        um: side of a pixel of the picture.
-    """
-
-    row: Mapping[str, str]
-    place: Mapping[str, str]
+    row: Mapping[str, str]  # of sections.csv
+    place: Mapping[str, str]  # row of atlas.csv
     image: Path
     drawing: Path
     tree: Path
-    matrix: np.ndarray
-    residual: float
-    um: float
+    matrix: np.ndarray  # from picture to drawing, [2, 3]
+    residual: float  # what the fit leaves, px of the drawing
+    um: float  # side of a pixel of the picture
 
 
 def download(raw: Path, **options: Any) -> None:
-    """Fill a raw folder (`sebre.prepare.allen.image_download.download`).
-
-    Args:
-        raw: the folder.
-        **options: gene, age, plane and downsample as of `image_download.Wanted`.
-    """
+    """Fill a raw folder (`image_download.download`); options as of `image_download.Wanted`."""
     image_download.download(raw, Wanted(**options))
 
 

@@ -32,21 +32,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Pair:
-    """An image and what was drawn on it.
+    """An image and what was drawn on it."""
 
-    Attributes:
-        number: that both names end with.
-        image: picture of the section.
-        drawing: overlay or label map.
-        part: "train" or "val" as the folders divide, or "".
-        facts: cells for sections.csv.
-    """
-
-    number: int
+    number: int  # that both names end with
     image: Path
-    drawing: Path
-    part: str = ""
-    facts: Mapping[str, str] = field(default_factory=dict)
+    drawing: Path  # overlay or label map
+    part: str = ""  # "train" or "val" as the folders divide, or ""
+    facts: Mapping[str, str] = field(default_factory=dict)  # cells for sections.csv
 
     def check_sizes(self) -> tuple[int, int]:
         """Size of both, (height, width); a ValueError if they differ."""
@@ -61,17 +53,10 @@ class Pair:
 
 
 def find_pairs(raw: str | Path, drawings: str) -> list[Pair]:
-    """Images and drawings of a raw folder, by the number at the end of their names.
+    """Images and drawings of a raw folder, in the order of the number that ends their names.
 
         <raw>/images/<anything>_<k>.png    <raw>/<drawings>/<anything>_<k>.png
         <raw>/sections.csv                 facts; may be left out
-
-    Args:
-        raw: the folder.
-        drawings: name of the folder of the drawings.
-
-    Returns:
-        Pairs in the order of their numbers.
     """
     raw = Path(raw)
     for name in (IMAGES, drawings):
@@ -85,15 +70,12 @@ def find_pairs(raw: str | Path, drawings: str) -> list[Pair]:
 
 
 def find_notebook_pairs(raw: str | Path) -> list[Pair]:
-    """Images and overlays in the folders of the released notebook.
+    """Images and overlays in the folders of the released notebook, first those for training.
 
         <raw>/mrcnn_train_dataset_images/<anything>_<k>.jpg
         <raw>/training_images_masked/masked_section_<k>/<one file>
 
-    and the same with `val` and `validation`, which may be left out.
-
-    Returns:
-        Pairs, first those for training; none if there is no such folder.
+    and the same with `val` and `validation`, which may be left out; none if nothing is there.
     """
     raw = Path(raw)
     pairs = []

@@ -80,12 +80,7 @@ def read_source(
 
 
 def read_pixel_values(path: str | Path, regions: RegionSet) -> dict[int, int]:
-    """Class ids by pixel value.
-
-    Args:
-        path: CSV of the regions; with a column `value`, or else `id`.
-        regions: what `read_regions` made of it.
-    """
+    """Class ids by pixel value: the column `value` of the table of the regions, else `id`."""
     path = Path(path)
     if len(regions) > _MAX_REGIONS:
         raise UserError(f"{path}: has {len(regions)} regions; at most {_MAX_REGIONS} can be used.")
