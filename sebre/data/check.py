@@ -50,7 +50,7 @@ class _Contents:
 
 
 def check(dataset: str | Path, regions: RegionSet | None = None) -> list[Finding]:
-    """Look through a prepared data set.
+    """Look through a prepared data set; `render` makes a text of what was found.
 
     Every file is read. What the reader (`sebre.data.dataset`) refuses is an error; a data set
     without errors can be trained on.
@@ -59,9 +59,6 @@ def check(dataset: str | Path, regions: RegionSet | None = None) -> list[Finding
         dataset: its folder.
         regions: that the masks were drawn for; None takes those of dataset.json. Without
             either, class ids are not checked.
-
-    Returns:
-        What was found; `render` makes a text of it.
     """
     root = Path(dataset)
     if not root.is_dir():

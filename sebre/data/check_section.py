@@ -20,26 +20,15 @@ DOUBLE_SHARE = 0.5  # of the smaller mask, inside another one
 
 @dataclass(frozen=True)
 class SectionCheck:
-    """What was seen of a section.
-
-    Attributes:
-        findings: about its files.
-        digest: SHA-256 of the pixels of the image; empty if it cannot be read.
-        present: class ids of masks that are not empty.
-    """
+    """What was seen of a section."""
 
     findings: tuple[Finding, ...]
-    digest: str
-    present: frozenset[int]
+    digest: str  # SHA-256 of the pixels of the image; empty if it cannot be read
+    present: frozenset[int]  # class ids of masks that are not empty
 
 
 def check_section(image: Path, masks: Mapping[int, Path]) -> SectionCheck:
-    """Read the image and the masks of a section and look at their pixels.
-
-    Args:
-        image: its file.
-        masks: files by class id.
-    """
+    """Read the image and the masks (by class id) of a section and look at their pixels."""
     findings: list[Finding] = []
     shape, digest = None, ""
     try:

@@ -13,16 +13,14 @@ from mrcnn.io.files import replace_text
 def read_rows(
     path: str | Path, advice: str = "", kind: str = "CSV table"
 ) -> tuple[list[str], list[dict[str, str]]]:
-    """Header and rows of a CSV file, as they are.
+    """Header and rows of a CSV file (UTF-8, with or without a byte order mark), as they are.
+
+    Cells that a row lacks are None; those it has too many are a list under None.
 
     Args:
-        path: the file, UTF-8, with or without a byte order mark.
+        path: the file.
         advice: what to do about another file.
         kind: what to call it.
-
-    Returns:
-        Names of the columns, and cells by name. Cells that a row lacks are None; those it has
-        too many are a list under None.
     """
     try:
         with Path(path).open(newline="", encoding="utf-8-sig") as file:
@@ -33,13 +31,7 @@ def read_rows(
 
 
 def read_table(path: str | Path, columns: Iterable[str], advice: str = "") -> list[dict[str, str]]:
-    """Rows of a CSV file that must be whole.
-
-    Args:
-        path: the file, UTF-8.
-        columns: that it must have.
-        advice: what to do about a table that does not fit.
-    """
+    """Rows of a CSV file that must have some columns, and every cell; `advice` if it has not."""
     columns = list(columns)
     header, rows = read_rows(path, advice)
     missing = [column for column in columns if column not in header]
@@ -59,10 +51,7 @@ def write_table(
 ) -> None:
     """Write a CSV file (UTF-8, lines end in a line feed), whole or not at all.
 
-    Args:
-        path: file to write; its folder must exist.
-        columns: in order.
-        rows: cells by column; those that a row lacks are left empty.
+    Cells that a row lacks are left empty; it may have no others than the columns.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")

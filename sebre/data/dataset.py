@@ -23,11 +23,7 @@ SOURCE = "brain"  # as in the released SeBRe code
 
 
 class SectionDataset(Dataset):
-    """Sections of a prepared data set.
-
-    Args:
-        regions: the region set that the mask numbers refer to.
-    """
+    """Sections of a prepared data set, whose mask numbers refer to a region set."""
 
     def __init__(self, regions: RegionSet = MOUSE):
         super().__init__()

@@ -16,29 +16,19 @@ _SHOWN = 5  # findings of one kind that are written out
 class Finding:
     """One thing that a check found.
 
-    Attributes:
-        severity: "error" for what cannot be used as it is, "warning" for what is probably
-            not meant, "note" for what is good to know.
-        kind: short name; findings of one kind are printed together.
-        path: file or folder.
-        problem: what is wrong, or how it is.
-        cure: how to mend it; empty if nothing needs to be done.
+    An "error" is what cannot be used as it is, a "warning" what is probably not meant, a "note"
+    what is good to know. Those of one kind are printed together.
     """
 
     severity: Severity
     kind: str
-    path: Path
-    problem: str
-    cure: str = ""
+    path: Path  # file or folder
+    problem: str  # what is wrong, or how it is
+    cure: str = ""  # how to mend it; empty if nothing needs to be done
 
 
 def render(findings: Sequence[Finding], root: Path) -> str:
-    """Findings as text, errors first, the first few of each kind.
-
-    Args:
-        findings: in any order.
-        root: folder that paths are relative to.
-    """
+    """Findings as text, errors first, the first few of each kind; paths are relative to `root`."""
 
     def rank(finding: Finding) -> tuple[int, str]:
         return SEVERITIES.index(finding.severity), finding.kind

@@ -69,9 +69,6 @@ def audit(rows: Sequence[Row]) -> Audit:
     Args:
         rows: of sections.csv: "subset" ("train" is for training, all else is held out),
             "subject", "source_row", "plate" or "slice"; missing and empty cells are unknown.
-
-    Returns:
-        The audit; without a training or a test part it has no leaks.
     """
     train = [row for row in rows if row.get("subset") == "train"]
     test = [row for row in rows if row.get("subset") != "train"]
@@ -112,9 +109,7 @@ def _plate(row: Row) -> float | None:
 def _both(
     train: Sequence[Row], test: Sequence[Row], key: Callable[[Row], Hashable | None]
 ) -> tuple[list | None, int]:
-    """Keys of both parts, in the order of the test part (None if some are unknown), and how
-    many the test part has.
-    """
+    """Keys of both parts, ordered as in the test part (None: some are unknown), and how many it has."""
     seen = {key(row) for row in train}
     held = list(dict.fromkeys(key(row) for row in test))
     if train and test and (None in seen or None in held):

@@ -17,15 +17,9 @@ from sebre.data.csv_tables import read_rows
 
 @dataclass(frozen=True)
 class Slice:
-    """Place of a section in a volume.
+    """Place of a section in a volume; the spacing is from slice to slice, then of a pixel."""
 
-    Attributes:
-        volume: subject, and scan of the subject where there are several.
-        index: of the slice in the volume.
-        spacing_mm: from slice to slice, height and width of a pixel; None if not known.
-    """
-
-    volume: tuple[str, str]
+    volume: tuple[str, str]  # subject, and scan of the subject where there are several
     index: int
     spacing_mm: tuple[float, float, float] | None = None
 
@@ -71,13 +65,9 @@ def read_facts(root: str | Path, slice_um: float | None = None) -> SetFacts:
     """Read dataset.json, and sections.csv.
 
     Folders made for the released SeBRe code have neither: nothing is known of them. The
-    distance between slices is "slice_spacing_um" in dataset.json, or the column slice_um where
-    volumes differ; without it distances in volumes are not known, as it need not be the size
-    of a pixel.
-
-    Args:
-        root: folder of the data set.
-        slice_um: distance between the slices of volumes, instead of what the files say.
+    distance between slices is `slice_um`, else "slice_spacing_um" in dataset.json, or the column
+    slice_um where volumes differ; without it distances in volumes are not known, as it need not be
+    the size of a pixel.
     """
     path = Path(root) / "dataset.json"
     if not path.is_file():

@@ -10,15 +10,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class RegionMasks:
-    """Masks of regions on one section.
+    """Masks of regions on one section."""
 
-    Attributes:
-        stack: bool [H, W, N].
-        class_ids: of the masks, int [N], each once.
-    """
-
-    stack: np.ndarray
-    class_ids: np.ndarray
+    stack: np.ndarray  # bool [H, W, N]
+    class_ids: np.ndarray  # of the masks, int [N], each once
 
     @classmethod
     def of(cls, by_class: Mapping[int, np.ndarray], shape: Sequence[int]) -> Self:

@@ -17,23 +17,14 @@ Color = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Region:
-    """One region.
+    """One region."""
 
-    Attributes:
-        id: class id, from 1; 0 is the background.
-        name: lower case with underscores; part of file names.
-        acronym: short name for pictures.
-        color: (red, green, blue), 0..255, in pictures.
-        atlas_ids: numbers of the structures in the atlas or label scheme of the source.
-        paint: color in color-coded overlays; None for that of pictures.
-    """
-
-    id: int
-    name: str
-    acronym: str
-    color: Color
-    atlas_ids: tuple[int, ...] = ()
-    paint: Color | None = None
+    id: int  # class id, from 1; 0 is the background
+    name: str  # lower case with underscores; part of file names
+    acronym: str  # for pictures
+    color: Color  # red, green, blue, 0..255, in pictures
+    atlas_ids: tuple[int, ...] = ()  # of the structures in the atlas or label scheme of the source
+    paint: Color | None = None  # in color-coded overlays; None for that of pictures
 
     @property
     def code(self) -> Color:
@@ -43,12 +34,7 @@ class Region:
 
 @dataclass(frozen=True)
 class RegionSet:
-    """The regions of an experiment, in the order of their ids 1 .. n without a gap.
-
-    Attributes:
-        name: of the set.
-        regions: the table.
-    """
+    """The regions of an experiment, in the order of their ids 1 .. n without a gap."""
 
     name: str
     regions: tuple[Region, ...]
@@ -194,14 +180,11 @@ _COLUMNS = {
 
 
 def read_regions(path: str | Path) -> RegionSet:
-    """Read a region set from a CSV file with a header.
+    """Read a region set from a CSV file with a header; the stem of its name is that of the set.
 
     Columns (upper or lower case): name (or sub-region), r, g, b; also acronym (or label),
     and id. Without an id column the regions are numbered from 1 by row. Blank rows are
     skipped. Spaces in names become underscores.
-
-    Args:
-        path: the file; its stem names the set.
     """
     path = Path(path)
     header, rows = read_rows(path, "Save it as CSV.", "text file")

@@ -27,21 +27,13 @@ _LEFT_BY_SYSTEMS = ("Thumbs.db", "desktop.ini")
 
 @dataclass(frozen=True)
 class Refused:
-    """Something in a folder that cannot be read as a part of the data set.
+    """Something in a folder that cannot be read as a part of the data set."""
 
-    Attributes:
-        kind: short name.
-        path: what it is about.
-        problem: what is wrong.
-        cure: what to do.
-        number: of the section that cannot be read because of it; None for all of them.
-    """
-
-    kind: str
+    kind: str  # short name
     path: Path
-    problem: str
-    cure: str
-    number: int | None = None
+    problem: str  # what is wrong
+    cure: str  # what to do
+    number: int | None = None  # of the section that cannot be read because of it; None: all of them
 
     def __str__(self) -> str:
         return f"{self.path}: {self.problem} {self.cure}"
@@ -66,17 +58,10 @@ def is_lossy(path: Path) -> bool:
 
 
 def scan(folder: Path, kind: Literal["file", "folder"]) -> tuple[dict[int, Path], list[Refused]]:
-    """Files or folders in a folder by the number at the end of their names.
+    """Files or folders in a folder by the number at the end of their names, in the order of names.
 
-    What operating systems leave behind is passed over.
-
-    Args:
-        folder: to look in.
-        kind: what belongs there.
-
-    Returns:
-        Paths by number in the order of names, and what has no such name, or a number that
-        was there before.
+    What operating systems leave behind is passed over; what has no such name, or a number that was
+    there before, is refused.
     """
     found: dict[int, Path] = {}
     refused = []
@@ -112,12 +97,7 @@ def numbered(folder: Path, kind: Literal["file", "folder"]) -> dict[int, Path]:
 
 
 def list_subset(root: Path, subset: str) -> tuple[dict[int, SectionFiles], list[Refused]]:
-    """Sections of one subset by number, in their order, and what cannot be read.
-
-    Args:
-        root: folder of the data set.
-        subset: such as "train".
-    """
+    """Sections of one subset by number, in their order, and what cannot be read."""
     images, masks = (part_folder(root, subset, content) for content in ("images", "masks"))
     for folder in (images, masks):
         if not folder.is_dir():

@@ -40,20 +40,12 @@ _WANTED = (
 
 @dataclass(frozen=True)
 class SplitRule:
-    """What is held out.
-
-    Attributes:
-        unit: "section", "subject", "block", "image", "column", "source", "test" or "train".
-        held: how many units (sections for "block") are held out, or which share of them;
-            None for rules that draw nothing.
-        column: for "column", where to look.
-        values: for "column", the cells that are held out.
-    """
+    """What is held out: some units, by a word of the table above, or cells of a "column"."""
 
     unit: str
-    held: int | Fraction | None = None
-    column: str = ""
-    values: tuple[str, ...] = ()
+    held: int | Fraction | None = None  # units (of "block": sections), or a share; None: not drawn
+    column: str = ""  # for "column", where to look
+    values: tuple[str, ...] = ()  # for "column", the cells that are held out
 
     @classmethod
     def parse(cls, text: str) -> "SplitRule":
@@ -73,7 +65,7 @@ class SplitRule:
         return cls(unit, _amount(amount, text) if colon else DEFAULT_HELD)
 
     def count(self, n: int) -> int:
-        """How many of `n` are held out."""
+        """How many of `n` are held out: neither none nor all."""
         if self.held is None:
             raise UserError(f"Split rule {self.unit!r} draws nothing.")
         held = self.held if isinstance(self.held, int) else max(1, floor(self.held * n))
@@ -92,7 +84,7 @@ class SplitRule:
 
 
 def assign(rows: Sequence[Mapping[str, Any]], rule: SplitRule | str, seed: int = 0) -> list[str]:
-    """Say for each row whether it is for training or held out.
+    """Say "train" or "val" for each row: whether it is for training or held out.
 
     Args:
         rows: one per section, or one per image (after rotation). "section" must tell the source
@@ -102,9 +94,6 @@ def assign(rows: Sequence[Mapping[str, Any]], rule: SplitRule | str, seed: int =
             subject (rows without a subject are taken for one).
         rule: the rule, or its text.
         seed: of NumPy's default generator.
-
-    Returns:
-        "train" or "val" for each row.
     """
     rule = SplitRule.parse(rule) if isinstance(rule, str) else rule
     if not rows:
@@ -133,10 +122,10 @@ def assign(rows: Sequence[Mapping[str, Any]], rule: SplitRule | str, seed: int =
 
 
 def split_groups(groups: Sequence[Any], held_out: float, seed: int) -> tuple[list, list]:
-    """Divide groups (sections, subjects, ...) at random into two parts.
+    """Divide groups (sections, subjects, ...), each named once, at random into two parts.
 
     Args:
-        groups: what must not be divided, each once.
+        groups: what must not be divided.
         held_out: share of the second part, above 0 and below 1; at least one group each.
         seed: of NumPy's default generator.
 

@@ -56,7 +56,9 @@ def find_pairs(raw: str | Path, drawings: str) -> list[Pair]:
     """Images and drawings of a raw folder, in the order of the number that ends their names.
 
         <raw>/images/<anything>_<k>.png    <raw>/<drawings>/<anything>_<k>.png
-        <raw>/sections.csv                 facts; may be left out
+        <raw>/sections.csv                 facts
+
+    The facts may be left out.
     """
     raw = Path(raw)
     for name in (IMAGES, drawings):
