@@ -109,7 +109,7 @@ def _plate(row: Row) -> float | None:
 def _both(
     train: Sequence[Row], test: Sequence[Row], key: Callable[[Row], Hashable | None]
 ) -> tuple[list | None, int]:
-    """Keys of both parts, ordered as in the test part (None: some are unknown), and how many it has."""
+    """Keys of both parts, ordered as in the test part (None: some unknown), and how many it has."""
     seen = {key(row) for row in train}
     held = list(dict.fromkeys(key(row) for row in test))
     if train and test and (None in seen or None in held):
