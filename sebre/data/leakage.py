@@ -15,23 +15,13 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Audit:
-    """Leaks between the training and the test part of a data set.
+    """Leaks between the training and the test part of a data set; None if not known."""
 
-    Attributes:
-        subjects: in both parts; None if a row has no subject, so that it is not known.
-        n_subjects: of the test part.
-        sections: source sections, before rotation, of which versions are in both parts; None
-            if rows do not say which section they show.
-        n_sections: source sections of the test part.
-        neighbors: plates of the test part next to one of the same subject in the training
-            part; None if subjects or plates are not known.
-    """
-
-    subjects: tuple[str, ...] | None
-    n_subjects: int
-    sections: tuple[str, ...] | None
-    n_sections: int
-    neighbors: int | None
+    subjects: tuple[str, ...] | None  # in both parts
+    n_subjects: int  # of the test part
+    sections: tuple[str, ...] | None  # source sections of which versions are in both parts
+    n_sections: int  # source sections, before rotation, of the test part
+    neighbors: int | None  # plates of the test part next to one of the same subject in training
 
     @property
     def clean(self) -> bool:
@@ -109,7 +99,7 @@ def _plate(row: Row) -> float | None:
 def _both(
     train: Sequence[Row], test: Sequence[Row], key: Callable[[Row], Hashable | None]
 ) -> tuple[list | None, int]:
-    """Keys of both parts, ordered as in the test part (None: some unknown), and how many it has."""
+    """Keys of both parts (None: some are unknown), and how many the test part has."""
     seen = {key(row) for row in train}
     held = list(dict.fromkeys(key(row) for row in test))
     if train and test and (None in seen or None in held):

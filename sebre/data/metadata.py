@@ -17,33 +17,26 @@ from sebre.data.csv_tables import read_rows
 
 @dataclass(frozen=True)
 class Slice:
-    """Place of a section in a volume; the spacing is from slice to slice, then of a pixel."""
+    """Place of a section in a volume."""
 
     volume: tuple[str, str]  # subject, and scan of the subject where there are several
     index: int
-    spacing_mm: tuple[float, float, float] | None = None
+    spacing_mm: tuple[float, float, float] | None = None  # between slices; height, width of a pixel
 
 
 @dataclass(frozen=True)
 class SetFacts:
-    """Facts of a prepared data set. Sections are named as by `SectionDataset` ("val/3").
+    """Facts of a prepared data set. Sections are named as by `SectionDataset` ("val/3")."""
 
-    Attributes:
-        record: dataset.json; empty for a folder without it.
-        pixel_mm: height and width of a pixel in mm; None if not known, or not one for all.
-        pixels_mm: the same by name of the section, where the sections differ.
-        subjects: subject by name of the section, for sections that are slices of volumes,
-            upright and not mirrored; empty for other data sets.
-        slices: places of these sections, where the table gives a slice number.
-        units: what scores may vary over, by name of the section: the subject where sections
-            are slices of volumes, otherwise the section that turned versions were made of.
-    """
-
-    record: Mapping[str, Any] = field(default_factory=dict)
+    record: Mapping[str, Any] = field(default_factory=dict)  # dataset.json
+    # Height and width of a pixel, None if not known; by name where the sections differ.
     pixel_mm: tuple[float, float] | None = None
     pixels_mm: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    # Of sections that are slices of volumes, upright and not mirrored.
     subjects: Mapping[str, str] = field(default_factory=dict)
     slices: Mapping[str, Slice] = field(default_factory=dict)
+    # What scores may vary over: the subject where sections are slices of volumes, otherwise the
+    # section that turned versions were made of.
     units: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,17 +66,14 @@ def build(
             image, masks = section.read()
             if index in chosen:
                 sheet.append((_title(index, section), _panels(image, masks, raw_set.regions)))
-            for angle, flipped, image_version, masks_version in _versions(
-                raw_set, image, masks, rotations
-            ):
+            facts = {"source_row": index, **section.facts}
+            versions_made = [(0, False, image, masks)]
+            if rotations:
+                versions_made = rotated_versions(image, masks, raw_set.flips, raw_set.background)
+            for angle, flipped, picture, drawn in versions_made:
                 subset = next(remaining)
-                writer.add(
-                    subset,
-                    numbers[subset],
-                    image_version,
-                    masks_version,
-                    **{"source_row": index, **section.facts, "angle": angle, "flipped": flipped},
-                )
+                facts |= {"angle": angle, "flipped": int(flipped)}
+                writer.add(subset, numbers[subset], picture, drawn, **facts)
                 numbers[subset] += 1
             if (index + 1) % 50 == 0:
                 _log.info("%d of %d sections written", index + 1, len(raw_set.sections))
@@ -103,18 +100,6 @@ def _checksums(files: Sequence[Path]) -> dict[str, str]:
     """SHA-256 by path below the folder that all files are in."""
     folder = Path(os.path.commonpath([path.parent for path in files]))
     return {path.relative_to(folder).as_posix(): file_sha256(path) for path in files}
-
-
-def _versions(
-    raw_set: RawSet, image: np.ndarray, masks: Mapping[int, np.ndarray], rotations: bool
-) -> Iterator[tuple[int, int, np.ndarray, dict[int, np.ndarray]]]:
-    if not rotations:
-        yield 0, 0, image, dict(masks)
-        return
-    for angle, flipped, new_image, new_masks in rotated_versions(
-        image, masks, flips=raw_set.flips, background=raw_set.background
-    ):
-        yield angle, int(flipped), new_image, new_masks
 
 
 def _spread(count: int, wanted: int) -> set[int]:

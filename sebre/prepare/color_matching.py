@@ -54,18 +54,11 @@ class UnlistedColor:
 
 @dataclass(frozen=True)
 class MatchedOverlay:
-    """What was found in an overlay.
+    """What was found in an overlay."""
 
-    Attributes:
-        labels: uint8 [H, W], class ids, 0 is background.
-        unlisted: the most frequent colors without a region, most frequent first; white,
-            black and transparent pixels are not counted.
-        unlisted_pixels: of all such colors, those of mixed edges among them.
-    """
-
-    labels: np.ndarray
-    unlisted: tuple[UnlistedColor, ...]
-    unlisted_pixels: int
+    labels: np.ndarray  # uint8 [H, W], class ids, 0 is background
+    unlisted: tuple[UnlistedColor, ...]  # most frequent first; not white, black or transparent
+    unlisted_pixels: int  # of all such colors; edges with mixed colors are among them
 
 
 def match_colors(

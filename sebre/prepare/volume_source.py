@@ -49,29 +49,19 @@ class VolumeCutter:
 
     Label volumes are read at once, to know which sections show a region; images later, one scan
     at a time. Where region names say left or right, it is checked that the labels lie so.
-
-    Attributes:
-        regions: the region set.
-        classes: class id by number in the label volumes.
-        plane: to cut.
-        orientation: of the arrays, instead of their headers'.
-        min_px: smaller masks are left out.
-        inside_image: leave out labels where the image is 0.
-        frame: voxels to the right, front and top that sections show, about the center of the
-            brain (where the image is above 0); more if the brain is larger. None: all.
-        read: reads a file, given the orientation.
-        read_labels: reads a file of labels; None for the same.
     """
 
     regions: RegionSet
-    classes: Mapping[int, int]
-    plane: str
-    orientation: str | None = None
-    min_px: int = 1
-    inside_image: bool = False
+    classes: Mapping[int, int]  # class id by number in the label volumes
+    plane: str  # to cut
+    orientation: str | None = None  # of the arrays, instead of their headers'
+    min_px: int = 1  # smaller masks are left out
+    inside_image: bool = False  # leave out labels where the image is 0
+    # Voxels to the right, front and top that sections show, about the center of the brain (where
+    # the image is above 0); more if the brain is larger. None: all.
     frame: tuple[int, int, int] | None = None
-    read: Callable[[Path, str | None], Volume] = read_volume
-    read_labels: Callable[[Path, str | None], Volume] | None = None
+    read: Callable[[Path, str | None], Volume] = read_volume  # of a file, given the orientation
+    read_labels: Callable[[Path, str | None], Volume] | None = None  # None for the same
 
     def __post_init__(self):
         if self.plane not in PLANES:

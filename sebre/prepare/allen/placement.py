@@ -28,17 +28,11 @@ _UNITS = np.array([0.01, 0.01, 0.01, 2.0, 2.0])
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a drawing lies on a picture.
+    """Where a drawing lies on a picture."""
 
-    Attributes:
-        matrix: float64 [2, 3] from picture to drawing (`sebre.prepare.allen.svg_atlas`).
-        midline: (m, c): the hemispheres meet at X = m * Y + c of the drawing.
-        dice: of the outline on both sides with the tissue; None if nothing was fitted.
-    """
-
-    matrix: np.ndarray
-    midline: tuple[float, float]
-    dice: float | None = None
+    matrix: np.ndarray  # float64 [2, 3] from picture to drawing (`sebre.prepare.allen.svg_atlas`)
+    midline: tuple[float, float]  # (m, c): the hemispheres meet at X = m * Y + c of the drawing
+    dice: float | None = None  # of the outline on both sides with the tissue; None: not fitted
 
 
 def place(image: np.ndarray, drawing: Drawing, layers: Collection[int]) -> Placement:

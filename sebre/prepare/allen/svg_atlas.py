@@ -30,18 +30,11 @@ Contours = list[np.ndarray]
 
 @dataclass(frozen=True)
 class Drawing:
-    """The filled paths of a drawing, in the order in which they are painted.
+    """The filled paths of a drawing, in the order in which they are painted."""
 
-    Attributes:
-        structures: structure id of every path; 0 if it names none.
-        paths: contours of every path, each float64 [n, 2] as (X, Y), transforms applied; the
-            last point is joined to the first.
-        nonzero: of every path whether its fill rule is "nonzero" (else "evenodd").
-    """
-
-    structures: list[int]
-    paths: list[Contours]
-    nonzero: list[bool]
+    structures: list[int]  # structure id of every path; 0 if it names none
+    paths: list[Contours]  # contours, closed, each float64 [n, 2] as (X, Y), transforms applied
+    nonzero: list[bool]  # whether the fill rule of a path is "nonzero" (else "evenodd")
 
 
 def read_drawing(path: str | Path) -> Drawing:

@@ -14,28 +14,19 @@ from sebre.prepare.volume_source import Scan, VolumeCutter
 
 MIN_MASK_PX = 10  # smaller pieces are the rims of a region, left over by the label fusion
 
-# Name in the label table and class id of MOUSE, by number; the other side is 20 higher, but three
-# structures use one number for both sides. The names that are left out (white matter, ventricles,
-# hypothalamus) belong to no region; the prethalamus has no label here.
-_STRUCTURES = {
-    1: ("Hippocampus", 2),
-    3: ("Caudate Putamen", 3),
-    5: ("Globus Pallidus", 3),
-    7: ("Thalamus", 4),
-    8: ("Cerebellum", 7),
-    9: ("Superior Colliculi", 6),
-    12: ("Inferior Colliculi", 6),
-    13: ("Central Gray", 6),
-    14: ("Neocortex", 1),
-    15: ("Amygdala", 8),
-    16: ("Olfactory bulb", 8),
-    17: ("Brain Stem", 7),
-    18: ("Rest of Midbrain", 6),
-    19: ("Basal Forebrain Septum", 8),
+# Numbers in the label table by class id of MOUSE; those of the other side are 20 higher, but three
+# structures use one number for both sides. White matter, ventricles and hypothalamus belong to no
+# region; the prethalamus has no label here.
+_NUMBERS = {
+    1: (14,),  # neocortex
+    2: (1,),  # hippocampus
+    3: (3, 5),  # caudate putamen, globus pallidus
+    4: (7,),  # thalamus
+    6: (9, 12, 13, 18),  # superior and inferior colliculi, central gray, rest of the midbrain
+    7: (8, 17),  # cerebellum, brain stem
+    8: (15, 16, 19),  # amygdala, olfactory bulb, basal forebrain and septum
 }
-LABELS = {
-    number + side: class_id for number, (_, class_id) in _STRUCTURES.items() for side in (0, 20)
-}
+LABELS = {n + side: i for i, numbers in _NUMBERS.items() for n in numbers for side in (0, 20)}
 
 
 def read_source(raw: Path, *, plane: str = "sagittal", orientation: str | None = None) -> RawSet:
