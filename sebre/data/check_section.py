@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sebre.data.findings import Finding
-from sebre.data.section_files import inside, is_lossy, read_array, read_values
+from sebre.data.section_files import inside, is_lossy, mask_values, read_array
 
 TINY_PX = 10  # or TINY_SHARE of the image; the source of slicemap marks lost regions by 1 to 7 px
 TINY_SHARE = 1e-5
@@ -43,7 +43,7 @@ def check_section(image: Path, masks: Mapping[int, Path]) -> SectionCheck:
     drawn: dict[int, np.ndarray] = {}
     for class_id, path in masks.items():
         try:
-            values = read_values(path)
+            values = mask_values(read_array(path), path)
         except ValueError as error:
             findings.append(_unreadable(path, error))
             continue

@@ -46,6 +46,11 @@ def read_table(path: str | Path, columns: Iterable[str], advice: str = "") -> li
     return rows
 
 
+def read_if_there(path: Path, columns: Iterable[str], advice: str = "") -> list[dict[str, str]]:
+    """As `read_table`; no rows where there is no such file."""
+    return read_table(path, columns, advice) if path.is_file() else []
+
+
 def write_table(
     path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]
 ) -> None:

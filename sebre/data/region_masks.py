@@ -8,6 +8,12 @@ from typing import Self
 import numpy as np
 
 
+def masks_of_labels(labels: np.ndarray, min_px: int = 1) -> dict[int, np.ndarray]:
+    """Masks bool [H, W] by class id, in order, of class ids [H, W]; none under `min_px` px."""
+    found = zip(*np.unique(labels, return_counts=True), strict=True)
+    return {int(i): labels == i for i, count in found if i != 0 and count >= min_px}
+
+
 @dataclass(frozen=True)
 class RegionMasks:
     """Masks of regions on one section."""

@@ -133,11 +133,6 @@ def read_array(path: Path) -> np.ndarray:
         return read_picture(path)
 
 
-def read_values(path: Path) -> np.ndarray:
-    """`mask_values` of a file."""
-    return mask_values(read_array(path), path)
-
-
 def mask_values(values: np.ndarray, path: Path) -> np.ndarray:
     """The largest channel, without alpha, [H, W] of a decoded mask or of a part of it."""
     if values.ndim == 3 and values.shape[-1] <= 4:
@@ -154,7 +149,7 @@ def inside(values: np.ndarray, path: Path) -> np.ndarray:
 
 def read_mask(path: Path) -> np.ndarray:
     """A mask, bool [H, W]; a ValueError if it cannot be read, or is not a mask."""
-    return inside(read_values(path), path)
+    return inside(mask_values(read_array(path), path), path)
 
 
 def read_mask_at(

@@ -146,12 +146,6 @@ def downsample_labels(labels: np.ndarray, factor: int) -> np.ndarray:
     return out
 
 
-def region_masks(labels: np.ndarray) -> dict[int, np.ndarray]:
-    """Masks of the regions in a label map: bool [H, W] by class id, in order."""
-    ids = np.flatnonzero(np.bincount(labels.ravel(), minlength=1)[1:]) + 1
-    return {int(i): labels == i for i in ids}
-
-
 def fill_gaps(codes: np.ndarray, max_gap: int) -> np.ndarray:
     """Fill thin ink between regions, by the rule at the top of this module.
 

@@ -279,16 +279,6 @@ def classes_of_labels(labels: np.ndarray, classes: Mapping[int, int]) -> np.ndar
     return np.where(numbers[place] == labels, ids[place], kind.type(0))
 
 
-def section_masks(class_map: np.ndarray, min_px: int = 1) -> dict[int, np.ndarray]:
-    """Masks bool [H, W] by class id of a map of class ids [H, W]; under `min_px` px none."""
-    ids, counts = np.unique(class_map, return_counts=True)
-    return {
-        int(i): class_map == i
-        for i, count in zip(ids, counts, strict=True)
-        if i != 0 and count >= min_px
-    }
-
-
 @without_log(NIBABEL)
 def _open_nibabel(path: Path) -> _File:
     image = nibabel.load(path)

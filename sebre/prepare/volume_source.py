@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mrcnn.errors import MissingFileError, UserError
+from sebre.data.region_masks import masks_of_labels
 from sebre.data.regions import RegionSet
 from sebre.prepare.raw import RawSection, RawSet
 from sebre.prepare.volume import (
@@ -22,7 +23,6 @@ from sebre.prepare.volume import (
     pixel_size_um,
     read_volume,
     section,
-    section_masks,
     slice_spacing_um,
     to_8_bit,
     to_labels,
@@ -133,7 +133,7 @@ class VolumeCutter:
             shown = [
                 (scan, index, (round(lengths[0], 1), round(lengths[1], 1)))
                 for index in range(labels.data.shape[axis])
-                if section_masks(np.take(labels.data, index, axis), self.min_px)
+                if masks_of_labels(np.take(labels.data, index, axis), self.min_px)
             ]
             if not shown:
                 empty.append(scan.labels)
@@ -178,7 +178,7 @@ class VolumeCutter:
         drawn = section(labels, self.plane, index, order=0)
         if self.inside_image:
             drawn = np.where(section(outside, self.plane, index, order=0), 0, drawn)
-        return picture, section_masks(drawn, self.min_px)
+        return picture, masks_of_labels(drawn, self.min_px)
 
 
 def _check_sides(drawn: Volume, regions: RegionSet, path: Path) -> None:

@@ -15,7 +15,7 @@ import logging
 import re
 import xml.etree.ElementTree
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,8 @@ from tqdm import tqdm
 from mrcnn.errors import UserError
 from mrcnn.io.download import fetch, file_sha256, writing
 from mrcnn.io.files import replace_text
-from sebre.data.csv_tables import read_table, write_table
-from sebre.prepare.allen.api import ADULT, DEVELOPING, AllenApi, Experiment, Place
+from sebre.data.csv_tables import read_if_there, write_table
+from sebre.prepare.allen.api import ADULT, DEVELOPING, AllenApi, Experiment
 
 # The paper's P14 set. Its extended set: Gad1, Slc32a1 (VGAT) and Nissl at P4, P14 and P56.
 GENES = ("Gad1", "Slc32a1")
@@ -108,7 +108,7 @@ def download(
     raw, wanted, api = Path(raw), wanted or Wanted(), api or AllenApi()
     _log.warning("The download from the Allen Institute is experimental: %s", NEVER_RUN)
     found = _experiments(api, wanted)
-    rows = _read_if_there(raw / "sections.csv", SECTION_COLUMNS)
+    rows = read_if_there(raw / "sections.csv", SECTION_COLUMNS, ADVICE)
     for row in rows:
         if row["downsample"] != str(wanted.downsample):
             raise UserError(
@@ -161,7 +161,7 @@ def _fetch_drawings(
     progress: bool,
 ) -> None:
     table = files.folder / "atlas" / "atlas.csv"
-    placed = {row["section_image_id"]: row for row in _read_if_there(table, PLACE_COLUMNS)}
+    placed = {row["section_image_id"]: row for row in read_if_there(table, PLACE_COLUMNS, ADVICE)}
     # Sections that have their place keep their atlas, unless another one is named.
     chosen = {
         _atlas_key(row): int(placed[row["section_image_id"]]["atlas_id"])
@@ -198,12 +198,9 @@ def _atlas_key(row: Mapping[str, str]) -> tuple[str, str, str]:
 def _place(api: AllenApi, row: Mapping[str, str], atlas: Mapping[str, Any]) -> dict[str, Any]:
     """Row of atlas.csv for a section; without a drawing if too few of its points are answered."""
     image, width, height = (int(row[key]) for key in ("section_image_id", "width", "height"))
-    answers: list[tuple[float, float, Place]] = []
-    for down in _GRID:
-        for across in _GRID:
-            x, y = across * width, down * height
-            if place := api.place(image, x, y, int(atlas["id"])):
-                answers.append((x, y, place))
+    points = [(across * width, down * height) for down in _GRID for across in _GRID]
+    asked = [(x, y, api.place(image, x, y, int(atlas["id"]))) for x, y in points]
+    answers = [(x, y, place) for x, y, place in asked if place]
     # A section that is cut aslant meets several atlas images; the one it meets most is taken.
     counts = Counter(place.image_id for _, _, place in answers).most_common(1)
     record = dict.fromkeys(PLACE_COLUMNS, "")
@@ -290,10 +287,6 @@ class _Files:
             lines = [f"{checksum}  {name}\n" for name, checksum in sorted(self.sums.items())]
             replace_text(self.sums_path, "".join(lines))
         self.seen.add(name)
-
-
-def _read_if_there(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
-    return read_table(path, columns, ADVICE) if path.is_file() else []
 
 
 def _drawn(label: Mapping[str, Any]) -> bool:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mrcnn.errors import MissingFileError, UserError
 from sebre.data.csv_tables import read_table
 from sebre.data.regions import MOUSE, RegionSet
@@ -110,7 +112,8 @@ def structure_classes(
         roots = [tree.ids[acronym] for acronym in acronyms if acronym in tree.ids]
         if by_color and not roots:
             color = regions[class_of[name]].code
-            roots = [number for number, c in tree.colors.items() if _alike(c, color)]
+            apart = {i: np.abs(np.subtract(c, color)).max() for i, c in tree.colors.items()}
+            roots = [i for i, difference in apart.items() if difference <= _COLOR_TOLERANCE]
         if not roots or (absent and not by_color):
             some = ", ".join(list(tree.ids)[:20])
             raise UserError(
@@ -119,30 +122,12 @@ def structure_classes(
                 f"name,r,g,b,structures (acronyms divided by spaces). The tree has: {some}, ..."
             )
         ancestors += [(root, class_of[name]) for root in roots]
-    return class_of_structures(tree.paths, ancestors)
-
-
-def _alike(a: Sequence[int], b: Sequence[int]) -> bool:
-    return all(abs(x - y) <= _COLOR_TOLERANCE for x, y in zip(a, b, strict=True))
-
-
-def class_of_structures(
-    paths: Mapping[int, Sequence[int]], ancestors: Sequence[tuple[int, int]]
-) -> dict[int, int]:
-    """Class id of every structure that belongs to one.
-
-    Args:
-        paths: for every structure the ids from the root of the tree to itself.
-        ancestors: (structure id, class id) in order of priority: the first whose structure
-            is in a path decides, so that classes never overlap.
-    """
-    found = {}
-    for number, path in paths.items():
-        on_path = set(path)
-        class_id = next((c for ancestor, c in ancestors if ancestor in on_path), 0)
-        if class_id:
-            found[number] = class_id
-    return found
+    # The first whose structure is in a path decides, so that classes never overlap.
+    found = {
+        number: next((class_id for root, class_id in ancestors if root in path), 0)
+        for number, path in tree.paths.items()
+    }
+    return {number: class_id for number, class_id in found.items() if class_id}
 
 
 def read_structures(path: str | Path) -> Tree:

@@ -15,6 +15,7 @@ import numpy as np
 import svgelements
 
 from mrcnn.errors import MissingFileError, UserError
+from sebre.data.region_masks import masks_of_labels
 
 # Chords that curves are drawn with; in the atlases they leave the curve by a fraction of a pixel.
 _CHORDS = 12
@@ -102,8 +103,7 @@ def svg_labels(
         matrix: placement [2, 3], see the head of this module; None for a drawing in the
             coordinates of the picture.
     """
-    labels = paint(read_drawing(path), classes, shape, matrix)
-    return {int(i): labels == i for i in np.unique(labels) if i != 0}
+    return masks_of_labels(paint(read_drawing(path), classes, shape, matrix))
 
 
 def paint(

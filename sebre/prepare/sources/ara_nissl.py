@@ -19,6 +19,7 @@ from PIL import Image
 
 from mrcnn.errors import MissingFileError, UserError, reading
 from sebre.data.csv_tables import read_table
+from sebre.data.region_masks import masks_of_labels
 from sebre.data.regions import HIPPOCAMPUS
 from sebre.prepare.allen.placement import Placement, place
 from sebre.prepare.allen.svg_atlas import paint, read_drawing
@@ -180,5 +181,4 @@ def _read(plate: _Plate) -> tuple[np.ndarray, dict[int, np.ndarray]]:
         )
     first = int(right.any(axis=0).argmax())
     image, labels = (np.where(right, pixels, 0)[:, first:] for pixels in (image, labels))
-    masks = {i: labels == i for i in sorted(set(LAYERS.values()))}
-    return image, {i: mask for i, mask in masks.items() if mask.sum() >= MIN_MASK_PX}
+    return image, masks_of_labels(labels, MIN_MASK_PX)

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from mrcnn.errors import UserError
+from sebre.data.region_masks import masks_of_labels
 from sebre.data.regions import MOUSE, RegionSet, read_regions
 from sebre.prepare.big_pictures import read_shrunk
 from sebre.prepare.color_matching import (
@@ -24,17 +25,15 @@ from sebre.prepare.color_matching import (
     downsample_labels,
     match_colors,
     match_exactly,
-    region_masks,
 )
-from sebre.prepare.raw import RawSection, RawSet, card
+from sebre.prepare.raw import RawSet
 from sebre.prepare.sources.image_pairs import (
     SPLIT,
     Pair,
     check_downsample,
-    choose_plane,
     find_notebook_pairs,
     find_pairs,
-    raw_files,
+    picture_set,
 )
 
 OVERLAYS = "overlays"
@@ -82,8 +81,6 @@ def read_source(
     pairs = find_notebook_pairs(raw)
     split = "source" if pairs else SPLIT
     pairs = pairs or find_pairs(raw, OVERLAYS)
-    for pair in pairs:
-        pair.check_sizes()
     shrunk = f"labels are then shrunk by {factor}, each pixel by the larger area"
     matched = _MATCHED.format(
         tolerance=tolerance, shrunk=shrunk if factor > 1 else "at full resolution"
@@ -98,18 +95,16 @@ def read_source(
     read = functools.partial(
         _read, regions=region_set, factor=factor, tolerance=tolerance, exact=exact
     )
-    return RawSet(
+    return picture_set(
+        raw,
+        pairs,
+        read,
         name="colour-code",
         regions=region_set,
-        sections=[RawSection(functools.partial(read, p), p.facts, p.part) for p in pairs],
-        plane=choose_plane(plane, pairs),
-        pixel_size_um=None,
-        background=None,
-        license="that of the pictures; not stated",
-        card=card("color_code", **processing),
-        files=raw_files(raw, pairs, *([table] if table.is_file() else [])),
-        split=split,
+        plane=plane,
+        table=table,
         processing=processing,
+        split=split,
     )
 
 
@@ -130,4 +125,4 @@ def _read(
         if found.unlisted:
             _log.info("%s: colors of no region: %s", pair.drawing, named)
         labels = downsample_labels(found.labels, factor)
-    return read_shrunk(pair.image, factor), region_masks(labels)
+    return read_shrunk(pair.image, factor), masks_of_labels(labels)

@@ -1,14 +1,21 @@
 """Images beside drawings of the same number, and a table of facts: what users' folders hold."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from mrcnn.errors import MissingFileError, UserError
 from sebre.data.csv_tables import read_rows
+from sebre.data.regions import RegionSet
 from sebre.data.section_files import numbered
 from sebre.prepare.big_pictures import picture_size
+from sebre.prepare.raw import RawSection, RawSet, card
+from sebre.prepare.sources import source_module
 
 PLANES = ("sagittal", "coronal", "horizontal", "mixed")
 UNKNOWN_PLANE = "mixed"  # where neither an option nor sections.csv names it
@@ -108,11 +115,35 @@ def check_downsample(downsample: int) -> None:
         raise UserError(f"--downsample is {downsample}; it must be a whole number from 1.")
 
 
-def raw_files(raw: str | Path, pairs: list[Pair], *tables: Path) -> list[Path]:
-    """All files that were read: pictures, tables, sections.csv if there is one."""
-    facts = Path(raw) / FACTS
+def picture_set(
+    raw: Path,
+    pairs: list[Pair],
+    read: Callable[[Pair], tuple[np.ndarray, dict[int, np.ndarray]]],
+    *,
+    name: str,
+    regions: RegionSet,
+    plane: str | None,
+    table: Path,
+    processing: Mapping[str, Any],
+    split: str = SPLIT,
+) -> RawSet:
+    """The data set of pairs of one size, as the source `name` reads them; see `RawSet`."""
+    for pair in pairs:
+        pair.check_sizes()
     pictures = [path for pair in pairs for path in (pair.image, pair.drawing)]
-    return [*pictures, *tables, *([facts] if facts.is_file() else [])]
+    return RawSet(
+        name=name,
+        regions=regions,
+        sections=[RawSection(partial(read, pair), pair.facts, pair.part) for pair in pairs],
+        plane=choose_plane(plane, pairs),
+        pixel_size_um=None,
+        background=None,
+        license="that of the pictures; not stated",
+        card=card(source_module(name), **processing),
+        files=[*pictures, *(path for path in (table, raw / FACTS) if path.is_file())],
+        split=split,
+        processing=processing,
+    )
 
 
 def _only_file(folder: Path) -> Path:

@@ -17,18 +17,12 @@ import numpy as np
 
 from mrcnn.errors import MissingFileError, UserError
 from sebre.data.csv_tables import read_rows
+from sebre.data.region_masks import masks_of_labels
 from sebre.data.regions import RegionSet, read_regions
 from sebre.prepare.big_pictures import read_label_values, read_shrunk
-from sebre.prepare.color_matching import downsample_labels, region_masks
-from sebre.prepare.raw import RawSection, RawSet, card
-from sebre.prepare.sources.image_pairs import (
-    SPLIT,
-    Pair,
-    check_downsample,
-    choose_plane,
-    find_pairs,
-    raw_files,
-)
+from sebre.prepare.color_matching import downsample_labels
+from sebre.prepare.raw import RawSet
+from sebre.prepare.sources.image_pairs import Pair, check_downsample, find_pairs, picture_set
 
 LABELS = "labels"
 REGIONS = "regions.csv"
@@ -52,8 +46,6 @@ def read_source(
     region_set = read_regions(table)
     values = read_pixel_values(table, region_set)
     pairs = find_pairs(raw, LABELS)
-    for pair in pairs:
-        pair.check_sizes()
     shrunk = f"shrunk by {downsample}, "
     processing = {
         "image": f"{shrunk}averages of areas" if downsample > 1 else "as in the source",
@@ -61,20 +53,14 @@ def read_source(
         "downsample": downsample,
         "values": {str(value): class_id for value, class_id in values.items()},
     }
-    return RawSet(
+    return picture_set(
+        raw,
+        pairs,
+        functools.partial(_read, values=values, table=table, factor=downsample),
         name="labels",
         regions=region_set,
-        sections=[
-            RawSection(functools.partial(_read, p, values, table, downsample), p.facts)
-            for p in pairs
-        ],
-        plane=choose_plane(plane, pairs),
-        pixel_size_um=None,
-        background=None,
-        license="that of the pictures; not stated",
-        card=card("labels", **processing),
-        files=raw_files(raw, pairs, table),
-        split=SPLIT,
+        plane=plane,
+        table=table,
         processing=processing,
     )
 
@@ -128,4 +114,4 @@ def _read(
             f"{', '.join(map(str, sorted(values)))}. Add it there, or paint it 0 (background)."
         )
     labels = downsample_labels(class_ids[drawn], factor)
-    return read_shrunk(pair.image, factor), region_masks(labels)
+    return read_shrunk(pair.image, factor), masks_of_labels(labels)

@@ -5,10 +5,9 @@ The raw folder holds `<scan>_SS.nii.gz` (skull-stripped) and `<scan>_glm.nii.gz`
 """
 
 from pathlib import Path
-from typing import Any
 
 from mrcnn.errors import MissingFileError
-from sebre.data.csv_tables import read_table
+from sebre.data.csv_tables import read_if_there
 from sebre.data.regions import SUBCORTICAL
 from sebre.prepare.raw import RawSet, card
 from sebre.prepare.volume_source import Scan, VolumeCutter
@@ -30,7 +29,8 @@ _TRAINING = {
 
 def read_source(raw: Path, *, plane: str = "horizontal", orientation: str | None = None) -> RawSet:
     """Scans of a raw folder as sections."""
-    facts = _subjects(raw / "subjects.csv")
+    rows = read_if_there(raw / "subjects.csv", ("scan_id", "subject_id", "split"))
+    facts = {row["scan_id"]: row for row in rows}
     images = sorted(raw.glob("*_SS.nii.gz"))
     names = [image.name.removesuffix("_SS.nii.gz") for image in images]
     if not facts and _TRAINING & set(names):  # files of the challenge, without the table
@@ -60,8 +60,3 @@ def read_source(raw: Path, *, plane: str = "horizontal", orientation: str | None
         card=card("malc2012", min_px=MIN_MASK_PX),
         split="source" if all(scan.part for scan in scans) else "subject:1/3",
     )
-
-
-def _subjects(path: Path) -> dict[str, dict[str, Any]]:
-    rows = read_table(path, ("scan_id", "subject_id", "split")) if path.is_file() else []
-    return {row["scan_id"]: row for row in rows}

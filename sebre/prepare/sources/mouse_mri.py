@@ -7,7 +7,7 @@ The raw folder holds `template/<scan>.nii.gz` (brain-extracted), `label/<scan>.n
 from pathlib import Path
 
 from mrcnn.errors import MissingFileError
-from sebre.data.csv_tables import read_table
+from sebre.data.csv_tables import read_if_there
 from sebre.data.regions import MOUSE
 from sebre.prepare.raw import RawSet, card
 from sebre.prepare.volume_source import Scan, VolumeCutter
@@ -31,7 +31,8 @@ LABELS = {n + side: i for i, numbers in _NUMBERS.items() for n in numbers for si
 
 def read_source(raw: Path, *, plane: str = "sagittal", orientation: str | None = None) -> RawSet:
     """Scans of a raw folder as sections."""
-    known = _animals(raw / "scans.csv")
+    rows = read_if_there(raw / "scans.csv", ("scan", "animal", "group"))
+    known = {row["scan"]: (row["animal"], row["group"]) for row in rows}
     scans = []
     seen: dict[str, int] = {}
     for image in sorted((raw / "template").glob("*.nii.gz"), key=_number):
@@ -60,8 +61,3 @@ def read_source(raw: Path, *, plane: str = "sagittal", orientation: str | None =
 def _number(path: Path) -> tuple[int, str]:
     parts = path.name.split("_")
     return (int(parts[2]) if len(parts) > 2 and parts[2].isdigit() else 0, path.name)
-
-
-def _animals(path: Path) -> dict[str, tuple[str, str]]:
-    rows = read_table(path, ("scan", "animal", "group")) if path.is_file() else []
-    return {row["scan"]: (row["animal"], row["group"]) for row in rows}

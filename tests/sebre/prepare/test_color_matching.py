@@ -18,6 +18,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from skimage.morphology import disk
 
+from sebre.data.region_masks import masks_of_labels
 from sebre.data.regions import MOUSE, Region, RegionSet
 from sebre.prepare import big_pictures
 from sebre.prepare.color_matching import (
@@ -27,7 +28,6 @@ from sebre.prepare.color_matching import (
     fill_gaps,
     match_colors,
     match_exactly,
-    region_masks,
 )
 
 PLATES = ("colour_plate_notebook.png", "colour_plate_16.png")
@@ -265,7 +265,7 @@ def test_shrinking_takes_the_larger_area():
                 assert found[y, x] == 0
             else:
                 assert areas[found[y, x]] == areas[1:].max()
-    assert list(region_masks(downsample_labels(labels, 4))) == [1, 2, 3]
+    assert list(masks_of_labels(downsample_labels(labels, 4))) == [1, 2, 3]
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif"])

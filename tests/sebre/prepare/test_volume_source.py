@@ -19,6 +19,7 @@ from volumes import (
     turned,
 )
 
+from sebre.data.region_masks import masks_of_labels
 from sebre.prepare.volume import (
     PLANES,
     Volume,
@@ -30,7 +31,6 @@ from sebre.prepare.volume import (
     pixel_size_um,
     read_volume,
     section,
-    section_masks,
     slice_spacing_um,
     to_8_bit,
     to_labels,
@@ -368,8 +368,8 @@ def test_negative_and_large_labels_are_no_class():
 
 def test_small_masks_are_left_out():
     classes = np.array([[0, 1, 1], [2, 3, 3]])
-    assert sorted(section_masks(classes)) == [1, 2, 3]
-    masks = section_masks(classes, min_px=2)
+    assert sorted(masks_of_labels(classes)) == [1, 2, 3]
+    masks = masks_of_labels(classes, min_px=2)
     assert sorted(masks) == [1, 3] and masks[3].dtype == bool
     np.testing.assert_array_equal(masks[3], classes == 3)
 
