@@ -1,4 +1,4 @@
-"""Runs an exported network behind the interface of `MaskRCNN`."""
+"""Exported networks behind the interface of `MaskRCNN`: `detect --weights FILE.onnx`."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -50,7 +50,7 @@ class ExportedMaskRCNN(MaskRCNN):
         super().__init__("inference", config, path.parent)
 
     def build(self, mode: str, config: Config) -> None:
-        """There is no Keras network to build."""
+        """Nothing to build: the graph is in the file."""
         self._forward = self._checked
 
     def load_weights(self, *args: Any, **kwargs: Any) -> NoReturn:
@@ -102,7 +102,7 @@ def load_exported(path: str | Path, runtime: str | None = None, **settings: Any)
     onnx = import_onnx()
     try:
         texts = {p.key: p.value for p in onnx.load_from_string(content).metadata_props}
-    except Exception as error:  # protobuf's DecodeError is no ValueError
+    except Exception as error:  # protobuf's DecodeError is not a ValueError
         raise _damaged(path, error) from error
     facts = _facts(path, texts.get("mask_rcnn"))
     config = _config(path, facts, {**settings, "RUNTIME": runtime or "onnxruntime"})

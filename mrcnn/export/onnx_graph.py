@@ -1,4 +1,7 @@
-"""The whole inference graph as one ONNX model: walks the Keras graph, layer by layer."""
+"""The whole inference graph as one ONNX model, written layer by layer of the Keras graph.
+
+`mrcnn.export.formats` and `mrcnn.export.quantize` call it.
+"""
 
 import math
 from collections import Counter
@@ -35,7 +38,7 @@ def write_graph(
     Args:
         model: [input_image, input_image_meta, input_anchors] -> [detections, .., masks, ..].
         image_shape: [h, w, C] of the molded images, px.
-        batch: images a call.
+        batch: images per call.
         anchors: float32 [A, 4], normalized; they become part of the graph.
         metadata: texts that travel with the file.
 

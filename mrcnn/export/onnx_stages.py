@@ -1,7 +1,7 @@
 """The stages without weights as ONNX operators: proposals, ROI crops, detections.
 
-Each does what the layer of the same name does, step by step, so that the numbers agree to
-the last bits; shapes are static but inside `suppress`.
+Each does what the layer of that name does, step by step, so that the numbers agree to
+the last bits; shapes are static, except inside `suppress`.
 """
 
 import math
@@ -16,7 +16,7 @@ from mrcnn.modeling.proposals import ProposalLayer
 from mrcnn.modeling.roi_align import PyramidROIAlign
 from mrcnn.structures.boxes import MAX_LOG_SIZE
 
-_SAMPLES = {"legacy": 1, "aligned": 2}  # of ROIAlign, a bin and axis
+_SAMPLES = {"legacy": 1, "aligned": 2}  # of RoiAlign, per bin and axis
 
 
 @dataclass
@@ -171,7 +171,7 @@ class StageWriter:
         return Value(add("Mul", rows, graph.unsqueeze(used, -1)))
 
     def crops(self, layer: PyramidROIAlign, boxes: str, maps: Sequence[str], number: int) -> Value:
-        """`PyramidROIAlign` of `number` boxes an image.
+        """`PyramidROIAlign` of `number` boxes per image.
 
         All levels lie side by side in one picture, the atlas, so that one ROIAlign reads each
         box from its level.

@@ -1,4 +1,4 @@
-"""Writes an ONNX graph node by node; knows nothing of networks.
+"""Writes an ONNX graph node by node, whatever the network.
 
 spox and onnxscript would add a package to install and save the twenty lines of `add` alone.
 """

@@ -40,7 +40,7 @@ def open_onnxruntime(graph: bytes) -> Run:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads()
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors alone
+    options.log_severity_level = 3  # errors only
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     names = [i.name for i in session.get_inputs()]
 
@@ -80,7 +80,7 @@ def open_openvino(graph: bytes, bfloat16: bool = False, cache: str | Path | None
 
     def run(inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         feeds = {n: np.ascontiguousarray(i, "float32") for n, i in zip(names, inputs, strict=True)}
-        request = compiled.create_infer_request()  # one a call: requests are not shared
+        request = compiled.create_infer_request()  # one per call: requests are not shared
         results = request.infer(feeds, share_inputs=True)
         return [np.array(results[output]) for output in compiled.outputs]
 

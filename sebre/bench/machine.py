@@ -18,7 +18,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def facts() -> dict[str, Any]:
-    """The machine and the software, as plain JSON types; None for what cannot be told."""
+    """The machine and the software, as plain JSON types; None for what is not known."""
     return {
         "processor": _first("/proc/cpuinfo", "model name") or platform.processor(),
         "cores": usable_cores(),

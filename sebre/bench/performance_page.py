@@ -114,7 +114,7 @@ def _machine(record: Record) -> str:
         f"{number(machine['memory_gib'], 1)} GiB; vector units: {flags}",
         f"- Software: {versions}, Python {machine['python']}, {machine['platform']}",
         f"- Revision {machine['revision']}, {machine['date']}, seed {record.seed}, "
-        f"at most {record.rounds} rounds a case: `{record.command}`",
+        f"at most {record.rounds} rounds per case: `{record.command}`",
     ]
     if r_seconds:
         lines.append(

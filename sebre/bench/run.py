@@ -16,7 +16,7 @@ from sebre.bench.inputs import DATASETS
 from sebre.bench.machine import facts
 from sebre.bench.measurements import FAILED, MEASURED, Entry, Record
 
-TIMEOUT = 3600  # s a case
+TIMEOUT = 3600  # s per case
 ROUNDS, QUICK_ROUNDS = 11, 5
 
 

@@ -1,4 +1,4 @@
-"""What was aimed at, and whether a record reaches it."""
+"""The targets of the benchmark, and whether a record reaches them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Finding:
         target: it.
         case: the case that counts; empty when nothing was measured.
         value: what to hold against the limit, or None.
-        q1, q3: its quartiles, None where there are none.
+        q1, q3: its quartiles, or None.
     """
 
     target: Target

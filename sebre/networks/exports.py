@@ -1,4 +1,4 @@
-"""Networks for other runtimes: `sebre export`."""
+"""`sebre export`: writes a network for other runtimes; the benchmark takes its samples too."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

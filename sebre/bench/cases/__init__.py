@@ -1,1 +1,1 @@
-"""The cases of the benchmark, a file per kind."""
+"""The cases of the benchmark, one file per kind."""

@@ -26,7 +26,7 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
         seed: not used; nothing is drawn.
 
     Returns:
-        An entry a way. Its ratio is no ratio, but the larger change of the two scores.
+        One entry per way, whose ratio is the larger change of the two scores.
 
     Raises:
         NotAvailable: the data set is not there.

@@ -18,12 +18,12 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
     """Build a network with random weights and detect once.
 
     Args:
-        settings: config: settings over SeBRe's; images: shapes in px, each one a task;
+        settings: config: settings over SeBRe's; images: shapes in px, one task each;
             batch: sections at a time.
         seed: of weights and pictures.
 
     Returns:
-        One task a shape. The first knows the seconds of building and of the first call.
+        One task per shape. The first knows the seconds of building and of the first call.
 
     Raises:
         NotAvailable: setting or package is not there.

@@ -1,4 +1,4 @@
-"""Sections a second that the input of the training takes, decoded first and then cached."""
+"""Sections per second that the input of the training reads, decoded first and then cached."""
 
 from collections.abc import Mapping
 from typing import Any
