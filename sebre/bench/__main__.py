@@ -14,8 +14,9 @@ from pathlib import Path
 
 from mrcnn.errors import UserError
 from mrcnn.io.files import replace_text
+from sebre.bench import entry_tables as tables
 from sebre.bench import measurements as record
-from sebre.bench import run, tables, targets, worker
+from sebre.bench import run, targets, worker
 from sebre.bench.cases import catalogue as cases
 from sebre.bench.measurements import Entry, Record
 from sebre.program import DONE, SOME_FAILED, complain, run_program, say

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from mrcnn.io.files import replace_file, replace_text
+from sebre.bench.entry_tables import GROUPS, group_table, targets_table
 from sebre.bench.measurements import MEASURED, Entry, Record
 from sebre.bench.scaling import scaling_figure
-from sebre.bench.tables import GROUPS, group_table, targets_table
 from sebre.bench.targets import findings
 from sebre.report.markdown import number
 

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from mrcnn.io.files import replace_text
 from sebre.bench.cases.catalogue import Case
-from sebre.bench.inputs import DATASETS
+from sebre.bench.enlarged_sections import DATASETS
 from sebre.bench.machine import facts
 from sebre.bench.measurements import FAILED, MEASURED, Entry, Record
 

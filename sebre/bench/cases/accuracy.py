@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sebre.bench.inputs import DATASETS
+from sebre.bench.enlarged_sections import DATASETS
 from sebre.bench.measurements import FAILED, NOT_AVAILABLE
 from sebre.bench.ways import computed, configuration, of_keras
 from sebre.bench.worker import NotAvailable, Prepared

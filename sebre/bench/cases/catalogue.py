@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from mrcnn.errors import UserError
-from sebre.bench.inputs import FORMATS
+from sebre.bench.enlarged_sections import FORMATS
 
 # Of the configuration that all are about: resnet101, 384 px, 9 classes, 8 detections at most.
 SECTION, SQUARE = (240, 384), (384, 384)  # px

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from sebre.bench.inputs import sections
+from sebre.bench.enlarged_sections import sections
 from sebre.bench.machine import peak_mib
 from sebre.bench.ways import computed, configuration
 from sebre.bench.worker import Prepared, Task

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any
 
-from sebre.bench.inputs import LargeSections
+from sebre.bench.enlarged_sections import LargeSections
 from sebre.bench.machine import peak_mib
 from sebre.bench.ways import configuration
 from sebre.bench.worker import Prepared, Task

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any
 
-from sebre.bench.inputs import sections
+from sebre.bench.enlarged_sections import sections
 from sebre.bench.machine import resident_mib
 from sebre.bench.ways import configuration
 from sebre.bench.worker import NotAvailable, Prepared

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from sebre.bench.inputs import slicemap
+from sebre.bench.enlarged_sections import slicemap
 from sebre.bench.machine import peak_mib
 from sebre.bench.ways import configuration
 from sebre.bench.worker import Prepared, Task

@@ -14,10 +14,11 @@ from paths import ROOT
 
 from mrcnn.data.samples import load_sample
 from sebre.bench import __main__ as program
-from sebre.bench import inputs as pictures
+from sebre.bench import enlarged_sections as pictures
+from sebre.bench import entry_tables as tables
 from sebre.bench import measurements as record
 from sebre.bench import performance_page as page
-from sebre.bench import run, tables, targets, timing, worker
+from sebre.bench import run, targets, timing, worker
 from sebre.bench.calibration import matrix_product, reference_network
 from sebre.bench.cases import catalogue as cases
 from sebre.bench.scaling import scaling_figure
