@@ -228,7 +228,7 @@ def test_prepare_and_its_user_errors(data_dir, tmp_path, capsys):
                 "--precision",
                 "bfloat16",
             ],
-            "RUNTIME 'onnxruntime' is for exported networks alone. Export the network first",
+            "RUNTIME 'onnxruntime' is for exported networks alone",
         ),
         (["export", "slicemap", "--out", "x", "--precision", "int8"], "--calibrate"),
         (
