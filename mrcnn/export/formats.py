@@ -22,7 +22,7 @@ from mrcnn.export.onnx_graph import INPUTS, OUTPUTS, write_graph
 from mrcnn.export.quantize import measure_ranges, quantize
 from mrcnn.io.files import replace_file
 from mrcnn.model import MaskRCNN
-from mrcnn.modeling.network import demand_whole_cells
+from mrcnn.modeling.network import INFERENCE_OUTPUTS, demand_whole_cells
 
 FORMATS = ("onnx", "saved_model")
 FORMAT_VERSION = 1
@@ -121,7 +121,8 @@ def _write_saved_model(model: MaskRCNN, path: Path, facts: dict[str, Any]) -> No
 
     def serve(image: Any, meta: Any) -> dict[str, Any]:
         outputs = network([image, meta, tf.constant(anchors)], training=False)
-        return dict(zip(OUTPUTS, (outputs[0], outputs[3]), strict=True))
+        found = dict(zip(INFERENCE_OUTPUTS, outputs, strict=True))
+        return dict(zip(OUTPUTS, (found["detections"], found["mrcnn_mask"]), strict=True))
 
     archive = keras.export.ExportArchive()
     archive.track(network)

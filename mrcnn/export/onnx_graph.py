@@ -17,7 +17,7 @@ from mrcnn.export.onnx_stages import StageWriter
 from mrcnn.export.onnx_writer import GraphWriter, Value
 from mrcnn.modeling.detection import DetectionLayer
 from mrcnn.modeling.heads import FoldROIs, UnfoldROIs
-from mrcnn.modeling.network import Apply
+from mrcnn.modeling.network import INFERENCE_OUTPUTS, Apply
 from mrcnn.modeling.proposals import ProposalLayer
 from mrcnn.modeling.roi_align import PyramidROIAlign
 
@@ -64,7 +64,8 @@ def write_graph(
         id(model.inputs[2]): Value("anchors"),
     }
     writer.walk(model, values)
-    detections, masks = model.outputs[0], model.outputs[3]
+    found = dict(zip(INFERENCE_OUTPUTS, model.outputs, strict=True))
+    detections, masks = found["detections"], found["mrcnn_mask"]
     names = [writer.layers.plain(values[id(t)]).name for t in (detections, masks)]
     return graph.finish(
         inputs={
