@@ -9,7 +9,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,27 +38,21 @@ class _Section:
     present: frozenset[int] = frozenset()
 
 
-@dataclass
-class _Contents:
-    """What was found of the data set, by name of the section, such as ("val", 3)."""
+# What was found of the data set, by name of the section, such as ("val", 3).
+_Sections = dict[tuple[str, int], _Section]
 
-    sections: dict[tuple[str, int], _Section] = field(default_factory=dict)
 
-    def mask_files(self) -> Iterator[tuple[int, Path]]:
-        for section in self.sections.values():
-            yield from section.masks.items()
+def _mask_files(sections: _Sections) -> Iterator[tuple[int, Path]]:
+    for section in sections.values():
+        yield from section.masks.items()
 
 
 def check(dataset: str | Path, regions: RegionSet | None = None) -> list[Finding]:
     """Look through a prepared data set; `render` makes a text of what was found.
 
     Every file is read. What the reader (`sebre.data.dataset`) refuses is an error; a data set
-    without errors can be trained on.
-
-    Args:
-        dataset: its folder.
-        regions: that the masks were drawn for; None takes those of dataset.json. Without
-            either, class ids are not checked.
+    without errors can be trained on. Class ids are checked against the regions that are given, or
+    those of dataset.json.
     """
     root = Path(dataset)
     if not root.is_dir():
@@ -68,30 +62,30 @@ def check(dataset: str | Path, regions: RegionSet | None = None) -> list[Finding
     if not subsets:
         return [_not_a_dataset(root)]
     recorded = _recorded_regions(root, findings)
-    contents = _Contents()
+    sections: _Sections = {}
     for subset in subsets:
-        _list_part(root, subset, contents, findings)
+        _list_part(root, subset, sections, findings)
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        parts = contents.sections.values()
+        parts = sections.values()
         for section, seen in zip(
             parts, pool.map(lambda s: check_section(s.image, s.masks), parts), strict=True
         ):
             section.digest, section.present = seen.digest, seen.present
             findings += seen.findings
-    findings += _mask_names(contents)
+    findings += _mask_names(sections)
     if regions is not None and recorded is not None and regions.names != recorded.names:
         problem = f"made for the regions {', '.join(recorded.names)}; asked for "
         problem += f"{', '.join(regions.names)}."
         cure = "Use the experiment or region set that it was made for."
         findings.append(Finding("error", "region set", root / "dataset.json", problem, cure))
     regions = regions or recorded
-    findings += _region_names(contents, regions)
+    findings += _region_names(sections, regions)
     if regions is not None:
-        findings += _class_ids(root, contents, regions, subsets)
-    findings += _same_pictures(contents)
-    findings += _table(root, contents, regions)
+        findings += _class_ids(root, sections, regions, subsets)
+    findings += _same_pictures(sections)
+    findings += _table(root, sections, regions)
     findings += _checksums(root)
-    findings += _summary(root, contents, subsets)
+    findings += _summary(root, sections, subsets)
     return findings
 
 
@@ -123,22 +117,22 @@ def _recorded_regions(root: Path, findings: list[Finding]) -> RegionSet | None:
     return None
 
 
-def _list_part(root: Path, subset: str, contents: _Contents, findings: list[Finding]) -> None:
+def _list_part(root: Path, subset: str, sections: _Sections, findings: list[Finding]) -> None:
     """Images and masks of one subset by number; what the reader would refuse."""
-    sections, refused = list_subset(root, subset)
+    listed, refused = list_subset(root, subset)
     findings += (Finding("error", r.kind, r.path, r.problem, r.cure) for r in refused)
-    for number, files in sections.items():
-        contents.sections[subset, number] = _Section(files.image, files.masks)
-    if missing := sorted(set(range(max(sections, default=-1) + 1)) - sections.keys()):
+    for number, files in listed.items():
+        sections[subset, number] = _Section(files.image, files.masks)
+    if missing := sorted(set(range(max(listed, default=-1) + 1)) - listed.keys()):
         shown = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
         text = f"numbers without an image: {shown}. No harm here; the released SeBRe code wants "
         text += "0, 1, 2, ... without a gap."
         findings.append(Finding("note", "numbering", part_folder(root, subset, "images"), text))
 
 
-def _mask_names(contents: _Contents) -> Iterator[Finding]:
+def _mask_names(sections: _Sections) -> Iterator[Finding]:
     """Numbers that belong to a word, as in CA3.png, are read as class ids."""
-    for class_id, path in contents.mask_files():
+    for class_id, path in _mask_files(sections):
         if _WORD_WITH_NUMBER.fullmatch(path.stem):
             problem = f"class id {class_id} is read from the end of a word."
             cure = f"Name it ..._m{class_id}{path.suffix} if that is meant."
@@ -149,11 +143,11 @@ def _plain(name: str) -> str:
     return name.lower().strip(":").replace(" ", "_").replace("-", "_")
 
 
-def _region_names(contents: _Contents, regions: RegionSet | None) -> Iterator[Finding]:
+def _region_names(sections: _Sections, regions: RegionSet | None) -> Iterator[Finding]:
     """Names in the files of masks against the region set, or against one another."""
     seen: dict[int, Counter[str]] = defaultdict(Counter)
     named: list[tuple[int, Path, str]] = []
-    for class_id, path in contents.mask_files():
+    for class_id, path in _mask_files(sections):
         if match := _REGION.fullmatch(path.stem):
             named.append((class_id, path, match[1]))
             seen[class_id][_plain(match[1])] += 1
@@ -171,16 +165,16 @@ def _region_names(contents: _Contents, regions: RegionSet | None) -> Iterator[Fi
 
 
 def _class_ids(
-    root: Path, contents: _Contents, regions: RegionSet, subsets: Iterable[str]
+    root: Path, sections: _Sections, regions: RegionSet, subsets: Iterable[str]
 ) -> Iterator[Finding]:
-    for class_id, path in contents.mask_files():
+    for class_id, path in _mask_files(sections):
         if not 1 <= class_id <= len(regions):
             problem = f"class id {class_id} is not in the region set {regions.name!r} "
             problem += f"(1-{len(regions)})."
             cure = "Rename the file, or use the region set that it was drawn for."
             yield Finding("error", "class id", path, problem, cure)
     for subset in subsets:
-        parts = [s.present for (part, _), s in contents.sections.items() if part == subset]
+        parts = [s.present for (part, _), s in sections.items() if part == subset]
         for region in regions:
             if parts and not any(region.id in present for present in parts):
                 text = f"no section shows {region.name} (class id {region.id})."
@@ -189,22 +183,22 @@ def _class_ids(
                 yield Finding("warning", "absent region", path, text, cure)
 
 
-def _same_pictures(contents: _Contents) -> Iterator[Finding]:
+def _same_pictures(sections: _Sections) -> Iterator[Finding]:
     by_digest: dict[str, list[tuple[str, int]]] = defaultdict(list)
-    for name, section in contents.sections.items():
+    for name, section in sections.items():
         if section.digest:
             by_digest[section.digest].append(name)
     for names in by_digest.values():
         for name in names[1:]:
-            first = contents.sections[names[0]].image
+            first = sections[names[0]].image
             across = any(other[0] != name[0] for other in names)
             problem = f"shows the same picture as {first.parent.name}/{first.name}"
             problem += ", in another part of the data set." if across else "."
-            again = contents.sections[name].image
+            again = sections[name].image
             yield Finding("warning", "same picture", again, problem, "Keep one.")
 
 
-def _table(root: Path, contents: _Contents, regions: RegionSet | None) -> Iterator[Finding]:
+def _table(root: Path, sections: _Sections, regions: RegionSet | None) -> Iterator[Finding]:
     path = root / "sections.csv"
     if not path.is_file():
         text = "there is no sections.csv; subjects and leaks between the parts are not known."
@@ -224,15 +218,15 @@ def _table(root: Path, contents: _Contents, regions: RegionSet | None) -> Iterat
         if times > 1:
             problem = f"{times} rows for section {number} of {subset}."
             yield Finding("error", "sections.csv", path, problem, "Keep one.")
-        if (subset, number) not in contents.sections:
+        if (subset, number) not in sections:
             problem = f"section {number} of {subset} has a row but no image."
             yield Finding("error", "sections.csv", path, problem, "Add it, or remove the row.")
-    for name, section in contents.sections.items():
+    for name, section in sections.items():
         if name not in named:
             problem = "has no row in sections.csv."
             yield Finding("warning", "sections.csv", section.image, problem, "Add a row.")
     if regions is not None:
-        yield from _listed_regions(rows, contents, regions)
+        yield from _listed_regions(rows, sections, regions)
     found = audit(rows)
     if found.sections or found.subjects:
         cure = "Scores are better than on new brains; split by subject where there are several."
@@ -242,10 +236,10 @@ def _table(root: Path, contents: _Contents, regions: RegionSet | None) -> Iterat
 
 
 def _listed_regions(
-    rows: Iterable[Mapping[str, Any]], contents: _Contents, regions: RegionSet
+    rows: Iterable[Mapping[str, Any]], sections: _Sections, regions: RegionSet
 ) -> Iterator[Finding]:
     for row in rows:
-        section = contents.sections.get((row["subset"], int(row["section"])))
+        section = sections.get((row["subset"], int(row["section"])))
         if section is None or row.get("regions") is None:
             continue
         names = {regions[i].name for i in section.present if 1 <= i <= len(regions)}
@@ -282,9 +276,9 @@ def _checksums(root: Path) -> Iterator[Finding]:
             yield Finding("note", "checksum", path, "not listed in SHA256SUMS.")
 
 
-def _summary(root: Path, contents: _Contents, subsets: Iterable[str]) -> Iterator[Finding]:
-    counts = Counter(subset for subset, _ in contents.sections)
+def _summary(root: Path, sections: _Sections, subsets: Iterable[str]) -> Iterator[Finding]:
+    counts = Counter(subset for subset, _ in sections)
     text = ", ".join(f"{counts[subset]} images in {subset}" for subset in subsets)
-    masks = Counter(class_id for class_id, _ in contents.mask_files())
+    masks = Counter(class_id for class_id, _ in _mask_files(sections))
     per_id = ", ".join(f"{i}: {n}" for i, n in sorted(masks.items()))
     yield Finding("note", "contents", root, f"{text}; masks by class id: {per_id or 'none'}.")

@@ -15,12 +15,8 @@ def read_rows(
 ) -> tuple[list[str], list[dict[str, str]]]:
     """Header and rows of a CSV file (UTF-8, with or without a byte order mark), as they are.
 
-    Cells that a row lacks are None; those it has too many are a list under None.
-
-    Args:
-        path: the file.
-        advice: what to do about another file.
-        kind: what to call it.
+    Cells that a row lacks are None; those it has too many are a list under None. Of another file
+    an error says what `kind` was wanted, with advice.
     """
     try:
         with Path(path).open(newline="", encoding="utf-8-sig") as file:

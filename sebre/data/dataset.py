@@ -36,15 +36,8 @@ class SectionDataset(Dataset):
     ) -> "SectionDataset":
         """Add the sections of one subset, in the order of their numbers. Call `prepare` after.
 
-        Every name is checked now, pixels when they are read.
-
-        Args:
-            root: folder of the data set.
-            subset: "train", "val" or another one that the folder has.
-            numbers: add these section numbers only.
-
-        Returns:
-            The data set itself.
+        The subset is "train", "val" or another one that the folder has; of it all sections are
+        added, or those of some numbers. Names are checked now, pixels when they are read.
         """
         sections, refused = list_subset(Path(root), subset)
         wanted = sorted(sections if numbers is None else numbers)
@@ -62,11 +55,8 @@ class SectionDataset(Dataset):
     def add_section(self, name: str, image: Path, masks: Path, **facts: Any) -> None:
         """Add one section.
 
-        Args:
-            name: what `image_reference` says.
-            image: file.
-            masks: folder of its masks, whose names end in their class ids.
-            **facts: further entries of `image_info`.
+        Its name is what `image_reference` says; the names of the masks in the folder end in their
+        class ids; facts are further entries of `image_info`.
         """
         self._add(name, image, dict(sorted(numbered(masks, "file").items())), facts)
 
@@ -87,12 +77,9 @@ class SectionDataset(Dataset):
         return self.image_info[image_id]["id"]
 
     def load_mask(self, image_id: int) -> tuple[np.ndarray, np.ndarray]:
-        """Masks of a section; empty ones are left out.
+        """Masks of a section, bool [H, W, N], and class ids int32 [N]; empty ones are left out.
 
         Any value above 0 is inside (above half of the range in a JPEG, which is not exact).
-
-        Returns:
-            bool [H, W, N], and class ids int32 [N].
         """
         info = self.image_info[image_id]
         try:

@@ -92,12 +92,7 @@ class RegionSet:
 
     @classmethod
     def from_json(cls, record: Any, path: Path) -> "RegionSet":
-        """Inverse of `to_json`.
-
-        Args:
-            record: content of dataset.json.
-            path: its file; its folder names the set if the record does not.
-        """
+        """Inverse of `to_json`; the folder of the file names the set if the record does not."""
         try:
             regions = tuple(
                 Region(int(r["id"]), str(r["name"]), str(r["name"]), tuple(map(int, r["color"])))

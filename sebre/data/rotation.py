@@ -25,19 +25,12 @@ def rotated_versions(
 ) -> Iterator[tuple[float, bool, np.ndarray, dict[int, np.ndarray]]]:
     """Versions of a section turned by each of some angles, then those of its mirror image.
 
-    The image is interpolated linearly, masks take the nearest pixel. At angle 0 both are those
-    given, or mirrored, unchanged. Mirroring changes left for right and leaves class ids: it is
-    not for region sets that tell the sides apart.
-
-    Args:
-        image: uint8 [H, W] or [H, W, 3].
-        masks: bool [H, W] by class id.
-        flips: make versions of the mirror image (left to right) too.
-        background: fills what the turned image does not cover, 0..255, one value or one per
-            channel; None takes the median of the pixels along the border of the image.
-        enlarge: widen the canvas of each angle so that nothing is cut off; by default it
-            keeps its size, [H, W].
-        angles: degrees; the paper's by default.
+    The image, uint8 [H, W] or [H, W, 3], is interpolated linearly; masks, bool [H, W] by class id,
+    take the nearest pixel. At angle 0 both are those given, or mirrored, unchanged. Mirroring
+    changes left for right and leaves class ids: it is not for region sets that tell the sides
+    apart. What the turned image does not cover gets the background, 0..255, one value or one per
+    channel, or the median of the border of the image. The canvas keeps its size; `enlarge` widens
+    it for each angle so that nothing is cut off.
 
     Yields:
         (angle in degrees, positive turns counter-clockwise as seen; mirrored before turning;

@@ -155,14 +155,9 @@ def read_mask(path: Path) -> np.ndarray:
 def read_mask_at(
     path: Path, image: Path, shape: tuple[int, int], rows: np.ndarray, columns: np.ndarray
 ) -> np.ndarray:
-    """Some rows and columns of a mask, bool [h, w]; needs little memory.
+    """Some rows [h], in rising order, and columns [w] of a mask, bool [h, w]; needs little memory.
 
-    Args:
-        path: its file.
-        image: file of its image, for messages.
-        shape: (H, W) px of the image.
-        rows: int [h], in rising order.
-        columns: int [w].
+    The image of `shape` (H, W) px is named in messages.
     """
     with reading(path), open_source(path) as source:
         found = source.shape[:2]

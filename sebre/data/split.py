@@ -124,13 +124,8 @@ def assign(rows: Sequence[Mapping[str, Any]], rule: SplitRule | str, seed: int =
 def split_groups(groups: Sequence[Any], held_out: float, seed: int) -> tuple[list, list]:
     """Divide groups (sections, subjects, ...), each named once, at random into two parts.
 
-    Args:
-        groups: what must not be divided.
-        held_out: share of the second part, above 0 and below 1; at least one group each.
-        seed: of NumPy's default generator.
-
-    Returns:
-        (kept, held out), each in the order given.
+    The share `held_out` of the second part is above 0 and below 1; each has at least one group.
+    They are (kept, held out), each in the order given.
     """
     if not 0 < held_out < 1:
         raise UserError(f"held_out is {held_out}; it must be above 0 and below 1.")

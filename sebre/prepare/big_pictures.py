@@ -83,15 +83,12 @@ def _in_segments(path: Path) -> bool:
 def strips(
     path: str | Path, rows: int = _STRIP_ROWS, scale: int = 1
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Read a picture from top to bottom.
+    """Read a PNG, JPEG or TIFF (first page) with 8 bits per channel from top to bottom.
 
-    Args:
-        path: PNG, JPEG or TIFF with 8 bits per channel; of several pages the first.
-        rows: of a strip; the last may have fewer.
-        scale: 1, 2, 4 or 8; a JPEG is decoded at this fraction of its size (rounded up).
+    A JPEG is decoded at 1 / `scale` of its size, rounded up: 1, 2, 4 or 8.
 
     Yields:
-        First row of the strip, and its pixels: uint8 [rows, width, 3], or 4 with alpha.
+        First row of the strip, and its pixels: uint8 [rows or fewer, width, 3], or 4 with alpha.
     """
     path = Path(path)
     with reading(path), _open_8_bit(path, scale) as source:
@@ -101,13 +98,10 @@ def strips(
 
 
 def read_shrunk(path: str | Path, factor: int = 1) -> np.ndarray:
-    """Read a section, each side divided by a whole number, by averages of areas.
+    """Read a section, each side divided by a whole number, by averages of areas: uint8 [H, W, 3].
 
     Rows and columns left over at the lower and right border are dropped. Transparent parts
     become white.
-
-    Returns:
-        uint8 [H // factor, W // factor, 3].
     """
     path = Path(path)
     height, width = (side // factor for side in picture_size(path))
@@ -145,11 +139,7 @@ def _on_white(strip: np.ndarray) -> np.ndarray:
 
 
 def read_label_values(path: str | Path) -> np.ndarray:
-    """Pixel values of a PNG or TIFF, gray of 1 to 16 bits, or numbers of its palette entries.
-
-    Returns:
-        uint8 or uint16 [H, W].
-    """
+    """Values uint8 or uint16 [H, W] of a PNG or TIFF, gray of 1 to 16 bits or with a palette."""
     path = Path(path)
     if is_lossy(path):
         raise UserError(f"{path}: JPEG does not keep exact values. Save label maps as PNG.")

@@ -40,8 +40,7 @@ def build(
         out: folder to write; it must not exist, or be empty.
         split: rule (`sebre.data.split`); None takes that of the source.
         seed: of the split.
-        rotations: write the 20 rotated versions of each section (paper, Methods), of its
-            mirror image too where the source says so.
+        rotations: write the 20 rotated versions of each section (paper, Methods).
         command: recorded in the card.
     """
     rule = SplitRule.parse(split or raw_set.split)

@@ -95,10 +95,7 @@ def match_colors(
 def match_exactly(path: str | Path, regions: RegionSet, factor: int = EXACT_FACTOR) -> np.ndarray:
     """The released notebook's way: shrink with bilinear interpolation, then compare exactly.
 
-    Alpha is not looked at, and nothing is filled.
-
-    Returns:
-        uint8 [H // factor, W // factor], class ids.
+    Alpha is not looked at, and nothing is filled. Class ids are uint8 [H // factor, W // factor].
     """
     _check_count(regions)
     height, width = picture_size(path)
@@ -122,9 +119,6 @@ def downsample_labels(labels: np.ndarray, factor: int) -> np.ndarray:
 
     It is background where regions cover less than half of it. Rows and columns left over at
     the lower and right border are dropped.
-
-    Returns:
-        uint8 [H // factor, W // factor].
     """
     if factor == 1:
         return labels
@@ -149,12 +143,8 @@ def downsample_labels(labels: np.ndarray, factor: int) -> np.ndarray:
 def fill_gaps(codes: np.ndarray, max_gap: int) -> np.ndarray:
     """Fill thin ink between regions, by the rule at the top of this module.
 
-    Args:
-        codes: uint8 [H, W]; class ids, `INK` and `BACKGROUND`.
-        max_gap: longest run of ink that is filled, in pixels.
-
-    Returns:
-        uint8 [H, W], class ids, 0 is background.
+    Codes uint8 [H, W], class ids, `INK` and `BACKGROUND`, become class ids, 0 is background. Runs
+    of up to `max_gap` pixels are filled.
     """
     labels = np.where(codes < INK, codes, 0).astype(np.uint8)
     if max_gap < 1:

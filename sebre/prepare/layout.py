@@ -62,14 +62,9 @@ class LayoutWriter:
         /,
         **facts: Any,
     ) -> None:
-        """Write one section.
+        """Write a section: image, uint8 [H, W] or [H, W, 3], and masks, bool [H, W] by class id.
 
-        Args:
-            subset: "train" or "val".
-            number: of the section in its subset.
-            image: uint8 [H, W] or [H, W, 3].
-            masks: bool [H, W] by class id.
-            facts: cells of its row in sections.csv.
+        It has a number in its subset, "train" or "val"; facts are cells of its row in sections.csv.
         """
         images = self.part / f"mrcnn_{subset}_dataset_images"
         folder = self.part / f"mrcnn_{subset}_dataset_masks" / f"section_masks_{number}"

@@ -28,14 +28,9 @@ def paint_overlays(
 
         <raw>/images/section_<k>.png    <raw>/overlays/section_<k>.png    <raw>/regions.csv
 
-    Where masks overlap, the smaller one is seen. The ground is white, and pixels on an edge have
-    mixed colors, as in the export of a drawing program.
-
-    Args:
-        dataset: prepared; k is the place of a section in it, from 0.
-        regions: what is painted, and in which colors; found in the data set by name.
-        raw: folder to write, made if it does not exist.
-        scale: whole number by which pictures are enlarged.
+    k is the place of a section in the data set, from 0; pictures are enlarged by `scale`. The
+    regions are found in the data set by name. Where masks overlap, the smaller one is seen. The
+    ground is white, and pixels on an edge have mixed colors, as a drawing program exports them.
     """
     if scale < 1:
         raise UserError(f"scale is {scale}; it must be a whole number from 1.")

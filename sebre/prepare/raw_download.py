@@ -80,15 +80,8 @@ def fetch_listed(
 ) -> list[Path]:
     """Download what a raw folder lacks of a source's files, or has in a damaged form.
 
-    Args:
-        name: of the source.
-        folder: raw folder; made if it is not there.
-        retries: further tries for each file.
-        progress: draw a progress bar (on a terminal).
-        wait: called with the seconds to wait before another try.
-
-    Returns:
-        The files that were fetched.
+    The folder is made if it is not there. `retries` are further tries for each file, before which
+    `wait` is called with the seconds to wait. The files that were fetched are given back.
     """
     folder = Path(folder)
     missing = [f for f in listed(name) if what_is_wrong(folder / f.file, f.sha256, f.bytes)]

@@ -135,13 +135,9 @@ def checked_orientation(codes: str) -> str:
 def canonical(
     data: np.ndarray, voxel_mm: Sequence[float], codes: str, affine: np.ndarray | None = None
 ) -> Volume:
-    """Turn an array to R, A, S by exchanging and reversing axes; no resampling.
+    """Turn an array [I, J, K] to R, A, S by exchanging and reversing axes; no resampling.
 
-    Args:
-        data: [I, J, K].
-        voxel_mm: sides of a voxel along the axes of `data`.
-        codes: orientation of `data`.
-        affine: float [4, 4], of the indices of `data`.
+    Sides of voxels, orientation (`codes`) and affine, float [4, 4], are those of the array.
     """
     turn = axcodes2ornt(checked_orientation(codes))
     order = np.argsort(turn[:, 0])
@@ -169,13 +165,10 @@ def grid_difference(a: Volume, b: Volume) -> str:
 
 
 def frame_about(inside: np.ndarray, size: Sequence[int]) -> tuple[slice, ...]:
-    """The part of a volume that is about as large as wanted and holds all that is inside.
+    """The part of a volume (a slice per axis) as large as wanted that holds all that is inside.
 
     It is centered on the bounding box of `inside`, bool [X, Y, Z]; it is larger than `size`
     (voxels along the axes) where the box is, and ends at the ends of the volume.
-
-    Returns:
-        One slice per axis.
     """
     frame = []
     for axis, (length, wanted) in enumerate(zip(inside.shape, size, strict=True)):
@@ -188,20 +181,12 @@ def frame_about(inside: np.ndarray, size: Sequence[int]) -> tuple[slice, ...]:
 
 
 def section(volume: Volume, plane: str, index: int, order: int) -> np.ndarray:
-    """One section, with square pixels of the finer of the two sides.
+    """One section [H, W], with square pixels of the finer of the two sides.
 
     Front on the left in sagittal sections and on top in horizontal ones, top upward
     otherwise; horizontal and coronal sections have the subject's right on the left of the
-    picture (radiological convention).
-
-    Args:
-        volume: canonical.
-        plane: a key of `PLANES`.
-        index: along the axis of the plane.
-        order: of interpolation where voxels are not square: 1 for images, 0 for labels.
-
-    Returns:
-        [H, W], of the type of the volume.
+    picture (radiological convention). Where voxels are not square, the order of interpolation
+    is 1 for images and 0 for labels.
     """
     axis = PLANES[plane]
     # Rows and columns then run along (z, y), (z, x) and (y, x); all reversed.

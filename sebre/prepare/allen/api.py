@@ -66,11 +66,8 @@ class AllenApi:
     ) -> list[dict[str, Any]]:
         """All rows of a model, page after page (RESTful Model Access).
 
-        Args:
-            model: such as "SectionDataSet".
-            criteria: such as "[failed$eqfalse],products[id$eq3]".
-            include: associations that come along, such as "specimen(donor(age))".
-            order: column to sort by, such as "sub_images.section_number".
+        Such as "SectionDataSet" with the criteria "[failed$eqfalse],products[id$eq3]", including
+        "specimen(donor(age))", in the order of "sub_images.section_number".
         """
         parts = [f"model::{model}"]
         parts += [f"rma::criteria,{criteria}"] if criteria else []

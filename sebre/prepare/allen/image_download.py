@@ -242,11 +242,10 @@ def names(given: str | Sequence[str], what: str) -> list[str]:
 
 
 def fit_affine(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray | None, float]:
-    """The affine map that takes points [N, 2] to others, by least squares.
+    """The affine map [2, 3] that takes points [N, 2] to others, by least squares.
 
-    Returns:
-        Matrix [2, 3], and the root mean square distance that remains, in units of the target;
-        (None, nan) if the points lie on a line.
+    With it comes the root mean square distance that remains, in units of the target; both are
+    (None, nan) if the points lie on a line.
     """
     system = np.column_stack([source, np.ones(len(source))])
     solution, _, rank, _ = np.linalg.lstsq(system, target, rcond=1e-9)

@@ -36,12 +36,10 @@ class Placement:
 
 
 def place(image: np.ndarray, drawing: Drawing, layers: Collection[int]) -> Placement:
-    """Fit the placement of a drawing.
+    """Fit the placement of the drawing of a right hemisphere on a picture uint8 [H, W].
 
-    Args:
-        image: uint8 [H, W], cells bright and background dark, the whole section.
-        drawing: of its right hemisphere.
-        layers: structure ids of the cell layers that are bright on the picture.
+    It shows the whole section, cells bright and background dark; `layers` are structure ids of
+    the cell layers that are bright on it.
     """
     reduced = _reduced(image)
     tissue = _tissue(reduced)

@@ -91,17 +91,11 @@ def svg_labels(
     shape: tuple[int, int],
     matrix: np.ndarray | None = None,
 ) -> dict[int, np.ndarray]:
-    """Masks bool [height, width] by class id of the structures of a drawing on a picture.
+    """Masks bool [H, W] by class id of the structures of a drawing on a picture of that shape.
 
-    Paths are painted in the order of the file, those of other structures over those below
-    them as well; a pixel belongs to what is on top at its center.
-
-    Args:
-        path: SVG file.
-        classes: class id by structure id; the structures that it lacks belong to none.
-        shape: (height, width) of the picture.
-        matrix: placement [2, 3], see the head of this module; None for a drawing in the
-            coordinates of the picture.
+    Paths are painted in the order of the file, those of other structures over those below them as
+    well; a pixel belongs to what is on top at its center. `classes` has the class id by structure
+    id. Without a placement [2, 3] the drawing is in the coordinates of the picture.
     """
     return masks_of_labels(paint(read_drawing(path), classes, shape, matrix))
 

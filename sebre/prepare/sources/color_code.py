@@ -60,16 +60,10 @@ def read_source(
     tolerance: int = TOLERANCE,
     exact: bool = False,
 ) -> RawSet:
-    """Read a folder of sections and overlays.
+    """Read a folder of sections and overlays (options: `sebre.prepare.sources`).
 
-    Args:
-        raw: the folder.
-        regions: with their colors; None takes `regions.csv` of the folder, or the eight mouse
-            regions.
-        plane: see `sebre.prepare.sources`.
-        downsample: None for 1, with `exact` for 16.
-        tolerance: largest difference of a color in a channel, 0..255.
-        exact: match as the released notebook does, with its loss.
+    The tolerance is the largest difference of a color in a channel, 0..255; `exact` matches as the
+    released notebook does, with its loss, and shrinks by 16 if not told otherwise.
     """
     raw = Path(raw)
     table = Path(regions) if regions else raw / REGIONS
