@@ -56,14 +56,15 @@ def build(
     if not by_image:
         subsets = [subset for subset in subsets for _ in range(versions)]
 
-    chosen = _spread(len(raw_set.sections), SHEET_SECTIONS)
+    count = len(raw_set.sections)
+    on_sheet = np.linspace(0, count - 1, min(count, SHEET_SECTIONS)).round().astype(int)
     sheet: list[tuple[str, list[np.ndarray]]] = []
     with LayoutWriter(out, raw_set.regions) as writer:
         numbers = {"train": 0, "val": 0}
         remaining = iter(subsets)
         for index, section in enumerate(raw_set.sections):
             image, masks = section.read()
-            if index in chosen:
+            if index in on_sheet:
                 sheet.append((_title(index, section), _panels(image, masks, raw_set.regions)))
             facts = {"source_row": index, **section.facts}
             versions_made = [(0, False, image, masks)]
@@ -75,7 +76,7 @@ def build(
                 writer.add(subset, numbers[subset], picture, drawn, **facts)
                 numbers[subset] += 1
             if (index + 1) % 50 == 0:
-                _log.info("%d of %d sections written", index + 1, len(raw_set.sections))
+                _log.info("%d of %d sections written", index + 1, count)
         save_sheet(sheet, ("masks",), raw_set.regions, writer.part / "contact_sheet.png", across=4)
         for name, text in raw_set.texts.items():
             writer.write_text(name, text)
@@ -99,11 +100,6 @@ def _checksums(files: Sequence[Path]) -> dict[str, str]:
     """SHA-256 by path below the folder that all files are in."""
     folder = Path(os.path.commonpath([path.parent for path in files]))
     return {path.relative_to(folder).as_posix(): file_sha256(path) for path in files}
-
-
-def _spread(count: int, wanted: int) -> set[int]:
-    """Up to `wanted` indices, evenly over `count`."""
-    return set(np.linspace(0, count - 1, min(count, wanted)).round().astype(int).tolist())
 
 
 def _title(index: int, section: RawSection) -> str:

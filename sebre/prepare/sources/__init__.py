@@ -9,9 +9,6 @@ options mean the same everywhere:
     structures   structure table of the Allen atlas; None looks in `raw` and in `ccf` beside it
     regions      CSV of the regions; None takes that of the folder
     downsample   divides the sides of images and masks
-
-A `read_source` raises FileNotFoundError where a file or folder is missing, and ValueError where one
-does not fit, or an option does not.
 """
 
 import importlib

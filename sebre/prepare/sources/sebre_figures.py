@@ -6,6 +6,7 @@
 """
 
 import functools
+import re
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,12 @@ _FILES = {region.name: region.id for region in MOUSE} | {"basal_ganglia_column_t
 def read_source(raw: Path) -> RawSet:
     """The sections of the figure."""
     raw = Path(raw)
-    folders = _section_folders(raw)
+    named = {
+        folder: re.fullmatch(r"section_(\d+)", folder.name) for folder in sorted(raw.iterdir())
+    }
+    folders = {
+        int(match[1]): folder for folder, match in named.items() if match and folder.is_dir()
+    }
     if not folders:
         raise MissingFileError(
             f"{raw}: holds no folder section_0, section_1, ... with a section and its masks."
@@ -56,15 +62,6 @@ def read_source(raw: Path) -> RawSet:
         split="section:1",
         processing={"image": "as in the figure", "filled_fissures_px": MAX_FISSURE_PX},
     )
-
-
-def _section_folders(raw: Path) -> dict[int, Path]:
-    found = {}
-    for folder in sorted(raw.iterdir()):
-        number = folder.name.removeprefix("section_")
-        if folder.is_dir() and number != folder.name and number.isdecimal():
-            found[int(number)] = folder
-    return found
 
 
 def _mask_files(folder: Path, picture: Path) -> dict[int, Path]:
