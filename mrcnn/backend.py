@@ -1,10 +1,9 @@
 """What a process computes on: its cores, its memory, and devices for data parallelism.
 
-TensorFlow mirrors the model with `tf.distribute.MirroredStrategy`: each device computes
-the losses of its own share of the batch, and the gradients are averaged, as with the towers
-of the original package. JAX shards the batch with `keras.distribution.DataParallel` and
-computes every loss over the whole batch. The two differ only in that a mean over ROIs is
-taken for each device first on TensorFlow.
+TensorFlow mirrors the model: each device computes the losses of its own share of the batch, and the
+gradients are averaged, as with the towers of the original package. JAX shards the batch and
+computes every loss over the whole of it. They differ only in that a mean over ROIs is taken for
+each device first on TensorFlow.
 """
 
 import contextlib
@@ -30,10 +29,8 @@ def usable_cores() -> int:
 def keep_memory_together() -> None:
     """Let all threads of this process take memory from one place; without glibc, no effect.
 
-    With a place for each thread, the large tensors of a training step are given back to the
-    system and fetched again, page by page: that took 5 % of a bfloat16 step on two cores. It
-    works for threads that have not begun, so call it before the first tensor is made.
-
+    With a place for each thread, large tensors are given back to the system and fetched again: that
+    took 5 % of a bfloat16 step on two cores. Call it before the first tensor is made.
     Source: mallopt(3), M_ARENA_MAX.
     """
     if not sys.platform.startswith("linux"):
@@ -59,14 +56,7 @@ def available_devices() -> list[str]:
 
 
 def count_devices(wanted: int | str) -> int:
-    """GPU_COUNT for a wish of the user.
-
-    Args:
-        wanted: a number, or "all".
-
-    Raises:
-        ValueError: there are fewer devices, or the backend cannot distribute over several.
-    """
+    """GPU_COUNT for a wish of the user: a number, or "all"."""
     if wanted == 1:
         return 1
     found = available_devices()
@@ -82,14 +72,7 @@ def count_devices(wanted: int | str) -> int:
 
 @contextlib.contextmanager
 def distribution_scope(count: int) -> Iterator[None]:
-    """Inside, models are built, compiled and trained on `count` devices.
-
-    Args:
-        count: devices; 1 changes nothing.
-
-    Raises:
-        ValueError: there are fewer devices, or the backend cannot distribute.
-    """
+    """Inside, models are built, compiled and trained on `count` devices; 1 changes nothing."""
     if count == 1:
         yield
         return
@@ -124,12 +107,9 @@ def replica_count() -> int:
 
 
 def scale_loss(loss: Any) -> Any:
-    """A replica's loss, divided so that the sum over replicas is the mean.
+    """A replica's scalar loss, divided so that the sum over replicas is the mean.
 
     `Model.compute_loss` must give its total through this.
-
-    Args:
-        loss: scalar tensor.
     """
     count = replica_count()
     return loss if count == 1 else loss / count

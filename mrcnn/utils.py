@@ -1,7 +1,4 @@
-"""`Dataset`, and every name that users of Matterport's `mrcnn.utils` import.
-
-Box, anchor, mask and metric functions live in their own modules and are re-exported here.
-"""
+"""Every name that users of Matterport's `mrcnn.utils` import; most are re-exported here."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -81,10 +78,8 @@ box_refinement_graph = box_refinement
 def compute_iou(
     box: np.ndarray, boxes: np.ndarray, box_area: float, boxes_area: np.ndarray
 ) -> np.ndarray:
-    """IoU of one box [4] with boxes [N, 4], whose areas are given; float [N].
-
-    Source: Matterport `utils.compute_iou`.
-    """
+    """IoU of one box [4] with boxes [N, 4], areas given; float [N].
+    Source: Matterport `utils.compute_iou`."""
     height = np.minimum(box[2], boxes[:, 2]) - np.maximum(box[0], boxes[:, 0])
     width = np.minimum(box[3], boxes[:, 3]) - np.maximum(box[1], boxes[:, 1])
     intersection = np.maximum(height, 0) * np.maximum(width, 0)
@@ -93,24 +88,14 @@ def compute_iou(
 
 
 def compute_overlaps(boxes1: np.ndarray, boxes2: np.ndarray) -> np.ndarray:
-    """IoU of every pair of boxes [n, 4] and [m, 4], float64 [n, m].
-
-    Source: Matterport `utils.compute_overlaps`.
-    """
+    """IoU of boxes [n, 4] with boxes [m, 4], float64 [n, m].
+    Source: Matterport `utils.compute_overlaps`."""
     return pairwise_iou(np.reshape(boxes1, (-1, 4)), np.reshape(boxes2, (-1, 4)))
 
 
 def non_max_suppression(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndarray:
-    """Greedy non-maximum suppression.
-
-    Args:
-        boxes: [N, 4].
-        scores: [N].
-        threshold: boxes whose IoU with a better one is larger than this are dropped.
-
-    Returns:
-        int32 [K], rows kept, best first.
-
+    """Rows of `boxes` [N, 4] that are kept, int32 [K], best of `scores` [N] first.
+    Greedy: boxes whose IoU with a better one exceeds `threshold` are dropped.
     Source: Matterport `utils.non_max_suppression`.
     """
     boxes = np.reshape(boxes, (-1, 4))
@@ -129,12 +114,7 @@ def non_max_suppression(boxes: np.ndarray, scores: np.ndarray, threshold: float)
 
 def trim_zeros(x: np.ndarray) -> np.ndarray:
     """Rows of a matrix [N, M] that are not all zero (padding).
-
-    Raises:
-        ValueError: `x` is not a matrix.
-
-    Source: Matterport `utils.trim_zeros`.
-    """
+    Source: Matterport `utils.trim_zeros`."""
     x = np.asarray(x)
     if x.ndim != 2:
         raise UserError(f"trim_zeros takes a matrix [N, M]; got shape {x.shape}.")
@@ -147,20 +127,11 @@ def batch_slice(
     batch_size: int,
     names: Sequence[str] | None = None,
 ) -> Any:
-    """Run a function on every item of a batch and stack what it returns.
+    """Run a function on each of `batch_size` items and stack what it returns.
 
-    Kept for old code: it unrolls a loop. Functions that work on whole batches are faster.
-
-    Args:
-        inputs: tensor, or list of tensors, with a leading batch dimension.
-        graph_fn: takes one item of each, returns a tensor or a list of tensors.
-        batch_size: number of items.
-        names: not used; part of Matterport's signature.
-
-    Returns:
-        One tensor [batch_size, ...], or a list of them if `graph_fn` returns several.
-
-    Source: Matterport `utils.batch_slice`.
+    Kept for old code: it unrolls a loop. `inputs` is a tensor [batch, ...] or a list of such;
+    `graph_fn` takes one item of each and returns a tensor or a list of tensors, and so does this.
+    `names` is not used. Source: Matterport `utils.batch_slice`.
     """
     if not isinstance(inputs, list):
         inputs = [inputs]
@@ -173,14 +144,7 @@ def batch_slice(
 def download_trained_weights(coco_model_path: str | Path, verbose: int = 1) -> None:
     """Download the COCO weights of Matterport's release v2.0 (`COCO_MODEL_URL`).
 
-    Args:
-        coco_model_path: file to write; it appears when the download is complete. One that is
-            there is kept.
-        verbose: above 0, a progress bar is drawn.
-
-    Raises:
-        OSError: no connection, an HTTP error, or a download cut short.
-
-    Source: Matterport `utils.download_trained_weights`.
+    The file appears when it is complete; one that is there is kept. `verbose` above 0 draws a
+    progress bar. Source: Matterport `utils.download_trained_weights`.
     """
     fetch(COCO_MODEL_URL, coco_model_path, progress=verbose > 0)
