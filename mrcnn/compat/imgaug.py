@@ -1,7 +1,6 @@
 """Lets imgaug 0.4.0, its last release, run on NumPy 2.
 
-imgaug looks up `numpy.sctypes`, which NumPy 2 removed, when it is imported. Importing this
-module first puts it back; `mrcnn.data.augment`, `mrcnn.data.batches` and `mrcnn.model` do so.
+Its import looks up `numpy.sctypes`, which NumPy 2 removed; importing this first puts it back.
 """
 
 import functools
@@ -34,12 +33,6 @@ def prepare_imgaug() -> Any:
 
     ElasticTransformation hands OpenCV float64 maps under NumPy 2's promotion rules, which
     `cv2.convertMaps` refuses whatever the version of OpenCV; float32 is what it meant.
-
-    Returns:
-        The module `imgaug`.
-
-    Raises:
-        ImportError: imgaug or OpenCV is not installed.
     """
     with _lock:
         for kind in (DeprecationWarning, FutureWarning, SyntaxWarning):

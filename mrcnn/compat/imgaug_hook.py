@@ -1,8 +1,7 @@
 """`python -m mrcnn.compat.imgaug_hook` lets programs import imgaug before `mrcnn`.
 
-imgaug 0.4.0 fails to import on NumPy 2 unless `mrcnn.compat.imgaug` was imported first. A
-`.pth` file in site-packages, which Python reads when it starts, sees to that: it costs
-nothing until a program imports imgaug.
+A `.pth` file, which Python reads when it starts, imports `mrcnn.compat.imgaug` just before imgaug;
+it costs nothing until a program does.
 """
 
 import sysconfig
@@ -18,17 +17,7 @@ _HOOK = (
 
 
 def install(folder: str | Path | None = None) -> Path:
-    """Write the hook.
-
-    Args:
-        folder: a folder whose `.pth` files Python reads; None: site-packages.
-
-    Returns:
-        The file.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+    """Write the hook into `folder`, whose `.pth` files Python reads; None: site-packages."""
     path = Path(folder or sysconfig.get_path("purelib")) / "mrcnn_imgaug.pth"
     replace_text(path, _HOOK)
     return path

@@ -29,14 +29,8 @@ def is_for_pillow(path: Path) -> bool:
 def opened(path: Path, any_size: bool = True) -> Iterator[Image.Image]:
     """A picture opened with Pillow: its header, and its pixels once they are loaded.
 
-    Args:
-        path: file.
-        any_size: Pillow refuses large pictures, as they could be attacks. True lifts its limit,
-            as the user names the files.
-
-    Raises:
-        UserError: the picture is larger than the limit.
-        Exception: whatever a damaged file leads the decoder to.
+    Pillow refuses large pictures, as they could be attacks; `any_size` lifts its limit, as the user
+    names the files. A damaged file raises whatever its decoder does.
     """
     with path.open("rb") as file:
         try:
@@ -57,18 +51,10 @@ def opened(path: Path, any_size: bool = True) -> Iterator[Image.Image]:
 
 
 class PillowSource(PictureSource):
-    """Windows of a picture that Pillow decodes as a whole.
+    """Windows of a picture that Pillow decodes as a whole, 1, 2 or 4 (color) bytes a pixel.
 
-    A color pixel takes 4 bytes, a gray one 1 or 2.
-
-    Args:
-        path: for messages.
-        image: as opened; it is loaded here.
-        mode: of the windows, such as "RGBA"; None for that of the file, where palettes give
-            their colors.
-        original: (H, W) px in the file; None if it is decoded at its full size.
-        step: px of the original from one pixel to the next.
-        first: px of the original where the center of the first pixel lies.
+    `image` is loaded here. `mode` is that of the windows, such as "RGBA"; None gives that of the
+    file, where palettes give their colors. `original`, `step` and `first` as in `PictureSource`.
     """
 
     def __init__(
@@ -95,15 +81,8 @@ class PillowSource(PictureSource):
 
 
 def open_pillow(path: Path, max_side: int | None = None) -> PillowSource:
-    """Decode a picture of any size; JPEG and JPEG 2000 at a fraction of it, if asked for.
-
-    Args:
-        path: file.
-        max_side: the longer side may become as short as this, px; None decodes all.
-
-    Raises:
-        Exception: whatever a damaged file leads the decoder to.
-    """
+    """Decode a picture of any size; JPEG and JPEG 2000 at a fraction of it whose longer side still
+    has `max_side` px."""
     with opened(path) as image:
         width, height = image.size
         halvings = 0

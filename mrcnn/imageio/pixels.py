@@ -8,21 +8,13 @@ from mrcnn.errors import UserError
 
 
 def to_rgb8(image: np.ndarray, path: Any, largest: int | None = None) -> np.ndarray:
-    """Decoded picture of any usual kind -> uint8 [H, W, 3].
+    """Decoded picture of any usual kind, [H, W] or [H, W, 1 to 4], as uint8 [H, W, 3].
 
     Gray pictures become RGB and an alpha channel is dropped. Integers of more than 8 bits are
     scaled to 0 .. 255 by the bits in use: the highest bit set decides (12-bit camera data in a
-    16-bit file is divided by 16, full 16-bit data by 256, small values stay as they are).
-    Floats from 0 to 1 are multiplied by 255.
-
-    Args:
-        image: [H, W] or [H, W, 1 to 4].
-        path: for messages.
-        largest: largest value of the colors of the whole picture, where `image` is a part
-            or a mean of it.
-
-    Raises:
-        ValueError: another shape, negative values, or floats beyond 0 to 1.
+    16-bit file is divided by 16, full 16-bit data by 256, small values stay as they are). Floats
+    from 0 to 1 are multiplied by 255. `path` is for messages; `largest` is the largest color of the
+    whole picture, where `image` is a part or a mean of it.
     """
     image = colors(image, path)
     if image.shape[-1] == 1:
@@ -44,11 +36,7 @@ def to_rgb8(image: np.ndarray, path: Any, largest: int | None = None) -> np.ndar
 
 
 def colors(image: np.ndarray, path: Any) -> np.ndarray:
-    """A decoded picture without its alpha channel, [H, W, 1 or 3].
-
-    Raises:
-        ValueError: it is not a gray, RGB or RGBA picture.
-    """
+    """A gray, RGB or RGBA picture without its alpha channel, [H, W, 1 or 3]."""
     if image.ndim == 2:
         image = image[..., None]
     if image.ndim != 3 or image.shape[-1] not in (1, 2, 3, 4) or 0 in image.shape:

@@ -17,12 +17,8 @@ from mrcnn.imageio.windows import ArraySource, PictureSource
 def read_picture(path: str | Path) -> np.ndarray:
     """A picture as it is in the file, [H, W] or [H, W, channels]; of several the first.
 
-    A TIFF with several pages is read whole, [pages, H, W]; one that stores its 3 or 4 colors
-    plane after plane is turned.
-
-    Raises:
-        UserError: a picture so large that Pillow refuses it.
-        Exception: whatever a damaged file leads the decoder to.
+    A TIFF with several pages is read whole, [pages, H, W]; one that stores its 3 or 4 colors plane
+    after plane is turned. A damaged file raises whatever its decoder does.
     """
     path = Path(path)
     if is_for_pillow(path):
@@ -39,18 +35,12 @@ def read_picture(path: str | Path) -> np.ndarray:
 def open_source(
     source: str | Path | np.ndarray | PictureSource, max_side: int | None = None
 ) -> PictureSource:
-    """Open a picture to read windows of it.
+    """Open a file, or an array [H, W] or [H, W, channels], to read windows of it.
 
-    TIFF files of strips or tiles are read in parts, and of an `np.memmap` what is asked for.
-    Other files are decoded once, as a whole.
-
-    Args:
-        source: file, array [H, W] or [H, W, channels], or what was opened already.
-        max_side: take a reduced form of the file whose longer side has at least this many px,
-            if there is one (a level of a pyramid, JPEG, JPEG 2000); `step` says which.
-
-    Raises:
-        Exception: whatever a damaged file leads the decoder to.
+    TIFF files of strips or tiles are read in parts, and of an `np.memmap` what is asked for. Other
+    files are decoded once, as a whole. With `max_side` a reduced form of the file (a level of a
+    pyramid, JPEG, JPEG 2000) may be taken whose longer side has at least this many px; `step` says
+    which.
     """
     if isinstance(source, PictureSource):
         return source

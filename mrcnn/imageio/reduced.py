@@ -15,17 +15,14 @@ from mrcnn.structures.resampling import resize
 
 @dataclass(frozen=True, eq=False)
 class ReducedPicture:
-    """A picture decoded at reduced scale, which stands for its original.
-
-    `resize_image` and all that calls it take it in the place of the original array, and
-    answer in px of the original. `mrcnn.imageio.reduced` reads it from a file.
+    """A picture decoded at reduced scale; `resize_image` and its callers take it for the original.
 
     Attributes:
         pixels: [h, w, C].
         shape: (H, W, C) of the original, px.
         step: (rows, columns) px of the original from one of `pixels` to the next.
-        first: (row, column) px of the original where the center of `pixels[0, 0]` lies;
-            0 is the center of the original's first pixel.
+        first: (row, column) px of the original where the center of `pixels[0, 0]` lies; 0 is the
+            center of the original's first pixel.
     """
 
     pixels: np.ndarray
@@ -54,8 +51,8 @@ class ReducedPicture:
     def resized(self, shape: Sequence[int]) -> np.ndarray:
         """The original resized to (h, w) px, [h, w, C] of the same dtype.
 
-        Bilinear between the centers of `pixels`, truncated as by `resize_image`; the border
-        is continued. Where nothing was reduced this is what `resize_image` does.
+        Bilinear between the centers of `pixels`, the border continued, truncated as by
+        `resize_image`; where nothing was reduced this is what that function does.
         """
         if self.step == (1.0, 1.0):
             if tuple(shape) == self.shape[:2]:
@@ -80,25 +77,15 @@ def as_picture(image: Any) -> Any:
 
 
 def read_reduced(path: str | Path, max_side: int | None) -> ReducedPicture:
-    """Read a picture at a whole fraction of its size, with little memory.
+    """Read a picture as uint8 RGB at a whole fraction of its size, with little memory.
 
     JPEG is decoded at 1/2, 1/4 or 1/8 (libjpeg), JPEG 2000 at the halvings it holds; of a TIFF
-    pyramid a level is read, and a plain TIFF strip by strip or tile by tile; all other files
-    are decoded whole. What is still twice too large is averaged over whole blocks.
+    pyramid a level is read, and a plain TIFF strip by strip or tile by tile; all other files are
+    decoded whole. What is still twice too large is averaged over whole blocks. The longer side
+    keeps at least `max_side` px; None reduces nothing.
 
-    Against `Dataset.load_image` and bilinear resizing, which takes 4 neighboring pixels of
-    the original for each pixel: pixels are means over about the area that they cover, so that
-    fine texture is averaged and not sampled. Positions are the same.
-
-    Args:
-        path: file.
-        max_side: the longer side is not made shorter than this, px; None reduces nothing.
-
-    Returns:
-        uint8 RGB `pixels`, the shape of the original, and where the pixels lie in it.
-
-    Raises:
-        ValueError: the file is missing, cannot be decoded, or is not such a picture.
+    Against `Dataset.load_image` and bilinear resizing, which takes 4 neighboring pixels of the
+    original for each pixel, fine texture is averaged and not sampled. Positions are the same.
     """
     with reading(path, "this image"):
         if max_side is None:

@@ -24,15 +24,10 @@ _JPEG_IN_TIFF = (6, 7, 34892, 33007)
 class TiffSource(PictureSource):
     """Windows of a TIFF file of strips or tiles; what was decoded last is kept.
 
-    Args:
-        path: file.
-        max_side: of a pyramid, the smallest level is taken whose longer side is at least
-            this, px; None takes the original. Integers of more than 8 bits are always read
-            from the original, as their brightness depends on its largest value.
-        first_page: read that page and pass over all others.
-
-    Raises:
-        NotOnePicture: the file holds several pages that are not the colors of one.
+    Of a pyramid the smallest level is taken whose longer side has at least `max_side` px; None
+    takes the original. Integers of more than 8 bits are always read from the original, as their
+    brightness depends on its largest value. `first_page` passes over all other pages; else pages
+    that are not the colors of one picture raise NotOnePicture.
     """
 
     def __init__(self, path: Path, max_side: int | None = None, first_page: bool = False):
@@ -76,8 +71,7 @@ class TiffSource(PictureSource):
         return out
 
     def _parts(self, window: tuple[int, ...]) -> Iterator[tuple[int, int, int, np.ndarray]]:
-        """First channel, first row, first column and values [h, w, channels] of what a window
-        touches."""
+        """First channel, row and column and values [h, w, channels] of what a window touches."""
         first = 0
         for number, page in enumerate(self._pages):
             keyframe = page.keyframe

@@ -1,8 +1,7 @@
 """Detection tile by tile, for pictures in which the objects are much smaller than the picture.
 
-Many sections on one slide, or a section at high magnification, lose their objects when the
-whole is scaled to the size of the network. A network that was trained on whole sections, as an
-atlas of a brain is, must see whole sections: give those to `detect`, however large they are.
+Not for networks trained on whole sections, as an atlas of a brain is: give those to `detect`,
+however large they are.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,21 +33,11 @@ Box = tuple[int, int, int, int]
 
 
 def tile_boxes(shape: Sequence[int], tile: int, overlap: int) -> list[Box]:
-    """Tiles that cover a picture, row by row.
+    """Tiles (y1, x1, y2, x2) px that cover a picture (H, W, ...), row by row.
 
-    All have one size, so that one compiled network serves them; the last ones of a row or
-    column are moved back into the picture and overlap more.
-
-    Args:
-        shape: (H, W, ...) px.
-        tile: side, px; a picture that is smaller is one tile along that side.
-        overlap: px that neighbors share at least.
-
-    Returns:
-        Boxes (y1, x1, y2, x2) px.
-
-    Raises:
-        ValueError: `tile` is not positive, or `overlap` not from 0 to below `tile`.
+    All have one size, so that one compiled network serves them; the last ones of a row or column
+    are moved back into the picture. Neighbors share at least `overlap` px; a picture smaller than
+    `tile` is one tile along that side.
     """
     if tile < 1 or not 0 <= overlap < tile:
         raise UserError(
@@ -76,25 +65,20 @@ def detect_tiled(
 ) -> dict[str, Any]:
     """Detect objects in overlapping tiles of a picture, and join what the borders cut.
 
-    One tile is decoded and segmented at a time, where the source allows; see
-    `mrcnn.imageio.reading.open_source`. Limits of the network, as DETECTION_MAX_INSTANCES, hold for
-    each tile.
+    One tile is decoded and segmented at a time, where the source allows (`open_source`). Limits of
+    the network, as DETECTION_MAX_INSTANCES, hold for each tile.
 
     Args:
         segmenter: has `detect(images)`, as `MaskRCNN` in inference mode.
         source: file, array [H, W, ...] such as an `np.memmap`, or an open source.
         tile: side of a tile, px.
-        overlap: px that neighbors share; objects up to this size are seen whole by a tile.
-            None takes a quarter of the tile.
+        overlap: px that neighbors share; objects up to this size are seen whole by a tile. None
+            takes a quarter of the tile.
         masks: format of the masks, see `mrcnn.structures.mask_formats`.
         agreement: see `merge_tiles`.
 
     Returns:
         As one result of `MaskRCNN.detect`, in px of the whole picture, best score first.
-
-    Raises:
-        ValueError: an unfit tile, overlap or format.
-        Exception: whatever a damaged file leads the decoder to.
     """
     demand_format(masks)
     opened = isinstance(source, PictureSource)
@@ -111,24 +95,11 @@ def merge_tiles(
     masks: str = "rle",
     agreement: float = 0.5,
 ) -> dict[str, Any]:
-    """Results of tiles as one result of the whole picture.
+    """Results of `detect` for tiles, whose `boxes` are in px, as one of the picture (H, W, ...).
 
-    Two detections of one class in two tiles are one object if the IoU of their masks within
-    the overlap of the tiles reaches `agreement`; so chains of tiles join too. The mask of an
-    object is the union of its parts, its score their mean weighted by their areas.
-
-    Args:
-        results: of `detect`, one for each tile, in px of the tile.
-        boxes: of the tiles, (y1, x1, y2, x2) px.
-        shape: (H, W, ...) px of the picture.
-        masks: format of the masks of the result.
-        agreement: IoU, above 0 up to 1.
-
-    Returns:
-        rois int32 [N, 4] px, class_ids int32 [N], scores float32 [N], masks; best first.
-
-    Raises:
-        ValueError: no such format.
+    Two detections of one class in two tiles are one object if the IoU of their masks within the
+    overlap of the tiles reaches `agreement`, above 0 up to 1; so chains of tiles join too. The mask
+    of an object is the union of its parts, its score their mean weighted by their areas.
     """
     demand_format(masks)
     members, rles, class_ids, scores = [], [], [], []

@@ -1,7 +1,6 @@
 """Pictures of which windows are read, so that the whole need not be in memory.
 
-`PictureSource` is what all of them share; `ArraySource` is here, those of files are in
-`pillow_files` and `tiff_files`. `mrcnn.imageio.reading.open_source` chooses between them.
+`PictureSource` is what all share, `ArraySource` that of arrays; `reading.open_source` chooses.
 """
 
 import math
@@ -18,9 +17,7 @@ _BAND_BYTES = 32 * 2**20  # decoded at once
 
 
 class PictureSource:
-    """A picture of which windows are read; a context manager. Safe with several threads.
-
-    A subclass gives `_read`.
+    """A picture of which windows are read; a context manager, safe with several threads.
 
     Attributes:
         path: for messages.
@@ -28,7 +25,7 @@ class PictureSource:
         dtype: of its values.
         shape: (H, W, 3) px of what is read here.
         original: (H, W) px in the file, where a reduced form of it is read.
-        step, first: where pixels lie in the original; see `mrcnn.imageio.reduced.ReducedPicture`.
+        step, first: where pixels lie in the original; see `ReducedPicture`.
     """
 
     def __init__(self, path: Any, raw_shape: Sequence[int], dtype: Any):
@@ -54,17 +51,12 @@ class PictureSource:
     def read(self, y1: int, x1: int, y2: int, x2: int) -> np.ndarray:
         """A window in the colors of `Dataset.load_image`, uint8 [y2 - y1, x2 - x1, 3].
 
-        Integers of more than 8 bits are scaled by the largest value of the whole picture,
-        which is read once for that.
+        Integers of more than 8 bits are scaled by the largest value of the whole picture.
         """
         return to_rgb8(self.read_raw(y1, x1, y2, x2), self.path, self.largest())
 
     def read_raw(self, y1: int, x1: int, y2: int, x2: int) -> np.ndarray:
-        """A window as it is in the file, [y2 - y1, x2 - x1] or with channels.
-
-        Raises:
-            ValueError: the window is not inside the picture, or empty.
-        """
+        """A window as it is in the file, [y2 - y1, x2 - x1] or with channels."""
         height, width = self.shape[:2]
         if not (0 <= y1 < y2 <= height and 0 <= x1 < x2 <= width):
             raise UserError(
@@ -77,11 +69,8 @@ class PictureSource:
         raise NotImplementedError
 
     def bands(self, multiple: int = 1) -> Iterator[tuple[int, int]]:
-        """Rows (y1, y2) that together are the picture, each band of moderate size.
-
-        Args:
-            multiple: of which the number of rows is, except in the last band.
-        """
+        """Rows (y1, y2) of bands of moderate size that together are the picture; the number of rows
+        of each but the last is a multiple of `multiple`."""
         height, width = self.shape[:2]
         row = self.dtype.itemsize * width * math.prod(self.raw_shape[2:])
         rows = max(1, _BAND_BYTES // (row * multiple)) * multiple
@@ -111,12 +100,9 @@ class PictureSource:
         return np.concatenate(parts)
 
     def block_means(self, block: int) -> np.ndarray:
-        """Means of the colors over blocks of block x block px; those at the end may be cut.
+        """Means of the colors over blocks of block x block px, [rows, columns, 1 or 3].
 
-        Integers are rounded; bool counts as 0 and 255.
-
-        Returns:
-            [ceil(H / block), ceil(W / block), 1 or 3], dtype kept, uint8 of bool.
+        Blocks at the end may be cut. Integers are rounded; bool becomes uint8 0 and 255.
         """
         width = self.shape[1]
         across = np.minimum(np.arange(block, width + block, block), width)

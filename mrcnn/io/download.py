@@ -1,7 +1,6 @@
 """Downloads that are checked, go on after a break, and are complete or not there at all.
 
 Ours stays beside pooch, which neither goes on where a break was nor waits as a server asks.
-`mrcnn.utils` and the downloads of raw data call this.
 """
 
 import hashlib
@@ -40,11 +39,7 @@ def file_sha256(path: str | Path) -> str:
 
 
 class DownloadError(UserError, OSError):
-    """A download that did not succeed; the message has the address and what to do.
-
-    Attributes:
-        code: HTTP status that the server gave as the reason, or 0.
-    """
+    """A download that did not succeed; `code` is the HTTP status given as the reason, or 0."""
 
     code = 0
 
@@ -72,10 +67,10 @@ def fetch(
 ) -> bool:
     """Download a file; it appears at its place when it is complete and right.
 
-    The bytes go to `<path>.part`. After a break the rest is asked for; what is left of an
-    earlier call is used only with `sha256`, since nothing else shows that it is of the same
-    file. What may pass (broken connections, 5xx, 429) is tried again, after 1, 2, 4, ...
-    seconds or as the server asks.
+    The bytes go to `<path>.part`. After a break the rest is asked for; what is left of an earlier
+    call is used only with `sha256`, since nothing else shows that it is of the same file. What may
+    pass (broken connections, 5xx, 429) is tried again, after 1, 2, 4, ... seconds or as the server
+    asks.
 
     Args:
         url: http or https.
@@ -89,11 +84,6 @@ def fetch(
 
     Returns:
         Whether it was fetched; False if it was there.
-
-    Raises:
-        ValueError: the address is not of the web.
-        DownloadError: no connection, an error of the server, or a wrong file.
-        OSError: the file cannot be written.
     """
     path = Path(path)
     if not what_is_wrong(path, sha256, size):
@@ -115,12 +105,7 @@ def fetch(
 def read_url(
     url: str, retries: int = RETRIES, *, wait: Callable[[float], Any] = time.sleep
 ) -> bytes:
-    """A short answer of a web address, tried as often as `fetch` does.
-
-    Raises:
-        ValueError: the address is not of the web.
-        DownloadError: no connection, or an error of the server.
-    """
+    """A short answer of a web address, tried as often as `fetch` does."""
 
     def once() -> bytes:
         with _open(url, {}) as response:

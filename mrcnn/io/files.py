@@ -10,8 +10,7 @@ from mrcnn.errors import UnavailableError
 def replace_file(path: str | Path, write: Callable[[Path], object], suffix: str = ".part") -> None:
     """Call `write(temporary path)` beside `path`, then put the result in its place.
 
-    Raises:
-        OSError: naming `path`; the temporary file is removed and `path` untouched.
+    On an OSError, which names `path`, the temporary file is removed and `path` untouched.
     """
     path = Path(path)
     part = path.with_name(path.name + suffix)
