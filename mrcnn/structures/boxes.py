@@ -1,7 +1,6 @@
-"""Box arithmetic. Boxes are (y1, x1, y2, x2); y2 and x2 lie one past the last pixel.
+"""Box arithmetic on NumPy arrays or backend tensors [..., 4], answering in kind.
 
-Each function takes NumPy arrays or backend tensors and answers in kind. Leading
-dimensions are free: [..., 4].
+Boxes are (y1, x1, y2, x2); y2 and x2 lie one past the last pixel.
 """
 
 from typing import Any
@@ -53,9 +52,7 @@ def pairwise_iou(boxes1: Any, boxes2: Any) -> Any:
 
 def apply_box_deltas(boxes: Any, deltas: Any) -> Any:
     """Move and resize boxes [..., 4] by deltas [..., (dy, dx, log dh, log dw)].
-
-    Source: Matterport `utils.apply_box_deltas` and `apply_box_deltas_graph`.
-    """
+    Source: Matterport `utils.apply_box_deltas` and `apply_box_deltas_graph`."""
     xp = _namespace(boxes, deltas)
     if xp is np:
         boxes, deltas = _floating(boxes), np.asarray(deltas)
@@ -104,14 +101,10 @@ def clip_boxes(boxes: Any, window: Any) -> Any:
 
 
 def norm_boxes(boxes: Any, shape: Any) -> Any:
-    """Pixel boxes [..., 4] -> normalized float32.
+    """Pixel boxes [..., 4] of a picture `shape` (h, w) px -> normalized float32.
 
-    (y1, x1, y2 - 1, x2 - 1) / (h - 1, w - 1, h - 1, w - 1), so that (0, 0, 1, 1) covers
-    the picture from the center of its first pixel to the center of its last.
-
-    Args:
-        boxes: [..., 4] px.
-        shape: (h, w) px, numbers or tensors.
+    (y1, x1, y2 - 1, x2 - 1) / (h - 1, w - 1, h - 1, w - 1), so that (0, 0, 1, 1) covers the picture
+    from the center of its first pixel to the center of its last.
 
     Example:
         >>> norm_boxes([[0, 0, 101, 201]], (101, 201))

@@ -36,30 +36,21 @@ Masks = np.ndarray | Sequence[Rle] | Sequence[Contours]
 
 
 def demand_format(masks: str) -> None:
-    """Raise ValueError unless it is one of FORMATS."""
+    """Raise an error unless it is one of FORMATS."""
     if masks not in FORMATS:
         raise UserError(f"masks is {masks!r}; it must be one of {', '.join(map(repr, FORMATS))}.")
 
 
 def paste_rle(mask: np.ndarray, bbox: Sequence[int], image_shape: Sequence[int]) -> Rle:
-    """`mrcnn.structures.masks.unmold_mask` as run lengths, made strip by strip inside the box.
-
-    Args:
-        mask: [28, 28] float, 0 to 1.
-        bbox: (y1, x1, y2, x2) px in the image; what lies outside the image is cut off.
-        image_shape: (H, W, ...) px.
-
-    Raises:
-        ValueError: a box without area, or an image of 2**32 px or more.
-    """
+    """`unmold_mask` as run lengths, made strip by strip inside the box; arguments as there."""
     box = visible_box(bbox, image_shape)
     return _encode(lambda window: inside_box(mask, bbox, window), box, image_shape)
 
 
 def paste_contours(mask: np.ndarray, bbox: Sequence[int], image_shape: Sequence[int]) -> Contours:
-    """`mrcnn.structures.masks.unmold_mask` as contours: where the resized mask is one half.
+    """`unmold_mask` as contours: where the resized mask is one half; arguments as there.
 
-    Arguments as of `paste_rle`. Traced at up to 512 x 512 points of the box.
+    Traced at up to 512 x 512 points of the box.
     """
     box = visible_box(bbox, image_shape)
     return _trace(
@@ -221,11 +212,7 @@ def rle_columns(rle: Rle) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def rle_from_columns(
     columns: np.ndarray, tops: np.ndarray, bottoms: np.ndarray, image_shape: Sequence[int]
 ) -> Rle:
-    """Inverse of `rle_columns`; columns in rising order, runs of a column from the top.
-
-    Raises:
-        ValueError: an image of 2**32 px or more.
-    """
+    """Inverse of `rle_columns`; columns in rising order, runs of a column from the top."""
     height, width = (int(side) for side in image_shape[:2])
     if height * width >= 2**32:
         raise UserError(
@@ -261,9 +248,7 @@ def _encode(
 
 def _runs(rle: Rle) -> tuple[np.ndarray, np.ndarray]:
     """First pixel and pixel after the last of each run, int64, column after column.
-
-    Source: `rleFrString` of the COCO API (maskApi.c).
-    """
+    Source: `rleFrString` of the COCO API (maskApi.c)."""
     coded = rle["counts"]
     coded = coded.encode("ascii") if isinstance(coded, str) else coded
     digits = np.frombuffer(coded, np.uint8).astype(np.int64) - 48  # 5 bits and "more follows"
@@ -298,8 +283,7 @@ def _cut(
 def mask_to_contours(mask: np.ndarray) -> Contours:
     """Contours of a mask bool [H, W], half a pixel outside of its outermost pixels' centers.
 
-    The very pixels of masks whose box has up to 2048 px a side; a larger one is traced at
-    2048 rows and columns of it.
+    The very pixels of masks whose box has up to 2048 px a side; a larger one is traced at some.
     """
     return rle_to_contours(mask_to_rle(mask))
 

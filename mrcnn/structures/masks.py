@@ -1,7 +1,4 @@
-"""Masks as stacks of pixels: boxes around them, mini masks, and pasting them into an image.
-
-Plain NumPy; boxes are (y1, x1, y2, x2) with y2 and x2 one past the last pixel.
-"""
+"""Masks as stacks of pixels: boxes around them, mini masks, and pasting them into an image."""
 
 from collections.abc import Iterator, Sequence
 
@@ -45,20 +42,9 @@ def _int_box(bbox: Sequence[int]) -> tuple[int, int, int, int]:
 
 
 def minimize_mask(bbox: np.ndarray, mask: np.ndarray, mini_shape: Sequence[int]) -> np.ndarray:
-    """The part of each mask inside its box, resized to `mini_shape`.
+    """The part of masks bool [H, W, N] inside their boxes [N, 4] px, resized to bool [h, w, N].
 
-    Args:
-        bbox: [N, 4] px.
-        mask: [H, W, N] bool.
-        mini_shape: (h, w) px.
-
-    Returns:
-        bool [h, w, N].
-
-    Raises:
-        ValueError: a box without area.
-
-    Source: Matterport `utils.minimize_mask`.
+    A box without area raises a ValueError. Source: Matterport `utils.minimize_mask`.
     """
     mini = np.zeros((*mini_shape, mask.shape[-1]), bool)
     for i in range(mask.shape[-1]):
@@ -70,12 +56,7 @@ def minimize_mask(bbox: np.ndarray, mask: np.ndarray, mini_shape: Sequence[int])
 
 def expand_mask(bbox: np.ndarray, mini_mask: np.ndarray, image_shape: Sequence[int]) -> np.ndarray:
     """Inverse of `minimize_mask`: mini masks [h, w, N] -> bool [H, W, N].
-
-    Raises:
-        ValueError: a box without area.
-
-    Source: Matterport `utils.expand_mask`.
-    """
+    Source: Matterport `utils.expand_mask`."""
     mask = np.zeros((*image_shape[:2], mini_mask.shape[-1]), bool)
     for i in range(mask.shape[-1]):
         y1, x1, y2, x2 = _int_box(bbox[i])
@@ -89,18 +70,12 @@ def mold_mask(mask: np.ndarray, config: Config) -> None:
 
 
 def unmold_mask(mask: np.ndarray, bbox: Sequence[int], image_shape: Sequence[int]) -> np.ndarray:
-    """Paste one mask of the network into its box.
+    """Paste one mask of the network into its box: bool [H, W].
 
     Args:
         mask: [28, 28] float, 0 to 1; a pixel belongs to the object from 0.5 on.
         bbox: (y1, x1, y2, x2) px in the image; what lies outside the image is cut off.
         image_shape: (H, W, ...) px.
-
-    Returns:
-        bool [H, W], False outside the box.
-
-    Raises:
-        ValueError: a box without area.
 
     Source: Matterport `utils.unmold_mask`.
     """
@@ -117,11 +92,7 @@ def paste_mask(full: np.ndarray, mask: np.ndarray, bbox: Sequence[int]) -> None:
 
 
 def visible_box(bbox: Sequence[int], image_shape: Sequence[int]) -> tuple[int, int, int, int]:
-    """The part of a box (y1, x1, y2, x2) px inside an image; without area if there is none.
-
-    Raises:
-        ValueError: a box without area.
-    """
+    """The part of a box (y1, x1, y2, x2) px inside an image; without area if there is none."""
     y1, x1, y2, x2 = _int_box(bbox)
     height, width = image_shape[:2]
     y1, x1 = min(max(y1, 0), height), min(max(x1, 0), width)
@@ -136,17 +107,9 @@ def spans(start: int, stop: int, across: int) -> Iterator[tuple[int, int]]:
 
 
 def inside_box(mask: np.ndarray, bbox: Sequence[int], window: Sequence[int]) -> np.ndarray:
-    """Which pixels of a window belong to a mask that is pasted into its box.
+    """Pixels of a window (y1, x1, y2, x2) in a box that belong to a mask pasted there, bool [h, w].
 
-    That is worked out for the window alone, so that large masks can be made strip by strip.
-
-    Args:
-        mask: [28, 28] float.
-        bbox: (y1, x1, y2, x2) px.
-        window: (y1, x1, y2, x2) px, inside the box.
-
-    Returns:
-        bool [window height, window width].
+    Worked out for the window alone, so that large masks can be made strip by strip.
     """
     y1, x1, y2, x2 = window
     return values_in_box(mask, bbox, np.arange(y1, y2), np.arange(x1, x2)) >= 0.5
@@ -155,18 +118,9 @@ def inside_box(mask: np.ndarray, bbox: Sequence[int], window: Sequence[int]) -> 
 def values_in_box(
     mask: np.ndarray, bbox: Sequence[int], rows: np.ndarray, columns: np.ndarray
 ) -> np.ndarray:
-    """A mask resized to its box, at some rows and columns of the picture.
+    """A mask [28, 28] resized to its box, at rows [h] and columns [w] of the picture inside it.
 
-    Equal to `resize`: bilinear, 0 outside the mask.
-
-    Args:
-        mask: [28, 28] float.
-        bbox: (y1, x1, y2, x2) px.
-        rows: int [h], inside the box.
-        columns: int [w], inside the box.
-
-    Returns:
-        [h, w] of the mask's dtype.
+    [h, w] of the mask's dtype. Equal to `resize`: bilinear, 0 outside the mask.
     """
     y1, x1, y2, x2 = _int_box(bbox)
     down = _interpolation(mask.shape[0], y2 - y1, rows - y1)

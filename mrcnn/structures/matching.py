@@ -10,18 +10,9 @@ from mrcnn.structures.boxes import pairwise_iou
 
 
 def compute_overlaps_masks(masks1: np.ndarray, masks2: np.ndarray) -> np.ndarray:
-    """IoU of every pair of masks.
+    """IoU of masks [H, W, n] with masks [H, W, m], float32 [n, m]; 0 for a pair of empty masks.
 
-    Args:
-        masks1: [H, W, n], bool or numbers; above 0.5 is inside.
-        masks2: [H, W, m].
-
-    Returns:
-        float32 [n, m]; 0 for a pair of empty masks.
-
-    Raises:
-        ValueError: masks of different height or width.
-
+    Bool, or numbers, of which those above 0.5 are inside.
     Source: Matterport `utils.compute_overlaps_masks`.
     """
     masks1, masks2 = np.asarray(masks1), np.asarray(masks2)
@@ -52,25 +43,15 @@ def compute_matches(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Match predictions, best score first, with ground truth by mask IoU.
 
-    A prediction takes the not yet matched object of its own class with the highest IoU of
-    at least `iou_threshold`. Rows with an all-zero box are padding and are dropped.
-
-    Args:
-        gt_boxes: [n, 4] px.
-        gt_class_ids: [n].
-        gt_masks: [H, W, n].
-        pred_boxes: [m, 4] px.
-        pred_class_ids: [m].
-        pred_scores: [m].
-        pred_masks: [H, W, m].
-        iou_threshold: lowest IoU of a match.
-        score_threshold: pairs of a lower IoU are not looked at (the reference compares
-            this value with IoUs, not with scores).
+    A prediction takes the not yet matched object of its own class with the highest IoU of at least
+    `iou_threshold`. Rows with an all-zero box are padding and are dropped. Boxes [n or m, 4] px,
+    class ids and scores [n or m], masks [H, W, n or m]. `score_threshold`: pairs of a lower IoU are
+    not looked at (the reference compares this value with IoUs, not with scores).
 
     Returns:
-        gt_match float64 [n], the prediction of each object; pred_match float64 [m], the
-        object of each prediction; -1 where there is none; overlaps float32 [m, n].
-        Predictions are numbered by descending score.
+        gt_match float64 [n], the prediction of each object; pred_match float64 [m], the object of
+            each prediction; -1 where there is none; overlaps float32 [m, n]. Predictions are
+            numbered by descending score.
 
     Source: Matterport `utils.compute_matches`.
     """
@@ -136,16 +117,15 @@ def compute_ap(
     pred_masks: np.ndarray,
     iou_threshold: float = 0.5,
 ) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
-    """Average precision of one image at one mask IoU threshold.
+    """Average precision of one image at one mask IoU threshold; arguments as `compute_matches`.
 
-    Arguments as `compute_matches`. An image without ground truth has AP 0.0, whatever was
-    predicted, so that the result is always a number: leave such images out of a mean AP.
+    An image without ground truth has AP 0.0, whatever was predicted, so that the result is always a
+    number: leave such images out of a mean AP.
 
     Returns:
         AP; precisions [m + 2], made monotone; recalls [m + 2]; overlaps [m, n].
 
-    Source: Matterport `utils.compute_ap`; the area under the precision-recall curve as in
-    PASCAL VOC 2010.
+    Source: Matterport `utils.compute_ap`; area under the curve as in PASCAL VOC 2010.
     """
     gt_class_ids, pred_class_ids, overlaps = _sorted_overlaps(
         gt_boxes, gt_class_ids, gt_masks, pred_boxes, pred_class_ids, pred_scores, pred_masks
@@ -183,12 +163,7 @@ def compute_ap_range(
 ) -> float:
     """Mean of `compute_ap` over IoU thresholds, 0.5 to 0.95 in steps of 0.05 by default.
 
-    With `verbose` (the default, as in Matterport's package) it prints the AP at every
-    threshold and their mean; `verbose=0` prints nothing.
-
-    Raises:
-        ValueError: `iou_thresholds` is empty.
-
+    `verbose` prints the AP at every threshold and their mean.
     Source: Matterport `utils.compute_ap_range`.
     """
     thresholds = np.arange(0.5, 1.0, 0.05) if iou_thresholds is None else iou_thresholds
@@ -209,17 +184,10 @@ def compute_ap_range(
 def compute_recall(
     pred_boxes: np.ndarray, gt_boxes: np.ndarray, iou: float
 ) -> tuple[float, np.ndarray]:
-    """Share of ground-truth boxes that are the best match of some predicted box.
+    """Share of ground-truth boxes [n, 4] px that are the best match of some predicted box [m, 4].
 
-    Args:
-        pred_boxes: [m, 4] px.
-        gt_boxes: [n, 4] px.
-        iou: lowest box IoU of a match.
-
-    Returns:
-        recall, 0.0 without ground truth; rows of `pred_boxes` that match, int [k].
-
-    Source: Matterport `utils.compute_recall`.
+    `iou` is the lowest box IoU of a match. Returns recall, 0.0 without ground truth, and the rows
+    of `pred_boxes` that match, int [k]. Source: Matterport `utils.compute_recall`.
     """
     pred_boxes = np.asarray(pred_boxes).reshape(-1, 4)
     gt_boxes = np.asarray(gt_boxes).reshape(-1, 4)

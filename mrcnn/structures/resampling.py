@@ -18,12 +18,10 @@ def resize(
     anti_aliasing: bool = False,
     anti_aliasing_sigma: Any = None,
 ) -> np.ndarray:
-    """`skimage.transform.resize` with the defaults of the reference.
+    """`skimage.transform.resize` with the defaults of the reference (Matterport `utils.resize`).
 
-    Pixel centers are aligned, everything outside the picture counts as `cval`, nothing is
-    smoothed. Bool arrays are taken as 0.0 and 1.0 unless `order` is 0.
-
-    Source: Matterport `utils.resize`.
+    Pixel centers are aligned, everything outside the picture counts as `cval`, nothing is smoothed.
+    Bool arrays are taken as 0.0 and 1.0 unless `order` is 0.
     """
     image = np.asarray(image)
     if image.dtype == bool and order != 0:
