@@ -36,20 +36,10 @@ def display_images(
     norm: Any = None,
     interpolation: str | None = None,
 ) -> Figure:
-    """Show images in a grid.
+    """Show images [H, W], or [H, W, channels] of 0..255, in a grid with `cols` in a row.
 
-    Args:
-        images: [H, W] or [H, W, channels] each; those with channels are 0..255.
-        titles: one for each image.
-        cols: images in a row.
-        cmap: Matplotlib color map of images without channels.
-        norm: Matplotlib normalization of the same.
-        interpolation: Matplotlib interpolation.
-
-    Returns:
-        The figure.
-
-    Source: Matterport `visualize.display_images`.
+    `titles` has one for each; `cmap`, `norm` and `interpolation` are Matplotlib's, the first two
+    for images without channels. Source: Matterport `visualize.display_images`.
     """
     titles = titles if titles is not None else [""] * len(images)
     if len(titles) != len(images):
@@ -97,12 +87,6 @@ def display_instances(
         show_bbox: draw the boxes.
         colors: (red, green, blue[, alpha]) 0..1 of each object.
         captions: texts in place of name and score.
-
-    Returns:
-        The axes.
-
-    Raises:
-        ValueError: there are boxes, and masks or class ids of another number.
 
     Source: Matterport `visualize.display_instances`.
     """
@@ -157,28 +141,8 @@ def display_differences(
 ) -> Axes:
     """Draw ground truth in green and predictions in red, with "score / IoU" on each.
 
-    The IoU is that with the matched object or, where nothing matched, the highest.
-
-    Args:
-        image: [H, W, channels], 0..255.
-        gt_box: [n, 4] px.
-        gt_class_id: [n].
-        gt_mask: [H, W, n].
-        pred_box: [m, 4] px.
-        pred_class_id: [m].
-        pred_score: [m].
-        pred_mask: [H, W, m].
-        class_names: names by class id.
-        title: of the picture; "" gives an explanation of the colors.
-        ax: axes to draw on instead of a new figure.
-        show_mask: fill the masks.
-        show_box: draw the boxes.
-        iou_threshold: as in `compute_matches`.
-        score_threshold: as in `compute_matches`.
-
-    Returns:
-        The axes.
-
+    The IoU is that with the matched object or, where nothing matched, the highest. Objects,
+    predictions and thresholds as of `compute_matches`, the rest as of `display_instances`.
     Source: Matterport `visualize.display_differences`.
     """
     _, pred_match, overlaps = compute_matches(
@@ -235,9 +199,6 @@ def draw_rois(
         class_names: names by class id.
         limit: at most so many ROIs are drawn, a random choice.
 
-    Returns:
-        The axes.
-
     Source: Matterport `visualize.draw_rois`.
     """
     ids = np.arange(len(rois))
@@ -272,18 +233,9 @@ def display_top_masks(
     class_names: Sequence[str],
     limit: int = 4,
 ) -> Figure:
-    """Show an image beside the masks of its classes of largest area.
+    """Show an image [H, W, channels] of 0..255 beside the masks of its `limit` largest classes.
 
-    Args:
-        image: [H, W, channels], 0..255.
-        mask: [H, W, N].
-        class_ids: [N].
-        class_names: names by class id.
-        limit: how many classes; places left over stay empty.
-
-    Returns:
-        The figure.
-
+    `mask` [H, W, N], `class_ids` [N]; places left over stay empty.
     Source: Matterport `visualize.display_top_masks`.
     """
     areas = {c: np.sum(mask[:, :, class_ids == c]) for c in np.unique(class_ids)}
@@ -315,21 +267,15 @@ def draw_boxes(
 
     Args:
         image: [H, W, channels], 0..255.
-        boxes: [n, (y1, x1, y2, x2)] px, in the line style of their visibility; an
-            all-zero box is not drawn.
+        boxes: [n, (y1, x1, y2, x2)] px, in the line style of their visibility; an all-zero box is
+            not drawn.
         refined_boxes: [n, (y1, x1, y2, x2)] px, solid, each joined to its box.
         masks: [H, W, n].
         captions: [n].
-        visibilities: [n]; 0 gray and dotted, without refined box; 1 (the default)
-            colored and dotted; 2 colored and solid.
+        visibilities: [n]; 0 gray and dotted, without refined box; 1 (the default) colored and
+            dotted; 2 colored and solid.
         title: of the picture.
         ax: axes to draw on instead of a new figure.
-
-    Returns:
-        The axes.
-
-    Raises:
-        ValueError: neither boxes nor refined_boxes are given.
 
     Source: Matterport `visualize.draw_boxes`.
     """

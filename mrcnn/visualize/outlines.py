@@ -17,16 +17,9 @@ Color = Sequence[float]
 
 
 def random_colors(N: int, bright: bool = True) -> list[tuple[float, float, float]]:
-    """N colors evenly spaced in hue, in an order that is the same on every call.
+    """N colors (red, green, blue) 0..1, evenly spaced in hue, in the same order on every call.
 
-    Args:
-        N: how many.
-        bright: full brightness, or 0.7 of it.
-
-    Returns:
-        (red, green, blue) of each, 0..1.
-
-    Source: Matterport `visualize.random_colors`.
+    Of full brightness if `bright`, else 0.7 of it. Source: Matterport `visualize.random_colors`.
     """
     value = 1.0 if bright else 0.7
     colors = [colorsys.hsv_to_rgb(i / N, 1.0, value) for i in range(N)]
@@ -36,17 +29,9 @@ def random_colors(N: int, bright: bool = True) -> list[tuple[float, float, float
 
 
 def apply_mask(image: np.ndarray, mask: np.ndarray, color: Color, alpha: float = 0.5) -> np.ndarray:
-    """Blend a color into an image where the mask is set, in place.
+    """Blend a color into an image [H, W, 3] of 0..255 where the mask [H, W] is set, in place.
 
-    Args:
-        image: [H, W, 3], 0..255.
-        mask: [H, W], bool or 0/1.
-        color: (red, green, blue), 0..1.
-        alpha: share of the color, 0..1.
-
-    Returns:
-        The image given.
-
+    `color` is (red, green, blue) 0..1, `alpha` its share.
     Source: Matterport `visualize.apply_mask`.
     """
     inside = np.asarray(mask) == 1
@@ -55,19 +40,10 @@ def apply_mask(image: np.ndarray, mask: np.ndarray, color: Color, alpha: float =
 
 
 def draw_box(image: np.ndarray, box: Sequence[int], color: Any) -> np.ndarray:
-    """Draw the four sides of a box, 2 px wide each, in place.
+    """Draw the four sides of a box (y1, x1, y2, x2) px, 2 px wide each, into the image, in place.
 
-    The lower and right side lie just outside the box (y2 and x2 are exclusive).
-
-    Args:
-        image: [H, W, channels].
-        box: (y1, x1, y2, x2) px; what lies outside the image is not drawn.
-        color: a pixel's value, in the unit of the image.
-
-    Returns:
-        The image given.
-
-    Source: Matterport `visualize.draw_box`.
+    The lower and right side lie just outside the box (y2 and x2 are exclusive); `color` is a
+    pixel's value, in the unit of the image. Source: Matterport `visualize.draw_box`.
     """
     y1, x1, y2, x2 = (int(side) for side in box)
 

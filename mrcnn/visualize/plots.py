@@ -17,18 +17,8 @@ _HISTOGRAM_IN = (2.25, 1.3)  # width and height of one
 
 
 def plot_precision_recall(AP: float, precisions: np.ndarray, recalls: np.ndarray) -> Axes:
-    """Plot precision over recall.
-
-    Args:
-        AP: average precision at an IoU of 0.5, for the title.
-        precisions: [k], of `compute_ap`.
-        recalls: [k], of `compute_ap`.
-
-    Returns:
-        The axes.
-
-    Source: Matterport `visualize.plot_precision_recall`.
-    """
+    """Plot precision over recall, both [k] as of `compute_ap`; `AP` is at an IoU of 0.5.
+    Source: Matterport `visualize.plot_precision_recall`."""
     _, ax = plt.subplots(1)
     ax.set_title(f"Precision-Recall Curve. AP@50 = {AP:.3f}")
     ax.set_xlabel("Recall")
@@ -47,20 +37,10 @@ def plot_overlaps(
     class_names: Sequence[str],
     threshold: float = 0.5,
 ) -> Axes:
-    """Draw the IoU of every prediction with every object as a grid.
+    """Draw the IoU of every prediction with every object, `overlaps` [m, n], as a grid.
 
-    Args:
-        gt_class_ids: [n], zero padding allowed at the end.
-        pred_class_ids: [m], zero padding allowed at the end.
-        pred_scores: [m].
-        overlaps: [m, n] IoU.
-        class_names: names by class id.
-        threshold: cells of a higher IoU say "match" (same class) or "wrong".
-
-    Returns:
-        The axes.
-
-    Source: Matterport `visualize.plot_overlaps`.
+    Class ids [n] and [m] may be zero padded at the end, `pred_scores` is [m]; cells above
+    `threshold` say "match" (same class) or "wrong". Source: Matterport `visualize.plot_overlaps`.
     """
     gt_class_ids = gt_class_ids[gt_class_ids != 0]
     pred_class_ids = pred_class_ids[pred_class_ids != 0]
@@ -86,16 +66,8 @@ def plot_overlaps(
 
 
 def display_table(table: Iterable[Iterable[Any]]) -> str:
-    """Show rows of cells as a table in a notebook.
-
-    Args:
-        table: rows of cells; a cell is shown by its `str`, as HTML.
-
-    Returns:
-        The table in HTML (all that happens where IPython is not installed).
-
-    Source: Matterport `visualize.display_table`.
-    """
+    """Show rows of cells, each by its `str` as HTML, as a table in a notebook; returns the HTML.
+    Source: Matterport `visualize.display_table`."""
     rows = ("".join(f"<td>{cell}</td>" for cell in row) for row in table)
     html = "<table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
     try:
@@ -107,34 +79,16 @@ def display_table(table: Iterable[Iterable[Any]]) -> str:
 
 
 def display_weight_stats(model: Any) -> str:
-    """Show `weight_stats` of all layers of a model as a table in a notebook.
-
-    Args:
-        model: a `MaskRCNN`.
-
-    Returns:
-        The table in HTML.
-
-    Source: Matterport `visualize.display_weight_stats`.
-    """
+    """Show `weight_stats` of a `MaskRCNN` as a table in a notebook; returns the HTML.
+    Source: Matterport `visualize.display_weight_stats`."""
     return display_table(weight_stats(model))
 
 
 def weight_stats(model: Any, layers: str = ".*") -> list[list[str]]:
-    """Name, shape, minimum, maximum and deviation of the weights of a model.
+    """Name, shape, minimum, maximum and deviation of the weights of a `MaskRCNN`, below headings.
 
-    Marks weights that are all equal ("dead?"; biases of convolutions may be) and those
-    beyond 1000 ("Overflow?"), in HTML behind the name.
-
-    Args:
-        model: a `MaskRCNN`.
-        layers: regular expression that the whole name of a layer matches.
-
-    Returns:
-        A row of headings, then one of each weight; for `display_table`.
-
-    Raises:
-        ValueError: no layer matches, or it is no regular expression.
+    Marks weights that are all equal ("dead?"; biases of convolutions may be) and those beyond 1000
+    ("Overflow?"), in HTML behind the name. `layers` is a regular expression for whole names.
     """
     table = [["WEIGHT NAME", "SHAPE", "MIN", "MAX", "STD"]]
     for layer in _matching(model, layers):
@@ -155,18 +109,7 @@ def weight_stats(model: Any, layers: str = ".*") -> list[list[str]]:
 def plot_weight_histograms(model: Any, layers: str = ".*", bins: int = 50) -> Figure:
     """Draw a histogram of each weight: a row for each layer, a column for each of its weights.
 
-    Args:
-        model: a `MaskRCNN`.
-        layers: regular expression that the whole name of a layer matches.
-        bins: of a histogram.
-
-    Returns:
-        The figure.
-
-    Raises:
-        ValueError: no layer matches, or it is no regular expression.
-
-    Source: Matterport's notebook `inspect_weights`.
+    Arguments as of `weight_stats`. Source: Matterport's notebook `inspect_weights`.
     """
     chosen = _matching(model, layers)
     columns = max(len(layer.weights) for layer in chosen)
