@@ -1,7 +1,7 @@
 """HDF5 files in the legacy (Keras 2) weights layout: safe reading, atomic writing.
 
-The layout: an ordered attribute `layer_names`, one group a layer with an ordered
-attribute `weight_names`, one dataset a weight. Nothing here knows of models.
+The layout: an ordered attribute `layer_names`, one group a layer with an ordered attribute
+`weight_names`, one dataset a weight.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,12 +28,7 @@ class WeightFileError(UserError):
 
 @dataclass(frozen=True)
 class StoredArray:
-    """One weight in an open file.
-
-    Attributes:
-        name: entry of `weight_names`, for example "conv1/kernel:0".
-        dataset: the HDF5 dataset, not read yet.
-    """
+    """One weight in an open file, not read yet; its name as "conv1/kernel:0"."""
 
     name: str
     dataset: h5py.Dataset
@@ -49,12 +44,7 @@ class StoredLayer:
 
 @contextmanager
 def open_hdf5(path: str | Path) -> Iterator[h5py.File]:
-    """Open a file for reading; every failure inside becomes one clear error.
-
-    Raises:
-        FileNotFoundError: nothing is there.
-        WeightFileError: not a file, not HDF5, truncated or damaged.
-    """
+    """Open a file for reading; every failure inside becomes one clear error."""
     path = Path(path)
     if not path.exists():
         raise MissingFileError(f"{path}: no such weights file.")
@@ -80,12 +70,7 @@ def is_keras3_file(file: h5py.File) -> bool:
 def read_layers(file: h5py.File, path: str | Path) -> list[StoredLayer]:
     """Layers with weights of an open legacy file, in stored order; no array is read.
 
-    Args:
-        file: open file; its root, or its group `model_weights`, holds the layers.
-        path: for messages.
-
-    Raises:
-        WeightFileError: the layout is another one, or a link or type is refused.
+    Its root, or its group `model_weights`, holds the layers. `path` is for messages.
     """
     root = file
     if not _has_names(file, "layer_names") and "model_weights" in file:
@@ -115,11 +100,8 @@ def read_layers(file: h5py.File, path: str | Path) -> list[StoredLayer]:
 def read_keras3_layers(file: h5py.File, path: str | Path) -> list[StoredLayer]:
     """Layers with weights of an open `.weights.h5` file of Keras 3; no array is read.
 
-    Its groups are numbered by layer class, in an order that depends on the graph; an
-    attribute of `vars` holds the layer's name.
-
-    Raises:
-        WeightFileError: a layer has no name, or a link or type is refused.
+    Its groups are numbered by layer class, in an order that depends on the graph; an attribute of
+    `vars` holds the layer's name.
     """
     layers: list[StoredLayer] = []
     waiting, seen = [_member(file, "layers", path)], set()
@@ -159,8 +141,7 @@ def read_keras3_layers(file: h5py.File, path: str | Path) -> list[StoredLayer]:
 def read_array(stored: StoredArray, dtype: str, path: str | Path) -> np.ndarray:
     """Read one weight as `dtype`; every value must be finite.
 
-    The caller compares `stored.dataset.shape` first, so that a huge declared
-    shape is never allocated.
+    Compare `stored.dataset.shape` first, so that a huge declared shape is never allocated.
     """
     with np.errstate(over="ignore"):  # an overflow shows as infinity below
         array = stored.dataset[()].astype(dtype)
@@ -175,15 +156,7 @@ def read_array(stored: StoredArray, dtype: str, path: str | Path) -> np.ndarray:
 def write_layers(
     path: str | Path, layers: Sequence[tuple[str, Sequence[tuple[str, np.ndarray]]]]
 ) -> None:
-    """Write the legacy layout, atomically: a failure leaves what was there before.
-
-    Args:
-        path: target file.
-        layers: (group, [(weight name, array), ...]) in the order wanted.
-
-    Raises:
-        OSError: the folder is missing or not writable, or the disk is full.
-    """
+    """Write (group, [(weight name, array), ...]) in the legacy layout, atomically."""
 
     def write(part: Path) -> None:
         with h5py.File(part, "w") as file:

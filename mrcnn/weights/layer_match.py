@@ -74,9 +74,8 @@ def units_of(
 ) -> dict[str, list[StoredArray]]:
     """The arrays of the file by layer of the model, nested groups taken apart.
 
-    The group of a nested model is split by the layer that each weight names; where
-    those names are foreign, by position. A group that the model lacks may be a wrapper
-    around layers that it has.
+    The group of a nested model is split by the layer that each weight names; where those names are
+    foreign, by position. A group that the model lacks may be a wrapper around layers it has.
     """
     names = {s.name for s in slots}
     units: dict[str, list[StoredArray]] = {}
@@ -120,12 +119,9 @@ def base_name(name: str) -> str:
 def demand_shapes(
     pairs: list[tuple[Slot, list[StoredArray]]], adapt: bool, path: str | Path
 ) -> None:
-    """Raise one error that names every layer whose shapes differ.
+    """Raise one error that names every layer of the model whose arrays have other shapes.
 
-    Args:
-        pairs: (layer of the model, arrays that it would take).
-        adapt: accept RGB weights for a "conv1" with other input channels.
-        path: for messages.
+    `adapt` accepts RGB weights for a "conv1" with other input channels.
     """
     wrong = {}
     for slot, arrays in pairs:

@@ -86,31 +86,23 @@ def load_weights(
 ) -> WeightReport:
     """Load a weights file into a model, wholly or not at all.
 
-    The file is a legacy HDF5 file (weights alone or a whole model), or Keras's own
-    `.weights.h5`; which one is seen from its content. Layers are matched by name (Keras
-    counts layers in graph order, which differs between training and inference), the
-    weights of a layer by position. RGB weights of "conv1" are adapted to another
-    number of input channels when loading by name: their mean over the three channels,
-    repeated for each of the n, times 3 / n, so that an image with equal channels gives
-    the same response.
+    The file is a legacy HDF5 file (weights alone or a whole model), or Keras's own `.weights.h5`;
+    which one is seen from its content. Layers are matched by name (Keras counts layers in graph
+    order, which differs between training and inference), the weights of a layer by position. RGB
+    weights of "conv1" are adapted to n input channels when loading by name: their mean over the
+    three channels, repeated, times 3 / n, so that equal channels give the same response.
 
     Args:
         model: functional model; nested models are looked into.
         path: the file.
-        by_name: False: model and file must hold the same layers (automatic names such
-            as "conv2d_5" may differ in their number). True: load what both have.
-        exclude: names of layers, or of nested models, to leave as they are; implies
-            `by_name`.
+        by_name: False: model and file must hold the same layers (automatic names such as "conv2d_5"
+            may differ in their number). True: load what both have.
+        exclude: names of layers, or of nested models, to leave as they are; implies `by_name`.
 
     Returns:
-        The report, which is also logged.
+        The report, which is also logged. After an error the model is unchanged.
 
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: unreadable file, shapes that differ, values that are not finite,
-            or nothing that fits. The model is unchanged then.
-
-    Source: `MaskRCNN.load_weights` of Matterport's package.
+    Source: Matterport `MaskRCNN.load_weights`.
     """
     exclude = [exclude] if isinstance(exclude, str) else list(exclude or [])
     with open_hdf5(path) as file:
@@ -124,18 +116,11 @@ def load_weights(
 
 
 def save_weights(model: keras.Model, path: str | Path, dtype: str = "float32") -> None:
-    """Write the weights of a model, atomically.
+    """Write the weights of a functional model, atomically.
 
-    Args:
-        model: functional model.
-        path: target. A name that ends with ".weights.h5" gives Keras's own format,
-            any other the legacy HDF5 layout, with one group a layer (nested models
-            are one group) in the order of Matterport's files.
-        dtype: "float32" or "float16", the type in the file (legacy layout).
-
-    Raises:
-        ValueError: unknown `dtype`, or weights that are not finite in it.
-        OSError: the file cannot be written; what was there before is kept.
+    A name that ends with ".weights.h5" gives Keras's own format, any other the legacy HDF5 layout,
+    one group a layer (nested models are one) in the order of Matterport's files, stored as `dtype`:
+    "float32" or "float16".
     """
     if dtype not in ("float32", "float16"):
         raise UserError(f"dtype is {dtype!r}; it must be 'float32' or 'float16'.")
@@ -165,11 +150,7 @@ def get_imagenet_weights() -> str:
     """Path of ImageNet weights for ResNet-50, downloaded once by Keras.
 
     Load them with `by_name=True`; ResNet-101 takes the layers of the same name.
-
-    Raises:
-        OSError: the download failed; the message says what to put where.
-
-    Source: `MaskRCNN.get_imagenet_weights` of Matterport's package.
+    Source: Matterport `MaskRCNN.get_imagenet_weights`.
     """
     name = IMAGENET_URL.rsplit("/", 1)[1]
     try:
@@ -262,6 +243,5 @@ def _stored_form(variable, name: str, dtype: str, path: str | Path) -> np.ndarra
 
 
 def quiet_keras() -> warnings.catch_warnings:
-    """Context without DeprecationWarnings: Keras reads the variables of some backends in a
-    way that NumPy 2 deprecates."""
+    """Without the DeprecationWarnings of NumPy 2 on how Keras reads variables of some backends."""
     return warnings.catch_warnings(action="ignore", category=DeprecationWarning)
