@@ -1,8 +1,4 @@
-"""From images to batches: data sets, molding, augmentation, caching.
-
-The names below are imported when they are asked for: `Batches` brings Keras with it, which a
-program that only looks at data can do without.
-"""
+"""From images to batches; names are imported when asked for, as `Batches` brings Keras with it."""
 
 import importlib
 from typing import Any

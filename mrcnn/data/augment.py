@@ -1,14 +1,12 @@
 """Augmentation of an image together with its masks.
 
-An augmentation is an imgaug augmenter, or any callable
-`(image, masks) -> (image, masks)`. A callable that has a parameter `rng` is given a
-`numpy.random.Generator`; with another source of chance it cannot be repeated by a seed.
-Masks are bool [H, W, N], one channel an instance, and may overlap; their order and number
-must stay, and so must the shape of the image.
+An augmentation is an imgaug augmenter, or any callable `(image, masks) -> (image, masks)`. A
+callable that has a parameter `rng` is given a `numpy.random.Generator`; with another source of
+chance it cannot be repeated by a seed. Masks are bool [H, W, N] and may overlap; their order and
+number must stay, and so must the shape of the image.
 
-Left and right: where Config.SIDE_PAIRS names classes that trade places in a mirror image,
-every augmentation is watched. One that mirrors is refused, or the class ids are exchanged
-(Config.ON_SIDE_FLIP).
+Where Config.SIDE_PAIRS names left and right classes that trade places in a mirror image, an
+augmentation that mirrors is refused, or the class ids are exchanged (Config.ON_SIDE_FLIP).
 """
 
 import copy
@@ -47,26 +45,18 @@ def augment_image_and_masks(
     config: Config,
     rng: np.random.Generator | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Apply one random draw of an augmentation.
+    """Apply one random draw of an augmentation to image [H, W, C], masks and class ids [N].
 
-    Of an imgaug augmenter the masks see the geometry alone, with nearest-neighbor
-    sampling; color and noise change the image only.
-
-    Args:
-        image: [H, W, C]; uint8 for most imgaug augmenters.
-        masks: bool [H, W, N].
-        class_ids: int [N].
-        augmentation: see the head of this module; None changes nothing.
-        config: SIDE_PAIRS and ON_SIDE_FLIP are used.
-        rng: the same state gives the same result; None is seeded by NumPy's global one.
+    Of an imgaug augmenter (most take uint8) the masks see the geometry alone, with nearest-neighbor
+    sampling; color and noise change the image only. `augmentation` None changes nothing; `rng` None
+    is seeded by NumPy's global generator.
 
     Returns:
         image, masks bool and class ids, in shapes as given. Masks may come back empty.
 
     Raises:
-        SideFlipError: see the head of this module.
-        ValueError: the augmentation changed a shape, or with SIDE_PAIRS cannot be told to
-            mirror or not.
+        SideFlipError: it mirrored, and ON_SIDE_FLIP is "refuse".
+        ValueError: it changed a shape, or with SIDE_PAIRS cannot be told to mirror or not.
     """
     if augmentation is None:
         return image, masks, class_ids
@@ -99,11 +89,7 @@ def flip_left_right(
 
 
 def exchange_sides(class_ids: np.ndarray, config: Config) -> np.ndarray:
-    """Class ids [N] as they are after a mirroring; crowds (negative ids) alike.
-
-    Raises:
-        SideFlipError: SIDE_PAIRS is not empty and ON_SIDE_FLIP is "refuse".
-    """
+    """Class ids [N] as they are after a mirroring; crowds (negative ids) alike."""
     if not len(config.SIDE_PAIRS):
         return class_ids
     if config.ON_SIDE_FLIP == "refuse":
@@ -196,22 +182,21 @@ def _is_mirrored(planes: np.ndarray) -> bool:
 class RandomRotateFlip:
     """Augmentation for sections that lie at any angle: turn, mirror, scale, shift, bend, tone.
 
-    One map a call, image bilinear, masks nearest. Seeded through `rng`.
+    One map a call, image bilinear, masks nearest. Integer images are taken as 0 .. the largest
+    value of their dtype, floats as 0 .. 255.
 
     Args:
         max_angle: degrees; the angle is uniform in -max_angle .. max_angle.
         flip: mirror left-right with probability 0.5.
         scale: range of the magnification, drawn log-uniformly.
         shift: largest shift, as a fraction of each side.
-        bend: deviation of a smooth random displacement, as a fraction of the longer side; 0
-            keeps lines straight. Above about 0.05 parts may fold over each other.
-        gamma: range of the exponent on the image scaled to 0 .. 1, drawn log-uniformly;
-            below 1 is brighter. Black and white stay.
+        bend: deviation of a smooth random displacement, as a fraction of the longer side; 0 keeps
+            lines straight. Above about 0.05 parts may fold over each other.
+        gamma: range of the exponent on the image scaled to 0 .. 1, drawn log-uniformly; below 1 is
+            brighter. Black and white stay.
         brightness: range of the factor on the image after gamma, drawn log-uniformly.
-        fill: "zero" or "edge" (the nearest pixel of the border), for what comes from
-            outside the image. Masks get zero.
-
-    Integer images are taken as 0 .. the largest value of their dtype, floats as 0 .. 255.
+        fill: "zero" or "edge" (the nearest pixel of the border), for what comes from outside the
+            image. Masks get zero.
     """
 
     def __init__(

@@ -49,8 +49,9 @@ def data_generator(
 ) -> Iterator[tuple[list[np.ndarray], list[np.ndarray]]]:
     """Endless batches, to look at or for a training loop of one's own.
 
-    `MaskRCNN.train` uses `Batches`. Images without a positive class id are left out.
-    Randomness comes from NumPy's global generator.
+    `MaskRCNN.train` uses `Batches`. Images without a positive class id are left out. Randomness
+    comes from NumPy's global generator. Errors of single images are logged and the image skipped;
+    the sixth one is raised.
 
     Args:
         dataset: prepared Dataset.
@@ -60,22 +61,17 @@ def data_generator(
         augmentation: see `mrcnn.data.augment`.
         random_rois: number of random regions to add, see `generate_random_rois`.
         batch_size: images a batch (B).
-        detection_targets: with `random_rois`, add head targets, see
-            `build_detection_targets`.
+        detection_targets: with `random_rois`, add head targets, see `build_detection_targets`.
         no_augmentation_sources: sources whose images are not augmented.
 
     Yields:
         (inputs, outputs). Inputs: images float32 [B, h, w, C]; image metas float64
         [B, 12 + classes]; rpn_match int32 [B, A, 1]; rpn_bbox float64
-        [B, RPN_TRAIN_ANCHORS_PER_IMAGE, 4]; class ids int32 [B, MAX_GT_INSTANCES] (M);
-        boxes int32 [B, M, 4] px; masks bool [B, h, w, M] (mini with USE_MINI_MASK);
-        with `random_rois` regions int32 [B, random_rois, 4] px; with `detection_targets`
-        also ROIs int32 [B, T, 4] px. Outputs: empty, or the head targets class ids
-        [B, T, 1], deltas [B, T, classes, 4], masks [B, T, *MASK_SHAPE, classes].
-
-    Raises:
-        ValueError: no image has objects. Errors of single images are logged and the image
-            skipped; the sixth one is raised.
+        [B, RPN_TRAIN_ANCHORS_PER_IMAGE, 4]; class ids int32 [B, MAX_GT_INSTANCES] (M); boxes int32
+        [B, M, 4] px; masks bool [B, h, w, M] (mini with USE_MINI_MASK); with `random_rois` regions
+        int32 [B, random_rois, 4] px; with `detection_targets` also ROIs int32 [B, T, 4] px.
+        Outputs: empty, or the head targets class ids [B, T, 1], deltas [B, T, classes, 4], masks
+        [B, T, *MASK_SHAPE, classes].
 
     Source: Matterport `model.data_generator`.
     """
@@ -133,8 +129,8 @@ def data_generator(
 class Batches(keras.utils.PyDataset):
     """Seeded, cached batches that threads prepare ahead; what `MaskRCNN.train` is fed.
 
-    The content of a batch depends on (seed, epoch, index) alone, so neither the number of
-    threads nor an interruption changes it. Images without objects take part.
+    The content of a batch depends on (seed, epoch, index) alone, so neither the number of threads
+    nor an interruption changes it. Images without objects take part.
 
     Args:
         dataset: prepared Dataset with config.NUM_CLASSES classes.
@@ -144,17 +140,14 @@ class Batches(keras.utils.PyDataset):
         augment: deprecated, see `load_image_gt`.
         no_augmentation_sources: sources whose images are not augmented.
         seed: int; None takes config.SEED, and if that is None a new seed.
-        steps: batches an epoch; passes go on where the epoch before ended. None: every
-            image once, the last batch filled up from the next pass.
+        steps: batches an epoch; passes go on where the epoch before ended. None: every image once,
+            the last batch filled up from the next pass.
         training: False stays at the same epoch, so that each one gives the same batches.
 
     Attributes:
         epoch: number of the epoch to be read; it may be set.
         error: what the last failed read raised, or None. TensorFlow hides it in an
             InvalidArgumentError of its own; `mrcnn.training.fitting.fit` raises this instead.
-
-    Raises:
-        ValueError: no images, or NUM_CLASSES does not fit the dataset.
     """
 
     def __init__(
@@ -230,13 +223,9 @@ class Batches(keras.utils.PyDataset):
     def read(self, epoch: int, index: int) -> tuple[tuple[np.ndarray, ...]]:
         """Batch `index` of an epoch, as the one element of a tuple.
 
-        Its arrays are the inputs of the training model: those of `data_generator`, with
-        meta, rpn_bbox and boxes as float32, and if not USE_RPN_ROIS random regions int32
+        Its arrays are the inputs of the training model: those of `data_generator`, with meta,
+        rpn_bbox and boxes as float32, and if not USE_RPN_ROIS random regions int32
         [B, POST_NMS_ROIS_TRAINING, 4] px.
-
-        Raises:
-            UnreadableImageError: without SKIP_CORRUPT_IMAGES, or if no image can be read.
-            ValueError: class ids or shapes that do not fit the configuration.
         """
         if not 0 <= index < len(self):
             raise IndexError(f"Batch {index} of {len(self)}.")

@@ -36,14 +36,9 @@ class Sample:
 class SampleCache:
     """Calls `load` once for every key; safe to use from several threads.
 
-    Masks are kept as bits. What exceeds the memory goes to uncompressed files in a folder
-    of its own, which is removed with this object or at the end of the program.
-
-    Args:
-        load: key -> Sample.
-        memory_mb: limit of what is held in memory, in units of 2**20 bytes.
-        folder: where to make the folder for files; None takes the system's place for
-            temporary files.
+    Masks are kept as bits. What exceeds `memory_mb` (2**20 bytes each) goes to uncompressed files
+    in a folder of its own inside `folder` (None: the system's for temporary files), which is
+    removed with this object or at the end of the program.
     """
 
     def __init__(

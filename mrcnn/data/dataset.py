@@ -40,13 +40,8 @@ class Dataset:
     def add_class(self, source: str, class_id: int, class_name: str) -> None:
         """Add a class; a second one of the same source and id is ignored.
 
-        Args:
-            source: name of the collection the class belongs to, without a full stop.
-            class_id: number of the class in its source.
-            class_name: what is shown; the text before a first comma.
-
-        Raises:
-            ValueError: a full stop in `source`.
+        `source` names the collection the class belongs to, without a full stop; `class_id` is its
+        number there. Of `class_name` the text before a first comma is shown.
         """
         if "." in source:
             raise UserError(f"Source name {source!r} contains a full stop; choose another one.")
@@ -63,10 +58,8 @@ class Dataset:
         return ""
 
     def prepare(self, class_map: Any = None) -> None:
-        """Number classes and images. Call it after the last `add_class` and `add_image`.
-
-        `class_map` is not used; it is part of Matterport's signature.
-        """
+        """Number classes and images, after the last `add_class` and `add_image`; `class_map` is not
+        used."""
         self.num_classes = len(self.class_info)
         self.class_ids = np.arange(self.num_classes)
         self.class_names = [c["name"].split(",")[0] for c in self.class_info]
@@ -91,19 +84,11 @@ class Dataset:
         return self._image_ids
 
     def map_source_class_id(self, source_class_id: str) -> int:
-        """Internal id of a class such as "coco.12".
-
-        Raises:
-            KeyError: no such class.
-        """
+        """Internal id of a class such as "coco.12"."""
         return self.class_from_source_map[source_class_id]
 
     def get_source_class_id(self, class_id: int, source: str) -> int:
-        """Number that the class has in its source.
-
-        Raises:
-            ValueError: the class belongs to another source.
-        """
+        """Number that the class has in its source, which must be `source`."""
         info = self.class_info[class_id]
         if info["source"] != source:
             raise UserError(
@@ -117,18 +102,10 @@ class Dataset:
         return self.image_info[image_id]["path"]
 
     def load_image(self, image_id: int) -> np.ndarray:
-        """Read an image.
+        """Read an image as uint8 [H, W, 3].
 
-        Gray pictures become RGB and an alpha channel is dropped. Integers of more than 8
-        bits are scaled to 0 .. 255 by the bits in use: the highest bit set in the picture
-        decides (12-bit camera data in a 16-bit file is divided by 16, full 16-bit data by
-        256, small values stay as they are). Floats from 0 to 1 are multiplied by 255.
-
-        Returns:
-            uint8 [H, W, 3].
-
-        Raises:
-            ValueError: the file is missing, cannot be decoded, or is no such picture.
+        Gray pictures become RGB and an alpha channel is dropped; integers of more than 8 bits and
+        floats are scaled as `mrcnn.imageio.pixels.to_rgb8` says.
         """
         path = self.image_info[image_id]["path"]
         if path is None:
@@ -150,11 +127,9 @@ class Dataset:
         return read_reduced(path, max_side)
 
     def load_mask(self, image_id: int) -> tuple[np.ndarray, np.ndarray]:
-        """Masks of an image; override it.
+        """Masks bool [H, W, N] of an image and class ids int32 [N]; override it.
 
-        Returns:
-            masks bool [H, W, N] and class ids int32 [N]; a negative id marks a crowd. This
-            one warns and returns arrays of shape (0, 0, 0) and (0,).
+        A negative id marks a crowd. This one warns and returns arrays of shape (0, 0, 0) and (0,).
         """
         logger.warning(
             "%s does not define load_mask: image %s has no masks.", type(self).__name__, image_id
@@ -164,21 +139,9 @@ class Dataset:
     def load_mask_at(
         self, image_id: int, shape: Sequence[int], rows: np.ndarray, columns: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Some rows and columns of the masks of an image.
+        """Some rows [h], in rising order, and columns [w] of the masks of an image (H, W, ...) px.
 
-        Override it where masks can be read without all of them in memory at once.
-
-        Args:
-            image_id: internal id.
-            shape: (H, W, ...) px of the image.
-            rows: int [h], in rising order.
-            columns: int [w].
-
-        Returns:
-            masks bool [h, w, N] and class ids int32 [N]; see `load_mask`.
-
-        Raises:
-            ValueError: the masks do not have the size of the image.
+        As of `load_mask`; override it where they can be read without all masks in memory at once.
         """
         masks, class_ids = fitting_masks(shape, *self.load_mask(image_id))
         return masks[rows[:, None], columns[None, :]], class_ids
@@ -187,16 +150,8 @@ class Dataset:
 def fitting_masks(
     shape: Sequence[int], masks: np.ndarray, class_ids: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What `Dataset.load_mask` gave, as bool [H, W, N] and int32 [N].
-
-    Args:
-        shape: (H, W, ...) px of the image.
-        masks: [H, W, N], or any shape [..., 0].
-        class_ids: [N].
-
-    Raises:
-        ValueError: they do not fit each other, or the image.
-    """
+    """What `Dataset.load_mask` gave, as bool [H, W, N] and int32 [N] that fit an image (H, W,
+    ...)."""
     masks, class_ids = np.asarray(masks), np.asarray(class_ids, np.int32)
     if masks.shape[-1] == 0:
         masks = np.zeros((*shape[:2], 0), bool)

@@ -1,8 +1,4 @@
-"""From a picture to what the network takes, and back.
-
-The image meta vector, molding and unmolding. Plain NumPy; boxes are
-(y1, x1, y2, x2) with y2 and x2 one past the last pixel.
-"""
+"""From a picture to what the network takes, and back: molding, the meta vector, unmolding."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,17 +16,13 @@ from mrcnn.structures.masks import paste_mask
 
 def mold_image(images: np.ndarray, config: Config) -> np.ndarray:
     """Subtract MEAN_PIXEL from images [..., C] (RGB order); float64 of the same shape.
-
-    Source: Matterport `model.mold_image`.
-    """
+    Source: Matterport `model.mold_image`."""
     return images.astype(np.float32) - config.MEAN_PIXEL
 
 
 def unmold_image(normalized_images: np.ndarray, config: Config) -> np.ndarray:
     """Inverse of `mold_image`, uint8 (truncated).
-
-    Source: Matterport `model.unmold_image`.
-    """
+    Source: Matterport `model.unmold_image`."""
     return (normalized_images + config.MEAN_PIXEL).astype(np.uint8)
 
 
@@ -48,19 +40,15 @@ def fit_image(image: np.ndarray, config: Config, mode: str | None = None) -> tup
 def mold_inputs(
     images: Sequence[np.ndarray], config: Config
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pictures of any size to one batch of the network.
+    """Pictures of any size to one batch of the network, by the settings of `config`.
 
     Args:
         images: N pictures [H, W, C] of 0 to 255, or what stands for them (`ReducedPicture`).
-        config: its IMAGE_* settings, MEAN_PIXEL and NUM_CLASSES are used.
+        config: IMAGE_*, MEAN_PIXEL and NUM_CLASSES are used.
 
     Returns:
-        molded images float32 [N, h, w, C]; image metas float64 [N, 12 + NUM_CLASSES];
-        windows int32 [N, 4], px of the molded images.
-
-    Raises:
-        ValueError: no pictures, a picture of another number of channels, or molded shapes
-            that differ (possible in modes "none" and "pad64").
+        molded images float32 [N, h, w, C]; image metas float64 [N, 12 + NUM_CLASSES]; windows int32
+        [N, 4], px of the molded images.
 
     Source: Matterport `MaskRCNN.mold_inputs`.
     """
@@ -124,9 +112,7 @@ def compose_image_meta(
 
 def parse_image_meta(meta: np.ndarray) -> dict[str, np.ndarray]:
     """The parts of metas [B, 12 + C] by name; int32, `scale` float32.
-
-    Source: Matterport `model.parse_image_meta`.
-    """
+    Source: Matterport `model.parse_image_meta`."""
     return {
         name: part.astype(np.float32 if name == "scale" else np.int32)
         for name, part in parse_image_meta_graph(meta).items()
@@ -135,9 +121,7 @@ def parse_image_meta(meta: np.ndarray) -> dict[str, np.ndarray]:
 
 def parse_image_meta_graph(meta: Any) -> dict[str, Any]:
     """The same for tensors; the dtype stays.
-
-    Source: Matterport `model.parse_image_meta_graph`.
-    """
+    Source: Matterport `model.parse_image_meta_graph`."""
     return {
         "image_id": meta[:, 0],
         "original_image_shape": meta[:, 1:4],
@@ -154,12 +138,8 @@ def unmold_boxes(
     image_shape: Sequence[int],
     window: Sequence[int],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """What `unmold_detections` does but for the masks; arguments as there.
-
-    Returns:
-        boxes int32 [N, 4] px, class ids int32 [N], scores float32 [N], and the rows of
-        `detections` that were kept, int [N].
-    """
+    """What `unmold_detections` does but for the masks, for which it gives the rows kept, int
+    [N]."""
     ends = np.flatnonzero(detections[:, 4] == 0)
     detections = detections[: ends[0]] if ends.size else detections
     class_ids = detections[:, 4].astype(np.int32)
@@ -213,15 +193,7 @@ def unmold_compact(
     window: Sequence[int],
     masks: str = "rle",
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, Masks]:
-    """`mrcnn.data.molding.unmold_detections` with masks in one of FORMATS.
-
-    Returns:
-        boxes int32 [N, 4] px, class ids int32 [N], scores float32 [N], and the masks: bool
-        [H, W, N], or a list of N.
-
-    Raises:
-        ValueError: no such format.
-    """
+    """`unmold_detections` with masks in one of FORMATS: bool [H, W, N], or a list of N."""
     demand_format(masks)
     if masks == "full":
         return unmold_detections(detections, mrcnn_mask, original_image_shape, image_shape, window)

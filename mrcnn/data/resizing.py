@@ -24,27 +24,23 @@ def resize_image(
 ) -> tuple[np.ndarray, tuple[int, int, int, int], float, Padding, Crop | None]:
     """Scale a picture and pad or crop it to a size the network takes.
 
-    Except in mode "none" the picture is enlarged until its shorter side is `min_dim` and
-    its scale at least `min_scale`; it is made smaller only by modes "square" and "fit64", to
-    fit `max_dim`. Bilinear; integer pictures are truncated to their dtype, not rounded.
+    Except in mode "none" the picture is enlarged until its shorter side is `min_dim` and its scale
+    at least `min_scale`; it is made smaller only by modes "square" and "fit64", to fit `max_dim`.
+    Bilinear; integer pictures are truncated to their dtype, not rounded.
 
     Args:
         image: [H, W, C], any dtype; or what stands for it.
         min_dim: wanted length of the shorter side, px.
         max_dim: longest side in modes "square" and "fit64", px.
         min_scale: lower bound of the scale.
-        mode: "none": untouched. "square": centered in max_dim x max_dim. "pad64": centered
-            in the next multiples of 64. "fit64": scaled as by "square", padded as by
-            "pad64", so that nothing is computed for the rest of the square. "crop": a random
-            min_dim x min_dim part, drawn with Python's `random`.
+        mode: "none": untouched. "square": centered in max_dim x max_dim. "pad64": centered in the
+            next multiples of 64. "fit64": scaled as by "square", padded as by "pad64", so that
+            nothing is computed for the rest of the square. "crop": a random min_dim x min_dim part,
+            drawn with Python's `random`.
 
     Returns:
-        image [h, w, C] of the same dtype; window (y1, x1, y2, x2) of the picture in it,
-        px; scale; padding of the three axes; crop (y, x, h, w) px, or None.
-
-    Raises:
-        ValueError: unknown mode, a size the mode needs is missing or unfit, or the
-            picture is not [H, W, C].
+        image [h, w, C] of the same dtype; window (y1, x1, y2, x2) of the picture in it, px; scale;
+        padding of the three axes; crop (y, x, h, w) px, or None.
 
     Source: Matterport `utils.resize_image`; "fit64" is ours.
     """
@@ -130,14 +126,10 @@ def _scale(
 def resize_mask(
     mask: np.ndarray, scale: float, padding: Padding, crop: Crop | None = None
 ) -> np.ndarray:
-    """Resize masks [H, W, N] by what `resize_image` returned for their picture.
+    """Resize masks [H, W, N] by what `resize_image` returned for their picture: [h, w, N].
 
-    Nearest neighbor with the corner pixels aligned, as `scipy.ndimage.zoom` of order 0
-    (which loses the last row or column to a rounding error at some sizes; this does not).
-
-    Returns:
-        [h, w, N], dtype kept.
-
+    Nearest neighbor with the corner pixels aligned, as `scipy.ndimage.zoom` of order 0 (which loses
+    the last row or column to a rounding error at some sizes; this does not).
     Source: Matterport `utils.resize_mask`.
     """
     mask = np.asarray(mask)
@@ -151,7 +143,7 @@ def resize_mask(
 
 
 def nearest_pixels(length: int, scale: float) -> np.ndarray:
-    """Source index of every pixel along one axis for `resize_mask`, corners aligned, int [n]."""
+    """Source index of every pixel along one axis for `resize_mask`, int [n]."""
     new = round(length * scale)
     step = (length - 1) / (new - 1) if new > 1 else 0.0
     return np.floor(np.arange(new) * step + 0.5).astype(int).clip(0, length - 1)
@@ -165,8 +157,7 @@ def read_for(path: str | Path, config: Config) -> ReducedPicture:
 def reduced_side(config: Config) -> int | None:
     """Length that the longer side is reduced to, px; None where the network takes any size.
 
-    Twice the network's, as means over blocks and resizing both soften a picture. Enlarged
-    sections that were averaged right down to the network's size cost the shipped network of
-    slicemap 0.01 of its Dice on training sections; at twice the size it kept it.
+    Twice the network's, as means over blocks and resizing both soften a picture: sections averaged
+    right down to its size cost the network of slicemap 0.01 of its Dice on training sections.
     """
     return 2 * config.IMAGE_MAX_DIM if config.IMAGE_RESIZE_MODE in FITTING_MODES else None

@@ -25,8 +25,8 @@ def generate_random_rois(
         image_shape: [h, w, ...] px.
         count: number of boxes.
         gt_class_ids: not used; part of Matterport's signature.
-        gt_boxes: [M, 4] px; each gets an equal share of boxes that lie within one box size
-            of it. Without any, all boxes are drawn from the whole image.
+        gt_boxes: [M, 4] px; each gets an equal share of boxes that lie within one box size of it.
+            Without any, all boxes are drawn from the whole image.
         rng: source of the random numbers; None seeds one from NumPy's global one.
 
     Returns:
@@ -74,8 +74,8 @@ def build_detection_targets(
     """Targets of the heads for given regions, for inspection.
 
     Positive is an IoU above 0.5 with some object; at most ROI_POSITIVE_RATIO of the
-    TRAIN_ROIS_PER_IMAGE (T) places. The rest is filled with other regions, repeated if
-    they are too few. Drawn with NumPy's global generator.
+    TRAIN_ROIS_PER_IMAGE (T) places. The rest is filled with other regions, repeated if they are too
+    few. Drawn with NumPy's global generator.
 
     Args:
         rpn_rois: [N, (y1, x1, y2, x2)] px, N at least 1.
@@ -86,11 +86,8 @@ def build_detection_targets(
 
     Returns:
         rois int32 [T, 4] px; class ids int32 [T], 0 for background; box deltas float32
-        [T, NUM_CLASSES, 4] / BBOX_STD_DEV and masks float32
-        [T, *MASK_SHAPE, NUM_CLASSES] of 0 and 1, both filled in for the class alone.
-
-    Raises:
-        ValueError: no regions.
+        [T, NUM_CLASSES, 4] / BBOX_STD_DEV and masks float32 [T, *MASK_SHAPE, NUM_CLASSES] of 0 and
+        1, both filled in for the class alone.
 
     Source: Matterport `model.build_detection_targets`.
     """

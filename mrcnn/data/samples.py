@@ -48,13 +48,9 @@ def load_image_gt(
         use_mini_mask: give masks cut to their boxes, at MINI_MASK_SHAPE.
 
     Returns:
-        image [h, w, C]; image meta float64 [12 + classes of the dataset]; class ids int32
-        [N]; boxes int32 [N, (y1, x1, y2, x2)] px; masks bool [h, w, N], or mini masks.
-        Instances without a pixel left are dropped; N may be 0.
-
-    Raises:
-        UnreadableImageError: a ValueError with the file and what to do.
-        ValueError: see `mrcnn.data.augment.augment_image_and_masks`.
+        image [h, w, C]; image meta float64 [12 + classes of the dataset]; class ids int32 [N];
+        boxes int32 [N, (y1, x1, y2, x2)] px; masks bool [h, w, N], or mini masks. Instances without
+        a pixel left are dropped; N may be 0.
 
     Source: Matterport `model.load_image_gt`.
     """
@@ -70,10 +66,7 @@ def warn_of_augment(augment: bool) -> None:
 
 
 def load_sample(dataset: Dataset, config: Config, image_id: int) -> Sample:
-    """Decode and resize one image and its masks; in mode "crop" before the crop.
-
-    With REDUCED_DECODE both are read at reduced scale, the same pixels of the masks.
-    """
+    """Decode and resize one image and its masks; in mode "crop" before the crop."""
     with _saying_which(dataset, image_id):
         if config.REDUCED_DECODE:
             image = dataset.load_reduced(image_id, reduced_side(config))
@@ -196,11 +189,7 @@ class BatchRows:
 
 
 def stack_rows(rows: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
-    """Rows to arrays with a leading batch dimension.
-
-    Raises:
-        ValueError: the images have different shapes.
-    """
+    """Rows to arrays with a leading batch dimension."""
     shapes = {row[0].shape for row in rows}
     if len(shapes) > 1:
         raise UserError(
@@ -218,6 +207,6 @@ def source_augmentation(
 
 
 def check_dataset(dataset: Dataset) -> None:
-    """Raise ValueError if there are no images."""
+    """Raise an error if there are no images."""
     if not len(dataset.image_ids):
         raise UserError("The dataset has no images. Call add_image for each, then prepare().")

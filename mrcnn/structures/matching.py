@@ -50,8 +50,8 @@ def compute_matches(
 
     Returns:
         gt_match float64 [n], the prediction of each object; pred_match float64 [m], the object of
-            each prediction; -1 where there is none; overlaps float32 [m, n]. Predictions are
-            numbered by descending score.
+        each prediction; -1 where there is none; overlaps float32 [m, n]. Predictions are numbered
+        by descending score.
 
     Source: Matterport `utils.compute_matches`.
     """

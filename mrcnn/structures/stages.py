@@ -52,7 +52,7 @@ class Stages:
 
     @classmethod
     def load(cls, path: str | Path) -> "Stages":
-        """Read what `save` wrote. Raises ValueError for any other file."""
+        """Read what `save` wrote."""
         try:
             # NumPy would leave a damaged file that it opened itself to the garbage collector.
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
