@@ -122,10 +122,7 @@ def trim_zeros(x: np.ndarray) -> np.ndarray:
 
 
 def batch_slice(
-    inputs: Any,
-    graph_fn: Callable,
-    batch_size: int,
-    names: Sequence[str] | None = None,
+    inputs: Any, graph_fn: Callable, batch_size: int, names: Sequence[str] | None = None
 ) -> Any:
     """Run a function on each of `batch_size` items and stack what it returns.
 

@@ -118,8 +118,7 @@ def _run_imgaug(
     parts = []
     for start in range(0, masks.shape[-1], _MASKS_A_PASS):
         maps = imgaug.SegmentationMapsOnImage(
-            np.ascontiguousarray(masks[..., start : start + _MASKS_A_PASS], bool),
-            shape=image.shape,
+            np.ascontiguousarray(masks[..., start : start + _MASKS_A_PASS], bool), shape=image.shape
         )
         parts.append(fixed.augment_segmentation_maps([maps])[0].get_arr())
     new_masks = np.concatenate(parts, axis=-1) if parts else masks
@@ -210,11 +209,7 @@ class RandomRotateFlip:
         brightness: tuple[float, float] = (1.0, 1.0),
         fill: str = "zero",
     ):
-        for name, (low, high) in {
-            "scale": scale,
-            "gamma": gamma,
-            "brightness": brightness,
-        }.items():
+        for name, (low, high) in {"scale": scale, "gamma": gamma, "brightness": brightness}.items():
             if not 0 < low <= high:
                 raise UserError(f"{name} is {(low, high)}; wanted (low, high), 0 < low <= high.")
         if fill not in ("zero", "edge"):

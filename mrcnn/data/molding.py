@@ -99,14 +99,7 @@ def compose_image_meta(
 
     Source: Matterport `model.compose_image_meta`.
     """
-    parts = (
-        [image_id],
-        original_image_shape,
-        image_shape,
-        window,
-        [scale],
-        active_class_ids,
-    )
+    parts = ([image_id], original_image_shape, image_shape, window, [scale], active_class_ids)
     return np.concatenate([np.asarray(part, np.float64) for part in parts])
 
 

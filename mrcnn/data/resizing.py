@@ -75,11 +75,7 @@ def resize_image(
     else:
         target = (-(-height // 64) * 64, -(-width // 64) * 64)
     top, left = (target[0] - height) // 2, (target[1] - width) // 2
-    padding = [
-        (top, target[0] - height - top),
-        (left, target[1] - width - left),
-        (0, 0),
-    ]
+    padding = [(top, target[0] - height - top), (left, target[1] - width - left), (0, 0)]
     window = (top, left, top + height, left + width)
     return np.pad(image, padding), window, scale, padding, None
 
@@ -108,11 +104,7 @@ def _check_resize(
 
 
 def _scale(
-    height: int,
-    width: int,
-    min_dim: int | None,
-    max_dim: int | None,
-    min_scale: float | None,
+    height: int, width: int, min_dim: int | None, max_dim: int | None, min_scale: float | None
 ) -> float:
     scale = max(1, min_dim / min(height, width)) if min_dim else 1
     if min_scale and scale < min_scale:

@@ -116,12 +116,7 @@ def finish_sample(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """What `load_image_gt` does after resizing."""
     rng = as_generator(rng)
-    image, masks, class_ids, window = (
-        sample.image,
-        sample.masks,
-        sample.class_ids,
-        sample.window,
-    )
+    image, masks, class_ids, window = (sample.image, sample.masks, sample.class_ids, sample.window)
     if config.IMAGE_RESIZE_MODE == "crop":
         side = config.IMAGE_MIN_DIM
         y, x = (rng.integers(0, length - side + 1) for length in image.shape[:2])
