@@ -4,7 +4,7 @@ The layout: an ordered attribute `layer_names`, one group a layer with an ordere
 `weight_names`, one dataset a weight.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,12 +86,8 @@ def read_layers(file: h5py.File, path: str | Path) -> list[StoredLayer]:
         group = _member(root, name, path)
         if not isinstance(group, h5py.Group):
             raise WeightFileError(f"{path}: {name!r} is not a group with weights.")
-        arrays = [
-            StoredArray(weight, _dataset(_member(group, weight, path), f"{name}/{weight}", path))
-            for weight in _names(group, "weight_names", path)
-        ]
-        if arrays:
-            layers.append(StoredLayer(name, arrays))
+        if weights := _names(group, "weight_names", path):
+            layers.append(StoredLayer(name, _arrays(group, name, weights, path)))
     if not layers:
         raise WeightFileError(f"{path}: the file lists {len(names)} layers, none with weights.")
     return layers
@@ -121,18 +117,8 @@ def read_keras3_layers(file: h5py.File, path: str | Path) -> list[StoredLayer]:
                 f"{path}: {group.name!r} does not say which layer it holds; the file is foreign "
                 "or of an early Keras 3. Save the weights again with a current version."
             )
-        layers.append(
-            StoredLayer(
-                name,
-                [
-                    StoredArray(
-                        f"{name}/{i}",
-                        _dataset(_member(variables, str(i), path), f"{name}/{i}", path),
-                    )
-                    for i in range(len(variables))
-                ],
-            )
-        )
+        numbers = map(str, range(len(variables)))
+        layers.append(StoredLayer(name, _arrays(variables, name, numbers, path, f"{name}/")))
     if not layers:
         raise WeightFileError(f"{path}: an HDF5 file without weights.")
     return layers
@@ -190,6 +176,16 @@ def _member(group: h5py.Group, name: str, path: str | Path) -> h5py.Group | h5py
             )
         item = item[step]
     return item
+
+
+def _arrays(
+    group: h5py.Group, layer: str, members: Iterable[str], path: str | Path, prefix: str = ""
+) -> list[StoredArray]:
+    """Members of a group as weights of a layer, named by `prefix` and member."""
+    return [
+        StoredArray(prefix + name, _dataset(_member(group, name, path), f"{layer}/{name}", path))
+        for name in members
+    ]
 
 
 def _dataset(item: h5py.Group | h5py.Dataset, name: str, path: str | Path) -> h5py.Dataset:

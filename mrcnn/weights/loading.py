@@ -45,24 +45,14 @@ IMAGENET_MD5 = "a268eb855778b3df3c7506639542a6af"
 
 @dataclass
 class WeightReport:
-    """What a call of `load_weights` did, in names of layers that have weights.
-
-    Attributes:
-        path: the file.
-        loaded: layers of the model that took their weights from the file.
-        excluded: layers left out on request.
-        missing: layers of the model that the file lacks; they keep their values.
-        unused: layers of the file that the model lacks.
-        adapted: remarks on layers whose weights were loaded in a changed form, or
-            from a layer of another name.
-    """
+    """What a call of `load_weights` did, in names of layers that have weights."""
 
     path: str
-    loaded: list[str] = field(default_factory=list)
-    excluded: list[str] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-    unused: list[str] = field(default_factory=list)
-    adapted: list[str] = field(default_factory=list)
+    loaded: list[str] = field(default_factory=list)  # took their weights from the file
+    excluded: list[str] = field(default_factory=list)  # left out on request
+    missing: list[str] = field(default_factory=list)  # in the model alone; keep their values
+    unused: list[str] = field(default_factory=list)  # in the file alone
+    adapted: list[str] = field(default_factory=list)  # changed, or from a layer of another name
 
     def __str__(self) -> str:
         """One short paragraph; long lists are cut."""
