@@ -40,18 +40,15 @@ def generate_random_rois(
     near = int(_AROUND_OBJECTS * count / len(gt_boxes)) if len(gt_boxes) else 0
     y1, x1, y2, x2 = np.repeat(gt_boxes, near, axis=0).T
     rest = np.zeros(count - len(y1), np.int64)
-    vertical = _intervals(
-        np.concatenate([np.maximum(2 * y1 - y2, 0), rest]),
-        np.concatenate([np.minimum(2 * y2 - y1, height), rest + height]),
-        rng,
+    (y1, y2), (x1, x2) = (
+        _intervals(
+            np.concatenate([np.maximum(2 * low - high, 0), rest]),
+            np.concatenate([np.minimum(2 * high - low, length), rest + length]),
+            rng,
+        )
+        for low, high, length in ((y1, y2, height), (x1, x2, width))
     )
-    horizontal = _intervals(
-        np.concatenate([np.maximum(2 * x1 - x2, 0), rest]),
-        np.concatenate([np.minimum(2 * x2 - x1, width), rest + width]),
-        rng,
-    )
-    sides = [vertical[0], horizontal[0], vertical[1], horizontal[1]]
-    return np.stack(sides, axis=1).astype(np.int32)
+    return np.stack([y1, x1, y2, x2], axis=1).astype(np.int32)
 
 
 def _intervals(

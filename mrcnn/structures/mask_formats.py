@@ -14,6 +14,7 @@ some 30 kB in the others.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,7 @@ def demand_format(masks: str) -> None:
 
 def paste_rle(mask: np.ndarray, bbox: Sequence[int], image_shape: Sequence[int]) -> Rle:
     """`unmold_mask` as run lengths, made strip by strip inside the box; arguments as there."""
-    box = visible_box(bbox, image_shape)
-    return _encode(lambda window: inside_box(mask, bbox, window), box, image_shape)
+    return _encode(partial(inside_box, mask, bbox), visible_box(bbox, image_shape), image_shape)
 
 
 def paste_contours(mask: np.ndarray, bbox: Sequence[int], image_shape: Sequence[int]) -> Contours:
@@ -53,12 +53,7 @@ def paste_contours(mask: np.ndarray, bbox: Sequence[int], image_shape: Sequence[
     Traced at up to 512 x 512 points of the box.
     """
     box = visible_box(bbox, image_shape)
-    return _trace(
-        lambda rows, columns: values_in_box(mask, bbox, rows, columns),
-        box,
-        image_shape,
-        _SOFT_SAMPLES,
-    )
+    return _trace(partial(values_in_box, mask, bbox), box, image_shape, _SOFT_SAMPLES)
 
 
 # --- Any format -----------------------------------------------------------------------
@@ -292,12 +287,7 @@ def rle_to_contours(rle: Rle) -> Contours:
     """Contours of run lengths; see `mask_to_contours`."""
     box = y1, x1, _, _ = rle_box(rle)
     mask = rle_to_mask(rle, box)
-    return _trace(
-        lambda rows, columns: mask[rows[:, None] - y1, columns[None, :] - x1],
-        box,
-        rle["size"],
-        _HARD_SAMPLES,
-    )
+    return _trace(lambda y, x: mask[np.ix_(y - y1, x - x1)], box, rle["size"], _HARD_SAMPLES)
 
 
 def contours_to_mask(contours: Contours) -> np.ndarray:

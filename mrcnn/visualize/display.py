@@ -145,17 +145,9 @@ def display_differences(
     predictions and thresholds as of `compute_matches`, the rest as of `display_instances`.
     Source: Matterport `visualize.display_differences`.
     """
-    _, pred_match, overlaps = compute_matches(
-        gt_box,
-        gt_class_id,
-        gt_mask,
-        pred_box,
-        pred_class_id,
-        pred_score,
-        pred_mask,
-        iou_threshold=iou_threshold,
-        score_threshold=score_threshold,
-    )
+    objects = (gt_box, gt_class_id, gt_mask)
+    found = (pred_box, pred_class_id, pred_score, pred_mask)
+    _, pred_match, overlaps = compute_matches(*objects, *found, iou_threshold, score_threshold)
     # compute_matches drops padding and numbers the predictions by descending score.
     gt_rows = np.flatnonzero(np.any(gt_box, axis=1))
     rows = np.flatnonzero(np.any(pred_box, axis=1))

@@ -94,18 +94,8 @@ def frame(ax: Axes, image: np.ndarray, margin: int, title: str) -> None:
 def add_box(ax: Axes, box: Sequence[float], color: Any, style: str, alpha: float = 1.0) -> None:
     """Add the outline of a box (y1, x1, y2, x2) px."""
     y1, x1, y2, x2 = box
-    ax.add_patch(
-        Rectangle(
-            (x1, y1),
-            x2 - x1,
-            y2 - y1,
-            linewidth=2,
-            alpha=alpha,
-            linestyle=style,
-            edgecolor=color,
-            facecolor="none",
-        )
-    )
+    line = {"linewidth": 2, "linestyle": style, "edgecolor": color, "alpha": alpha}
+    ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, facecolor="none", **line))
 
 
 def add_joint(ax: Axes, box: Sequence[float], refined: Sequence[float], color: Any) -> None:

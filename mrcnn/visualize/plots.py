@@ -20,11 +20,8 @@ def plot_precision_recall(AP: float, precisions: np.ndarray, recalls: np.ndarray
     """Plot precision over recall, both [k] as of `compute_ap`; `AP` is at an IoU of 0.5.
     Source: Matterport `visualize.plot_precision_recall`."""
     _, ax = plt.subplots(1)
-    ax.set_title(f"Precision-Recall Curve. AP@50 = {AP:.3f}")
-    ax.set_xlabel("Recall")
-    ax.set_ylabel("Precision")
-    ax.set_xlim(0, 1.1)
-    ax.set_ylim(0, 1.1)
+    ax.set(title=f"Precision-Recall Curve. AP@50 = {AP:.3f}", xlabel="Recall", ylabel="Precision")
+    ax.set(xlim=(0, 1.1), ylim=(0, 1.1))
     ax.plot(recalls, precisions)
     return ax
 
@@ -60,8 +57,7 @@ def plot_overlaps(
             text = "match" if gt_class_ids[j] == pred_class_ids[i] else "wrong"
         color = "white" if iou > threshold else "black"
         ax.text(j, i, f"{iou:.3f}\n{text}", ha="center", va="center", fontsize=9, color=color)
-    ax.set_xlabel("Ground Truth")
-    ax.set_ylabel("Predictions")
+    ax.set(xlabel="Ground Truth", ylabel="Predictions")
     return ax
 
 
