@@ -12,7 +12,7 @@ import numpy as np
 
 from mrcnn.config import Config
 from mrcnn.data.augment import SideFlipError, as_generator
-from mrcnn.data.cache import Sample, SampleCache
+from mrcnn.data.cache import Sample
 from mrcnn.data.dataset import Dataset
 from mrcnn.data.sampled_rois import build_detection_targets, generate_random_rois
 from mrcnn.data.samples import (
@@ -21,7 +21,7 @@ from mrcnn.data.samples import (
     check_dataset,
     finish_sample,
     load_image_gt,
-    load_sample,
+    sample_cache,
     source_augmentation,
     stack_rows,
     warn_of_augment,
@@ -78,11 +78,7 @@ def data_generator(
     warn_of_augment(augment)
     check_dataset(dataset)
     targets = BatchRows(config)
-    cache = SampleCache(
-        lambda image_id: load_sample(dataset, config, image_id),
-        config.CACHE_MEMORY_MB,
-        config.CACHE_DIR,
-    )
+    cache = sample_cache(dataset, config)
     errors, rows, outputs = 0, [], []
     while True:
         image_ids = dataset.image_ids
@@ -130,19 +126,13 @@ class Batches(keras.utils.PyDataset):
     """Seeded, cached batches that threads prepare ahead; what `MaskRCNN.train` is fed.
 
     The content of a batch depends on (seed, epoch, index) alone, so neither the number of threads
-    nor an interruption changes it. Images without objects take part.
+    nor an interruption changes it. Images without objects take part. `dataset`, `augmentation` and
+    the like as of `data_generator`; WORKERS, CACHE_* and SKIP_CORRUPT_IMAGES are used too.
 
-    Args:
-        dataset: prepared Dataset with config.NUM_CLASSES classes.
-        config: Config; also WORKERS, CACHE_MEMORY_MB, CACHE_DIR, SKIP_CORRUPT_IMAGES.
-        shuffle: a new order in each pass over the images.
-        augmentation: see `mrcnn.data.augment`.
-        augment: deprecated, see `load_image_gt`.
-        no_augmentation_sources: sources whose images are not augmented.
-        seed: int; None takes config.SEED, and if that is None a new seed.
-        steps: batches an epoch; passes go on where the epoch before ended. None: every image once,
-            the last batch filled up from the next pass.
-        training: False stays at the same epoch, so that each one gives the same batches.
+    `seed` None takes config.SEED, and if that is None a new one. `steps` is batches an epoch, where
+    passes go on where the epoch before ended; None: every image once, the last batch filled up from
+    the next pass. `training` False stays at the same epoch, so that each one gives the same
+    batches.
 
     Attributes:
         epoch: number of the epoch to be read; it may be set.
@@ -183,11 +173,7 @@ class Batches(keras.utils.PyDataset):
         self.error: Exception | None = None
         self._epoch_begun = False
         self._targets = BatchRows(config)
-        self._cache = SampleCache(
-            lambda image_id: load_sample(dataset, config, image_id),
-            config.CACHE_MEMORY_MB,
-            config.CACHE_DIR,
-        )
+        self._cache = sample_cache(dataset, config)
         self._corrupt: set[int] = set()
         self._lock = threading.Lock()
         self._pending: dict[tuple[int, int], Future] = {}

@@ -14,23 +14,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Sample:
-    """One image of a data set, before augmentation.
+    """One image of a data set, before augmentation."""
 
-    Attributes:
-        image: [h, w, C], resized and padded.
-        masks: bool [h, w, N].
-        class_ids: int32 [N].
-        original_shape: [H, W, C] int, before resizing.
-        window: (y1, x1, y2, x2) px of the picture in `image`, int [4].
-        scale: factor of the resizing, float [].
-    """
-
-    image: np.ndarray
-    masks: np.ndarray
-    class_ids: np.ndarray
-    original_shape: np.ndarray
-    window: np.ndarray
-    scale: np.ndarray
+    image: np.ndarray  # [h, w, C], resized and padded
+    masks: np.ndarray  # bool [h, w, N]
+    class_ids: np.ndarray  # int32 [N]
+    original_shape: np.ndarray  # int [H, W, C], before resizing
+    window: np.ndarray  # int [4], (y1, x1, y2, x2) px of the picture in `image`
+    scale: np.ndarray  # float [], factor of the resizing
 
 
 class SampleCache:

@@ -1,5 +1,6 @@
 """One image with its ground truth, and its row in a batch."""
 
+import functools
 import logging
 import struct
 import zlib
@@ -11,7 +12,7 @@ import numpy as np
 
 from mrcnn.config import Config
 from mrcnn.data.augment import as_generator, augment_image_and_masks, flip_left_right
-from mrcnn.data.cache import Sample
+from mrcnn.data.cache import Sample, SampleCache
 from mrcnn.data.dataset import Dataset, fitting_masks
 from mrcnn.data.molding import compose_image_meta, fit_image, mold_image
 from mrcnn.data.resizing import nearest_pixels, reduced_side, resize_mask
@@ -89,6 +90,12 @@ def load_sample(dataset: Dataset, config: Config, image_id: int) -> Sample:
     return Sample(
         resized, masks, class_ids, np.array(image.shape), np.array(window), np.array(scale)
     )
+
+
+def sample_cache(dataset: Dataset, config: Config) -> SampleCache:
+    """What `load_sample` gives, kept as the CACHE_* settings say."""
+    load = functools.partial(load_sample, dataset, config)
+    return SampleCache(load, config.CACHE_MEMORY_MB, config.CACHE_DIR)
 
 
 @contextmanager

@@ -15,19 +15,13 @@ from mrcnn.structures.resampling import resize
 
 @dataclass(frozen=True, eq=False)
 class ReducedPicture:
-    """A picture decoded at reduced scale; `resize_image` and its callers take it for the original.
+    """A picture decoded at reduced scale, which `resize_image` takes for its original."""
 
-    Attributes:
-        pixels: [h, w, C].
-        shape: (H, W, C) of the original, px.
-        step: (rows, columns) px of the original from one of `pixels` to the next.
-        first: (row, column) px of the original where the center of `pixels[0, 0]` lies; 0 is the
-            center of the original's first pixel.
-    """
-
-    pixels: np.ndarray
-    shape: tuple[int, int, int]
+    pixels: np.ndarray  # [h, w, C]
+    shape: tuple[int, int, int]  # (H, W, C) of the original, px
+    # (Rows, columns) px of the original from one of `pixels` to the next.
     step: tuple[float, float] = (1.0, 1.0)
+    # (Row, column) px of the original, from the center of its first pixel to that of `pixels`.
     first: tuple[float, float] = (0.0, 0.0)
 
     @property
