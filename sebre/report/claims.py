@@ -5,14 +5,14 @@ reason. A score counts as run only on the paper's own data; what was measured on
 stands beside it in a column of its own and decides nothing. `sebre.report.page` shows the ledger.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from mrcnn.modeling.rpn_targets import POSITIVE_IOU
 from sebre.data.rotation import ANGLES
 from sebre.data.split import assign
 from sebre.experiments import EXPERIMENTS
 from sebre.experiments.base import PAPER_SCHEDULE, SeBReConfig
-from sebre.report.markdown import NONE, Table
+from sebre.report.markdown import NONE, Table, notes
 from sebre.report.published import PAPER_NAMES, PublishedScore, find_scores
 from sebre.report.records import (
     MASK_RCNN,
@@ -30,7 +30,6 @@ from sebre.report.statements import (
     HOLDS_NOT,
     NEEDS_NITRC,
     NOT,
-    NOT_PUBLIC,
     NOT_RUN,
     OPEN,
     PARTLY,
@@ -40,14 +39,9 @@ from sebre.report.statements import (
     SETTING,
     STATEMENT,
     Claim,
+    not_public,
     statements,
 )
-
-_RIVAL = "a rival's number, as the paper prints it; where it is from, the paper does not say"
-_USED = "most of the networks whose scores are here were made with it"
-_UNUSED = "the package can be set so; no number here was made with it"
-_PLOT = "the paper plots it and prints no number"
-_FACT = "a fact about the authors' data, not a result"
 
 _SCORE_KEYS = {
     "mAP": "map_paper",
@@ -64,54 +58,59 @@ def _images(sections: int, mirrored: bool, rule: str, part: str) -> int:
     return assign(rows, rule).count(part)
 
 
-# What this package does by itself, without anybody's data: (experiment, metric) in the words of
-# the published scores -> our value.
-_SETTINGS: dict[tuple[str, str], Callable[[], float]] = {
-    ("mouse P14", "rotation_step"): lambda: ANGLES[1] - ANGLES[0],
-    ("mouse P14", "rotation_min"): lambda: ANGLES[0],
-    ("mouse P14", "rotation_max"): lambda: ANGLES[-1],
-    ("mouse P14", "rotated_versions_per_section"): lambda: len(ANGLES),
-    ("mouse P14", "augmented_total"): lambda: 30 * len(ANGLES),
-    ("mouse P14", "train_images"): lambda: _images(30, False, "section:1/3", "train"),
-    ("mouse P14", "test_images"): lambda: _images(30, False, "section:1/3", "val"),
-    ("mouse P14", "classes"): lambda: len(EXPERIMENTS["p14_mouse"].regions),
-    ("mouse extended", "rotation_step"): lambda: ANGLES[1] - ANGLES[0],
-    ("mouse extended", "rotation_min"): lambda: ANGLES[0],
-    ("mouse extended", "rotation_max"): lambda: ANGLES[-1],
-    ("hippocampus", "rotated_versions_per_section"): lambda: len(ANGLES),
-    ("hippocampus", "train_images"): lambda: _images(27, True, "section:7", "train"),
-    ("hippocampus", "test_images"): lambda: _images(27, True, "section:7", "val"),
-    ("hippocampus", "train_fraction"): lambda: (
-        _images(27, True, "section:7", "train") / (27 * 2 * len(ANGLES))
-    ),
-    ("hippocampus", "classes"): lambda: len(EXPERIMENTS["hippocampus"].regions),
-    ("IBSR", "classes"): lambda: len(EXPERIMENTS["ibsr"].regions),
-    ("training", "stage1_heads_iterations"): lambda: PAPER_SCHEDULE[0].steps,
-    ("training", "stage2_all_iterations"): lambda: PAPER_SCHEDULE[1].steps,
-    ("training", "stage1_learning_rate"): lambda: SeBReConfig.LEARNING_RATE,
-    ("training", "stage2_learning_rate"): lambda: (
-        SeBReConfig.LEARNING_RATE * PAPER_SCHEDULE[1].rate
-    ),
-    ("training", "momentum"): lambda: SeBReConfig.LEARNING_MOMENTUM,
-    ("training", "images_per_gpu"): lambda: SeBReConfig.IMAGES_PER_GPU,
-    ("inference", "max_detections"): lambda: SeBReConfig.DETECTION_MAX_INSTANCES,
-    ("inference", "max_gt_instances"): lambda: SeBReConfig.MAX_GT_INSTANCES,
-    ("inference", "min_confidence"): lambda: SeBReConfig.DETECTION_MIN_CONFIDENCE,
-    ("RPN", "anchor_positive_iou"): lambda: POSITIVE_IOU,
-    ("architecture", "roi_pool"): lambda: SeBReConfig.POOL_SIZE,
-    ("architecture", "classes_incl_background"): lambda: SeBReConfig.NUM_CLASSES,
+# What this package does by itself, without anybody's data: our value by experiment and metric,
+# in the words of the published scores.
+_TURNS = {
+    "rotation_step": ANGLES[1] - ANGLES[0],
+    "rotation_min": ANGLES[0],
+    "rotation_max": ANGLES[-1],
+}
+_SETTINGS: dict[str, dict[str, float]] = {
+    "mouse P14": {
+        **_TURNS,
+        "rotated_versions_per_section": len(ANGLES),
+        "augmented_total": 30 * len(ANGLES),
+        "train_images": _images(30, False, "section:1/3", "train"),
+        "test_images": _images(30, False, "section:1/3", "val"),
+        "classes": len(EXPERIMENTS["p14_mouse"].regions),
+    },
+    "mouse extended": _TURNS,
+    "hippocampus": {
+        "rotated_versions_per_section": len(ANGLES),
+        "train_images": _images(27, True, "section:7", "train"),
+        "test_images": _images(27, True, "section:7", "val"),
+        "train_fraction": _images(27, True, "section:7", "train") / (27 * 2 * len(ANGLES)),
+        "classes": len(EXPERIMENTS["hippocampus"].regions),
+    },
+    "IBSR": {"classes": len(EXPERIMENTS["ibsr"].regions)},
+    "training": {
+        "stage1_heads_iterations": PAPER_SCHEDULE[0].steps,
+        "stage2_all_iterations": PAPER_SCHEDULE[1].steps,
+        "stage1_learning_rate": SeBReConfig.LEARNING_RATE,
+        "stage2_learning_rate": SeBReConfig.LEARNING_RATE * PAPER_SCHEDULE[1].rate,
+        "momentum": SeBReConfig.LEARNING_MOMENTUM,
+        "images_per_gpu": SeBReConfig.IMAGES_PER_GPU,
+    },
+    "inference": {
+        "max_detections": SeBReConfig.DETECTION_MAX_INSTANCES,
+        "max_gt_instances": SeBReConfig.MAX_GT_INSTANCES,
+        "min_confidence": SeBReConfig.DETECTION_MIN_CONFIDENCE,
+    },
+    "RPN": {"anchor_positive_iou": POSITIVE_IOU},
+    "architecture": {
+        "roi_pool": SeBReConfig.POOL_SIZE,
+        "classes_incl_background": SeBReConfig.NUM_CLASSES,
+    },
 }
 
-# Those that scores here were made with.
-_MADE_WITH = {
-    ("mouse P14", "classes"),
-    ("hippocampus", "classes"),
-    ("IBSR", "classes"),
-    ("inference", "max_detections"),
-    ("inference", "max_gt_instances"),
-    ("architecture", "roi_pool"),
-    ("architecture", "classes_incl_background"),
-}
+# Metrics of those that scores here were made with.
+_MADE_WITH = (
+    "classes",
+    "max_detections",
+    "max_gt_instances",
+    "roi_pool",
+    "classes_incl_background",
+)
 
 # Why a setting of ours is not that of the paper.
 _DIFFERS = {
@@ -165,12 +164,8 @@ def statements_table(claims: Iterable[Claim]) -> Table:
         for c in claims
         if c.kind == STATEMENT
     )
-    notes = (
-        "A verdict is on the paper's own data only. What stand-in data say stands in a column of "
-        f'its own and decides nothing: "{HOLDS}", "{HOLDS_NOT}", or "{OPEN}" where the test '
-        "sections are too few to tell.",
-    )
-    return Table("Claims: statements", header, rows, groups, notes)
+    below = notes("statements", holds=HOLDS, holds_not=HOLDS_NOT, open=OPEN)
+    return Table("Claims: statements", header, rows, groups, below)
 
 
 def tested_table(claims: Iterable[Claim]) -> Table:
@@ -180,10 +175,8 @@ def tested_table(claims: Iterable[Claim]) -> Table:
         for claim in claims
         if claim.kind == STATEMENT
     )
-    notes = (
-        "Numbers, rules and reasons are in the next table; no verdict is on the paper's data.",
-    )
-    return Table("What stand-in data say", ("where", "statement", "says"), rows, notes=notes)
+    header = ("where", "statement", "says")
+    return Table("What stand-in data say", header, rows, notes=notes("tested"))
 
 
 def verdicts_table(claims: Iterable[Claim]) -> Table:
@@ -208,28 +201,26 @@ def _number(
         words.remove("SeBRe")
     what = ", ".join(word for word in words if word and word != "all")
     paper = _text(score.value)
-    key = (score.experiment, score.metric)
-    if key in _SETTINGS:
-        ours = _SETTINGS[key]()
+    ours = _SETTINGS.get(score.experiment, {}).get(score.metric)
+    if ours is not None:
         same = score.value is not None and abs(ours - score.value) < 5e-3 * abs(score.value)
         same = same and score.metric not in _DIFFERS
         verdict, why = PARTLY, _DIFFERS.get(score.metric, "differs")
         if same:
-            used = key in _MADE_WITH
-            verdict, why = (REPRODUCED, _USED) if used else (AVAILABLE, _UNUSED)
+            used = score.metric in _MADE_WITH
+            verdict, why = (REPRODUCED, "made_with") if used else (AVAILABLE, "available")
+            (why,) = notes(why)
         return Claim(SETTING, score.where, what, paper, _text(ours), NONE, verdict, why)
     if score.metric == "table1_dice_wins":
         return _wins(score, what, published)
     if score.metric == "MSE_mean":
         return _error(score, what, methods)
     if score.method != "SeBRe":
-        return Claim(RIVAL, score.where, what, paper, NONE, NONE, NOT_RUN, _RIVAL)
+        return Claim(RIVAL, score.where, what, paper, NONE, NONE, NOT_RUN, *notes("rival_claim"))
     if score.metric in _SCORE_KEYS:
         return _score(score, what, results)
-    kind, why = FACT, _FACT
-    if score.metric == "detection_score":
-        kind, why = SCORE, NOT_PUBLIC
-    return Claim(kind, score.where, what, paper, NONE, NONE, NOT_RUN, why)
+    kind, why = (SCORE, "not_public") if score.metric == "detection_score" else (FACT, "fact")
+    return Claim(kind, score.where, what, paper, NONE, NONE, NOT_RUN, *notes(why))
 
 
 def _score(score: PublishedScore, what: str, results: Sequence[Result]) -> Claim:
@@ -249,7 +240,7 @@ def _score(score: PublishedScore, what: str, results: Sequence[Result]) -> Claim
         if in_volumes is not None:
             text += f", whole volumes {in_volumes:.3f}"
         shown[result.on_paper_data].append(text)
-    why = NEEDS_NITRC if experiment == "ibsr" else NOT_PUBLIC
+    why = NEEDS_NITRC if experiment == "ibsr" else not_public()
     verdict = NOT_RUN
     if values:
         verdict, why = _judged(score, values)
@@ -279,7 +270,7 @@ def _error(score: PublishedScore, what: str, methods: Sequence[Result]) -> Claim
         for method in methods
         if method.method_name == name
     )
-    why = _PLOT
+    (why,) = notes("plotted")
     if score.method == "ndreg":
         why += f"; ndreg can no longer be installed, and {name} takes its place"
     kind = SCORE if score.method == "SeBRe" else RIVAL

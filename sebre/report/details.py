@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from sebre.evaluation.failures import KINDS, SIDE_SWAP
-from sebre.report.markdown import Table, count, number, units, with_interval
+from sebre.report.markdown import Table, count, notes, number, units, with_interval
 from sebre.report.records import (
-    CUT_NOTE,
     Result,
     interval_of,
     of_experiment,
@@ -16,10 +15,6 @@ from sebre.report.records import (
 FEW_UNITS = 5  # with fewer an interval is too narrow to be trusted
 
 ORIENTATIONS = {False: "as they lie", True: "turned"}
-INTERVAL_NOTE = (
-    "In brackets are 95 % intervals: percentiles of a bootstrap over sections or, where sections "
-    "are slices of volumes, over subjects with all their sections."
-)
 _KINDS = {
     "missed": "missed",
     "poor": "poor fit",
@@ -45,17 +40,10 @@ def intervals_table(results: Sequence[Result]) -> Table:
             few.append(f"{text} ({units(n, unit)})")
     header = ("experiment", "data", *("mAP", "mean Dice") * 2, "over")
     groups = ("",) * 2 + ("as they lie",) * 2 + ("turned",) * 2 + ("",)
-    notes = [
-        CUT_NOTE,
-        INTERVAL_NOTE,
-        "They say how much the choice of test sections matters, not the seed.",
-    ]
+    below = notes("cut", "interval", "seed")
     if few:
-        notes.append(
-            f"With fewer than {FEW_UNITS} units an interval is too narrow to be trusted: "
-            f"{'; '.join(few)}."
-        )
-    return Table("95 % intervals", header, tuple(rows), groups, tuple(notes))
+        below += notes("few", least=FEW_UNITS, few="; ".join(few))
+    return Table("95 % intervals", header, tuple(rows), groups, below)
 
 
 def failures_table(results: Sequence[Result]) -> Table:
@@ -74,15 +62,7 @@ def failures_table(results: Sequence[Result]) -> Table:
             rows.append((result.experiment, text, orientation, count(drawn), *counts))
     kinds = tuple(_KINDS[kind] for kind in (*KINDS, SIDE_SWAP))
     header = ("experiment", "data", "sections", "regions drawn (n)", *kinds)
-    notes = (
-        CUT_NOTE,
-        "Counts are of regions of sections; turned, a section counts once for each orientation. "
-        "Missed: drawn, but not found. Poor fit: found with a mask IoU below 0.5. Not drawn: "
-        "found where a section does not show it. Found twice: more than one detection. Wrong "
-        "region: a detection that fits another region, with a mask IoU of 0.5 or more; other side: "
-        "those of the same structure on the other side, for regions that have sides.",
-    )
-    return Table("Failures", header, tuple(rows), notes=notes)
+    return Table("Failures", header, tuple(rows), notes=notes("cut", "failures"))
 
 
 def volumes_table(results: Sequence[Result], experiment: str) -> Table:
@@ -92,7 +72,7 @@ def volumes_table(results: Sequence[Result], experiment: str) -> Table:
         results: of any experiments.
         experiment: name of the one to show.
     """
-    rows, notes = [], []
+    rows, below = [], []
     for text, result in of_experiment(results, experiment):
         if result.at().n_subjects is None:
             continue
@@ -116,17 +96,12 @@ def volumes_table(results: Sequence[Result], experiment: str) -> Table:
                 f"{result.at().n_volumes_measured} of them without a gap between slices"
             )
         subjects = units(result.at().n_subjects, "subject")
-        notes.append(f"{text}: {subjects}; {measured}.")
+        below.append(f"{text}: {subjects}; {measured}.")
     if rows:
-        notes.append(
-            f"{CUT_NOTE} Dice is the mean over subjects of the Dice of all their sections "
-            "together. Distances are between surfaces in space, in the volumes without a gap that "
-            "show the region (n) and where it was found: the largest, the 95th percentile, and the "
-            "mean (CMD). Means over subjects."
-        )
+        below.append(" ".join(notes("cut", "volumes")))
     distances = ("Hausdorff, mm", "Hausdorff 95 %, mm", "CMD, mm")
     header = ("data", "region", "Dice", *distances, "volumes (n)", "missed")
-    return Table(f"Whole volumes: {experiment}", header, tuple(rows), notes=tuple(notes))
+    return Table(f"Whole volumes: {experiment}", header, tuple(rows), notes=tuple(below))
 
 
 def interval_cell(result: Result, key: str, turned: bool = False) -> str:

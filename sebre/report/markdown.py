@@ -9,8 +9,10 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from html import escape
 from itertools import groupby, zip_longest
+from pathlib import Path
 
 from mrcnn.errors import UserError
 from sebre.evaluation.bootstrap import Difference
@@ -143,6 +145,18 @@ class Table:
             and all(_NUMBER.fullmatch(cell) or cell == NONE for cell in column)
             for column in columns
         ]
+
+
+def notes(*names: str, **values: object) -> tuple[str, ...]:
+    """Texts of `notes.md`, each in one line, by heading, with values for their {fields}."""
+    return tuple(_notes()[name].format(**values) for name in names)
+
+
+@cache
+def _notes() -> dict[str, str]:
+    text = Path(__file__).with_name("notes.md").read_text(encoding="utf-8")
+    parts = (part.partition("\n") for part in text.removeprefix("## ").split("\n## "))
+    return {name: " ".join(body.split()) for name, _, body in parts}
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from sebre.report.markdown import notes
 from sebre.report.published import PublishedScore
 from sebre.report.records import MASK_RCNN, METHOD_NAMES, U_NET, Result, interval_of
 from sebre.report.style import (
@@ -45,10 +46,6 @@ _WEIGHTS = ", weights "
 _FILLED = 0.8  # of a row, by the bars of a region
 _BAR_IN, _AROUND_IN, _BELOW_IN = 0.1, 1.0, 1.2  # a bar; around a data set; legend and notes
 _NO_VALUE = {"marker": "x", "color": "black", "markersize": 4, "linestyle": "none"}
-_CANVAS_NOTE = (
-    "Turned sections lie on a wider canvas, and more background means less error: "
-    "compare methods, not upright with turned."
-)
 
 
 def methods_figure(methods: Sequence[Result], published: Sequence[PublishedScore]) -> ReportFigure:
@@ -81,7 +78,7 @@ def methods_figure(methods: Sequence[Result], published: Sequence[PublishedScore
         *([] if all(whole) else [Line2D([], [], label="not in the record", **_NO_VALUE)]),
     ]
     figure.legend(handles=marks, **{**LEGEND, "loc": "outside upper center"}, ncols=4)
-    figure.supxlabel("\n".join([_CANVAS_NOTE, *_plotted_only(published)]), fontsize=FONT)
+    figure.supxlabel("\n".join([*notes("figure_canvas"), *_plotted_only(published)]), fontsize=FONT)
     return figure
 
 
@@ -182,12 +179,7 @@ def _error_axis(ax: Axes) -> None:
     ax.set_axisbelow(True)
 
 
-def _plotted_only(published: Iterable[PublishedScore]) -> list[str]:
+def _plotted_only(published: Iterable[PublishedScore]) -> tuple[str, ...]:
     """A note on errors that the paper has a plot of, and no number."""
     names = [s.method for s in published if s.metric == "MSE_mean" and s.value is None]
-    if not names:
-        return []
-    return [
-        f"The paper plots the errors of {', '.join(names)} on its own data without numbers "
-        "(Fig. 8): nothing published to draw."
-    ]
+    return notes("figure_plotted", names=", ".join(names)) if names else ()

@@ -6,17 +6,11 @@ from itertools import groupby
 
 from sebre.evaluation.bootstrap import Difference, paired_difference
 from sebre.networks.weights_store import store_dir
-from sebre.report.details import INTERVAL_NOTE, ORIENTATIONS, interval_cell
-from sebre.report.markdown import NONE, Table, count, number, signed, units
-from sebre.report.records import CUT_NOTE, MASK_RCNN, U_NET, Result, of_experiment
+from sebre.report.details import ORIENTATIONS, interval_cell
+from sebre.report.markdown import NONE, Table, count, notes, number, signed, units
+from sebre.report.records import MASK_RCNN, U_NET, Result, of_experiment
 from sebre.report.tables import regions_of, sections_of, split_of
 
-_PAIRED_NOTE = (
-    "Differences are paired: the same sections, resampled together (bootstrap of 10,000 draws), "
-    "with a 95 % interval in brackets. Where the records do not say which sections are of one "
-    "subject, the draws are over sections; those of a subject resemble each other, so the interval "
-    "is then too narrow."
-)
 _ERROR_DIGITS = 4
 
 
@@ -53,21 +47,8 @@ def methods_table(methods: Sequence[Result]) -> Table:
         "processor seconds per section",
     )
     groups = ("",) * 6 + ("overlap",) * 2 + ("mean squared error",) * 2 + ("",) * 2
-    notes = (
-        CUT_NOTE,
-        "Every method labels the same test sections. Registration lays the labels of one training "
-        "section, the most similar one, on the test section; it gives no scores for its regions, "
-        "so there is no mAP. Where it failed, all regions count as missed. MSE is the mean over "
-        "sections and regions of the mean squared error of the mask. The paper compares elastix "
-        "and ndreg, and plots the errors without numbers; ndreg can no longer be installed, and "
-        "SyN of dipy takes its place.",
-        "Turned sections lie on a wider canvas, of which more is background: errors upright and "
-        "turned are not to be compared.",
-        _PAIRED_NOTE,
-        "Seconds are the mean over sections, without the loading of packages and weights and "
-        "without the choice of the training section.",
-    )
-    return Table("Methods on the same sections", header, tuple(rows), groups, notes)
+    below = notes("cut", "methods", "canvas", "paired", "seconds")
+    return Table("Methods on the same sections", header, tuple(rows), groups, below)
 
 
 def methods_dice_table(methods: Sequence[Result], dataset: str) -> Table:
@@ -94,12 +75,8 @@ def methods_dice_table(methods: Sequence[Result], dataset: str) -> Table:
         n = same[0].at().region(region).n
         rows.append((region.replace("_", " "), *cells, count(n)))
     groups, header = zip(*columns, ("", "n"), strict=True)
-    notes = (
-        CUT_NOTE,
-        "Dice is the mean over the sections that show the region (n, upright), 0 where it was "
-        "missed.",
-    )
-    return Table(f"Dice by region and method: {dataset}", header, tuple(rows), groups, notes)
+    below = notes("cut", "methods_dice")
+    return Table(f"Dice by region and method: {dataset}", header, tuple(rows), groups, below)
 
 
 def networks_table(results: Sequence[Result]) -> Table:
@@ -141,15 +118,8 @@ def networks_table(results: Sequence[Result]) -> Table:
     )
     groups = ("",) * 6 + ("as they lie",) * 4 + ("turned",) * 4
     groups += ("as they lie, minus the U-Net's",) * 3
-    notes = (
-        CUT_NOTE,
-        "Both networks were trained on the same sections and are scored on the same test sections. "
-        "What each started from, and how many steps it took, is in its card. A U-Net labels each "
-        "pixel and gives no score for a region; that of a region is the mean probability of its "
-        "pixels, which AP50 and COCO AP rank by. The mAP is the paper's, see above.",
-        _PAIRED_NOTE,
-    )
-    return Table("U-Net beside Mask R-CNN", header, tuple(rows), groups, notes)
+    below = notes("cut", "networks", "paired")
+    return Table("U-Net beside Mask R-CNN", header, tuple(rows), groups, below)
 
 
 def splits_table(results: Sequence[Result], splits: Sequence[Result]) -> Table:
@@ -183,22 +153,16 @@ def splits_table(results: Sequence[Result], splits: Sequence[Result]) -> Table:
                 )
             )
     others = dict.fromkeys(r.experiment for r in results if r.experiment not in _names(splits))
-    notes = [
-        CUT_NOTE,
-        INTERVAL_NOTE,
-        "The test parts differ, so the difference between two rows is not paired. Slices that lie "
-        "next to slices of the training part are easier; what the paper's split has more is not to "
-        "be expected on a new subject.",
-    ]
+    below = notes("cut", "interval", "splits")
     if splits and others:
-        notes.append(f"Not run with the paper's kind of split: {', '.join(others)}.")
+        below += notes("other_splits", names=", ".join(others))
     header = (
         *("experiment", "data", "split", "rule", "weights", "sections (n)", "subjects"),
         *("mAP", "mean Dice") * 2,
         *("over", "leaks"),
     )
     groups = ("",) * 7 + ("as they lie",) * 2 + ("turned",) * 2 + ("",) * 2
-    return Table("The paper's split beside ours", header, tuple(rows), groups, tuple(notes))
+    return Table("The paper's split beside ours", header, tuple(rows), groups, below)
 
 
 def _by_data(results: Sequence[Result]) -> Iterator[tuple[tuple[str, str], list]]:

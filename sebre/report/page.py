@@ -61,27 +61,6 @@ FIGURES = Path("results") / "figures"
 
 TABLES = Path("results") / "tables"
 
-_INTRODUCTION = """# Results
-
-**Does it reproduce the paper?** Not shown. Of the paper's {scores} scores, {run} could be measured
-on the paper's own data. Its network, start weights and schedule are settings here that no number
-was made with. What is here is the method written anew, with smaller networks and public data that
-stand in for the authors'. On those data mAP is {low} to {high}, counting scores from 0.3.
-Other data, splits and networks: the columns **cannot be ranked** against each other.
-
-"""
-_SOURCES = """The paper's numbers, ours on the paper's own data, and ours on stand-in data, which is
-named, have columns of their own and are never mixed. `sebre compare` makes this page, and the
-wide tables in `results/tables`, of `results/**/*.json` and `sebre/report/published_scores.csv`. The
-command behind each of our numbers is in the last table.
-"""
-_PLANNED = """Two further systems are planned and **not built yet**; no number here is of them
-([what they are](docs/areas_and_neurites.md)):
-
-- cortical areas (Jülich): areas of the cortex on histological sections, an atlas as prior;
-- neurites (webKnossos): a 3-D U-Net that predicts affinities in electron microscopy.
-"""
-
 
 @dataclass(frozen=True)
 class Records:
@@ -188,7 +167,7 @@ def chapters(records: Records, claims: Sequence[Claim]) -> list[Chapter]:
             (verdicts_table(claims), tested_table(claims), statements_table(claims)),
             in_files=(ledger_table(claims),),
         ),
-        Chapter("Not built yet", text=_PLANNED),
+        Chapter("Not built yet", text=_template("planned")),
         Chapter(
             "Provenance",
             (provenance_table(results, records.methods, records.splits),),
@@ -242,7 +221,7 @@ def render(
     )
     content = list(content)
     content[-3:-3] = [Chapter("Figures", text=pictures)]
-    parts = [_answer(records, claims), _SOURCES]
+    parts = [_answer(records, claims)]
     if records.problems:
         listed = "\n".join(f"- {text}" for text in records.problems)
         parts.append(f"**Missing here:**\n\n{listed}\n")
@@ -260,9 +239,13 @@ def _answer(records: Records, claims: Sequence[Claim]) -> str:
     ours = [r.at().map_paper for r in of_network(records.results) if r.at().map_paper is not None]
     run = sum(claim.verdict != NOT_RUN for claim in scores)
     low, high = (f"{value:.3f}" if ours else NONE for value in (min(ours or [0]), max(ours or [0])))
-    text = _INTRODUCTION.format(scores=len(scores), run=run or "none", low=low, high=high)
-    table = answer_table(records.results, records.confident, records.published)
-    return text.rstrip() + "\n\n" + table.markdown()
+    table = answer_table(records.results, records.confident, records.published).markdown()
+    text = _template("introduction")
+    return text.format(scores=len(scores), run=run or "none", low=low, high=high, table=table)
+
+
+def _template(name: str) -> str:
+    return Path(__file__).with_name(f"{name}.md").read_text(encoding="utf-8")
 
 
 def _shown(table: Table, in_file: bool) -> str:

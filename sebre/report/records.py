@@ -17,10 +17,6 @@ from sebre.evaluation.stored import RecordFault
 from sebre.experiments import EXPERIMENTS
 from sebre.networks.weights_store import read_manifest
 
-CUT_NOTE = (
-    "Ours count the best detection of each region from a score of 0.3 on; the paper counts "
-    "detections from 0.9 on."
-)
 METHODS_FOLDER, SPLITS_FOLDER, CONFIDENT_FOLDER = "registration", "splits", "confidence_0.9"
 
 # Methods that are no network, in words, by the name that `sebre register` has for them.

@@ -6,10 +6,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 
+from sebre.data.csv_tables import read_rows
 from sebre.evaluation.bootstrap import paired_difference
 from sebre.report.details import FEW_UNITS
-from sebre.report.markdown import NONE
+from sebre.report.markdown import NONE, notes
 from sebre.report.published import PublishedScore, find_scores
 from sebre.report.records import (
     MASK_RCNN,
@@ -35,10 +37,6 @@ SETTING, SCORE, RIVAL, FACT, STATEMENT = (
 # What stand-in data say of a statement; they decide nothing.
 HOLDS, HOLDS_NOT, OPEN = "holds", "does not hold", "open"
 
-NOT_PUBLIC = (
-    "the sections are public through the Allen API, the authors' placements of the atlas on them "
-    "and their weights are not public, and there was no network access where this was made"
-)
 NEEDS_NITRC = "the IBSR scans need registration at NITRC"
 
 CLOSE = 0.05  # share of a published number that counts as reached
@@ -73,21 +71,8 @@ class Claim:
 
 
 _PAPER_ANGLE = 20  # degrees, the most of the paper's Fig. 4
-# Statements that nothing here tests: where, what, the data set that comes nearest to it, and why
-# that is not the same.
-_UNTESTED = (
-    ("Supp. 4", "a network trained on P14 segments other ages (P4, P28, P56)", "", ""),
-    ("Supp. 4", "a network trained on GAD1 and VGAT segments Nissl and CaMKIIa", "", ""),
-    ("Results text", "midbrain and prethalamus are missed in some medial sections of older mice",
-     "", ""),
-    ("Fig. 5", "sections with fluorescent markers (FISH) of five transgenic lines are segmented",
-     "ccf", "ccf is autofluorescence, of one brain whose atlas the network was trained with; "),
-    ("Supp. 5", "hippocampal fields are segmented in rotated rostral and caudal sections",
-     "ara_nissl", "plates of all positions at random orientations; "),
-    ("Supp. 6", "hippocampal fields are segmented in Nrgn and in fluorescent NF-160 sections",
-     "", ""),
-    ("text", "regions are found at any scale, and where the tissue is deformed", "", ""),
-)  # fmt: skip
+# Statements that nothing here tests: the data set that comes nearest, and why it is not the same.
+_UNTESTED = Path(__file__).with_name("untested.csv")
 _RIVALS = [name for name in METHOD_NAMES if name != "none"]
 
 
@@ -111,11 +96,16 @@ def statements(
         _rotated_registration(methods),
         _smaller_distances(published),
         *(
-            _statement(where, what, "shown", _near(results, near), f"{text}{NOT_PUBLIC}")
-            for where, what, near, text in _UNTESTED
+            _statement(where, what, "shown", _near(results, near), f"{text}{not_public()}")
+            for where, what, near, text in map(dict.values, read_rows(_UNTESTED)[1])
         ),
         _leakage(results, splits),
     )
+
+
+def not_public() -> str:
+    """Why scores on the paper's own mouse sections could not be measured."""
+    return notes("not_public")[0]
 
 
 def _statement(
@@ -150,19 +140,9 @@ def _orientation(results: Sequence[Result]) -> Claim:
                 says.append(f"{label}: {_at_all_angles(result, lowest, upright)}")
         if text:
             cells.append(text)
-    why = f"{NOT_PUBLIC}; on a stand-in it holds if the lowest mAP of these angles is within "
-    why += f"{100 * CLOSE:g} % of that of the same sections upright, and is open with fewer than "
-    why += f"{FEW_UNITS} sections, or subjects. That last rule was added when the results were "
-    why += "known: without it demba would not hold, and sebre_figures would hold"
-    return _statement(
-        "Fig. 4",
-        "sections are segmented whatever their orientation (mAP as they lie, to at random "
-        "orientations; the lowest at fixed angles)",
-        "shown",
-        cells,
-        why,
-        says,
-    )
+    (what,) = notes("orientation")
+    (why,) = notes("orientation_why", reason=not_public(), share=100 * CLOSE, least=FEW_UNITS)
+    return _statement("Fig. 4", what, "shown", cells, why, says)
 
 
 def _at_all_angles(result: Result, lowest: float, lying: float) -> str:
@@ -193,8 +173,7 @@ def _registration(methods: Sequence[Result]) -> Claim:
         "lower mean squared error than registration by elastix and ndreg",
         "plotted",
         cells,
-        f"{NOT_PUBLIC}; ndreg can no longer be installed, and SyN of dipy takes its place; on a "
-        f"stand-in it holds if the 95 % interval of every paired difference is below 0",
+        *notes("registration_why", reason=not_public()),
         says,
     )
 
@@ -236,16 +215,9 @@ def _rotated_registration(methods: Sequence[Result]) -> Claim:
         if ours is not None and lost:
             holds = all(round(ours, 3) < round(other, 3) for other in lost.values())
             says.append(f"{dataset}: {HOLDS if holds else HOLDS_NOT}")
-    why = f"{NOT_PUBLIC}; on a stand-in it holds if the network loses less Dice than each rival"
-    return _statement(
-        "Supp. 7",
-        "registration gets worse when sections are rotated, the network does not (mean Dice "
-        "upright, to turned)",
-        "plotted",
-        cells,
-        f"{why}; intervals are in the table of the methods",
-        says,
-    )
+    (what,) = notes("rotated_registration")
+    (why,) = notes("rotated_registration_why", reason=not_public())
+    return _statement("Supp. 7", what, "plotted", cells, why, says)
 
 
 def _smaller_distances(published: Sequence[PublishedScore]) -> Claim:
@@ -281,11 +253,4 @@ def _leakage(results: Sequence[Result], splits: Sequence[Result]) -> Claim:
             if result.at().map_paper is not None
         ]
         cells.append(f"{split.record.dataset} {', '.join(shown)}")
-    return _statement(
-        "Methods",
-        "the mAP of IBSR is of slices at random, with other slices of the same subjects in "
-        "training (mAP so, and of new subjects)",
-        "0.95",
-        cells,
-        NEEDS_NITRC,
-    )
+    return _statement("Methods", *notes("leakage"), "0.95", cells, NEEDS_NITRC)

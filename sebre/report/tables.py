@@ -5,11 +5,12 @@ on stand-in data, which is named. Other networks and methods are in `sebre.repor
 """
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
-from sebre.report.markdown import NONE, Table, count, number
+from sebre.data.csv_tables import read_rows
+from sebre.report.markdown import NONE, Table, count, notes, number
 from sebre.report.published import PAPER_NAMES, PublishedScore, find_scores
 from sebre.report.records import (
-    CUT_NOTE,
     METHODS_FOLDER,
     PAPER_DATA_KIND,
     SPLITS_FOLDER,
@@ -28,38 +29,10 @@ _DATA_COLUMNS = ("data", "weights", "regions", "sections (n)", "subjects", "scor
 
 # What a reader has to know of a test part: how it is kept apart, the smallest mask that counts,
 # and what its network has seen of it all the same.
-_NOTHING_SEEN = "no subject and no section is in both parts"
 _TEST_PARTS = {
-    "sebre_figures": ("one section of four", "1 px", "the animals are not known"),
-    "ccf": (
-        "another brain and another modality",
-        "10 px",
-        "the network was trained on demba, which holds the template and the atlas that label ccf",
-    ),
-    "demba": (
-        "templates",
-        "10 px",
-        "P28 is interpolated from training templates and shares their atlas: labels copied from "
-        "the most similar training section come close, so the set hardly tests a network",
-    ),
-    "mouse_mri": ("animals", "10 px", f"{_NOTHING_SEEN}; labels are fused from atlases"),
-    "ara_nissl": ("blocks of plates of one brain", "20 px", "plates beside test plates"),
-    "malc2012": ("people", "10 px", _NOTHING_SEEN),
-    "slicemap": ("sections at random", "20 px", "the animals are not known, and may be in both"),
+    data: tuple(facts)
+    for data, *facts in map(dict.values, read_rows(Path(__file__).with_name("test_parts.csv"))[1])
 }
-
-_MAP_NOTE = (
-    "mAP is the paper's: per section, all regions pooled, mask IoU 0.5, then the mean over "
-    "sections. The paper does not state the IoU; 0.5 is that of the released code."
-)
-_PUBLISHED_NOTE = (
-    "The published scores are of the authors' data and split, and of a ResNet-101 network "
-    "pretrained on COCO; ours are of the data and the weights that the row names."
-)
-_TURNED_NOTE = "Turned is at random orientations, in the range of the experiment."
-_DICE_NOTE = (
-    "Dice is the mean over the test sections that show the region (n), 0 where it was missed."
-)
 
 
 def map_table(results: Sequence[Result], published: Sequence[PublishedScore]) -> Table:
@@ -92,8 +65,8 @@ def map_table(results: Sequence[Result], published: Sequence[PublishedScore]) ->
         if not ours:
             rows.append((experiment, paper, *not_run, NONE, NONE, *[NONE] * len(_DATA_COLUMNS)))
     groups, header = zip(*columns, strict=True)
-    notes = (_MAP_NOTE, CUT_NOTE, _PUBLISHED_NOTE, _TURNED_NOTE)
-    return Table("Mean average precision", header, tuple(rows), groups, notes)
+    below = notes("map", "cut", "published", "turned")
+    return Table("Mean average precision", header, tuple(rows), groups, below)
 
 
 def answer_table(
@@ -132,11 +105,7 @@ def parts_table(results: Sequence[Result]) -> Table:
         for data, result in {r.record.dataset: r for r in of_network(results)}.items()
     )
     header = ("data", "held out", "masks from", "what training knows of it")
-    notes = (
-        "Smaller masks are left out, in training and in the test; the paper leaves out empty ones "
-        "only. In malc2012, 7 % of the masks are smaller, and hard to find.",
-    )
-    return Table("Test parts", header, rows, notes=notes)
+    return Table("Test parts", header, rows, notes=notes("parts"))
 
 
 def scores_table(results: Sequence[Result], on_paper_data: bool = False) -> Table:
@@ -159,15 +128,9 @@ def scores_table(results: Sequence[Result], on_paper_data: bool = False) -> Tabl
         rows.append((result.experiment, text, sections_of(result), *values, _orientations(result)))
     header = ("experiment", "data", "sections (n)", *measures.values(), *measures.values(), "range")
     groups = ("",) * 3 + ("as they lie",) * 4 + ("turned",) * 5
-    notes = (
-        _MAP_NOTE,
-        CUT_NOTE,
-        "AP50 is the mean over regions of the average precision over the whole test part at mask "
-        "IoU 0.5; COCO AP is the same, averaged over IoU 0.5, 0.55 ... 0.95.",
-        _TURNED_NOTE,
-    )
     title = PAPER_DATA_KIND if on_paper_data else STAND_IN_KIND
-    return Table(f"Scores: {title}", header, tuple(rows), groups, notes)
+    below = notes("map", "cut", "coco", "turned")
+    return Table(f"Scores: {title}", header, tuple(rows), groups, below)
 
 
 def dice_table(
@@ -194,13 +157,8 @@ def dice_table(
             ]
         rows.append(tuple(row))
     groups, header = zip(*columns, strict=True)
-    return Table(
-        f"Dice by region: {experiment}",
-        header,
-        tuple(rows),
-        groups,
-        (_DICE_NOTE, CUT_NOTE, _TURNED_NOTE),
-    )
+    below = notes("dice", "cut", "turned")
+    return Table(f"Dice by region: {experiment}", header, tuple(rows), groups, below)
 
 
 def table1(results: Sequence[Result], published: Sequence[PublishedScore]) -> Table:
@@ -238,17 +196,8 @@ def table1(results: Sequence[Result], published: Sequence[PublishedScore]) -> Ta
             ]
         rows.append(tuple(row))
     groups, header = zip(*columns, strict=True)
-    notes = (
-        "CMD is the contour mean distance. The paper does not state the unit of its distances; "
-        "ours are in the unit that the column names, means over the sections that show the "
-        f"structure and where it was found. {_DICE_NOTE} Dice, volume is the mean over subjects "
-        "of the Dice of all sections of a subject as one volume.",
-        CUT_NOTE,
-        "The rivals' numbers are as the paper prints them; it does not say where they are from, "
-        "nor whether they are of sections or volumes. Columns under different headings cannot be "
-        "ranked against each other.",
-    )
-    return Table("Table 1: structures in human MRI", header, tuple(rows), groups, notes)
+    below = notes("table1", "cut", "rivals")
+    return Table("Table 1: structures in human MRI", header, tuple(rows), groups, below)
 
 
 def provenance_table(
@@ -282,12 +231,13 @@ def provenance_table(
                 )
             )
     header = ("file", "data", "part", "split", "leaks", "method", "weights", "SHA-256", "command")
-    notes = tuple(
-        f"The weights of {result.name}.json are not shipped. From raw data: {commands}."
+    below = tuple(
+        text
         for result in (*results, *splits)
         if (commands := commands_of(result))
+        for text in notes("unshipped", name=result.name, commands=commands)
     )
-    return Table("Where our numbers come from", header, tuple(rows), notes=notes)
+    return Table("Where our numbers come from", header, tuple(rows), notes=below)
 
 
 def _leaks(result: Result, recorded: str) -> str:
