@@ -19,13 +19,7 @@ _LARGEST_MARGIN = 0.5  # of the picture's side, when boxes reach out of it
 
 
 class Panel:
-    """A picture to draw on.
-
-    Args:
-        ax: axes, in a figure that has its final size: names are placed by their extent.
-        picture: uint8 [h, w, 3].
-        regions: colors and acronyms.
-    """
+    """A picture, uint8 [h, w, 3], to draw on, in a figure that has its final size."""
 
     def __init__(self, ax: Axes, picture: np.ndarray, regions: RegionSet):
         self.ax, self.picture, self.regions = ax, picture, regions

@@ -25,9 +25,7 @@ def label_map(
     Args:
         class_ids: int [N].
         scores: [N]; zeros for drawn masks.
-        masks: bool [H, W, N], or a list of N run lengths or contours
-        (`mrcnn.structures.mask_formats`),
-            of which never more than one is drawn at a time.
+        masks: bool [H, W, N], or N in another of `mrcnn.structures.mask_formats`.
         shape: (H, W).
 
     Returns:
@@ -58,16 +56,10 @@ def drawn_labels(class_ids: np.ndarray, masks: np.ndarray) -> np.ndarray:
 def overlay(
     image: np.ndarray, labels: np.ndarray, regions: RegionSet, alpha: float = 0.45
 ) -> np.ndarray:
-    """Section with its regions in color and outlined; small sections are enlarged.
+    """Section uint8 [H, W, 3] with its regions of a label map [H, W] in color and outlined.
 
-    Args:
-        image: uint8 [H, W, 3].
-        labels: label map [H, W].
-        regions: gives the colors.
-        alpha: share of the color inside a region, 0..1.
-
-    Returns:
-        uint8 [s * H, s * W, 3] with a whole s, both sides at least 512 px.
+    `alpha` is the share of the color inside a region, 0..1. Small sections are enlarged by a whole
+    number, so that both sides have at least 512 px.
     """
     scale = max(1, -(-_MIN_DISPLAY_PX // min(labels.shape)))
     size = (labels.shape[1] * scale, labels.shape[0] * scale)

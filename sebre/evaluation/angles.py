@@ -18,10 +18,9 @@ STEP, WIDE_STEP = 5, 30  # degrees
 
 
 def default_angles(turn: Turn) -> tuple[int, ...]:
-    """Angles in the range of an experiment, in degrees.
+    """Angles in the range of an experiment: in steps of 5 degrees up to the largest to either side.
 
-    Up to less than 180 to either side: in steps of 5. Any angle: in steps of 30 from -150 to
-    180; -180 is the same.
+    For any angle (180): in steps of 30 from -150 to 180; -180 is the same.
     """
     if turn.max_angle >= 180:
         return tuple(range(-180 + WIDE_STEP, 180 + WIDE_STEP, WIDE_STEP))
@@ -38,13 +37,12 @@ def score_angles(
     seed: int = 0,
     enlarge: bool = False,
 ) -> Angles:
-    """Turn sections by each of some angles, and score them.
+    """Turn sections by each of some angles, from how they lie in the data set, and score them.
 
     The canvas keeps its size (`sebre.data.rotation.rotated_versions`), as in the paper; what
     the section does not cover has the median color of its border, and regions count as far as
     they are still in the picture. A wider canvas would cut nothing off, but it also makes
     the section smaller in the picture that the network sees: the scores would mix both.
-    Sections are turned from how they lie in the data set.
 
     Args:
         segmenter: the network.
@@ -54,9 +52,6 @@ def score_angles(
         most: sections to use, evenly over the data set; None for all.
         seed: of the bootstrap.
         enlarge: widen the canvas of each angle so that nothing is cut off.
-
-    Returns:
-        The scores by angle, with intervals of mAP and mean Dice.
     """
     facts = facts or SetFacts()
     angles = tuple(dict.fromkeys(angles))

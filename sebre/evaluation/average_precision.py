@@ -17,11 +17,8 @@ from sebre.evaluation.section import Section
 class DatasetAP:
     """Collects the masks of sections, run-length coded, and gives their AP.
 
-    For each region the detections of all sections are ranked by score; precision is read at
-    101 recalls (COCO). Every detection counts, not only the best of a section.
-
-    Args:
-        regions: the region set.
+    For each region the detections of all sections, not only the best of each, are ranked by score;
+    precision is read at 101 recalls (COCO).
     """
 
     def __init__(self, regions: RegionSet):

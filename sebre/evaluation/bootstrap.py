@@ -46,10 +46,8 @@ class UnitMeans:
     def means(self, columns: Sequence[Hashable], weights: np.ndarray | None = None) -> np.ndarray:
         """Means [draws, columns]; NaN where a draw has no value.
 
-        Args:
-            columns: to take.
-            weights: how often each draw takes each unit, float [draws, units]; None takes each
-                once.
+        `weights`, float [draws, units], say how often each draw takes each unit; None takes each
+        once.
         """
         rows = [[row.get(column, (0.0, 0)) for column in columns] for row in self._units.values()]
         # Units, sums and counts, columns: stored intervals are of this layout, to the last bit.
@@ -83,10 +81,7 @@ def interval_of(draws: np.ndarray) -> Interval | None:
 class Tally:
     """Scores by unit; sections come one by one, and none is kept.
 
-    Args:
-        regions: the region set.
-        unit_of: name of the unit that a section of some name belongs to; None makes each
-            section its own.
+    `unit_of` gives the unit of a section by its name; None makes each section its own.
     """
 
     def __init__(self, regions: RegionSet, unit_of: Callable[[str], str] | None = None):
@@ -118,9 +113,6 @@ class Tally:
         """95 % intervals; None with fewer than two units.
 
         A draw without any section that shows a region does not count for that region.
-
-        Args:
-            seed: of the draws.
         """
         weights = self._units.draws(TALLY_DRAWS, seed)
         if weights is None:
@@ -149,13 +141,9 @@ def _number(values: np.ndarray) -> float | None:
 
 @dataclass(frozen=True)
 class Difference:
-    """A score of one method minus that of another.
+    """A score of one method minus that of another, and its 95 % interval (None below two units).
 
-    Attributes:
-        value: the difference.
-        interval: its 95 % interval (low, high); None with fewer than two units.
-        unit: what the interval varies over, "section" or "subject".
-        n_units: how many of them.
+    The interval varies over `n_units` units, each a `unit`: "section" or "subject".
     """
 
     value: float
@@ -179,11 +167,10 @@ def paired_difference(
     unit: str | None = None,
     seed: int = 0,
 ) -> Difference | None:
-    """Scores of one method minus those of another.
+    """Scores of one method minus those of another, on the same sections.
 
     Args:
-        sections: of one method. Sections that have a unit, such as their subject, are drawn by
-            it.
+        sections: of one method; those that have a unit, such as their subject, are drawn by it.
         others: of the other method.
         key: "dice" or "iou", averaged by region over sections and then over regions, as
             `sebre.evaluation.summary` does; or "ap" or "mse", averaged over sections.

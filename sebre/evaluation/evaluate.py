@@ -1,10 +1,8 @@
-"""Scores of a network on a prepared data set.
+"""Scores of a network on a prepared data set, at the resolution of the sections as stored.
 
-All scores are taken at the resolution of the section as stored, not at the network's. What
-they mean is said where they are computed: of two masks in `sebre.evaluation.mask_metrics`, of a
-section in `sebre.evaluation.section` and `sebre.evaluation.failures`, of a data set in
-`sebre.evaluation.summary`, `sebre.evaluation.average_precision`, `sebre.evaluation.bootstrap`,
-`sebre.evaluation.volumes` and `sebre.evaluation.angles`.
+What they mean is said where they are computed: of two masks in `mask_metrics`, of a section in
+`section` and `failures`, of a data set in `summary`, `average_precision`, `bootstrap`, `volumes`
+and `angles`, all in `sebre.evaluation`.
 """
 
 import json
@@ -51,8 +49,7 @@ def iterate_sections(
         segmenter: the network.
         dataset: prepared.
         turn: instead of the sections as they lie, take each at random orientations of this
-            range. What comes from outside the picture has the median
-            color of its border.
+            range. What comes from outside the picture has the median color of its border.
         seed: of the orientations.
         pixel_mm: gives height and width of a pixel of a section in mm, by its name, or None
             if they are not known; None if they are known of none.
@@ -82,15 +79,7 @@ def evaluate_sections(
     seed: int = TURN_SEED,
     turn: Turn = ANY_TURN,
 ) -> list[Section]:
-    """`iterate_sections` as a list, with all images and masks: for small data sets.
-
-    Args:
-        segmenter: the network.
-        dataset: prepared.
-        turned: at random orientations instead of as they lie.
-        seed: of the orientations.
-        turn: their range.
-    """
+    """`iterate_sections` as a list, with all images and masks: for small data sets."""
     return list(iterate_sections(segmenter, dataset, turn if turned else None, seed))
 
 
@@ -120,14 +109,9 @@ def evaluate(
         seed: of the orientations, and of the bootstrap.
         facts: further entries of the record, such as the command.
         draws: random orientations per section; None for `TURN_DRAWS`, 0 for none.
-        angles: angles to turn the sections by as well (`score_angles`), such as the
-            `default_angles` of the experiment; None for none.
+        angles: to turn the sections by as well (`score_angles`), such as `default_angles`.
         angle_sections: sections to turn by these, at most; None for all.
         slice_um: distance between the slices of volumes, instead of what the data set says.
-
-    Raises:
-        ValueError: no `turn` for an experiment that is not in the table, or the data set's
-            own facts cannot be read.
     """
     start = time.perf_counter()
     if turn is None:

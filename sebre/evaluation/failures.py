@@ -1,9 +1,8 @@
 """Failures of a network: which regions of which sections, by kind.
 
-Counts are of sections: a region of a section counts once in each kind that holds, however
-many detections do it. A region can be of several kinds: a cortex found where the
-hippocampus is drawn is a wrong region, and poor too if the section shows cortex elsewhere, or
-extra if it shows none.
+A region of a section counts once in each kind that holds, however many detections do it. It can
+be of several: a cortex found where the hippocampus is drawn is a wrong region, and poor too if
+the section shows cortex elsewhere, or extra if it shows none.
 
 - missed: drawn, but nothing of it found
 - poor: drawn and found, but its best-scoring detection has a mask IoU below 0.5
@@ -36,11 +35,9 @@ _SIDES = {"left_": "right_", "right_": "left_"}
 
 @dataclass
 class Failures:
-    """Failures of one section.
+    """Failures of one section: class ids by kind, but for the side swaps, which need names.
 
-    Attributes:
-        kinds: class ids by kind, but for the side swaps, which need the names of regions.
-        instead: pairs (class id found, class id drawn there) of wrong regions.
+    `instead` has the pairs (class id found, class id drawn there) of wrong regions.
     """
 
     kinds: dict[str, list[int]] = field(default_factory=dict)
@@ -92,11 +89,7 @@ def side_partners(regions: RegionSet) -> dict[int, int]:
 
 
 class FailureTable:
-    """Counts the failures of sections that come one by one.
-
-    Args:
-        regions: the region set.
-    """
+    """Counts the failures of sections that come one by one."""
 
     def __init__(self, regions: RegionSet):
         self.regions = regions
@@ -113,10 +106,7 @@ class FailureTable:
                 sections.append((name, failed))
 
     def result(self) -> dict[str, FailureCount]:
-        """Counts by kind, with at most `LISTED` sections each.
-
-        Without regions that have sides there is no "side_swap".
-        """
+        """Counts by kind, with at most `LISTED` sections each; no "side_swap" without sides."""
         return {kind: self._kind(sections) for kind, sections in self._by_section.items()}
 
     def _kind(self, sections: Iterable[tuple[str, list[int]]]) -> FailureCount:

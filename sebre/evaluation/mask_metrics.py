@@ -20,39 +20,24 @@ from mrcnn.errors import UserError
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:
-    """Dice coefficient 2 |A and B| / (|A| + |B|) of two masks, 0 to 1; 1.0 for two empty ones.
-
-    Raises:
-        ValueError: masks of different shapes.
-
-    Source: paper, Table 1.
-    """
+    """Dice coefficient 2 |A and B| / (|A| + |B|) of two masks, 0 to 1; 1.0 for two empty ones
+    (paper, Table 1)."""
     a, b = _pair(a, b)
     total = np.count_nonzero(a) + np.count_nonzero(b)
     return 2 * np.count_nonzero(a & b) / total if total else 1.0
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union of two masks, 0 to 1; 1.0 for two empty ones.
-
-    Raises:
-        ValueError: masks of different shapes.
-    """
+    """Intersection over union of two masks, 0 to 1; 1.0 for two empty ones."""
     a, b = _pair(a, b)
     union = np.count_nonzero(a | b)
     return np.count_nonzero(a & b) / union if union else 1.0
 
 
 def mean_squared_error(a: np.ndarray, b: np.ndarray) -> float:
-    """Mean of (A - B)^2 over all pixels of two masks as 0 and 1: the share of wrong pixels.
+    """Mean of (A - B)^2 over all pixels of two masks as 0 and 1: the share of wrong pixels, 0 to 1.
 
-    Returns:
-        0 to 1; 0.0 for arrays without pixels.
-
-    Raises:
-        ValueError: masks of different shapes.
-
-    Source: paper, Fig. 8, which gives no formula.
+    0.0 for arrays without pixels. Source: paper, Fig. 8, which gives no formula.
     """
     a, b = _pair(a, b)
     return np.count_nonzero(a ^ b) / a.size if a.size else 0.0
@@ -61,7 +46,7 @@ def mean_squared_error(a: np.ndarray, b: np.ndarray) -> float:
 def hausdorff(
     a: np.ndarray, b: np.ndarray, spacing: float | Sequence[float] = 1.0, percentile: float = 100
 ) -> float:
-    """Hausdorff distance of two contours, the larger of the two directed ones.
+    """Hausdorff distance of two contours, the larger of the two directed ones (paper, Table 1).
 
     Args:
         a: mask.
@@ -73,11 +58,6 @@ def hausdorff(
 
     Returns:
         Distance in the unit of `spacing`; 0 for two empty masks, infinite for one.
-
-    Raises:
-        ValueError: masks of different shapes, or a spacing or percentile that does not fit.
-
-    Source: paper, Table 1.
     """
     directed = surface_distances(a, b, spacing)
     return _without_contours(a, b) if directed is None else largest(directed, percentile)
@@ -89,20 +69,8 @@ def contour_mean_distance(
     """Mean of the two directed mean distances between contours.
 
     A directed one is the mean, over the pixels of one contour, of the distance to the
-    nearest pixel of the other.
-
-    Args:
-        a: mask.
-        b: mask.
-        spacing: size of a pixel, one number or one per axis; 1 gives pixels.
-
-    Returns:
-        Distance in the unit of `spacing`; 0 for two empty masks, infinite for one.
-
-    Raises:
-        ValueError: masks of different shapes, or a spacing that does not fit.
-
-    Source: paper, Table 1, "contour mean distance"; no formula is given there.
+    nearest pixel of the other. Arguments and unit are those of `hausdorff`; 0 for two empty masks,
+    infinite for one. Source: paper, Table 1, which gives no formula.
     """
     directed = surface_distances(a, b, spacing)
     return _without_contours(a, b) if directed is None else mean_distance(directed)
@@ -113,17 +81,9 @@ def surface_distances(
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Distance of each contour pixel of one mask to the nearest of the other, both ways.
 
-    Args:
-        a: mask.
-        b: mask.
-        spacing: size of a pixel, one number or one per axis.
-
     Returns:
         float64 [pixels of A's contour] to B and [pixels of B's contour] to A, in the unit of
-        `spacing`; None if a mask is empty.
-
-    Raises:
-        ValueError: masks of different shapes, or a spacing that does not fit.
+        `spacing` (see `hausdorff`); None if a mask is empty.
     """
     a, b = _pair(a, b)
     sizes = np.atleast_1d(np.asarray(spacing, float))
@@ -141,21 +101,13 @@ def surface_distances(
 
 
 def largest(directed: tuple[np.ndarray, np.ndarray], percentile: float = 100) -> float:
-    """The Hausdorff distance of the distances that `surface_distances` gives.
-
-    Args:
-        directed: the distances both ways.
-        percentile: see `hausdorff`.
-
-    Raises:
-        ValueError: a percentile that does not fit.
-    """
+    """The Hausdorff distance, at a percentile, of what `surface_distances` gives."""
     # No interpolation: a distance that occurs, as DeepMind's surface-distance has it.
     return max(float(np.percentile(d, percentile, method="inverted_cdf")) for d in directed)
 
 
 def mean_distance(directed: tuple[np.ndarray, np.ndarray]) -> float:
-    """The contour mean distance of the distances that `surface_distances` gives."""
+    """The contour mean distance of what `surface_distances` gives."""
     return float(np.mean([d.mean() for d in directed]))
 
 

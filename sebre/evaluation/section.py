@@ -34,9 +34,8 @@ class Section:
     Attributes:
         name: such as "val/3".
         image: uint8 [H, W, 3].
-        drawn: masks, none of them empty.
+        drawn, found: masks, none of them empty; of what was found the best detection per region.
         result: of `MaskRCNN.detect`.
-        found: the best detection of every region found, none of them empty.
         ap: AP at mask IoU 0.5, all regions pooled; None if nothing is drawn.
         scores: by class id of every region that is drawn, then of those that are only found.
         failures: of its regions.
@@ -144,8 +143,7 @@ def _score_contours(
 
 
 def sheet_row(section: Section, regions: RegionSet) -> tuple[str, list[np.ndarray]]:
-    """Title and pictures of a section for `sebre.drawing.contact_sheet`: itself, drawn and found
-    regions."""
+    """Title and pictures of a section for `save_sheet`: itself, drawn and found."""
     shape = section.image.shape[:2]
     drawn = drawn_labels(section.drawn.class_ids, section.drawn.stack)
     found = best_labels(section.result, shape)

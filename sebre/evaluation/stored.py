@@ -48,15 +48,7 @@ class Stored:
 
     @classmethod
     def from_json(cls, value: Any, where: str = "") -> Self:
-        """Check and read a JSON object.
-
-        Args:
-            value: JSON.
-            where: the path to it inside the file, for messages.
-
-        Raises:
-            RecordFault: it is not whole.
-        """
+        """Check and read a JSON object; `where` is the path to it inside the file, for messages."""
         if not isinstance(value, dict):
             raise RecordFault(f"{where or 'it'} holds a JSON {type(value).__name__}, not an object")
         start = f"{where}." if where else ""

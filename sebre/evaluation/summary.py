@@ -32,8 +32,7 @@ def summarize(
         sections: scored; any iterable.
         regions: the region set.
         facts: of the data set; None without intervals and volumes.
-        turned: these are versions of the sections, named such as "val/3#1"; they do not make
-            up volumes.
+        turned: these are versions of the sections, such as "val/3#1"; they make up no volumes.
         seed: of the bootstrap.
     """
     precision, failures = DatasetAP(regions), FailureTable(regions)

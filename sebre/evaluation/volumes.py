@@ -16,14 +16,13 @@ _DRAWN, _FOUND = 0, 1
 
 
 class Volumes:
-    """Collects the drawn and found masks of volumes, and scores them in space.
+    """Collects the drawn and found masks of volumes, compressed, and scores them in space.
 
     Overlap is by subject, of all its sections. Distances are by volume, of which a subject can
     have several. They are those of masks stacked with the spacing of the slices, and are
     measured only if the distance between slices is known and the sections are all the
     prepared slices of the volume, one next to the other: across a gap contours are not known.
-    Slices outside the prepared ones show no region; they count as outside. Masks are kept
-    compressed.
+    Slices outside the prepared ones show no region; they count as outside.
 
     Args:
         subjects: by name of the section.

@@ -49,11 +49,6 @@ def open_walk(
         weights: name or path; None takes the shipped network that knows the data set's regions.
         section: such as "val/3"; None takes one of the test part with most regions.
         features: keep the feature maps too.
-
-    Raises:
-        ValueError: an unknown experiment or section, or, without weights, a data set whose
-            regions no shipped network knows; weights of a U-Net.
-        OSError: a file is missing.
     """
     if experiment not in EXPERIMENTS:
         raise UserError(f"{experiment!r} is not one of {', '.join(EXPERIMENTS)}.")

@@ -191,16 +191,7 @@ PANELS = tuple(_STAGES)
 
 
 def draw_panel(walk: Walk, letter: str, ax: Axes) -> None:
-    """Draw one panel.
-
-    Args:
-        walk: the section.
-        letter: "a" to "i".
-        ax: axes to draw on, in a figure that has its final size.
-
-    Raises:
-        ValueError: no such panel.
-    """
+    """Draw a panel, "a" to "i", on axes of a figure that has its final size."""
     if letter not in _STAGES:
         raise UserError(f"There is no panel {letter!r}; Fig. 2 has {', '.join(_STAGES)}.")
     stage = _STAGES[letter]
@@ -210,13 +201,7 @@ def draw_panel(walk: Walk, letter: str, ax: Axes) -> None:
 
 
 def show(walk: Walk, letters: str = "abcdefghi", dpi: int = 75) -> None:
-    """Draw panels side by side, at most three a row, in a new figure (for notebooks).
-
-    Args:
-        walk: the section.
-        letters: of the panels, such as "cd".
-        dpi: dots per inch.
-    """
+    """Draw panels, such as "cd", at most three a row, in a new figure (for notebooks)."""
     across, down = _grid(letters)
     figure = plt.figure(figsize=(across * _PANEL_IN, down * _PANEL_IN), dpi=dpi)
     _draw(walk, letters, figure)
@@ -225,13 +210,9 @@ def show(walk: Walk, letters: str = "abcdefghi", dpi: int = 75) -> None:
 def save_panels(walk: Walk, out: str | Path, name: str) -> list[Path]:
     """Write `<name>_<letter>_<stage>.png` of each panel, all nine together and the stages.
 
-    Args:
-        walk: the section.
-        out: folder, made if it does not exist.
-        name: start of the file names.
-
     Returns:
-        The nine paths, `<name>_panels.png` and `<name>_stages.npz`.
+        The nine paths, `<name>_panels.png` and `<name>_stages.npz`, in the folder `out`, which is
+        made.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)

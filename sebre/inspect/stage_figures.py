@@ -39,11 +39,8 @@ _LOSSES = (
 
 
 def show_features(walk: Walk) -> None:
-    """Draw the mean activation of each feature map, C2 to C5 of the backbone, P2 to P6 of the FPN.
-
-    Raises:
-        ValueError: the walk was made without feature maps.
-    """
+    """Draw the mean activation of each feature map, C2 to C5 of the backbone, P2 to P6 of the
+    FPN."""
     maps = walk.stages.feature_maps
     if not maps:
         raise UserError("The walk has no feature maps; make it with features=True.")
@@ -89,11 +86,7 @@ def training_log(weights: WeightsFile) -> Path | None:
 
 
 def show_losses(weights: WeightsFile) -> None:
-    """Draw the five losses of the run that made the weights of a network, epoch by epoch.
-
-    Raises:
-        FileNotFoundError: the run's log does not lie beside the weights.
-    """
+    """Draw the five losses of the run that made the weights of a network, epoch by epoch."""
     log = training_log(weights)
     if log is None:
         raise MissingFileError(
@@ -143,8 +136,7 @@ def show_detections(walk: Walk) -> None:
 def show_precision_recall(walk: Walk) -> float:
     """Draw precision over recall of the section, all regions pooled, at a mask IoU of 0.5.
 
-    Returns:
-        Average precision, 0..1: the section's share in the paper's mAP.
+    Returns average precision, 0..1: the section's share in the paper's mAP.
     """
     ap, precisions, recalls, _ = _average_precision(walk)
     _resize(visualize.plot_precision_recall(ap, precisions, recalls), 4.2, 3.4)
@@ -177,14 +169,9 @@ def _resize(ax: Axes, width: float, height: float) -> None:
 def show_rotations(
     walk: Walk, angles: Sequence[float] = (-20, -10, 0, 10, 20)
 ) -> dict[float, float]:
-    """Draw what the network finds on turned versions of the section (paper, Fig. 4).
+    """Draw what the network finds on versions of the section turned by degrees, counter-clockwise.
 
-    Args:
-        walk: the section.
-        angles: degrees, counter-clockwise.
-
-    Returns:
-        Mean Dice of the drawn regions by angle; a region that was missed counts as 0.
+    Returns the mean Dice of the drawn regions by angle, 0 for a missed region (paper, Fig. 4).
     """
     masks = RegionMasks(walk.masks, walk.class_ids).by_class
     figure, axes = _grid(1, len(angles))

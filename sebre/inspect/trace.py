@@ -99,11 +99,8 @@ class Walk:
         return boxes * scale + np.array([0, 0, 1, 1])
 
     def region_of(self, boxes: np.ndarray) -> np.ndarray:
-        """Class id of the region whose box overlaps each box most, 0 below an IoU of 0.5.
-
-        Args:
-            boxes: [n, 4].
-        """
+        """Class id of the region whose box overlaps each box of [n, 4] most, 0 below an IoU of
+        0.5."""
         if not len(self.class_ids):
             return np.zeros(len(boxes), np.int32)
         overlaps = pairwise_iou(np.asarray(boxes, float), self.gt_boxes.astype(float))

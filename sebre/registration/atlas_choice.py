@@ -34,12 +34,8 @@ RULE = (
 
 @dataclass(frozen=True)
 class Atlas:
-    """The section chosen.
-
-    Attributes:
-        index: among the candidates.
-        similarity: normalized mutual information with the test section, 1 to 2.
-    """
+    """The section chosen: its index among the candidates, and its normalized mutual information
+    with the test section, 1 to 2."""
 
     index: int
     similarity: float
@@ -48,18 +44,9 @@ class Atlas:
 def choose_atlas(
     section: np.ndarray, candidates: Sequence[np.ndarray], among: Sequence[int] | None = None
 ) -> Atlas:
-    """Choose the candidate that is most like a section. Its labels are not looked at.
+    """The candidate, of those `among` (all), most like a section; of equal ones the first.
 
-    Args:
-        section: uint8 [H, W] or [H, W, 3].
-        candidates: sections that have labels, at the same pixel size: of the training part.
-        among: indices of the candidates to compare; None for all.
-
-    Returns:
-        The choice; of equal ones the first.
-
-    Raises:
-        ValueError: there are no candidates, or one is not a picture.
+    Sections are uint8 [H, W] or [H, W, 3] at the same pixel size. Labels are not looked at.
     """
     among = range(len(candidates)) if among is None else among
     if not len(among):
@@ -72,12 +59,10 @@ def choose_atlas(
 
 
 def positions(root: str | Path) -> dict[str, float]:
-    """Position in its brain of each section, "train/0" and so on: its slice, else its plate.
+    """Position in its brain of each section of a data set's folder, "train/0" and so on.
 
-    Sections without a number, and data sets without a table, have none.
-
-    Args:
-        root: folder of the data set.
+    It is its slice, else its plate. Sections without a number, and data sets without a table, have
+    none.
     """
     path = Path(root) / "sections.csv"
     if not path.is_file():
@@ -94,13 +79,8 @@ def positions(root: str | Path) -> dict[str, float]:
 
 
 def near(name: str, candidates: Sequence[str], places: Mapping[str, float]) -> list[int]:
-    """Indices of the `NEAREST` candidates by position; of all, where it is not known.
-
-    Args:
-        name: of the test section.
-        candidates: names.
-        places: of `positions`.
-    """
+    """Indices of the `NEAREST` candidates to a test section by `positions`; of all, where one has
+    none."""
     if name not in places or not all(candidate in places for candidate in candidates):
         return list(range(len(candidates)))
     distances = [abs(places[candidate] - places[name]) for candidate in candidates]
@@ -131,10 +111,8 @@ def _similarity(moving: np.ndarray, fixed: np.ndarray) -> float:
 def normalized_mutual_information(a: np.ndarray, b: np.ndarray) -> float:
     """(H(A) + H(B)) / H(A, B) of two pictures of one shape, 0 to 1, in 32 gray levels.
 
-    Returns:
-        1 for pictures that say nothing of each other, 2 for equal ones.
-
-    Source: Studholme, Hill and Hawkes, Pattern Recognition 32 (1999) 71-86.
+    It is 1 for pictures that say nothing of each other, 2 for equal ones. Source: Studholme, Hill
+    and Hawkes, Pattern Recognition 32 (1999) 71-86.
     """
     levels = [np.clip((picture * _BINS).astype(np.int64), 0, _BINS - 1) for picture in (a, b)]
     joint = np.bincount((levels[0] * _BINS + levels[1]).ravel(), minlength=_BINS**2)

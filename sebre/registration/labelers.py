@@ -32,7 +32,7 @@ class Labeled:
 
     Attributes:
         result: as `MaskRCNN.detect` gives it; masks are [H, W, N] of the size of the section.
-        seconds: processor seconds, of all threads; None where no labels could be made.
+        seconds: processor seconds, of all threads; None without labels.
         facts: for the record of the section; "failed" says why there are no labels.
     """
 
@@ -45,12 +45,7 @@ class Labeler(Protocol):
     """Puts labels on sections."""
 
     def label(self, name: str, picture: np.ndarray) -> Labeled:
-        """Label a section.
-
-        Args:
-            name: of the section, as `SectionDataset` has it ("val/3").
-            picture: uint8 [H, W, 3], at any angle.
-        """
+        """Label a section by its name ("val/3") and picture, uint8 [H, W, 3], at any angle."""
 
     def facts(self) -> dict[str, Any]:
         """What a result file says of it: "method", "parameters", "threads", "atlas", ..."""
@@ -65,10 +60,6 @@ class AtlasLabeler:
         method: one of `sebre.registration.transform.METHODS`.
         seed: of elastix.
         threads: of elastix.
-
-    Raises:
-        ValueError: an unknown method, or the data set cannot be read.
-        ModuleNotFoundError: the package of the method is not installed.
     """
 
     def __init__(
@@ -112,9 +103,6 @@ class NetworkLabeler:
     """Lets a network find the regions of a section.
 
     Its masks are taken as it gives them: they may overlap, and one region may have several.
-
-    Args:
-        segmenter: the network.
     """
 
     def __init__(self, segmenter: "Segmenter"):
@@ -130,10 +118,7 @@ class NetworkLabeler:
         return Labeled(result, time.process_time() - start)
 
     def facts(self) -> dict[str, Any]:
-        """See `Labeler`; with the "network", the "weights" and their checksum.
-
-        "threads" is None: the backend decides.
-        """
+        """See `Labeler`. "threads" is None: the backend decides."""
         weights = self.segmenter.weights
         return {
             "method": NETWORK,

@@ -82,14 +82,11 @@ class RegistrationError(UserError):
 
 @dataclass(frozen=True)
 class Method:
-    """A method that is loaded and set.
+    """A method that is loaded and set, its parameters (for the record) and the threads that it
+    uses.
 
-    Attributes:
-        points: from the pictures of the moving and the fixed section, float32 [h, w] and
-            [H, W], to the points of `Transform`, [H, W, 2]. Raises RegistrationError where it
-            finds none.
-        parameters: for the record.
-        threads: used.
+    `points` takes the pictures of the moving and the fixed section, float32 [h, w] and [H, W], to
+    the points of `Transform`, [H, W, 2]; it raises RegistrationError where it finds none.
     """
 
     points: Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -98,11 +95,7 @@ class Method:
 
 
 def elastix(seed: int, threads: int) -> Method:
-    """elastix: affine, then B-spline.
-
-    Raises:
-        ModuleNotFoundError: itk-elastix is not installed.
-    """
+    """elastix: affine, then B-spline."""
     with _quiet():
         itk = _module("itk", "itk-elastix")
         # Its parts are loaded at their first use, which takes seconds.
@@ -145,9 +138,6 @@ def dipy_syn(seed: int, threads: int) -> Method:
     """dipy: affine by mutual information, from several turns, then SyN by cross-correlation.
 
     Neither number matters: no pixels are drawn, and dipy computes in one thread.
-
-    Raises:
-        ModuleNotFoundError: dipy is not installed.
     """
     del seed, threads
     affine, warp, metrics, transforms = (
@@ -227,8 +217,7 @@ def _versions(package: str) -> dict[str, str]:
 def _quiet() -> Iterator[None]:
     """Keep warnings of the two packages to themselves.
 
-    ITK's wrappers warn while they are loaded, at any call; where a filter makes errors of
-    warnings the interpreter crashes.
+    ITK's wrappers warn while they are loaded; where that is an error the interpreter crashes.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,8 +1,7 @@
 """Scores of registration, and of a network on the same sections: paper, Fig. 8 and Supp. 7.
 
-The sections are those of the test part of a prepared data set, upright and turned; what labels
-them is a `sebre.registration.labelers.Labeler`. The scores are those of
-`sebre.evaluation.evaluate`, at the resolution of the section as stored.
+A `sebre.registration.labelers.Labeler` labels the sections of the test part of a prepared data
+set, upright and turned; the scores are those of `sebre.evaluation.evaluate`.
 """
 
 import time
@@ -45,25 +44,19 @@ def evaluate_labeler(
     """Label each test section, upright and turned, and score the labels.
 
     Which sections, and how they are turned, does not depend on the labeler. Two runs with the
-    same seed differ in times only; elastix must have one thread.
+    same seed differ in times only; elastix must have one thread. Seconds of a section are processor
+    time of all threads, those of the whole wall time. Without labels all regions count as missed.
 
     Args:
         labeler: see `sebre.registration.labelers`.
         root: folder of a prepared data set; scored is its test part ("val").
         regions: the region set.
-        rotate: sections are scored upright, and turned by this many degrees, to a side drawn
-            at random; the canvas is enlarged so that nothing is cut off. Atlases stay upright.
+        rotate: degrees that turned sections are turned by, to a side drawn at random, on a canvas
+            that is enlarged so that nothing is cut off. Atlases stay upright.
         limit: how many sections, evenly spaced among those that show the most regions;
             None for all.
         seed: of the sides and of the bootstrap.
         facts: further entries of the record, such as the command.
-
-    Returns:
-        The record. Seconds of a section are processor time of all threads; those of the whole
-        are wall time. Where there are no labels, all regions count as missed.
-
-    Raises:
-        ValueError: the data set cannot be read, or an option is out of range.
     """
     start = time.perf_counter()
     if limit is not None and limit < 1:
@@ -112,7 +105,7 @@ def register_command(
     threads: int = 1,
     command: str | None = None,
 ) -> Registration:
-    """What `sebre register` does: `evaluate_labeler`, written to a file.
+    """What `sebre register` does: `evaluate_labeler`, with its record written to a JSON file.
 
     Args:
         experiment: its name; it gives the regions.
@@ -125,15 +118,6 @@ def register_command(
         seed: of what is random.
         threads: of elastix.
         command: for the record.
-
-    Returns:
-        The record.
-
-    Raises:
-        ValueError: as `evaluate_labeler`, an unknown experiment or method, a network without
-            weights or with those of another experiment, or weights for a registration.
-        FileNotFoundError: no such weights.
-        ModuleNotFoundError: the package of the method is not installed.
     """
     if experiment not in EXPERIMENTS:
         raise UserError(f"{experiment!r} is not one of {', '.join(EXPERIMENTS)}.")

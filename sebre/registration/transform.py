@@ -39,17 +39,6 @@ _METHODS: Mapping[str, Callable[[int, int], registration_methods.Method]] = {
 }
 METHODS = ("none", *_METHODS)
 
-__all__ = [
-    "METHODS",
-    "RegistrationError",
-    "Transform",
-    "background",
-    "gray",
-    "register",
-    "resized",
-    "settings",
-]
-
 
 @dataclass(frozen=True)
 class Transform:
@@ -74,16 +63,10 @@ class Transform:
     threads: int
 
     def labels(self, label_map: np.ndarray) -> np.ndarray:
-        """Carry labels over; each pixel takes the nearest one, so that no new ids arise.
+        """Carry labels [h, w] of the moving section over to the fixed one, [H, W] of the same
+        dtype.
 
-        Args:
-            label_map: integers or bool [h, w] on the moving section.
-
-        Returns:
-            [H, W] on the fixed section, of the same dtype; 0 beyond the moving section.
-
-        Raises:
-            ValueError: the label map is not of the size of the moving section.
+        Each pixel takes the nearest one, so that no new ids arise; 0 beyond the moving section.
         """
         label_map = np.asarray(label_map)
         if label_map.shape != self.moving_shape:
@@ -99,16 +82,7 @@ class Transform:
 
 
 def settings(method: str, threads: int = 1) -> tuple[dict[str, Any], int]:
-    """The parameters and the threads of a method, as its transforms have them.
-
-    Args:
-        method: one of `METHODS`.
-        threads: asked for.
-
-    Raises:
-        ValueError: an unknown method, or no thread.
-        ModuleNotFoundError: the package of the method is not installed.
-    """
+    """The parameters and the threads of one of `METHODS`, as its transforms have them."""
     run = _loaded(method, 0, threads)
     return (_parameters(run), run.threads) if run else ({}, 1)
 
@@ -126,13 +100,8 @@ def register(
             gives the same transform with one thread.
         threads: of elastix; dipy computes in one.
 
-    Returns:
-        The transform.
-
     Raises:
-        ValueError: an unknown method, or no picture.
         RegistrationError: the method found no transform.
-        ModuleNotFoundError: the package of the method is not installed.
     """
     run = _loaded(method, seed, threads)
     grays = [gray(moving), gray(fixed)]
@@ -158,12 +127,9 @@ def register(
 
 
 def gray(image: np.ndarray) -> np.ndarray:
-    """A section as float32 [H, W], 0 to 1, on a dark background.
+    """A section, uint8 [H, W] or [H, W, 3], as float32 [H, W], 0 to 1, on a dark background.
 
     Pictures whose border is bright are inverted: centers of mass are then those of tissue.
-
-    Raises:
-        ValueError: not uint8 [H, W] or [H, W, 3], or less than 2 px wide or high.
     """
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
@@ -208,10 +174,8 @@ def _parameters(run: registration_methods.Method) -> dict[str, Any]:
 def _full_size(points: np.ndarray, shapes: list, small: list) -> np.ndarray:
     """Points between two resized sections as points between the sections themselves.
 
-    Args:
-        points: [h, w, 2] from the resized fixed to the resized moving section.
-        shapes: of the moving and the fixed section.
-        small: the same, resized.
+    `points` is [h, w, 2] from the fixed to the moving one; `shapes` and `small` are of the moving
+    and the fixed section, as they are and resized.
     """
     ratio = np.divide(shapes[0], small[0])
     points = ((points + 0.5) * ratio - 0.5).astype(np.float32)

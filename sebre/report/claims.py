@@ -126,14 +126,7 @@ def ledger(
     methods: Sequence[Result] = (),
     splits: Sequence[Result] = (),
 ) -> tuple[Claim, ...]:
-    """A claim for each number of the paper, in their order, then the statements it tests.
-
-    Args:
-        results: ours, of `sebre.report.records.read_results`.
-        published: the paper's numbers.
-        methods: of `read_methods`.
-        splits: of `read_splits`.
-    """
+    """A claim for each number of the paper, in their order, then the statements it tests."""
     return (
         *(_number(score, results, published, methods) for score in published),
         *statements(results, methods, splits, published),

@@ -39,11 +39,9 @@ _AXIS_FROM = 0.9  # the axis of scores starts here, or lower where scores do
 def angles_figure(results: Sequence[Result]) -> ReportFigure:
     """Curves of mAP and mean Dice over the angle that sections are turned by (paper, Fig. 4).
 
-    A row for each data set of each experiment, a curve for each network on it; bands are the
-    95 % intervals. All rows have one axis of scores, which need not start at 0.
-
-    Args:
-        results: to show; those without scores by angle are left out.
+    A row for each data set of each experiment, a curve for each network on it that has scores by
+    angle; bands are the 95 % intervals. All rows have one axis of scores, which need not start at
+    0.
     """
     scored = [result for result in results if _curve(result)]
     if not scored:

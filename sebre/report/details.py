@@ -66,12 +66,7 @@ def failures_table(results: Sequence[Result]) -> Table:
 
 
 def volumes_table(results: Sequence[Result], experiment: str) -> Table:
-    """Every region in whole volumes; without rows if no result of the experiment has volumes.
-
-    Args:
-        results: of any experiments.
-        experiment: name of the one to show.
-    """
+    """Every region in whole volumes; without rows if no result of the experiment has volumes."""
     rows, below = [], []
     for text, result in of_experiment(results, experiment):
         if result.at().n_subjects is None:
@@ -105,11 +100,5 @@ def volumes_table(results: Sequence[Result], experiment: str) -> Table:
 
 
 def interval_cell(result: Result, key: str, turned: bool = False) -> str:
-    """A score with its interval, if there is one.
-
-    Args:
-        result: of `sebre.report.records`.
-        key: such as "map_paper".
-        turned: of the sections at random orientations.
-    """
+    """A score, such as "map_paper", with its interval, if there is one."""
     return with_interval(result.value(key, turned=turned), interval_of(result, key, turned=turned))

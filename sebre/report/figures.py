@@ -46,22 +46,12 @@ def dice_figure(
     """Bars of the Dice of each region: published, where it is, and on each data set of ours.
 
     Lines are the 95 % intervals as the sections lie, of results that have them.
-
-    Args:
-        results: of any experiments.
-        published: the paper's numbers.
-        experiment: name of the one to show.
     """
     return _bar_figure(results, experiment, "dice", "Dice", published_dice(published, experiment))
 
 
 def ap_figure(results: Sequence[Result], experiment: str) -> ReportFigure:
-    """Bars of the average precision of each region at mask IoU 0.5, on each data set of ours.
-
-    Args:
-        results: of any experiments.
-        experiment: name of the one to show.
-    """
+    """Bars of the average precision of each region at mask IoU 0.5, on each data set of ours."""
     return _bar_figure(results, experiment, "ap50", "AP at IoU 0.5", {})
 
 
@@ -69,9 +59,6 @@ def turned_figure(results: Sequence[Result]) -> ReportFigure:
     """Scores (mAP, mean Dice) of every result, as the sections lie and at random orientations.
 
     Lines are the 95 % intervals, of results that have them.
-
-    Args:
-        results: to show, one in a row.
     """
     scores = {"map_paper": "mAP", "dice_mean": "mean Dice"}
     drawn = _result_grid(results, list(scores))
@@ -94,12 +81,9 @@ def turned_figure(results: Sequence[Result]) -> ReportFigure:
 
 
 def failures_figure(results: Sequence[Result]) -> ReportFigure:
-    """Bars of how often each kind of failure is, for every result.
+    """Bars of how often each kind of failure is, for every result that counts them.
 
     Of 100 regions of sections that are drawn; a region can fail in more than one way.
-
-    Args:
-        results: to show, one in a row; those without failures in their record are left out.
     """
     results = [result for result in results if result.at().failures]
     failures = list(dict.fromkeys(kind for r in results for kind in r.at().failures))
@@ -138,10 +122,6 @@ def spread_figure(results: Sequence[Result], experiment: str) -> ReportFigure:
 
     A box spans the quartiles, its line is the median, whiskers reach the 5th and the 95th
     percentile; each dot is a section that shows the region. A region that was missed has 0.
-
-    Args:
-        results: of any experiments.
-        experiment: name of the one to show.
     """
     ours = _of_experiment(results, experiment)
     names = regions_of([result for _, result in ours])
@@ -185,10 +165,6 @@ def reliability_figure(results: Sequence[Result], experiment: str) -> ReportFigu
 
     Dots are regions of sections; the line joins means of bins that hold equally many. If the
     score tells how well a region fits, the line rises. Scores above 0.9999 are drawn at 1.
-
-    Args:
-        results: of any experiments.
-        experiment: name of the one to show.
     """
     ours = _of_experiment(results, experiment)
 
@@ -258,15 +234,10 @@ def _bar_figure(
 def _result_grid(
     results: Sequence[Result], columns: Sequence[str]
 ) -> tuple[ReportFigure, list[tuple[np.ndarray, list[tuple[str, Result]]]]] | None:
-    """Panels with a result in a row; at the left labels, below the kind of our numbers.
+    """A figure with a result in a row and panels by `columns`, labels at the left; None without
+    results.
 
-    Args:
-        results: to show.
-        columns: what panels beside each other show.
-
-    Returns:
-        The figure, and for each kind of our numbers the panels and the labeled results; None
-        without results.
+    With it, for each kind of our numbers, its panels and its labeled results.
     """
     kinds = [with_labels(same) for _, same in groupby(_by_kind(results), lambda r: r.kind)]
     if not kinds:

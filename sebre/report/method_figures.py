@@ -52,11 +52,8 @@ def methods_figure(methods: Sequence[Result], published: Sequence[PublishedScore
     """Bars of the mean squared error and the Dice of each region by each method (paper, Fig. 8).
 
     A row for each data set, with the sections upright and turned; lines are the 95 % intervals.
-    No bar would be read as 0, so a cross stands where a record has no number.
-
-    Args:
-        methods: to show.
-        published: the paper's numbers; those that it only plots are named in a note.
+    No bar would be read as 0, so a cross stands where a record has no number. Errors that the paper
+    only plots are named in a note.
     """
     if not methods:
         return nothing_figure("No result of `sebre register`.")
@@ -116,16 +113,7 @@ def _place(name: str) -> int:
 def _draw_data(
     part: SubFigure, named: Sequence[tuple[str, Result]], colors: Mapping[str, str]
 ) -> bool:
-    """Draw a data set: error and Dice, each upright and turned.
-
-    Args:
-        part: to draw on.
-        named: methods on the data set, by name.
-        colors: by name.
-
-    Returns:
-        Whether all records have all numbers.
-    """
+    """Draw error and Dice of a data set, upright and turned; return whether none is missing."""
     _, first = named[0]
     regions = regions_of(method for _, method in named)
     sections = sorted({method.at().n_sections for _, method in named})

@@ -52,12 +52,7 @@ def methods_table(methods: Sequence[Result]) -> Table:
 
 
 def methods_dice_table(methods: Sequence[Result], dataset: str) -> Table:
-    """Dice of every region by each method, upright and rotated.
-
-    Args:
-        methods: on any data sets.
-        dataset: name of the one to show.
-    """
+    """Dice of every region by each method on one data set, upright and rotated."""
     same = [method for method in methods if method.record.dataset == dataset]
     labeled = list(_beside_mask_rcnn(same))
     columns = [("", "region")]
@@ -123,12 +118,7 @@ def networks_table(results: Sequence[Result]) -> Table:
 
 
 def splits_table(results: Sequence[Result], splits: Sequence[Result]) -> Table:
-    """The paper's kind of split beside ours, of the same experiment and data set.
-
-    Args:
-        results: ours.
-        splits: of networks trained on the paper's kind of split.
-    """
+    """The paper's kind of split beside ours, of the same experiment and data set."""
     rows = []
     for (experiment, data), same in _by_data(splits):
         ours = [

@@ -85,14 +85,9 @@ class Records:
 
 @dataclass(frozen=True)
 class Chapter:
-    """A part of the page.
+    """A part of the page: a heading, Markdown before its tables, and the tables.
 
-    Attributes:
-        title: its heading.
-        tables: in their order.
-        text: before the tables, Markdown.
-        in_files: tables that are only in files.
-        in_terminal: whether the command prints the tables.
+    Those of `in_files` are only in files; with `in_terminal` the command prints the tables.
     """
 
     title: str
@@ -111,12 +106,7 @@ class Chapter:
 
 
 def read_records(folder: str | Path) -> Records:
-    """All results of a folder and its two subfolders.
-
-    Raises:
-        FileNotFoundError: there is no such folder.
-        ValueError: none of its files can be used.
-    """
+    """All results of a folder and its subfolders."""
     folder = Path(folder)
     results, problems = read_results(folder)
     if not results:
@@ -208,13 +198,9 @@ def render(
     captions: Mapping[str, str],
     claims: Sequence[Claim],
 ) -> str:
-    """The page in Markdown.
+    """The page in Markdown: problems with files at its top, figures before the claims.
 
-    Args:
-        records: everything; problems with its files are named at the top of the page.
-        content: `chapters`.
-        captions: of the figures, by name; the figures stand before the claims.
-        claims: the ledger.
+    `content` is of `chapters`, `captions` are of the figures, by name.
     """
     pictures = "\n".join(
         f"![{text}]({(FIGURES / name).as_posix()}.png)\n" for name, text in captions.items()
@@ -260,18 +246,10 @@ def _shown(table: Table, in_file: bool) -> str:
 
 
 def compare(results_folder: str | Path, out: str | Path) -> tuple[list[Table], Sequence[str]]:
-    """Write `RESULTS.md`, `results/figures/*.png` and `results/tables/*.csv`.
-
-    Args:
-        results_folder: of `sebre evaluate`'s files.
-        out: folder to write to.
+    """Write `RESULTS.md`, `results/figures/*.png` and `results/tables/*.csv` to the folder `out`.
 
     Returns:
         The tables, and what is wrong with which file of results.
-
-    Raises:
-        FileNotFoundError: there is no such folder of results.
-        ValueError: none of its files can be used.
     """
     records = read_records(results_folder)
     claims = ledger(records.results, records.published, records.methods, records.splits)

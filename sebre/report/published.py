@@ -34,7 +34,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class PublishedScore:
-    """One number of the paper.
+    """One number of the paper, and its source.
 
     Attributes:
         experiment: data that it is of, in the paper's words.
@@ -42,9 +42,8 @@ class PublishedScore:
         method: "SeBRe", or the rival.
         region: in the paper's words, such as "Caudate (left)"; "all"; or empty.
         metric: such as "dice_mean", "mAP".
-        value: the number; None where the paper only plots it.
+        value: None where the paper only plots it.
         unit: as far as the paper states it.
-        source: the reference.
     """
 
     experiment: str
@@ -64,16 +63,7 @@ class PublishedScore:
 
 
 def read_published(path: str | Path = SCORES_FILE) -> tuple[PublishedScore, ...]:
-    """All numbers of the paper, in the order of the file.
-
-    Args:
-        path: CSV file with the columns experiment, table_or_figure, method, region, metric,
-            value (empty where the paper gives no number), unit, source.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: a column is missing, or a value is not a number.
-    """
+    """All numbers of the paper, in the order of the file; `value` is empty where there is none."""
     scores = []
     for line, row in enumerate(read_table(path, _COLUMNS, "Restore the file."), start=2):
         try:
@@ -100,13 +90,8 @@ def find_scores(
 ) -> tuple[PublishedScore, ...]:
     """Those scores that have every field given.
 
-    Args:
-        scores: to choose from.
-        experiment: in the paper's words, or a name here (`PAPER_NAMES`).
-        where: table, figure or part of the text.
-        method: "SeBRe", or a rival.
-        region: in the paper's words, or as `sebre.data.regions` names it.
-        metric: name of the metric.
+    Experiments and regions may also have the names that they have here (`PAPER_NAMES`,
+    `sebre.data.regions`).
     """
     experiment = PAPER_NAMES.get(experiment, experiment)
     return tuple(

@@ -49,12 +49,7 @@ _SPLITS = {
 
 @dataclass(frozen=True)
 class Result:
-    """What one file of `sebre evaluate` or `sebre register` says.
-
-    Attributes:
-        name: of the file, without .json.
-        record: its content.
-    """
+    """A file of `sebre evaluate` or `sebre register`: its name, without .json, and its content."""
 
     name: str
     record: Evaluation | Registration
@@ -100,11 +95,7 @@ class Result:
 
 
 def shipped_results() -> dict[str, str]:
-    """Results of the shipped weights: the command that makes each, without --out, by name.
-
-    Raises:
-        ValueError: the manifest of the weights is damaged.
-    """
+    """Results of the shipped weights: the command that makes each, without --out, by name."""
     return {
         name: f"sebre evaluate {entry.get('experiment')} "
         f"--dataset datasets/{entry.get('dataset')} --weights {name}"
@@ -113,11 +104,7 @@ def shipped_results() -> dict[str, str]:
 
 
 def expected_results() -> dict[str, str]:
-    """`shipped_results`, and those of networks whose weights are not shipped.
-
-    Raises:
-        ValueError: the manifest of the weights is damaged.
-    """
+    """`shipped_results`, and those of networks whose weights are not shipped."""
     return {**shipped_results(), **_UNSHIPPED}
 
 
@@ -130,9 +117,6 @@ def shipped_methods() -> dict[str, str]:
     """Results of methods: the command that makes each, without --out, by name of the file.
 
     On each data set all methods, and the shipped networks that were trained on it.
-
-    Raises:
-        ValueError: the manifest of the weights is damaged.
     """
     weights = read_manifest().items()
     commands = {}
@@ -148,19 +132,16 @@ def shipped_methods() -> dict[str, str]:
 def read_results(
     folder: str | Path, expected: Mapping[str, str] | None = None
 ) -> tuple[tuple[Result, ...], tuple[str, ...]]:
-    """Every `*.json` of a folder that `sebre evaluate` wrote.
+    """Every `*.json` of a folder, not of its subfolders, that `sebre evaluate` wrote.
 
     Args:
-        folder: to look in, not in its subfolders.
+        folder: to look in.
         expected: results that should be there: the command that makes each, without --out, by
             name of the file. None for `expected_results`.
 
     Returns:
         The results, in the order of the experiments, then by data set and name; and for each
         file that is missing, damaged or not of `sebre evaluate` what is wrong and what to do.
-
-    Raises:
-        FileNotFoundError: there is no such folder.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -176,16 +157,10 @@ def read_results(
 def read_methods(
     folder: str | Path, expected: Mapping[str, str] | None = None
 ) -> tuple[tuple[Result, ...], tuple[str, ...]]:
-    """Every `*.json` of a folder that `sebre register` wrote.
+    """Every `*.json` of a folder that `sebre register` wrote, as `read_results`.
 
-    Args:
-        folder: to look in, not in its subfolders. Without such a folder there is nothing, and
-            no problem.
-        expected: as in `read_results`; None for `shipped_methods`.
-
-    Returns:
-        The results, in the order of the experiments, then by data set; networks first, then
-        the methods in the order of METHOD_NAMES. And what is wrong with which file.
+    Without such a folder there is nothing, and no problem. Of a data set networks come first, then
+    the methods in the order of METHOD_NAMES.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -206,10 +181,7 @@ def read_splits(
 ) -> tuple[tuple[Result, ...], tuple[str, ...]]:
     """Results of networks trained on the paper's kind of split, as `read_results`.
 
-    Args:
-        folder: to look in, not in its subfolders. Without such a folder there is nothing, and
-            no problem.
-        expected: as in `read_results`; None for those that the project ships.
+    Without such a folder there is nothing, and no problem.
     """
     if not Path(folder).is_dir():
         return (), ()
@@ -240,14 +212,7 @@ def with_labels(results: Iterable[Result]) -> list[tuple[str, Result]]:
 def interval_of(
     result: Result, measure: str, region: str | None = None, turned: bool = False
 ) -> Interval | None:
-    """The 95 % interval of a score; None where the record has none.
-
-    Args:
-        result: with intervals (`sebre.evaluation.bootstrap.Tally.intervals`), or without.
-        measure: such as "map_paper"; with a region, such as "dice".
-        region: its name.
-        turned: that of the turned sections.
-    """
+    """The 95 % interval of a score such as "map_paper", or of a region's such as "dice"."""
     found = getattr(result.at(turned).intervals, measure, None)
     return (found or {}).get(region) if region else found
 

@@ -44,19 +44,11 @@ CLOSE = 0.05  # share of a published number that counts as reached
 
 @dataclass(frozen=True)
 class Claim:
-    """A row of the ledger.
+    """A row of the ledger: what is claimed where in the paper, the number published, and ours.
 
-    Attributes:
-        kind: SETTING, SCORE, RIVAL, FACT or STATEMENT.
-        where: in the paper.
-        what: is claimed.
-        published: the number, as text.
-        on_paper_data: ours on the paper's own data; of a setting, that of this package.
-        on_stand_in: ours on stand-in data, with its name.
-        verdict: REPRODUCED, PARTLY, NOT or NOT_RUN.
-        why: the reason.
-        stand_in_says: of a statement, whether it HOLDS, HOLDS_NOT or is OPEN on stand-in data,
-            by data set; empty for others.
+    `kind` is one of the five above, `verdict` one of the five verdicts, `why` its reason. Of a
+    setting, `on_paper_data` is that of this package. Of a statement, `stand_in_says` tells by data
+    set whether it HOLDS, HOLDS_NOT or is OPEN on stand-in data; it is empty for others.
     """
 
     kind: str
@@ -82,14 +74,7 @@ def statements(
     splits: Sequence[Result],
     published: Sequence[PublishedScore],
 ) -> tuple[Claim, ...]:
-    """A claim for each statement that is not a number.
-
-    Args:
-        results: of `sebre.report.records.read_results`.
-        methods: of `read_methods`.
-        splits: of `read_splits`.
-        published: the paper's numbers.
-    """
+    """A claim for each statement that is not a number."""
     return (
         _orientation(results),
         _registration(methods),

@@ -38,12 +38,7 @@ Draw = Callable[[Axes], None]
 
 
 class ReportFigure(Figure):
-    """A figure that a notebook shows once, whatever Matplotlib's backend.
-
-    Args:
-        across: panels side by side, 1 to 3; they set the width.
-        height: inches.
-    """
+    """A figure that a notebook shows once, `across` (1 to 3) panels wide and some inches high."""
 
     def __init__(self, across: int, height: float):
         super().__init__((WIDTHS_IN[across - 1], height), _DPI, layout="constrained")
@@ -68,12 +63,10 @@ def nothing_figure(text: str) -> ReportFigure:
 def panel_figure(
     panels: Sequence[tuple[str, Draw]], rows: Sequence[str] | None, experiment: str
 ) -> ReportFigure:
-    """Panels in a grid.
+    """Panels, each a title and what draws it, in a grid.
 
-    Args:
-        panels: title, and what draws the panel.
-        rows: their names at the left, such as those of regions; None without rows.
-        experiment: named in the message if there are no panels.
+    `rows` are their names at the left, such as those of regions, None without; `experiment` is
+    named in the message if there are no panels.
     """
     if not panels:
         return nothing_figure(f"No result of {experiment}.")
@@ -109,17 +102,7 @@ def draw_intervals(
     intervals: Iterable[Sequence[float] | None],
     color: str = INTERVAL["color"],
 ) -> bool:
-    """Draw a line for each interval [low, high] that there is.
-
-    Args:
-        ax: to draw on.
-        y: of each interval.
-        intervals: as many, None for one that there is not.
-        color: of the lines.
-
-    Returns:
-        Whether there is any.
-    """
+    """Draw a line for each interval [low, high] that is not None, at its y; return whether any."""
     known = [(at, *ends) for at, ends in zip(y, intervals, strict=True) if ends is not None]
     if known:
         # An edge in white: the line lies on bars of any color.
@@ -147,12 +130,7 @@ def beside(ax: Axes, y: float, text: str) -> None:
 def result_panels(
     labeled: Iterable[tuple[str, Result]], draw: Callable[[Axes, Result], None]
 ) -> list[tuple[str, Draw]]:
-    """For `panel_figure`: a panel for each result.
-
-    Args:
-        labeled: of `sebre.report.records.with_labels`.
-        draw: draws a result.
-    """
+    """For `panel_figure`: a panel for each result (`with_labels`), drawn by `draw`."""
     return [
         (f"{result.kind}\n{label_lines(text, result, 30)}", lambda ax, r=result: draw(ax, r))
         for text, result in labeled
@@ -160,14 +138,7 @@ def result_panels(
 
 
 def label_lines(text: str, result: Result, width: int) -> str:
-    """A label in lines: data set and sections, then the network, in lines of some letters.
-
-    Args:
-        text: of `sebre.report.records.with_labels`: the data set, and what tells results on it
-            apart.
-        result: that it belongs to.
-        width: letters of a line (`wrapped`).
-    """
+    """A label of `with_labels` in lines of some letters: data set, sections, then the network."""
     data, *more = text.split(", ")
     sections = f"{result.at().n_sections} sections"
     return "\n".join(wrapped(parts, width) for parts in ((data, sections), (result.network, *more)))

@@ -72,13 +72,8 @@ def map_table(results: Sequence[Result], published: Sequence[PublishedScore]) ->
 def answer_table(
     results: Sequence[Result], confident: Sequence[Result], published: Sequence[PublishedScore]
 ) -> Table:
-    """What is published, and ours with two cut-offs on scores: a table for a phone.
-
-    Args:
-        results: ours.
-        confident: of the same weights on the same data, with the paper's cut-off.
-        published: the paper's numbers.
-    """
+    """What is published, and ours with two cut-offs on scores (`confident`: the paper's): a table
+    for a phone."""
     strict = {(r.record.weights, r.record.dataset): r for r in confident}
     rows = []
     for result in of_network(results):
@@ -109,12 +104,7 @@ def parts_table(results: Sequence[Result]) -> Table:
 
 
 def scores_table(results: Sequence[Result], on_paper_data: bool = False) -> Table:
-    """Our scores by several measures, as the sections lie and turned.
-
-    Args:
-        results: to choose from.
-        on_paper_data: those on the paper's own data; otherwise those on stand-in data.
-    """
+    """Our scores by several measures, as the sections lie and turned, of one kind of data."""
     measures = {
         "map_paper": "mAP",
         "coco_ap50": "AP50",
@@ -205,13 +195,7 @@ def provenance_table(
     methods: Sequence[Result] = (),
     splits: Sequence[Result] = (),
 ) -> Table:
-    """Where our numbers come from: data, split, network and command of every result.
-
-    Args:
-        results: of `read_results`.
-        methods: of `read_methods`.
-        splits: of `read_splits`.
-    """
+    """Where our numbers come from: data, split, network and command of every result."""
     rows = []
     for folder, same in (("", results), (METHODS_FOLDER, methods), (SPLITS_FOLDER, splits)):
         for result in same:
