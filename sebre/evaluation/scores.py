@@ -68,7 +68,6 @@ class SectionScore(Stored):
         angle: degrees that it was turned by.
         atlas, similarity: of a registration, see `sebre.registration.atlas_choice`.
         failed: why there are no labels.
-        seconds: processor seconds for the labels.
     """
 
     section: str
@@ -152,12 +151,9 @@ class Intervals(Stored):
 
 @dataclass(kw_only=True)
 class FailureCount(Stored):
-    """One kind of failure (`sebre.evaluation.failures`).
+    """One kind of failure (`sebre.evaluation.failures`), counted in regions of sections.
 
-    Attributes:
-        total: of regions of sections.
-        by_region: the same by name of the region.
-        sections: those with most of it, and the names of the regions.
+    `sections` are those with most of it, with the names of the regions.
     """
 
     total: int
@@ -170,7 +166,6 @@ class Scores(Stored):
     """Scores over many sections (`sebre.evaluation.summary.summarize`).
 
     Attributes:
-        n_sections, n_regions_drawn: counts.
         map_paper: mean over sections of the AP of a section, all regions pooled, at mask IoU 0.5
             (the released code).
         coco_ap50, coco_ap: mean over regions of the AP at IoU 0.5, and at 0.5, 0.55 ... 0.95.
@@ -179,7 +174,6 @@ class Scores(Stored):
         n_subjects, n_volumes, n_volumes_measured: counts, where sections are slices of volumes.
         regions: by name, in the order of their ids.
         interval_unit, n_interval_units: what intervals vary over, "section" or "subject".
-        intervals: of 95 %.
         failures: by kind.
     """
 
@@ -318,17 +312,13 @@ class Record(Stored):
 
 @dataclass(kw_only=True)
 class Evaluation(Record):
-    """A file of `sebre evaluate`.
+    """A file of `sebre evaluate`: scores as sections lie, at random orientations and by angle.
 
     Attributes:
         network: the kind of network, in words.
-        weights, weights_sha256: name and checksum.
         image_px: longer side that the network sees.
         detection_min_confidence: lowest score that counts.
         best_per_class: whether one detection at most is kept for each region.
-        command: that made the file.
-        turned: at random orientations.
-        angles: by angle.
         seconds: wall time.
         sections: as they lie.
     """
@@ -380,7 +370,7 @@ class Rotated(Stored):
 
 @dataclass(kw_only=True)
 class Registration(Record):
-    """A file of `sebre register`.
+    """A file of `sebre register`: scores of sections upright and turned by some degrees.
 
     Attributes:
         method: "network", or one of `sebre.registration.transform.METHODS`.
@@ -389,7 +379,6 @@ class Registration(Record):
         limit: sections that were taken at most.
         n_failed: sections without labels.
         seconds_per_section: of the others.
-        turned: turned by some degrees.
     """
 
     method: str

@@ -7,27 +7,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 from sebre.evaluation.scores import AngleScores
+from sebre.report import style
 from sebre.report.records import Result, with_labels
-from sebre.report.style import (
-    BLUE,
-    FONT,
-    GREEN,
-    LINE_IN,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILION,
-    WIDTHS_IN,
-    ReportFigure,
-    line_count,
-    nothing_figure,
-    numbers,
-    wrapped,
-)
 
 _SCORES = {"map_paper": "mAP", "dice_mean": "mean Dice"}
 # Curves of a data set; each has a mark of its own too.
-_COLORS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+_COLORS = (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE, style.ORANGE, style.SKY)
 _MARKS, _DASHES = "os^Dv*P", ("-", "--", ":")
 _ROW_IN = 1.4  # a data set, at least
 _LETTERS = 32  # of a line of the legend
@@ -36,7 +21,7 @@ _MOST_STEPS = 6
 _AXIS_FROM = 0.9  # the axis of scores starts here, or lower where scores do
 
 
-def angles_figure(results: Sequence[Result]) -> ReportFigure:
+def angles_figure(results: Sequence[Result]) -> style.ReportFigure:
     """Curves of mAP and mean Dice over the angle that sections are turned by (paper, Fig. 4).
 
     A row for each data set of each experiment, a curve for each network on it that has scores by
@@ -45,17 +30,17 @@ def angles_figure(results: Sequence[Result]) -> ReportFigure:
     """
     scored = [result for result in results if _curve(result)]
     if not scored:
-        return nothing_figure("No result has scores by angle.")
+        return style.nothing_figure("No result has scores by angle.")
     rows: dict[str, list[tuple[str, Result]]] = {}
     for text, result in with_labels(scored):
         title = f"{result.experiment}: {result.record.dataset}\n{result.kind}"
         rows.setdefault(title, []).append((_label(text, result), result))
     lines = [
-        line_count([title]) + sum(line_count([text]) for text, _ in labeled)
+        style.line_count([title]) + sum(style.line_count([text]) for text, _ in labeled)
         for title, labeled in rows.items()
     ]
-    heights = [max(_ROW_IN, 0.4 + LINE_IN * n) for n in lines]
-    figure = ReportFigure(len(WIDTHS_IN), 0.5 + sum(heights))
+    heights = [max(_ROW_IN, 0.4 + style.LINE_IN * n) for n in lines]
+    figure = style.ReportFigure(len(style.WIDTHS_IN), 0.5 + sum(heights))
     grid = figure.subplots(
         len(rows), len(_SCORES), sharey=True, squeeze=False, height_ratios=heights
     )
@@ -66,30 +51,30 @@ def angles_figure(results: Sequence[Result]) -> ReportFigure:
             loc="center left",
             bbox_to_anchor=(1.02, 0.5),
             title=title,
-            title_fontsize=FONT,
+            title_fontsize=style.FONT,
             alignment="left",
             frameon=False,
-            fontsize=FONT,
+            fontsize=style.FONT,
         )
     first = grid[0, 0]
     lowest = min(_AXIS_FROM, *(ax.dataLim.y0 for ax in grid.flat))
     first.set_ylim(lowest - 0.03, 1.02)
     first.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     for ax, name in zip(grid[0], _SCORES.values(), strict=True):
-        ax.set_title(name, fontsize=FONT + 1)
+        ax.set_title(name, fontsize=style.FONT + 1)
     known = any(
         getattr(point.intervals, key) for r in scored for point in _curve(r) for key in _SCORES
     )
     for ax in grid[-1]:
         bands = " (bands: 95 % intervals)" if known else ""
-        ax.set_xlabel(f"sections turned by{bands}", fontsize=FONT)
+        ax.set_xlabel(f"sections turned by{bands}", fontsize=style.FONT)
     return figure
 
 
 def _label(text: str, result: Result) -> str:
     _, *weights = text.split(", ")
     sections = f"{result.record.angles.n_sections} sections"
-    return wrapped([result.network, sections, *weights], _LETTERS)
+    return style.wrapped([result.network, sections, *weights], _LETTERS)
 
 
 def _curve(result: Result) -> list[AngleScores]:
@@ -105,10 +90,10 @@ def _draw(ax: Axes, key: str, labeled: Sequence[tuple[str, Result]]) -> None:
         x = [point.angle for point in curve]
         ends = [getattr(point.intervals, key) or (None, None) for point in curve]
         color = _COLORS[i % len(_COLORS)]
-        ax.fill_between(x, *np.transpose([*map(numbers, ends)]), color=color, alpha=0.2, lw=0)
+        ax.fill_between(x, *np.transpose([*map(style.numbers, ends)]), color=color, alpha=0.2, lw=0)
         ax.plot(
             x,
-            numbers(getattr(point, key) for point in curve),
+            style.numbers(getattr(point, key) for point in curve),
             marker=_MARKS[i % len(_MARKS)],
             linestyle=_DASHES[i // len(_COLORS) % len(_DASHES)],
             color=color,
@@ -119,5 +104,5 @@ def _draw(ax: Axes, key: str, labeled: Sequence[tuple[str, Result]]) -> None:
     wide = [step for step in _STEPS if high - low <= _MOST_STEPS * step]
     ax.xaxis.set_major_locator(MultipleLocator(wide[0] if wide else _STEPS[-1]))
     ax.xaxis.set_major_formatter("{x:.0f}°")
-    ax.tick_params(labelsize=FONT)
+    ax.tick_params(labelsize=style.FONT)
     ax.grid(alpha=0.3)

@@ -4,13 +4,7 @@ from collections.abc import Sequence
 
 from sebre.evaluation.failures import KINDS, SIDE_SWAP
 from sebre.report.markdown import Table, count, notes, number, units, with_interval
-from sebre.report.records import (
-    Result,
-    interval_of,
-    of_experiment,
-    of_network,
-    with_labels,
-)
+from sebre.report.records import Result, interval_of, of_experiment, of_network, with_labels
 
 FEW_UNITS = 5  # with fewer an interval is too narrow to be trusted
 

@@ -11,44 +11,27 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from sebre.report import style
 from sebre.report.markdown import notes
 from sebre.report.published import PublishedScore
 from sebre.report.records import MASK_RCNN, METHOD_NAMES, U_NET, Result, interval_of
-from sebre.report.style import (
-    BLUE,
-    FONT,
-    GRAY,
-    GREEN,
-    LEGEND,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILION,
-    WIDTHS_IN,
-    YELLOW,
-    ReportFigure,
-    draw_intervals,
-    legend_marks,
-    nothing_figure,
-    numbers,
-    score_axis,
-    spoken,
-)
 from sebre.report.tables import regions_of
 
 _COLORS = {
-    MASK_RCNN: BLUE,
-    U_NET: SKY,
-    **dict(zip(METHOD_NAMES.values(), (ORANGE, VERMILION, GRAY), strict=True)),
+    MASK_RCNN: style.BLUE,
+    U_NET: style.SKY,
+    **dict(zip(METHOD_NAMES.values(), (style.ORANGE, style.VERMILION, style.GRAY), strict=True)),
 }
-_MORE_COLORS = (GREEN, PURPLE, YELLOW, "black")
+_MORE_COLORS = (style.GREEN, style.PURPLE, style.YELLOW, "black")
 _WEIGHTS = ", weights "
 _FILLED = 0.8  # of a row, by the bars of a region
 _BAR_IN, _AROUND_IN, _BELOW_IN = 0.1, 1.0, 1.2  # a bar; around a data set; legend and notes
 _NO_VALUE = {"marker": "x", "color": "black", "markersize": 4, "linestyle": "none"}
 
 
-def methods_figure(methods: Sequence[Result], published: Sequence[PublishedScore]) -> ReportFigure:
+def methods_figure(
+    methods: Sequence[Result], published: Sequence[PublishedScore]
+) -> style.ReportFigure:
     """Bars of the mean squared error and the Dice of each region by each method (paper, Fig. 8).
 
     A row for each data set, with the sections upright and turned; lines are the 95 % intervals.
@@ -56,7 +39,7 @@ def methods_figure(methods: Sequence[Result], published: Sequence[PublishedScore
     only plots are named in a note.
     """
     if not methods:
-        return nothing_figure("No result of `sebre register`.")
+        return style.nothing_figure("No result of `sebre register`.")
     rows: dict[tuple[str, str], list[Result]] = {}
     for method in methods:
         rows.setdefault((method.experiment, method.record.dataset), []).append(method)
@@ -66,16 +49,18 @@ def methods_figure(methods: Sequence[Result], published: Sequence[PublishedScore
         _AROUND_IN + len(pairs) * (1 + len(regions_of(same))) * _BAR_IN / _FILLED
         for same, pairs in zip(rows.values(), named, strict=True)
     ]
-    figure = ReportFigure(len(WIDTHS_IN), sum(heights) + _BELOW_IN)
+    figure = style.ReportFigure(len(style.WIDTHS_IN), sum(heights) + _BELOW_IN)
     parts = figure.subfigures(len(rows), 1, squeeze=False, height_ratios=heights).flat
     whole = [_draw_data(part, pairs, colors) for part, pairs in zip(parts, named, strict=True)]
     marks = [
         *(Patch(facecolor=color, edgecolor="black", label=name) for name, color in colors.items()),
-        *legend_marks(False, any(interval_of(method, "dice_mean") for method in methods)),
+        *style.legend_marks(False, any(interval_of(method, "dice_mean") for method in methods)),
         *([] if all(whole) else [Line2D([], [], label="not in the record", **_NO_VALUE)]),
     ]
-    figure.legend(handles=marks, **{**LEGEND, "loc": "outside upper center"}, ncols=4)
-    figure.supxlabel("\n".join([*notes("figure_canvas"), *_plotted_only(published)]), fontsize=FONT)
+    figure.legend(handles=marks, **{**style.LEGEND, "loc": "outside upper center"}, ncols=4)
+    figure.supxlabel(
+        "\n".join([*notes("figure_canvas"), *_plotted_only(published)]), fontsize=style.FONT
+    )
     return figure
 
 
@@ -119,7 +104,7 @@ def _draw_data(
     sections = sorted({method.at().n_sections for _, method in named})
     counts = str(sections[0]) if len(sections) == 1 else f"{sections[0]} to {sections[-1]}"
     title = f"{first.experiment}: {first.record.dataset}, {counts} sections ({first.kind})"
-    part.suptitle(title, fontsize=FONT + 1)
+    part.suptitle(title, fontsize=style.FONT + 1)
     error, error_turned, dice, dice_turned = part.subplots(1, 4, sharey=True)
     error_turned.sharex(error)
     angle = f"turned by {first.record.turned.rotate:g}°"
@@ -134,9 +119,9 @@ def _draw_data(
         for i, (method_name, method) in enumerate(named):
             thick = _FILLED / len(named)
             y = np.arange(len(places)) + (i + 0.5) * thick - _FILLED / 2
-            values = numbers(method.value(*place, turned=turned) for place in places)
+            values = style.numbers(method.value(*place, turned=turned) for place in places)
             ax.barh(y, values, thick, color=colors[method_name], edgecolor="black", linewidth=0.4)
-            draw_intervals(ax, y, [interval_of(method, *place, turned) for place in places])
+            style.draw_intervals(ax, y, [interval_of(method, *place, turned) for place in places])
             missing = y[np.isnan(values)]
             # A little to the right of the axis, whatever its scale.
             ax.plot(
@@ -146,13 +131,15 @@ def _draw_data(
                 **_NO_VALUE,
             )
             whole &= not len(missing)
-        ax.set_title(f"{name}\n{angle if turned else 'upright'}", fontsize=FONT)
-        ax.axhspan(-0.5, 0.5, color=GRAY, alpha=0.25, linewidth=0, zorder=0)
+        ax.set_title(f"{name}\n{angle if turned else 'upright'}", fontsize=style.FONT)
+        ax.axhspan(-0.5, 0.5, color=style.GRAY, alpha=0.25, linewidth=0, zorder=0)
     for ax in (dice, dice_turned):
-        score_axis(ax, "")
+        style.score_axis(ax, "")
     for ax in (error, error_turned):
         _error_axis(ax)
-    error.set_yticks(range(1 + len(regions)), ["all regions", *map(spoken, regions)], fontsize=FONT)
+    error.set_yticks(
+        range(1 + len(regions)), ["all regions", *map(style.spoken, regions)], fontsize=style.FONT
+    )
     error.set_ylim(len(regions) + 0.5, -0.5)
     return whole
 
@@ -162,7 +149,7 @@ def _error_axis(ax: Axes) -> None:
     ax.set_xlim(left=0)
     ax.xaxis.set_major_locator(MaxNLocator(3))
     ax.xaxis.set_major_formatter("{x:g}")
-    ax.tick_params(axis="x", labelsize=FONT)
+    ax.tick_params(axis="x", labelsize=style.FONT)
     ax.grid(axis="x", alpha=0.3)
     ax.set_axisbelow(True)
 

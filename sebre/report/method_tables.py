@@ -174,9 +174,7 @@ def _same_part(result: Result, other: Result) -> bool:
     )
 
 
-def _beside_mask_rcnn(
-    methods: Sequence[Result],
-) -> Iterator[tuple[str, Result | None]]:
+def _beside_mask_rcnn(methods: Sequence[Result]) -> Iterator[tuple[str, Result | None]]:
     """Methods on one data set with a label, and the first Mask R-CNN, to subtract from others."""
     first = next((method for method in methods if method.network == MASK_RCNN), None)
     for method in methods:

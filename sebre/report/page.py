@@ -7,13 +7,7 @@ from pathlib import Path
 
 from mrcnn.errors import UserError
 from mrcnn.io.files import replace_file, replace_text
-from sebre.report.claims import (
-    ledger,
-    ledger_table,
-    statements_table,
-    tested_table,
-    verdicts_table,
-)
+from sebre.report.claims import ledger, ledger_table, statements_table, tested_table, verdicts_table
 from sebre.report.curves import angles_figure
 from sebre.report.details import failures_table, intervals_table, volumes_table
 from sebre.report.figures import (

@@ -74,9 +74,7 @@ def read_published(path: str | Path = SCORES_FILE) -> tuple[PublishedScore, ...]
                 "where the paper gives none. Restore the file."
             ) from error
         texts = {column: row[column] for column in _COLUMNS if column != "value"}
-        scores.append(
-            PublishedScore(where=texts.pop("table_or_figure"), value=value, **texts),
-        )
+        scores.append(PublishedScore(where=texts.pop("table_or_figure"), value=value, **texts))
     return tuple(scores)
 
 

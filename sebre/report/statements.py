@@ -13,13 +13,7 @@ from sebre.evaluation.bootstrap import paired_difference
 from sebre.report.details import FEW_UNITS
 from sebre.report.markdown import NONE, notes
 from sebre.report.published import PublishedScore, find_scores
-from sebre.report.records import (
-    MASK_RCNN,
-    METHOD_NAMES,
-    Result,
-    of_network,
-    with_labels,
-)
+from sebre.report.records import MASK_RCNN, METHOD_NAMES, Result, of_network, with_labels
 from sebre.report.tables import split_of
 
 REPRODUCED, PARTLY, NOT, NOT_RUN = "reproduced", "partly", "not", "not run"
@@ -94,12 +88,7 @@ def not_public() -> str:
 
 
 def _statement(
-    where: str,
-    what: str,
-    published: str,
-    cells: Iterable[str],
-    why: str,
-    says: Iterable[str] = (),
+    where: str, what: str, published: str, cells: Iterable[str], why: str, says: Iterable[str] = ()
 ) -> Claim:
     shown = "; ".join(cells) or NONE
     return Claim(STATEMENT, where, what, published, NONE, shown, NOT_RUN, why, "; ".join(says))

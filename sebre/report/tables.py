@@ -191,9 +191,7 @@ def table1(results: Sequence[Result], published: Sequence[PublishedScore]) -> Ta
 
 
 def provenance_table(
-    results: Sequence[Result],
-    methods: Sequence[Result] = (),
-    splits: Sequence[Result] = (),
+    results: Sequence[Result], methods: Sequence[Result] = (), splits: Sequence[Result] = ()
 ) -> Table:
     """Where our numbers come from: data, split, network and command of every result."""
     rows = []
