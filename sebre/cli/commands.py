@@ -30,16 +30,13 @@ def main(
     experiment: str | None = None,
     train: Callable[[Any], Any] | None = None,
 ) -> int:
-    """Run a command.
+    """Run a command; returns its exit code.
 
     Args:
         argv: arguments; None takes those of the process.
         experiment: fixes the experiment: commands do not take one then.
         train: carries out `train` for Mask R-CNN: takes `sebre.networks.train.TrainingOptions`
             and returns the model. None for `sebre.networks.train.run_training`.
-
-    Returns:
-        The exit code.
     """
     argv = sys.argv[1:] if argv is None else [str(argument) for argument in argv]
     if experiment is None and argv[:1] == ["bench"]:
@@ -95,17 +92,8 @@ def _train(args: argparse.Namespace) -> int:
     settings = dict(args.set)
     if args.devices is not None:
         settings["GPU_COUNT"] = count_devices(args.devices)
-    options = TrainingOptions(
-        args.dataset,
-        args.logs,
-        args.weights,
-        variant=args.variant,
-        steps=args.steps,
-        seed=args.seed,
-        inner_validation=args.inner_validation,
-        resume=args.resume,
-        settings=settings,
-    )
+    names = ("dataset", "logs", "weights", "variant", "steps", "seed", "inner_validation", "resume")
+    options = TrainingOptions(**_chosen(args, *names), settings=settings)
     model = (args.train or partial(run_training, EXPERIMENTS[args.experiment]))(options)
     say(f"Weights: {model.checkpoint_path.format(epoch=model.epoch)}")
     return DONE
@@ -128,16 +116,17 @@ def _train_unet(args: argparse.Namespace) -> int:
         )
     segmenter = train_unet(
         EXPERIMENTS[args.experiment],
-        args.dataset,
-        args.logs,
         steps=args.steps[0] if args.steps else None,
-        seed=args.seed,
-        inner_validation=args.inner_validation,
         settings=dict(args.set),
-        resume=args.resume,
+        **_chosen(args, "dataset", "logs", "seed", "inner_validation", "resume"),
     )
     say(f"Weights: {segmenter.weights.path}")
     return DONE
+
+
+def _chosen(args: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Options that are handed on under their own names."""
+    return {name: getattr(args, name) for name in names}
 
 
 def _weights(args: argparse.Namespace) -> str:
@@ -154,6 +143,7 @@ def _weights(args: argparse.Namespace) -> str:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
+    from sebre.cli.demo import dices_by_region
     from sebre.evaluation.angles import default_angles
     from sebre.evaluation.evaluate import evaluate, save_json
     from sebre.networks.segmenter import load_segmenter
@@ -175,10 +165,8 @@ def _evaluate(args: argparse.Namespace) -> int:
         experiment.name,
         args.dataset,
         facts=facts,
-        draws=args.draws,
         angles=default_angles(experiment.turn) if args.angles else None,
-        angle_sections=args.angle_sections,
-        slice_um=args.slice_um,
+        **_chosen(args, "draws", "angle_sections", "slice_um"),
     )
     save_json(record, args.out)
     for title, turned in (("as they lie", False), ("turned", True)):
@@ -187,12 +175,7 @@ def _evaluate(args: argparse.Namespace) -> int:
             continue
         say(
             f"{title:11} {scores.n_sections:4d} sections  mAP {_score(scores.map_paper)}  "
-            f"Dice {_score(scores.dice_mean)}  "
-            + "  ".join(
-                f"{name} {means.dice:.3f}"
-                for name, means in scores.regions.items()
-                if means.dice is not None
-            )
+            f"Dice {_score(scores.dice_mean)}  {dices_by_region(scores)}"
         )
     say(f"Results: {args.out}")
     return DONE
@@ -213,19 +196,11 @@ def _detect(args: argparse.Namespace) -> int:
         EXPERIMENTS[args.experiment],
         args.out,
         _settings(args),
-        tile=args.tile,
-        overlap=args.overlap,
-        overlay_px=args.overlay_px,
         shapes=args.masks,
+        **_chosen(args, "tile", "overlap", "overlay_px"),
     )
-    outcomes = detect_folders(
-        job,
-        sections,
-        workers=args.workers,
-        scheduler=args.scheduler,
-        restart=args.restart,
-        retries=args.retries,
-    )
+    how = _chosen(args, "workers", "scheduler", "restart", "retries")
+    outcomes = detect_folders(job, sections, **how)
     for row in (row for outcome in outcomes for row in outcome.rows):
         say(f"{row['image']:24} {row['region']:24} {row['score']:6.3f} {row['area_px']:8d} px")
     say(f"Label maps, overlays and regions.csv: {args.out}")
@@ -293,11 +268,8 @@ def _register(args: argparse.Namespace) -> int:
         args.method,
         args.out,
         weights=_weights(args) if args.method == NETWORK else args.weights,
-        rotate=args.rotate,
-        limit=args.limit,
-        seed=args.seed,
-        threads=args.threads,
         command=args.line,
+        **_chosen(args, "rotate", "limit", "seed", "threads"),
     )
     for title, part in (("upright", record), (f"turned {args.rotate:g}", record.turned)):
         times, scores = part.seconds_per_section, part.scores
@@ -339,13 +311,9 @@ def _publish(args: argparse.Namespace) -> int:
     name = args.name or args.experiment + ("_unet" if unet else "")
     release = Release(
         name,
-        args.weights,
-        EXPERIMENTS[args.experiment],
-        args.dataset,
+        experiment=EXPERIMENTS[args.experiment],
         command=args.trained_by,
-        start=args.start,
-        license=args.license,
-        note=args.note,
+        **_chosen(args, "weights", "dataset", "start", "license", "note"),
     )
     folder = store_dir()
     results = args.results or folder.parent / "results" / f"{name}.json"

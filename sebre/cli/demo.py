@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sebre.drawing.contact_sheet import save_sheet
 from sebre.evaluation.evaluate import evaluate_sections, save_json
+from sebre.evaluation.scores import Scores
 from sebre.evaluation.section import sheet_row
 from sebre.evaluation.summary import summarize
 from sebre.experiments import EXPERIMENTS
@@ -18,13 +19,7 @@ from sebre.program import say
 
 
 def run(weights: str, root: Path, out: Path) -> None:
-    """Segment, score, print and draw.
-
-    Args:
-        weights: name or path.
-        root: prepared data set with a "val" part.
-        out: folder to write.
-    """
+    """Segment, score, print and draw the "val" part of the prepared data set `root`."""
     start = time.perf_counter()
     segmenter = load_segmenter(weights, EXPERIMENTS["slicemap"])
     regions = segmenter.regions
@@ -76,15 +71,16 @@ def _print_table(sections: Sequence, scores: dict, regions) -> None:
     say()
     for title, key in (("as they lie", "as_they_lie"), ("turned and mirrored", "turned")):
         summary = scores[key]
-        by_region = "  ".join(
-            f"{name} {means.dice:.3f}"
-            for name, means in summary.regions.items()
-            if means.dice is not None
-        )
         say(
             f"{title:20} mAP {summary.map_paper:.3f}  mean Dice {summary.dice_mean:.3f}"
-            f"  ({by_region})"
+            f"  ({dices_by_region(summary)})"
         )
+
+
+def dices_by_region(summary: Scores) -> str:
+    """Mean Dice of each region that has one, behind its name."""
+    dices = {name: means.dice for name, means in summary.regions.items()}
+    return "  ".join(f"{name} {dice:.3f}" for name, dice in dices.items() if dice is not None)
 
 
 def _short(path: Path) -> str:

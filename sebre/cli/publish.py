@@ -9,6 +9,7 @@ import json
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -34,31 +35,6 @@ _CONV_BEFORE_NORM = (
 )
 _LARGEST_VARIANCE = 10_000.0
 
-_CARD = """# {name}
-
-{summary}{role}.
-
-| | |
-|---|---|
-| File | `{file}`, {megabytes:.1f} MB, float16, SHA-256 `{sha256}` |
-| Network | {network}, {side} px, {classes} classes, {parameters:,} parameters |
-| Settings | `{config}`; of its training, `{name}.training.json` |
-| Trained on | training part of `{dataset}`, from {start} |
-| Command | `{command}` |
-| License | {license} |
-
-Scores on the test part ({n_sections} sections that took no part in training):
-
-| | mAP (mask IoU 0.5) | mean Dice | {region_names} |
-|---|---|---|{rule}
-| as they lie | {lying} |
-| at random orientations ({orientations}) | {turned} |
-
-Use: `sebre detect {experiment} IMAGE --weights {name} --out DIR`, or `sebre.load("{name}")`.
-
-{limits}
-"""
-
 _LIMITS = (
     "Limits: it knows pictures of the kind it was trained on, and no others. {own} {note} Not for "
     "diagnosis."
@@ -73,43 +49,23 @@ _BEST_DICE = (
 
 @dataclass(frozen=True)
 class Release:
-    """What ships, and what its manifest entry and model card say of it.
+    """What ships, and what its manifest entry and model card say of it."""
 
-    Attributes:
-        name: in the manifest.
-        weights: trained weights, with `config.json` and `log.csv` beside them.
-        experiment: that they were trained for.
-        dataset: prepared data set, for the scores.
-        command: that trained them.
-        start: what training started from, in words.
-        license: of the weights; None for MIT and that of the data set.
-        note: what else limits them, for the card.
-    """
-
-    name: str
-    weights: str | Path
-    experiment: Experiment
-    dataset: str | Path
-    command: str
-    start: str
-    license: str | None = None
-    note: str = ""
+    name: str  # in the manifest
+    weights: str | Path  # trained, with `config.json` and `log.csv` beside them
+    experiment: Experiment  # that they were trained for
+    dataset: str | Path  # prepared, for the scores
+    command: str  # that trained them
+    start: str  # what training started from, in words
+    license: str | None = None  # of the weights; None for MIT and that of the data set
+    note: str = ""  # what else limits them, for the card
 
 
 def publish(release: Release, folder: Path, results: Path) -> dict[str, Any]:
-    """Write the files of a network that ships.
-
-    Args:
-        release: what ships.
-        folder: of the manifest.
-        results: file for the scores.
-
-    Returns:
-        The manifest entry.
+    """Write the files of a network that ships, and its scores; returns its manifest entry.
 
     Raises:
-        UserError: no license is given and the data set states none, or a file of the run is
-            missing or damaged.
+        UserError: no license is known, or a file of the run is missing or damaged.
     """
     name, experiment = release.name, release.experiment
     facts = _facts(release)
@@ -119,13 +75,8 @@ def publish(release: Release, folder: Path, results: Path) -> dict[str, Any]:
     shipped = load_segmenter(name, experiment, folder=folder)
     line = f"sebre evaluate {experiment.name} --dataset datasets/{facts['dataset']}"
     line += f" --weights {name} --out results/{name}.json"
-    record = evaluate(
-        shipped,
-        _part(release, "val"),
-        experiment.name,
-        release.dataset,
-        facts={"command": line},
-    )
+    part, facts_of_run = _part(release, "val"), {"command": line}
+    record = evaluate(shipped, part, experiment.name, release.dataset, facts=facts_of_run)
     save_json(record, results)
     keys = ("n_sections", "map_paper", "dice_mean", "dice_per_region")
     stored = record.to_json()
@@ -137,11 +88,7 @@ def publish(release: Release, folder: Path, results: Path) -> dict[str, Any]:
 
 
 def license_of(release: Release) -> str:
-    """License of the weights: what was given, or MIT for the code and that of the data.
-
-    Raises:
-        UserError: none was given, and the data set states none.
-    """
+    """License of the weights: what was given, or MIT for the code and that of the data."""
     if release.license:
         return release.license
     stated = read_facts(release.dataset).record.get("licence")
@@ -218,7 +165,8 @@ def _card(
         best = best_dice(_part(release, "train"))
         own = f"{_OVERLAP}{_BEST_DICE.format(best) if best < 0.9995 else ''}."
     limits = _LIMITS.format(own=own, note=release.note)
-    return _CARD.format(
+    card = files("sebre.cli").joinpath("model_card.md").read_text(encoding="utf-8")
+    return card.format(
         name=release.name,
         summary=experiment.summary[0].upper() + experiment.summary[1:],
         role=": a U-Net, to compare Mask R-CNN with" if unet else "",
@@ -246,12 +194,7 @@ def best_dice(dataset: SectionDataset) -> float:
     """Mean Dice of a network that labels every pixel as drawn, and each with one region.
 
     It is below 1 where drawn masks overlap: as in its training, the smaller one takes the pixel.
-
-    Args:
-        dataset: prepared.
-
-    Returns:
-        Mean over regions of the mean over the sections that show them.
+    Mean over regions of the mean over the sections that show them.
     """
     found: dict[int, list[float]] = {}
     for image_id in dataset.image_ids:
