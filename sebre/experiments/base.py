@@ -88,70 +88,42 @@ class Small(FromScratch):
 
 @dataclass(frozen=True)
 class Stage:
-    """One part of a training schedule.
+    """One part of a training schedule."""
 
-    Attributes:
-        layers: what is trained, a preset or a regular expression (`MaskRCNN.train`).
-        steps: optimizer steps.
-        rate: factor on LEARNING_RATE.
-    """
-
-    layers: str
-    steps: int
-    rate: float = 1.0
+    layers: str  # that are trained: a preset or a regular expression (`MaskRCNN.train`)
+    steps: int  # of the optimizer
+    rate: float = 1.0  # factor on LEARNING_RATE
 
 
 @dataclass(frozen=True)
 class Turn:
-    """Orientations in which an experiment's sections may lie.
+    """Orientations in which an experiment's sections may lie."""
 
-    Attributes:
-        max_angle: degrees to either side.
-        flip: mirrored as well.
-    """
-
-    max_angle: float
-    flip: bool
+    max_angle: float  # degrees to either side
+    flip: bool  # mirrored as well
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to train an experiment.
-
-    Attributes:
-        config: its class of settings.
-        schedule: parts of its training.
-        augmentation: makes the augmentation of training images.
-    """
+    """One way to train an experiment."""
 
     config: type[Config]
     schedule: tuple[Stage, ...]
-    augmentation: Callable[[], Any]
+    augmentation: Callable[[], Any]  # makes that of training images
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment.
+    """What an experiment looks for, in which sections, and how it is trained."""
 
-    Attributes:
-        name: on the command line.
-        summary: one line for the help.
-        regions: what it looks for.
-        turn: orientations of its sections.
-        variants: by name: "paper", "from_scratch", "small".
-        weights: names of its weights in the manifest; the first is the default.
-        sources: of stand-in data, for `prepare`; the first is the default.
-        dataset: class of its prepared data sets.
-    """
-
-    name: str
-    summary: str
+    name: str  # on the command line
+    summary: str  # one line for the help
     regions: RegionSet
     turn: Turn
-    variants: Mapping[str, Variant]
-    weights: tuple[str, ...]
-    sources: tuple[str, ...]
-    dataset: type[SectionDataset] = SectionDataset
+    variants: Mapping[str, Variant]  # by name: "paper", "from_scratch", "small"
+    weights: tuple[str, ...]  # names in the manifest; the first is the default
+    sources: tuple[str, ...]  # of stand-in data, for `prepare`; the first is the default
+    dataset: type[SectionDataset] = SectionDataset  # class of its prepared data sets
 
     def sections(self) -> SectionDataset:
         """A data set of its regions, still empty."""
@@ -163,11 +135,7 @@ class Experiment:
         return next(iter(self.variants.values()))
 
     def variant(self, name: str) -> Variant:
-        """A variant by name.
-
-        Raises:
-            UserError: the experiment has no such variant.
-        """
+        """A variant by name."""
         if name not in self.variants:
             raise UserError(
                 f"The experiment {self.name} has no variant {name!r}; it has "
@@ -208,3 +176,20 @@ def offline(turn: Turn) -> Callable[[], RandomRotateFlip | None]:
     if not turn.flip:
         return lambda: None
     return functools.partial(RandomRotateFlip, max_angle=0, flip=True, scale=(1, 1), gamma=(1, 1))
+
+
+def variants(
+    paper: type[Config],
+    from_scratch: type[Config],
+    small: type[Config],
+    small_steps: int,
+    turn: Turn,
+    **differing: Any,
+) -> dict[str, Variant]:
+    """The variants of an experiment of the paper; `differing` is for `online`."""
+    drawn = online(turn, **differing)
+    return {
+        "paper": Variant(paper, PAPER_SCHEDULE, offline(turn)),
+        "from_scratch": Variant(from_scratch, FROM_SCRATCH_SCHEDULE, drawn),
+        "small": Variant(small, (Stage("all", small_steps),), drawn),
+    }

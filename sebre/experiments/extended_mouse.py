@@ -4,19 +4,7 @@ import numpy as np
 
 from sebre.data.dataset import SectionDataset
 from sebre.data.regions import MOUSE, RegionSet
-from sebre.experiments.base import (
-    FROM_SCRATCH_SCHEDULE,
-    PAPER_SCHEDULE,
-    Experiment,
-    FromScratch,
-    SeBReConfig,
-    Small,
-    Stage,
-    Turn,
-    Variant,
-    offline,
-    online,
-)
+from sebre.experiments.base import Experiment, FromScratch, SeBReConfig, Small, Turn, variants
 
 
 class ExtendedMouseConfig(SeBReConfig):
@@ -45,18 +33,15 @@ class ExtendedMouseDataset(SectionDataset):
 
 
 _TURN = Turn(20, flip=True)
-_ONLINE = online(_TURN)
 
 EXPERIMENT = Experiment(
     name="extended_mouse",
     summary="eight regions in the mouse brain from P4 to adult",
     regions=MOUSE,
     turn=_TURN,
-    variants={
-        "paper": Variant(ExtendedMouseConfig, PAPER_SCHEDULE, offline(_TURN)),
-        "from_scratch": Variant(ExtendedMouseFromScratch, FROM_SCRATCH_SCHEDULE, _ONLINE),
-        "small": Variant(ExtendedMouseSmall, (Stage("all", 2000),), _ONLINE),
-    },
+    variants=variants(
+        ExtendedMouseConfig, ExtendedMouseFromScratch, ExtendedMouseSmall, 2000, _TURN
+    ),
     weights=("extended_mouse_mri", "extended_mouse_demba", "extended_mouse_384"),
     sources=("mouse_mri", "demba", "ccf", "colour_code", "allen_ish"),
     dataset=ExtendedMouseDataset,

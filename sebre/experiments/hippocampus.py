@@ -4,19 +4,7 @@ import numpy as np
 
 from sebre.data.dataset import SectionDataset
 from sebre.data.regions import HIPPOCAMPUS, RegionSet
-from sebre.experiments.base import (
-    FROM_SCRATCH_SCHEDULE,
-    PAPER_SCHEDULE,
-    Experiment,
-    FromScratch,
-    SeBReConfig,
-    Small,
-    Stage,
-    Turn,
-    Variant,
-    offline,
-    online,
-)
+from sebre.experiments.base import Experiment, FromScratch, SeBReConfig, Small, Turn, variants
 
 
 class HippocampusConfig(SeBReConfig):
@@ -48,18 +36,21 @@ class HippocampusDataset(SectionDataset):
 
 
 _TURN = Turn(20, flip=True)
-_ONLINE = online(_TURN, scale=(0.75, 1.3), bend=0.03)
 
 EXPERIMENT = Experiment(
     name="hippocampus",
     summary="CA1, CA2, CA3 and dentate gyrus in coronal sections",
     regions=HIPPOCAMPUS,
     turn=_TURN,
-    variants={
-        "paper": Variant(HippocampusConfig, PAPER_SCHEDULE, offline(_TURN)),
-        "from_scratch": Variant(HippocampusFromScratch, FROM_SCRATCH_SCHEDULE, _ONLINE),
-        "small": Variant(HippocampusSmall, (Stage("all", 1600),), _ONLINE),
-    },
+    variants=variants(
+        HippocampusConfig,
+        HippocampusFromScratch,
+        HippocampusSmall,
+        1600,
+        _TURN,
+        scale=(0.75, 1.3),
+        bend=0.03,
+    ),
     weights=("hippocampus",),
     sources=("ara_nissl", "colour_code"),
     dataset=HippocampusDataset,

@@ -4,19 +4,7 @@ import numpy as np
 
 from sebre.data.dataset import SectionDataset
 from sebre.data.regions import SUBCORTICAL, RegionSet
-from sebre.experiments.base import (
-    FROM_SCRATCH_SCHEDULE,
-    PAPER_SCHEDULE,
-    Experiment,
-    FromScratch,
-    SeBReConfig,
-    Small,
-    Stage,
-    Turn,
-    Variant,
-    offline,
-    online,
-)
+from sebre.experiments.base import Experiment, FromScratch, SeBReConfig, Small, Turn, variants
 
 
 class IBSRConfig(SeBReConfig):
@@ -49,18 +37,13 @@ class IBSRDataset(SectionDataset):
 
 
 _TURN = Turn(20, flip=False)
-_ONLINE = online(_TURN)
 
 EXPERIMENT = Experiment(
     name="ibsr",
     summary="caudate, putamen, pallidum and thalamus, left and right, in human MRI",
     regions=SUBCORTICAL,
     turn=_TURN,
-    variants={
-        "paper": Variant(IBSRConfig, PAPER_SCHEDULE, offline(_TURN)),
-        "from_scratch": Variant(IBSRFromScratch, FROM_SCRATCH_SCHEDULE, _ONLINE),
-        "small": Variant(IBSRSmall, (Stage("all", 2000),), _ONLINE),
-    },
+    variants=variants(IBSRConfig, IBSRFromScratch, IBSRSmall, 2000, _TURN),
     weights=("ibsr",),
     sources=("malc2012", "ibsr"),
     dataset=IBSRDataset,

@@ -4,19 +4,7 @@ import numpy as np
 
 from sebre.data.dataset import SectionDataset
 from sebre.data.regions import MOUSE, RegionSet
-from sebre.experiments.base import (
-    FROM_SCRATCH_SCHEDULE,
-    PAPER_SCHEDULE,
-    Experiment,
-    FromScratch,
-    SeBReConfig,
-    Small,
-    Stage,
-    Turn,
-    Variant,
-    offline,
-    online,
-)
+from sebre.experiments.base import Experiment, FromScratch, SeBReConfig, Small, Turn, variants
 
 
 class P14MouseConfig(SeBReConfig):
@@ -45,18 +33,22 @@ class P14MouseDataset(SectionDataset):
 
 
 _TURN = Turn(20, flip=True)
-_ONLINE = online(_TURN, bend=0.02, brightness=(0.8, 1.1), fill="edge")
 
 EXPERIMENT = Experiment(
     name="p14_mouse",
     summary="eight regions in sagittal sections of the P14 mouse brain",
     regions=MOUSE,
     turn=_TURN,
-    variants={
-        "paper": Variant(P14MouseConfig, PAPER_SCHEDULE, offline(_TURN)),
-        "from_scratch": Variant(P14MouseFromScratch, FROM_SCRATCH_SCHEDULE, _ONLINE),
-        "small": Variant(P14MouseSmall, (Stage("all", 1600),), _ONLINE),
-    },
+    variants=variants(
+        P14MouseConfig,
+        P14MouseFromScratch,
+        P14MouseSmall,
+        1600,
+        _TURN,
+        bend=0.02,
+        brightness=(0.8, 1.1),
+        fill="edge",
+    ),
     weights=(),
     sources=("sebre_figures", "colour_code", "allen_ish"),
     dataset=P14MouseDataset,
