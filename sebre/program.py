@@ -30,12 +30,9 @@ def run_program(name: str, action: Callable[[], int], debug: bool = False) -> in
     """Run a command; a mistake of the user gives one line on the error stream.
 
     Args:
-        name: str. What the line begins with, such as "sebre train".
-        action: Returns the exit code.
-        debug: bool. Show where the error was raised, too.
-
-    Returns:
-        The exit code.
+        name: what the line begins with, such as "sebre train".
+        action: returns the exit code, which is returned.
+        debug: show where the error was raised, too.
 
     Raises:
         Exception: a bug. Python shows its traceback and ends with code 1.

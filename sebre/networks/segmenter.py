@@ -35,21 +35,13 @@ __all__ = [
 
 
 class Segmenter(Protocol):
-    """A network ready to segment sections, of whatever kind.
-
-    Attributes:
-        config: its settings.
-        keras_model: the network alone, with weights.
-        regions: its region set.
-        weights: where the weights came from.
-        network: its kind, in words.
-    """
+    """A network ready to segment sections, of whatever kind."""
 
     config: Config
-    keras_model: keras.Model
+    keras_model: keras.Model  # the network alone, with weights
     regions: RegionSet
-    weights: WeightsFile
-    network: ClassVar[str]
+    weights: WeightsFile  # where the weights came from
+    network: ClassVar[str]  # its kind, in words
 
     def detect(self, images: Sequence[Any], masks: str = "full") -> list[dict[str, Any]]:
         """Find the regions of each image; see `MaskRCNN.detect`."""
@@ -58,16 +50,9 @@ class Segmenter(Protocol):
 
 @dataclass
 class MaskRCNNSegmenter:
-    """A Mask R-CNN ready to segment sections: a `Segmenter`.
+    """A Mask R-CNN ready to segment sections: a `Segmenter`."""
 
-    Attributes:
-        model: in inference mode, with weights.
-        regions: its region set.
-        weights: where the weights came from.
-        network: its kind, in words.
-    """
-
-    model: MaskRCNN
+    model: MaskRCNN  # in inference mode, with weights
     regions: RegionSet
     weights: WeightsFile
     network: ClassVar[str] = "Mask R-CNN"
@@ -164,11 +149,7 @@ def _open_exported(
 
 
 def demand_mask_rcnn(segmenter: Segmenter) -> MaskRCNNSegmenter:
-    """The segmenter itself, for what needs the Keras network of a Mask R-CNN and its stages.
-
-    Raises:
-        ValueError: it is another network, or an exported file.
-    """
+    """The segmenter itself, for what needs the Keras network of a Mask R-CNN and its stages."""
     if not isinstance(segmenter, MaskRCNNSegmenter):
         raise UserError(
             f"{segmenter.weights.path}: the weights of a {segmenter.network}, which has none of "

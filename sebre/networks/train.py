@@ -57,11 +57,7 @@ class TrainingOptions:
     verbose: int = 1
 
     def variant_of(self, experiment: Experiment) -> Variant:
-        """The variant of the experiment that these options choose.
-
-        Raises:
-            UserError: it has no such variant, or the options do not go together.
-        """
+        """The variant of the experiment that these options choose."""
         if self.resume and self.weights != "last":
             raise UserError("--resume goes on with the last run: it needs --weights last.")
         name = self.variant
@@ -78,11 +74,7 @@ class TrainingOptions:
         return variant
 
     def configure(self, variant: Variant) -> Config:
-        """The settings of the variant, with those that differ.
-
-        Raises:
-            UserError: settings that cannot work, or steps that cannot be divided into epochs.
-        """
+        """The settings of the variant, with those that differ."""
         config, steps = variant.config(), self._steps(variant)
         usual = sum(stage.steps for stage in variant.schedule)
         config.WARMUP_STEPS = round(config.WARMUP_STEPS * sum(steps) / usual)
@@ -94,14 +86,8 @@ class TrainingOptions:
     ) -> tuple[SectionDataset, SectionDataset | None]:
         """Sections to train on and to validate on, of the training part alone.
 
-        Args:
-            new: an empty data set, such as `IBSRDataset`.
-
-        Returns:
-            Both prepared; the second is None when nothing is held out.
-
-        Raises:
-            UserError: a data set that does not fit, or a share that is not one.
+        `new` makes an empty data set, such as `IBSRDataset`. Both come back prepared; the second
+        is None when nothing is held out.
         """
         whole = new().load(self.dataset, "train")
         if not self.inner_validation:
@@ -117,12 +103,7 @@ class TrainingOptions:
         return kept, held_out
 
     def begin(self, model: MaskRCNN, variant: Variant) -> None:
-        """Load the weights to start from, and write down how the run is trained.
-
-        Raises:
-            FileNotFoundError: no such weights, or nothing to resume.
-            UserError: weights that do not fit.
-        """
+        """Load the weights to start from, and write down how the run is trained."""
         start_from(model, self.weights)
         folder = Path(model.log_dir)
         folder.mkdir(parents=True, exist_ok=True)
@@ -146,14 +127,8 @@ def train(
 ) -> MaskRCNN:
     """Train on the training part of a prepared data set.
 
-    The test part (subset "val") is not looked at, not even for choosing a checkpoint.
-
-    Args:
-        experiment: what to train.
-        dataset: as `weights`, `logs` and the options, see `TrainingOptions`.
-        weights: what to start from.
-        logs: folder of all runs.
-        **options: further ones.
+    The test part (subset "val") is not looked at, not even for choosing a checkpoint. All
+    arguments but the experiment are those of `TrainingOptions`.
 
     Returns:
         The model; its `log_dir` holds checkpoints, log.csv, config.json and training.json.
@@ -189,17 +164,7 @@ def run_training(experiment: Experiment, options: TrainingOptions) -> MaskRCNN:
 def training_sets(
     experiment: Experiment, dataset: str | Path, inner_validation: float = 0.0, seed: int = 0
 ) -> tuple[SectionDataset, SectionDataset | None]:
-    """The training part of a prepared data set, and what is held out of it.
-
-    Args:
-        experiment: gives the region set.
-        dataset: folder of the prepared data set.
-        inner_validation: share of the sections to hold out; 0 for none.
-        seed: of the inner split.
-
-    Returns:
-        Both prepared; the second is None when nothing is held out.
-    """
+    """The training part of a prepared data set, and what is held out: `TrainingOptions.load`."""
     options = TrainingOptions(dataset, "", seed=seed, inner_validation=inner_validation)
     return options.load(experiment.sections)
 
@@ -209,11 +174,7 @@ def write_training_facts(
 ) -> None:
     """Write what the settings of a run do not say: start, schedule, augmentation.
 
-    Args:
-        folder: of the run. What the file says of a run that is resumed stays.
-        variant: that is trained.
-        steps: of each part of its schedule.
-        weights: that it starts from.
+    What the file says of a run that is resumed stays. `steps` are of each part of the schedule.
     """
     path = folder / TRAINING_FILE
     if path.exists():
@@ -230,14 +191,10 @@ def write_training_facts(
 
 
 def steps_per_epoch(lengths: Sequence[int], largest: int) -> int:
-    """Largest number of steps up to `largest` that divides the parts into whole epochs.
-
-    Raises:
-        UserError: that would be so few that more time goes into checkpoints than into steps.
-    """
+    """Largest number of steps up to `largest` that divides the parts into whole epochs."""
     common = math.gcd(*lengths)
     steps = next(n for n in range(min(common, largest), 0, -1) if common % n == 0)
-    if steps < min(common, _FEWEST_STEPS):
+    if steps < min(common, _FEWEST_STEPS):  # more time would go into checkpoints
         raise UserError(
             f"{', '.join(map(str, lengths))} steps cannot be divided into epochs of "
             f"{_FEWEST_STEPS} to {largest} steps. Take round numbers, such as multiples of 100."

@@ -54,17 +54,10 @@ def unet_config(experiment: Experiment) -> type[Config]:
 
 
 def build_unet(config: Config) -> keras.Model:
-    """The network, with random weights.
-
-    Args:
-        config: of `unet_config`. Of the network it uses IMAGE_SHAPE, NUM_CLASSES, the UNET_
-            settings, INITIALIZATION, TRAIN_BN, BN_MOMENTUM and PRECISION.
+    """The network, with random weights, for settings of `unet_config`.
 
     Returns:
         Molded images float32 [B, h, w, C] -> logits float32 [B, h, w, NUM_CLASSES].
-
-    Raises:
-        ValueError: the side of the images cannot be halved between all levels.
     """
     style = LayerStyle.of(config)
     shape, levels = tuple(int(side) for side in config.IMAGE_SHAPE), config.UNET_LEVELS
@@ -92,14 +85,8 @@ def build_unet(config: Config) -> keras.Model:
             skips.append(x)
             x = keras.layers.MaxPooling2D(name=f"pool{level}", dtype=style.policy)(x)
     for level in reversed(range(levels - 1)):
-        x = keras.layers.Conv2DTranspose(
-            widths[level],
-            2,
-            strides=2,
-            kernel_initializer=style.kernel(),
-            dtype=style.policy,
-            name=f"rise{level}",
-        )(x)
+        how = {"kernel_initializer": style.kernel(), "dtype": style.policy}
+        x = keras.layers.Conv2DTranspose(widths[level], 2, 2, name=f"rise{level}", **how)(x)
         x = keras.layers.Concatenate(name=f"skip{level}", dtype=style.policy)([skips[level], x])
         x = double_conv(x, widths[level], f"up{level}")
     logits = style.conv(config.NUM_CLASSES, 1, "logits", dtype="float32")(x)
@@ -148,15 +135,7 @@ class DiceCrossEntropy(keras.losses.Loss):
 
 @dataclass
 class UNetSegmenter:
-    """A U-Net ready to segment sections: a `sebre.networks.segmenter.Segmenter`.
-
-    Attributes:
-        keras_model: with weights.
-        config: its settings.
-        regions: its region set.
-        weights: where the weights came from.
-        network: its kind, in words.
-    """
+    """A U-Net ready to segment sections: a `sebre.networks.segmenter.Segmenter`."""
 
     keras_model: keras.Model
     config: Config
@@ -214,15 +193,7 @@ class UNetSegmenter:
 def load_unet(found: WeightsFile, experiment: Experiment, **overrides: Any) -> UNetSegmenter:
     """Build the network of a weights file that `sebre.networks.unet_train` wrote, and load it.
 
-    `sebre.networks.segmenter.load_segmenter` calls it for the name or path of such a file.
-
-    Args:
-        found: the file, with settings.
-        experiment: that it was trained for.
-        **overrides: settings that differ.
-
-    Raises:
-        ValueError: weights or settings that are damaged, or of another experiment.
+    `sebre.networks.segmenter.load_segmenter` calls it; `overrides` are settings that differ.
     """
     config = unet_config(experiment).load(found.config)
     if config.NUM_CLASSES != experiment.regions.num_classes:

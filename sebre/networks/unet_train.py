@@ -68,21 +68,11 @@ def train_unet(
 ) -> UNetSegmenter:
     """Train on the training part of a prepared data set, from random weights.
 
-    The test part (subset "val") is not looked at.
-
-    Args:
-        experiment: what to train; its small variant gives the size of the pictures, their
-            augmentation, how many make a step, the steps and the optimizer.
-        dataset: folder of the prepared data set.
-        logs: folder of all runs; this one makes a folder in it.
-        steps: optimizer steps; None takes the experiment's.
-        seed: of weights, order and augmentation, and of the inner split.
-        inner_validation: share of the training sections to hold out, by section, and to
-            validate on after every epoch; 0 trains on all.
-        settings: of the configuration, that differ; see `sebre.networks.unet.UNetSettings`.
-        verbose: as `keras.Model.fit`.
-        resume: go on with the last run of the experiment in `logs`, which was interrupted, as
-            if nothing had happened; all other arguments must be those of that run.
+    The test part (subset "val") is not looked at. The experiment's small variant gives the size
+    of the pictures, their augmentation, how many make a step, the steps and the optimizer; other
+    arguments are those of `sebre.networks.train.TrainingOptions`, but `settings` may have those
+    of `sebre.networks.unet.UNetSettings`, and `resume` goes on with the last run of the
+    experiment in `logs`: all other arguments must be those of that run.
 
     Returns:
         The trained network. The folder of its `weights.path` holds the weights (float16, which
@@ -90,16 +80,15 @@ def train_unet(
 
     Raises:
         FileNotFoundError: nothing to resume.
-        ValueError: a data set that does not fit, steps that cannot be divided into epochs,
-            settings that cannot work, or a run to resume that was begun in another way.
+        ValueError: a data set, steps or settings that cannot work, or a run to resume that was
+            begun in another way.
         FloatingPointError: the loss became NaN or infinite.
     """
     run = _plan(experiment, steps, settings, seed)
     train_set, val_set = training_sets(experiment, dataset, inner_validation, seed)
     name = f"unet_{experiment.name}"
-    folder = Path(logs) / f"{name}{time.strftime('%Y%m%dT%H%M%S')}"
-    if resume:
-        folder = _last_run(logs, name)
+    new = Path(logs) / f"{name}{time.strftime('%Y%m%dT%H%M%S')}"
+    folder = _last_run(logs, name) if resume else new
     model = _compiled(run)
     facts = {"steps": run.steps, "inner_validation": inner_validation, **run.config.to_dict()}
     begun = _restore(model, folder, name, facts) if resume else 0

@@ -15,21 +15,13 @@ NETWORKS = ("mask_rcnn", "unet")  # kinds of networks
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A weights file that may be loaded.
-
-    Attributes:
-        path: the file.
-        sha256: its checksum.
-        name: in the manifest; None for a file given by its path.
-        config: file of its settings; None if unknown.
-        entry: what the manifest says.
-    """
+    """A weights file that may be loaded."""
 
     path: Path
     sha256: str
-    name: str | None = None
-    config: Path | None = None
-    entry: dict[str, Any] = field(default_factory=dict)
+    name: str | None = None  # in the manifest; None for a file given by its path
+    config: Path | None = None  # file of its settings; None if unknown
+    entry: dict[str, Any] = field(default_factory=dict)  # what the manifest says
 
 
 def store_dir() -> Path:
@@ -39,11 +31,7 @@ def store_dir() -> Path:
 
 
 def read_manifest(folder: Path | None = None) -> dict[str, dict[str, Any]]:
-    """Entries of the manifest by name; empty when there is no manifest.
-
-    Raises:
-        ValueError: the manifest is not what it should be.
-    """
+    """Entries of the manifest by name; empty when there is no manifest."""
     path = (folder or store_dir()) / "manifest.json"
     if not path.is_file():
         return {}
@@ -62,10 +50,6 @@ def find_weights(name_or_path: str | Path, folder: Path | None = None) -> Weight
     """A name of the manifest, or else a path, as a file that is there and whole.
 
     A config for a file given by its path is taken from `config.json` in its folder.
-
-    Args:
-        name_or_path: what the user gave.
-        folder: of the manifest; None for `store_dir()`.
 
     Raises:
         FileNotFoundError: no such name or file.
@@ -104,11 +88,7 @@ def find_weights(name_or_path: str | Path, folder: Path | None = None) -> Weight
 
 
 def network_of(found: WeightsFile) -> str:
-    """Which of `NETWORKS` the weights are of, by their settings; without any, a Mask R-CNN.
-
-    Raises:
-        ValueError: the settings cannot be read.
-    """
+    """Which of `NETWORKS` the weights are of, by their settings; without any, a Mask R-CNN."""
     if found.config is None:
         return "mask_rcnn"
     try:
@@ -119,16 +99,9 @@ def network_of(found: WeightsFile) -> str:
 
 
 def write_entry(name: str, folder: Path, **facts: Any) -> dict[str, Any]:
-    """Add or replace an entry of the manifest.
+    """Add or replace an entry of the manifest, and return it.
 
-    Args:
-        name: of the weights.
-        folder: of the manifest.
-        **facts: `file` (in the folder) and whatever describes it; its checksum and size are
-            filled in.
-
-    Returns:
-        The entry.
+    It has the facts, `file` (in the folder) among them, and the file's checksum and size.
     """
     path = folder / facts["file"]
     entry = {**facts, "sha256": file_sha256(path), "bytes": path.stat().st_size}

@@ -36,32 +36,20 @@ _one_at_a_time = threading.Lock()
 
 @dataclasses.dataclass(frozen=True)
 class _Attempt:
-    """A section on its way.
-
-    Attributes:
-        section: the picture.
-        left: tries that are left after this one.
-        failed: addresses of workers that failed.
-    """
+    """A section on its way."""
 
     section: SectionFile
-    left: int
-    failed: frozenset[str] = frozenset()
+    left: int  # tries that are left after this one
+    failed: frozenset[str] = frozenset()  # addresses of workers
 
 
 @dataclasses.dataclass(frozen=True)
 class _Reply:
-    """What comes back.
-
-    Attributes:
-        outcome: of the section.
-        place: address of the worker.
-        fatal: an error that every section would meet at this worker.
-    """
+    """What comes back."""
 
     outcome: SectionOutcome
-    place: str = ""
-    fatal: Exception | None = None
+    place: str = ""  # address of the worker
+    fatal: Exception | None = None  # an error that every section would meet at this worker
 
 
 def run_on_cluster(
@@ -73,13 +61,8 @@ def run_on_cluster(
 ) -> Iterator[SectionOutcome]:
     """Segment sections; each one's outcome as soon as it is known, in any order.
 
-    Args:
-        job: what they have in common.
-        sections: to do.
-        retries: how often a section that failed is sent again, to another worker if there is
-            one. The death of a worker counts as a failure of its section.
-        workers: processes to start on this machine, without `scheduler`.
-        scheduler: address of a cluster that is there, as tcp://host:8786.
+    A section that failed is sent again, to another worker if there is one, up to `retries` times.
+    The death of a worker counts as a failure of its section. For the cluster see `connect`.
 
     Raises:
         ModuleNotFoundError: Dask is not installed, here or on a worker.

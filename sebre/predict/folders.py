@@ -24,12 +24,7 @@ def detect_files(
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Segment pictures with a network that is loaded; see `detect_folders` for the rest.
 
-    A file that cannot be read does not stop the others.
-
-    Args:
-        segmenter: the network.
-        inputs: of `find_sections`.
-        out: folder to write label maps, overlays and `regions.csv` to.
+    A file that cannot be read does not stop the others. `inputs` are those of `find_sections`.
 
     Returns:
         The rows of regions.csv, and a message for each file that failed.
@@ -61,8 +56,7 @@ def detect_folders(
         workers: processes of a local Dask cluster; None for this process alone.
         scheduler: address of a Dask cluster, as tcp://host:8786.
         restart: do all sections again.
-        retries: how often a section that failed is tried again, by another worker if there is
-            one.
+        retries: how often a section that failed is tried again, if it can be by another worker.
 
     Returns:
         One outcome per section, in their order; those that failed have an `error`.

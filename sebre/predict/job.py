@@ -37,40 +37,24 @@ _RUN_FILE = "run.json"
 
 @dataclass(frozen=True)
 class SectionOutcome:
-    """The outcome of a section.
-
-    Attributes:
-        name: of the section.
-        rows: of `region_rows`.
-        error: why it failed; empty where it did not.
-        earlier: it was finished in an earlier run.
-    """
+    """The outcome of a section."""
 
     name: str
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    error: str = ""
-    earlier: bool = False
+    rows: list[dict[str, Any]] = field(default_factory=list)  # of `region_rows`
+    error: str = ""  # why it failed; empty where it did not
+    earlier: bool = False  # it was finished in an earlier run
 
 
 @dataclass(frozen=True)
 class Job:
-    """What all sections of a run have in common; it can be sent to another machine.
+    """What all sections of a run have in common; it can be sent to another machine."""
 
-    Attributes:
-        weights: a name in the manifest, or an absolute path.
-        experiment: that the weights belong to.
-        settings: of the configuration, that differ from those of the weights.
-        out: folder of the outputs, absolute.
-        options: of `segment_picture`.
-        facts: all that the outputs depend on but the pictures: see `run_facts`.
-    """
-
-    weights: str
+    weights: str  # a name in the manifest, or an absolute path
     experiment: Experiment
-    settings: Mapping[str, Any]
-    out: Path
-    options: Mapping[str, Any]
-    facts: Mapping[str, Any]
+    settings: Mapping[str, Any]  # that differ from those of the weights
+    out: Path  # folder of the outputs, absolute
+    options: Mapping[str, Any]  # of `segment_picture`
+    facts: Mapping[str, Any]  # all that the outputs depend on but the pictures: `run_facts`
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -78,11 +62,7 @@ class Job:
         return hashlib.sha256(json.dumps(self.facts, sort_keys=True).encode()).hexdigest()
 
     def begin(self) -> None:
-        """Make the folder of the outputs, with a file that says what they are made with.
-
-        Raises:
-            OSError: it cannot be written.
-        """
+        """Make the folder of the outputs, with a file that says what they are made with."""
         self.out.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"fingerprint": self.fingerprint, **self.facts}, indent=1)
         replace_text(self.out / _RUN_FILE, text + "\n")
@@ -125,15 +105,8 @@ def plan_job(
 ) -> Job:
     """A job, checked without building the network.
 
-    Args:
-        weights: name in the manifest, or path.
-        experiment: that the weights belong to.
-        out: folder to write.
-        settings: of the configuration, that differ from those of the weights.
-        tile: as the other three, see `segment_picture`.
-        overlap: of tiles.
-        overlay_px: longest side of the overlay.
-        shapes: format of the masks that are written.
+    `weights` is a name in the manifest or a path; `settings` differ from those of the weights;
+    for `tile` and what follows see `segment_picture`.
 
     Raises:
         FileNotFoundError: no such weights.
@@ -161,11 +134,7 @@ def run_facts(
 ) -> dict[str, Any]:
     """All that the outputs of a picture depend on but the picture.
 
-    A section that was finished with the same facts need not be done again.
-
-    Returns:
-        Plain JSON types: checksum of the weights, settings, regions, options, versions of the
-        packages and of sebre, and RESULTS.
+    A section that was finished with the same facts need not be done again. All are plain JSON.
     """
     return {
         "weights": weights.sha256,
@@ -187,15 +156,8 @@ def segment_file(
 ) -> SectionOutcome:
     """Segment a picture and write its label map, its overlay and last its record.
 
-    Args:
-        segmenter: the network.
-        section: the picture.
-        out: folder to write; it exists.
-        fingerprint: of the job, for the record; None writes no record.
-        **options: of `segment_picture`.
-
-    Returns:
-        The outcome, also when anything goes wrong.
+    Nothing is raised: the outcome says what went wrong. The folder `out` exists. The fingerprint
+    is that of the job; without one there is no record. Options are those of `segment_picture`.
     """
     try:
         record = _record_path(section, out)

@@ -66,16 +66,8 @@ def save_section(
 ) -> list[Path]:
     """Write `<name>_labels.png` and `<name>_overlay.png`.
 
-    Pixels of the label map are class ids, at the size of the section. The overlay of a
-    larger section is reduced by a whole factor.
-
-    Args:
-        name: of the section.
-        image: uint8 [H, W, 3], or read at a reduced scale.
-        result: of `detect`.
-        regions: the region set.
-        out: folder to write.
-        overlay_px: longest side of the overlay.
+    Pixels of the label map are class ids, at the size of the section. The overlay of a section
+    with a side above `overlay_px` is reduced by a whole factor.
 
     Returns:
         The two paths.
@@ -96,12 +88,8 @@ def save_shapes(
 ) -> None:
     """Write the masks of a section's regions as JSON, each beside its row of the table.
 
-    Args:
-        rows: of `region_rows` of the result.
-        result: of `detect`.
-        shapes: "rle", run lengths as in COCO's annotation files ("size" [H, W], "counts"
-            text), or "contours", "polygons" of (y, x) px, 0 being the center of a pixel.
-        path: file to write.
+    `shapes` is "rle", run lengths as in COCO's annotation files ("size" [H, W], "counts" text),
+    or "contours", "polygons" of (y, x) px, 0 being the center of a pixel.
     """
     best = best_per_region(result)
     masks = to_rles(select_masks(result["masks"], list(best.values())))
@@ -135,10 +123,6 @@ def segment_picture(
 
     Returns:
         Its `region_rows`.
-
-    Raises:
-        ValueError: the file cannot be read.
-        OSError: the outputs cannot be written.
     """
     if tile is not None:
         picture = read_reduced(path, overlay_px)

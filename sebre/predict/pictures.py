@@ -15,15 +15,10 @@ _IMAGE_TYPES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 @dataclass(frozen=True)
 class SectionFile:
-    """A picture, and what its outputs are called.
+    """A picture, and what its outputs are called."""
 
-    Attributes:
-        path: absolute.
-        name: of its outputs in the output folder, without the ending: "s_1", or "brain/s_1".
-    """
-
-    path: Path
-    name: str
+    path: Path  # absolute
+    name: str  # of its outputs in the output folder, without the ending: "s_1" or "brain/s_1"
 
 
 def find_sections(inputs: Sequence[str | Path], out: str | Path | None = None) -> list[SectionFile]:
