@@ -143,9 +143,9 @@ def _weights(args: argparse.Namespace) -> str:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from sebre.cli.demo import dices_by_region
     from sebre.evaluation.angles import default_angles
     from sebre.evaluation.evaluate import evaluate, save_json
+    from sebre.evaluation.summary import dices_by_region
     from sebre.networks.segmenter import load_segmenter
     from sebre.networks.train import training_sets
 
@@ -153,8 +153,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     if args.inner_validation:
         _, dataset = training_sets(experiment, args.dataset, args.inner_validation, args.seed)
     else:
-        dataset = experiment.sections().load(args.dataset, args.subset)
-        dataset.prepare()
+        dataset = experiment.load(args.dataset, args.subset)
     segmenter = load_segmenter(_weights(args), experiment, **_settings(args))
     facts = {"command": args.line}
     if args.inner_validation:

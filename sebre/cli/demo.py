@@ -9,9 +9,8 @@ from pathlib import Path
 
 from sebre.drawing.contact_sheet import save_sheet
 from sebre.evaluation.evaluate import evaluate_sections, save_json
-from sebre.evaluation.scores import Scores
 from sebre.evaluation.section import sheet_row
-from sebre.evaluation.summary import summarize
+from sebre.evaluation.summary import dices_by_region, summarize
 from sebre.experiments import EXPERIMENTS
 from sebre.networks.segmenter import load_segmenter
 from sebre.predict.outputs import region_rows, save_section, save_table
@@ -23,8 +22,7 @@ def run(weights: str, root: Path, out: Path) -> None:
     start = time.perf_counter()
     segmenter = load_segmenter(weights, EXPERIMENTS["slicemap"])
     regions = segmenter.regions
-    dataset = EXPERIMENTS["slicemap"].sections().load(root, "val")
-    dataset.prepare()
+    dataset = EXPERIMENTS["slicemap"].load(root, "val")
     say(f"Segmenting the {dataset.num_images} test sections of {_short(root)}")
     lying = evaluate_sections(segmenter, dataset)
     turned = evaluate_sections(segmenter, dataset, turned=True)
@@ -75,12 +73,6 @@ def _print_table(sections: Sequence, scores: dict, regions) -> None:
             f"{title:20} mAP {summary.map_paper:.3f}  mean Dice {summary.dice_mean:.3f}"
             f"  ({dices_by_region(summary)})"
         )
-
-
-def dices_by_region(summary: Scores) -> str:
-    """Mean Dice of each region that has one, behind its name."""
-    dices = {name: means.dice for name, means in summary.regions.items()}
-    return "  ".join(f"{name} {dice:.3f}" for name, dice in dices.items() if dice is not None)
 
 
 def _short(path: Path) -> str:

@@ -75,8 +75,8 @@ def publish(release: Release, folder: Path, results: Path) -> dict[str, Any]:
     shipped = load_segmenter(name, experiment, folder=folder)
     line = f"sebre evaluate {experiment.name} --dataset datasets/{facts['dataset']}"
     line += f" --weights {name} --out results/{name}.json"
-    part, facts_of_run = _part(release, "val"), {"command": line}
-    record = evaluate(shipped, part, experiment.name, release.dataset, facts=facts_of_run)
+    sections, how = experiment.load(release.dataset, "val"), {"command": line}
+    record = evaluate(shipped, sections, experiment.name, release.dataset, facts=how)
     save_json(record, results)
     keys = ("n_sections", "map_paper", "dice_mean", "dice_per_region")
     stored = record.to_json()
@@ -149,12 +149,6 @@ def _training(run: Path) -> dict[str, Any]:
     return found
 
 
-def _part(release: Release, subset: str) -> SectionDataset:
-    sections = release.experiment.sections().load(release.dataset, subset)
-    sections.prepare()
-    return sections
-
-
 def _card(
     release: Release, shipped: Segmenter, entry: Mapping[str, Any], stored: Mapping[str, Any]
 ) -> str:
@@ -162,7 +156,7 @@ def _card(
     experiment, unet = release.experiment, entry["network"] == "unet"
     own = _TORN
     if unet:
-        best = best_dice(_part(release, "train"))
+        best = best_dice(experiment.load(release.dataset, "train"))
         own = f"{_OVERLAP}{_BEST_DICE.format(best) if best < 0.9995 else ''}."
     limits = _LIMITS.format(own=own, note=release.note)
     card = files("sebre.cli").joinpath("model_card.md").read_text(encoding="utf-8")

@@ -19,6 +19,12 @@ _OVER_FOUND = tuple(f"{key}_{unit}" for unit in ("px", "mm") for key in (
 ))  # fmt: skip
 
 
+def dices_by_region(scores: Scores) -> str:
+    """A line for people: the mean Dice of each region that has one, behind its name."""
+    dices = {name: means.dice for name, means in scores.regions.items()}
+    return "  ".join(f"{name} {dice:.3f}" for name, dice in dices.items() if dice is not None)
+
+
 def summarize(
     sections: Iterable[Section],
     regions: RegionSet,

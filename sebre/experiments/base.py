@@ -9,6 +9,7 @@ did not keep to this: each was changed after a first test score (see their cards
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mrcnn.config import Config
@@ -128,6 +129,12 @@ class Experiment:
     def sections(self) -> SectionDataset:
         """A data set of its regions, still empty."""
         return self.dataset(self.regions)
+
+    def load(self, path: str | Path, subset: str) -> SectionDataset:
+        """A part of a prepared data set, ready to be read."""
+        sections = self.sections().load(path, subset)
+        sections.prepare()
+        return sections
 
     @property
     def default(self) -> Variant:
