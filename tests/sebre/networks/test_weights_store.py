@@ -99,4 +99,4 @@ def test_damaged_manifest_is_named(store, text):
 def test_the_store_lies_beside_the_packages(monkeypatch):
     monkeypatch.delenv("SEBRE_WEIGHTS", raising=False)
     assert store_dir().name == "weights"
-    assert (store_dir().parent / "sebre" / "weights_store.py").is_file()
+    assert (store_dir().parent / "sebre" / "networks" / "weights_store.py").is_file()
