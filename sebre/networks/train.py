@@ -28,33 +28,21 @@ class TrainingOptions:
 
     `train` below and each script in samples/ take these steps in order: `variant_of`,
     `configure`, `load`, `begin`, then `MaskRCNN.train` for each of `stages`.
-
-    Attributes:
-        dataset: folder of the prepared data set.
-        logs: folder of all runs; this one makes a folder in it.
-        weights: what to start from: "none", "last", "coco", "imagenet", a name in the manifest
-            or a path.
-        variant: of the experiment: "paper", "from_scratch" or "small"; None takes the first,
-            and "from_scratch" for weights "none" where there is one.
-        steps: of each part of the schedule; None takes the experiment's.
-        seed: of weights, order and augmentation, and of the inner split.
-        inner_validation: share of the training sections to hold out, by section, and to
-            validate on after every epoch; 0 trains on all.
-        resume: go on with the run that was interrupted; with weights "last".
-        settings: of the configuration, that differ from the variant's.
-        verbose: as `MaskRCNN.train`.
     """
 
-    dataset: str | Path
-    logs: str | Path
-    weights: str = "none"
+    dataset: str | Path  # folder of the prepared data set
+    logs: str | Path  # folder of all runs; this one makes a folder in it
+    weights: str = "none"  # to start from; also "last", "coco", "imagenet", a name or a path
+    # "paper", "from_scratch" or "small"; None takes the experiment's first, and "from_scratch" for
+    # weights "none" where there is one.
     variant: str | None = None
-    steps: Sequence[int] | None = None
-    seed: int = 0
+    steps: Sequence[int] | None = None  # of each part of the schedule; None for the experiment's
+    seed: int = 0  # of weights, order and augmentation, and of the inner split
+    # Share of the training sections to hold out, by section, and to validate on after every epoch.
     inner_validation: float = 0.0
-    resume: bool = False
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    verbose: int = 1
+    resume: bool = False  # go on with the run that was interrupted; with weights "last"
+    settings: Mapping[str, Any] = field(default_factory=dict)  # that differ from the variant's
+    verbose: int = 1  # as `MaskRCNN.train`
 
     def variant_of(self, experiment: Experiment) -> Variant:
         """The variant of the experiment that these options choose."""
