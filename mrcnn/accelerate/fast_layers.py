@@ -23,11 +23,8 @@ def fast_style(config: Config) -> LayerStyle:
 
 
 def as_product(layer: keras.layers.Conv2D, images: Any) -> tuple[Any, tuple[int, int]] | None:
-    """The matrix product that a convolution amounts to.
-
-    Args:
-        layer: it may look at single pixels, or at its whole input at once.
-        images: its input [B, H, W, C].
+    """The matrix product that a convolution of images [B, H, W, C] amounts to, if it looks at
+    single pixels or at its whole input at once.
 
     Returns:
         Rows [n, C'] to be multiplied by the kernel [C', K], and the size (h, w) of the
@@ -46,10 +43,8 @@ def as_product(layer: keras.layers.Conv2D, images: Any) -> tuple[Any, tuple[int,
 
 @keras.saving.register_keras_serializable(package="mrcnn")
 class FastConv(keras.layers.Conv2D):
-    """A convolution as a matrix product, or by Winograd's filtering, where that is faster.
-
-    Products take about 30 % less time on CPUs, and so do their gradients.
-    """
+    """A convolution as a matrix product (on CPUs about 30 % less time, in gradients too), or by
+    Winograd's filtering, where that is faster."""
 
     def call(self, inputs: Any) -> Any:
         product = as_product(self, inputs)

@@ -23,13 +23,8 @@ class FastTrainingModel(TrainingModel):
 def fast_training(model: TrainingModel, config: Config) -> FastTrainingModel:
     """A training graph that computes its RPN losses at the anchors that count alone.
 
-    Args:
-        model: of `build_training`; the result shares its layers and replaces it. At most
-            RPN_TRAIN_ANCHORS_PER_IMAGE anchors of an image may count (match not 0).
-        config: its settings.
-
-    Returns:
-        a model of the same inputs and outputs.
+    The result has the inputs and outputs of `model`, shares its layers and replaces it. At most
+    RPN_TRAIN_ANCHORS_PER_IMAGE anchors of an image may count (match not 0).
     """
     outputs = dict(zip(TRAINING_OUTPUTS, model.outputs, strict=True))
     match, target = (model.get_layer(f"input_rpn_{name}").output for name in ("match", "bbox"))

@@ -22,11 +22,7 @@ from mrcnn.modeling.layers import graph_nodes
 
 
 def scale_and_shift(norm: keras.layers.BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
-    """What a batch normalization does to each channel in inference: x * scale + shift.
-
-    Returns:
-        scale, shift: float64 [channels].
-    """
+    """What a batch normalization does in inference, x * scale + shift: both float64 [channels]."""
     scale = 1.0 / np.sqrt(_values(norm.moving_variance) + norm.epsilon)
     if norm.scale:
         scale = scale * _values(norm.gamma)
@@ -37,15 +33,8 @@ def scale_and_shift(norm: keras.layers.BatchNormalization) -> tuple[np.ndarray, 
 def folded_weights(
     layer: keras.layers.Conv2D, norm: keras.layers.BatchNormalization | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Weights of a convolution that does the work of the normalization behind it as well.
-
-    Args:
-        layer: its kernel has the outputs on the last axis.
-        norm: None folds nothing.
-
-    Returns:
-        kernel, of the layer's shape; bias [filters]; float64.
-    """
+    """Kernel (of the layer's shape) and bias [filters], float64, of a convolution that does the
+    work of the normalization behind it, if any, as well."""
     # As the layer itself reads them: in low precision they are rounded before they are folded.
     kernel = _values(layer.kernel, layer.compute_dtype)
     bias = np.zeros(layer.filters)
@@ -58,11 +47,8 @@ def folded_weights(
 
 
 class FoldedModel:
-    """A finished model as a function inputs -> outputs, with constant weights, for TensorFlow.
-
-    Args:
-        model: functional model; its weights may change afterwards, see `renew`.
-    """
+    """A finished model as a function inputs -> outputs, with constant weights, for TensorFlow; its
+    weights may change afterwards, see `renew`."""
 
     def __init__(self, model: keras.Model):
         self._model = model
@@ -81,11 +67,8 @@ class FoldedModel:
         return self._run(self._model, inputs)
 
     def renew(self) -> bool:
-        """Forget the constants if a weight of the model was assigned since the last time.
-
-        Returns:
-            Whether that is so: graphs that hold the constants are out of date then.
-        """
+        """Forget the constants if a weight of the model was assigned since the last time, and say
+        whether that is so: graphs that hold the constants are out of date then."""
         stale, self._stale = self._stale, False
         if stale:
             self._kernels.clear()

@@ -15,12 +15,10 @@ Forward = Callable[[list[np.ndarray]], Any]
 
 
 def compile_forward(model: keras.Model) -> Forward:
-    """A function inputs -> outputs (NumPy, in the model's output structure).
+    """A function inputs -> outputs (NumPy, in the model's output structure), in inference mode.
 
-    It is compiled once for each combination of input shapes, at the first call that has
-    them, and may be called from several threads. Batch normalization and the like run in
-    inference mode. On TensorFlow the weights are folded (`mrcnn.accelerate.folding`); a later
-    assignment to the model's variables is noticed.
+    It is compiled at the first call with a combination of input shapes; several threads may call
+    it. On TensorFlow the weights are folded, and a later assignment to a variable is noticed.
     """
     run = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[backend()](model)
 

@@ -36,12 +36,8 @@ def normalizes(layer: keras.layers.BatchNormalization, images: Any) -> bool:
 
 
 def normalize(layer: keras.layers.BatchNormalization, images: Any) -> Any:
-    """Batch normalization by the stored statistics.
-
-    Args:
-        layer: of the last axis, with gamma and beta.
-        images: [B, H, W, C], bfloat16 or float16; so is the result. It computes in float32.
-    """
+    """Batch normalization of [B, H, W, C] (bfloat16 or float16; so is the result, computed in
+    float32) by the stored statistics of the last axis, with gamma and beta."""
     import tensorflow as tf
 
     weights = (layer.gamma, layer.beta, layer.moving_mean, layer.moving_variance)

@@ -1,9 +1,8 @@
 """The RPN at some anchors alone, for its losses.
 
-The losses of a step count RPN_TRAIN_ANCHORS_PER_IMAGE anchors of some 40,000 (Ren et al.
-2015, section 3.1.3). Proposals need the RPN everywhere, but no gradient flows through them;
-the gradient of the losses needs it at those anchors only, which spares most of the cost of
-the RPN's backward pass and changes nothing but roundings.
+A step's losses count RPN_TRAIN_ANCHORS_PER_IMAGE of some 40,000 anchors (Ren et al. 2015,
+section 3.1.3). Proposals need the RPN everywhere, but without a gradient; the gradient of the
+losses needs it at those anchors only, which spares most of the RPN's backward pass.
 """
 
 import math
@@ -18,14 +17,9 @@ _SIDE = 3  # of the kernel of rpn_conv_shared
 
 
 def sampled_anchors(rpn_match: Any, count: int) -> Any:
-    """Rows of the anchors that count, in anchor order, filled up with neutral ones.
+    """Rows int32 [B, count], ascending, of the anchors that count, filled up with neutral ones.
 
-    Args:
-        rpn_match: int [B, A, 1]: 1 positive, -1 negative, 0 neutral.
-        count: n; at most as many anchors of an image may be positive or negative.
-
-    Returns:
-        int32 [B, n], ascending.
+    `rpn_match` is int [B, A, 1]: 1 positive, -1 negative, 0 neutral; `count` must suffice.
     """
     used = ops.cast(ops.squeeze(rpn_match, -1) != 0, "int32")
     _, rows = ops.top_k(used, count)

@@ -7,12 +7,8 @@ import keras
 
 
 def watch_assignments(model: keras.Model, notice: Callable[[], None]) -> None:
-    """Call `notice()` at every later assignment to a variable of a model.
-
-    Args:
-        model: built; optimizers that update variables without `assign` are not seen.
-        notice: takes nothing; it is called before the assignment.
-    """
+    """Call `notice()` before every later assignment to a variable of a built model; optimizers
+    that update variables without `assign` are not seen."""
 
     def noticing(assign: Callable) -> Callable:
         def wrapper(value: Any) -> Any:

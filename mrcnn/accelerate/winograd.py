@@ -1,14 +1,9 @@
-"""3 x 3 convolutions with a quarter of the multiplications.
+"""3 x 3 convolutions with a quarter of the multiplications, by Lavin and Gray 2016.
 
 Winograd's minimal filtering F(4 x 4, 3 x 3): tiles of 6 x 6 values overlap by two and give
 4 x 4 outputs each, with 36 products where the definition takes 144. In float32 its results
-differ from the direct convolution by about 1e-5 of the largest value.
-
-The transforms are written in `keras.ops`, of many small steps over large arrays, which pays only
-where a compiler joins them: below, XLA compiles them for TensorFlow on CPUs, whose own kernels
-compute 3 x 3 convolutions directly. On GPUs they do not need this.
-
-Source: Lavin and Gray 2016, "Fast algorithms for convolutional neural networks".
+differ from the direct convolution by about 1e-5 of the largest value. The transforms, many
+small steps over large arrays, pay only where XLA joins them: for TensorFlow on CPUs.
 """
 
 import functools
@@ -62,16 +57,8 @@ def transform_kernel(kernel: Any) -> Any:
 
 
 def convolve(images: Any, kernel: Any, bias: Any) -> Any:
-    """Convolution of stride 1 and padding "same".
-
-    Args:
-        images: float32 [B, H, W, C]; H and W are static.
-        kernel: float32 [36, C, K], see `transform_kernel`.
-        bias: float32 [K].
-
-    Returns:
-        float32 [B, H, W, K].
-    """
+    """Convolution of stride 1 and padding "same": float32 [B, H, W, C], H and W static, with a
+    kernel [36, C, K] of `transform_kernel` and a bias [K] -> [B, H, W, K]."""
     height, width = images.shape[1:3]
     filters = kernel.shape[-1]
     down, across = _tile_counts(images)
@@ -83,15 +70,8 @@ def convolve(images: Any, kernel: Any, bias: Any) -> Any:
 
 
 def kernel_gradient(images: Any, upstream: Any) -> Any:
-    """Gradient of `convolve` and `transform_kernel` to the kernel.
-
-    Args:
-        images: float32 [B, H, W, C]; H and W are static.
-        upstream: of the result, float32 [B, H, W, K].
-
-    Returns:
-        float32 [3, 3, C, K].
-    """
+    """Gradient [3, 3, C, K] of `convolve` and `transform_kernel` to the kernel, from images
+    [B, H, W, C] and the gradient `upstream` of the result [B, H, W, K]; float32, H and W static."""
     height, width, filters = upstream.shape[1:]
     down, across = _tile_counts(upstream)
     spare = ((0, down * _TILE - height), (0, across * _TILE - width))
@@ -151,12 +131,8 @@ def available() -> bool:
 
 
 def pays(layer: Any, images: Any) -> bool:
-    """Whether a convolution of images [B, H, W, C] is of the kind, and large enough.
-
-    Args:
-        layer: keras.layers.Conv2D.
-        images: its input; a batch of unknown size counts as one image.
-    """
+    """Whether a `Conv2D` of images [B, H, W, C] is of the kind, and large enough; a batch of
+    unknown size counts as one image."""
     batch, height, width, channels = images.shape
     if (
         (layer.kernel_size, layer.strides, layer.padding) != ((3, 3), (1, 1), "same")
@@ -174,14 +150,7 @@ def pays(layer: Any, images: Any) -> bool:
 
 
 def convolve_folded(images: Any, kernel: Any, bias: Any, relu: bool) -> Any:
-    """Convolution with a constant kernel.
-
-    Args:
-        images: [B, H, W, C]; its type stays.
-        kernel: float32 [36, C, K], see `transform_kernel`.
-        bias: float32 [K].
-        relu: rectify the result.
-    """
+    """`convolve` with a constant kernel and, if `relu`, a rectifier; the images' type stays."""
     return _folded(tuple(images.shape), kernel.shape[-1], relu)(images, kernel, bias)
 
 
@@ -199,15 +168,7 @@ def _folded(shape: tuple, filters: int, relu: bool) -> Callable:
 
 
 def convolve_in_training(images: Any, kernel: Any) -> Any:
-    """Convolution that can be differentiated.
-
-    Args:
-        images: [B, H, W, C]; its type stays.
-        kernel: [3, 3, C, K], of the same type.
-
-    Returns:
-        [B, H, W, K].
-    """
+    """Convolution of [B, H, W, C] by [3, 3, C, K] of the same type, which can be differentiated."""
     import tensorflow as tf
 
     filters = kernel.shape[3]

@@ -28,8 +28,7 @@ def nms(
 ) -> tuple[Any, Any]:
     """Greedy non-maximum suppression of a batch, with outputs of a fixed size.
 
-    A box is dropped when its IoU with a better kept box of its group is greater than
-    the threshold.
+    A box is dropped when its IoU with a better kept box of its group exceeds `iou_threshold`.
 
     Args:
         boxes: float32 [B, N, 4], best first; N is static.
@@ -39,8 +38,7 @@ def nms(
         groups: int32 [B, N]; boxes of different groups do not meet. None: one group.
 
     Returns:
-        indices int32 [B, max_output], best first, 0 where unused; kept bool
-        [B, max_output], False where unused.
+        indices int32 [B, max_output], best first, 0 where unused; kept bool [B, max_output].
     """
     boxes = ops.stop_gradient(boxes)
     if groups is None:
@@ -112,12 +110,7 @@ def _clash(boxes: Any, groups: Any, others: Any, other_groups: Any, iou_threshol
 
 
 def _survivors(alive: Any, clash: Any) -> Any:
-    """Boxes of one tile, best first, that no better one of them suppresses.
-
-    Args:
-        alive: bool [B, N]; the others are out.
-        clash: bool [B, N, N], see `_clash`.
-    """
+    """Boxes alive [B, N] of one tile, best first, that no better one suppresses (`_clash`)."""
     count = clash.shape[-1]
     # j is suppressed by i only when i comes first.
     earlier = ops.convert_to_tensor(np.tril(np.ones((count, count), bool), -1))
@@ -160,20 +153,16 @@ def _tensorflow_nms(boxes, valid, max_output, iou_threshold):
 
 
 def crop_and_resize(images: Any, boxes: Any, box_indices: Any, size: Sequence[int]) -> Any:
-    """Bilinear crops, one sample a bin, corners aligned.
+    """Bilinear crops float32 [n, rows, columns, C], one sample a bin, corners aligned.
 
-    Sample i of `size[0]` lies at y1*(H-1) + i*(y2-y1)*(H-1)/(size[0]-1); samples outside
-    the picture are 0. No gradient flows to the boxes.
-    Source: `tf.image.crop_and_resize`.
+    Row i lies at y1*(H-1) + i*(y2-y1)*(H-1)/(rows-1); samples outside the picture are 0. No
+    gradient flows to the boxes. Source: `tf.image.crop_and_resize`.
 
     Args:
         images: float32 [K, H, W, C].
         boxes: float32 [n, 4], normalized.
         box_indices: int32 [n], rows of `images`.
         size: (rows, columns) of a crop.
-
-    Returns:
-        float32 [n, size[0], size[1], C].
     """
     boxes = ops.stop_gradient(boxes)
     if backend() == "tensorflow":
@@ -189,16 +178,10 @@ def crop_and_resize(images: Any, boxes: Any, box_indices: Any, size: Sequence[in
 
 
 def pyramid_crop(feature_maps: Sequence[Any], boxes: Any, levels: Any, size: Sequence[int]) -> Any:
-    """`crop_and_resize` of each box from its own pyramid level.
+    """`crop_and_resize` of each box from its own pyramid level: [B * N, rows, columns, C].
 
-    Args:
-        feature_maps: float32 [B, H_l, W_l, C], one a level.
-        boxes: float32 [B, N, 4], normalized.
-        levels: int32 [B, N], index into `feature_maps`.
-        size: (rows, columns) of a crop.
-
-    Returns:
-        float32 [B * N, size[0], size[1], C], in the order of the boxes.
+    `feature_maps` are float32 [B, H_l, W_l, C], one a level; `boxes` [B, N, 4], normalized;
+    `levels` int32 [B, N], index into `feature_maps`; `size` (rows, columns).
     """
     boxes = ops.stop_gradient(boxes)
     if backend() == "tensorflow":
@@ -228,16 +211,8 @@ def _tensorflow_pyramid_crop(feature_maps, boxes, levels, size):
 
 
 def pyramid_table(feature_maps: Sequence[Any], levels: Any) -> tuple[Any, Any, Any, Any]:
-    """All levels as one table of cells, and where each box's level lies in it.
-
-    Args:
-        feature_maps: [B, H_l, W_l, C], one a level.
-        levels: int32 [B, N].
-
-    Returns:
-        table [cells, C]; for each of the B * N boxes, int32: the first cell of its image
-        and level, and that level's height and width.
-    """
+    """All levels [B, H_l, W_l, C] as one table of cells [cells, C], and for each of the B * N boxes
+    int32: the first cell of its image and level, and that level's height and width."""
     channels = feature_maps[0].shape[-1]
     table = ops.concatenate([ops.reshape(f, (-1, channels)) for f in feature_maps], axis=0)
     batch = ops.shape(levels)[0]
@@ -260,11 +235,9 @@ def pyramid_table(feature_maps: Sequence[Any], levels: Any) -> tuple[Any, Any, A
 
 
 def legacy_samples(boxes: Any, heights: Any, widths: Any, size: Sequence[int]) -> tuple:
-    """Sample rows [n, size[0]] and columns [n, size[1]] of `crop_and_resize`, in cells.
-
-    Rounded step by step as TensorFlow's kernel does: whether the last sample of a box that
-    ends on the border counts as outside hangs on the last bit.
-    """
+    """Sample rows [n, size[0]] and columns [n, size[1]] of `crop_and_resize`, in cells, rounded
+    step by step as TensorFlow's kernel does: whether the last sample of a box that ends on the
+    border counts as outside hangs on the last bit."""
 
     def rounded(product):
         # XLA would fuse the product with the sum that takes it, but not this.
@@ -287,7 +260,7 @@ def legacy_samples(boxes: Any, heights: Any, widths: Any, size: Sequence[int]) -
 
 
 def gather_bilinear(table: Any, base: Any, heights: Any, widths: Any, ys: Any, xs: Any) -> Any:
-    """Bilinear samples of a table of cells (row-major pictures laid end to end).
+    """Bilinear samples [n, p, q, C] of a table of cells (row-major pictures laid end to end).
 
     Args:
         table: float [cells, C].
@@ -296,9 +269,6 @@ def gather_bilinear(table: Any, base: Any, heights: Any, widths: Any, ys: Any, x
         widths: int32 [n], its columns.
         ys: float32 [n, p], rows to sample, in cells; outside [0, height - 1] it gives 0.
         xs: float32 [n, q], columns to sample; likewise.
-
-    Returns:
-        float [n, p, q, C].
     """
 
     def corners(at, cells):

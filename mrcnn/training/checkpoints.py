@@ -1,12 +1,10 @@
 """Where a training run keeps its files: log directories, checkpoints, resume state.
 
-    <model_dir>/<name><YYYYMMDD>T<HHMM>/
-        mask_rcnn_<name>_<epoch:04d>.h5    weights after each epoch, 1-based
-        best_mask_rcnn_<name>.h5           weights of the best epoch so far
-        training_state_<epoch:04d>.npz     optimizer and random state of the last epoch
-        log.csv                            one row an epoch
-
-The best weights do not start with "mask_rcnn", so they are never taken for the last ones.
+The folder `<name><YYYYMMDD>T<HHMM>` of a run in model_dir holds:
+- mask_rcnn_<name>_<epoch:04d>.h5    weights after each epoch, 1-based
+- best_mask_rcnn_<name>.h5           those of the best epoch so far, not taken for the last
+- training_state_<epoch:04d>.npz     optimizer and random state of the last epoch
+- log.csv                            one row an epoch
 """
 
 import datetime
@@ -31,13 +29,7 @@ _STATE_FORMAT = 1
 
 
 def log_dir_for(model_dir: str | Path, name: str, now: datetime.datetime) -> str:
-    """Directory of a run that starts at `now`: `<model_dir>/<name><YYYYMMDD>T<HHMM>`.
-
-    Args:
-        model_dir: folder of all runs.
-        name: Config.NAME; lower-cased.
-        now: start of the run, to the minute.
-    """
+    """Directory of a run that starts at `now`: `<model_dir>/<name><YYYYMMDD>T<HHMM>`."""
     return str(Path(model_dir) / f"{name.lower()}{now:%Y%m%dT%H%M}")
 
 
@@ -47,22 +39,9 @@ def checkpoint_path_for(log_dir: str | Path, name: str) -> str:
 
 
 def parse_checkpoint_path(path: str | Path, name: str) -> tuple[str, int] | None:
-    r"""Run directory and epoch that a checkpoint's path stands for.
-
-    The path must look like `.../<any name><YYYYMMDD>T<HHMM>/mask_rcnn_<any name>_<epoch>.h5`;
-    separators may be `/` or `\`.
-
-    Args:
-        path: weight file.
-        name: Config.NAME of the model that goes on training.
-
-    Returns:
-        (directory, epoch): `<root>/<name><YYYYMMDD>T<HHMM>`, that is the file's own
-        directory when the checkpoint is of the same experiment, and the number in the
-        file name. None when the path is not of this form.
-
-    Source: Matterport's `MaskRCNN.set_log_dir`.
-    """
+    r"""(directory, epoch) of a checkpoint `.../<any name><YYYYMMDD>T<HHMM>/mask_rcnn_*_<epoch>.h5`
+    for a run of Config.NAME `name`; None for another path. Separators may be `/` or `\`; the
+    directory is the file's own when the names agree. Source: Matterport's `set_log_dir`."""
     match = _CHECKPOINT.fullmatch(str(path))
     if match is None:
         return None
@@ -70,29 +49,16 @@ def parse_checkpoint_path(path: str | Path, name: str) -> tuple[str, int] | None
 
 
 def runs_of(model_dir: str | Path, name: str, date: str = _RUN_DATE) -> list[Path]:
-    """Folders `<name><date>` of the runs of an experiment, oldest first.
-
-    Args:
-        model_dir: folder of all runs; it need not exist.
-        name: what their names begin with.
-        date: regular expression of the rest.
-    """
+    """Folders `<name><date>` in `model_dir`, if it exists, oldest first; `date` is a pattern."""
     run_name, folder = re.compile(re.escape(name) + date), Path(model_dir)
     found = folder.iterdir() if folder.is_dir() else ()
     return sorted(p for p in found if p.is_dir() and run_name.fullmatch(p.name))
 
 
 def find_last(model_dir: str | Path, name: str) -> str:
-    """Path of the last checkpoint of the newest run of an experiment.
+    """Path of the last checkpoint of the newest run of a Config.NAME.
 
-    Args:
-        model_dir: folder of all runs.
-        name: Config.NAME.
-
-    Raises:
-        FileNotFoundError: there is no run, or the newest run has no checkpoint yet.
-
-    Source: Matterport's `MaskRCNN.find_last`.
+    Raises FileNotFoundError if there is none. Source: Matterport's `MaskRCNN.find_last`.
     """
     runs = runs_of(model_dir, name.lower())
     if not runs:
@@ -127,13 +93,7 @@ def random_state_variables(keras_model: keras.Model) -> list:
 
 
 def save_state(path: str | Path, keras_model: keras.Model, facts: dict[str, Any]) -> None:
-    """Write the optimizer's variables and the random states, atomically.
-
-    Args:
-        path: target `.npz`.
-        keras_model: compiled model with a built optimizer.
-        facts: JSON types, given back by `load_state`.
-    """
+    """Write the optimizer's variables, the random states and `facts` (JSON types), atomically."""
     optimizer = keras_model.optimizer.variables
     seeds = random_state_variables(keras_model)
     arrays = {f"optimizer_{i}": np.asarray(v) for i, v in enumerate(optimizer)}
@@ -153,16 +113,8 @@ def save_state(path: str | Path, keras_model: keras.Model, facts: dict[str, Any]
 
 
 def load_state(path: str | Path) -> dict[str, Any]:
-    """Read what `save_state` wrote.
-
-    Returns:
-        The facts given to `save_state`, with `optimizer` and `seeds` (lists of arrays)
-        and `optimizer_paths` added.
-
-    Raises:
-        FileNotFoundError: there is no state for this checkpoint.
-        ValueError: the file is no resume state of this version.
-    """
+    """What `save_state` wrote: its facts, with `optimizer` and `seeds` (lists of arrays) and
+    `optimizer_paths` added. Raises FileNotFoundError, or ValueError for another file."""
     path = Path(path)
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
@@ -187,11 +139,7 @@ def load_state(path: str | Path) -> dict[str, Any]:
 
 
 def restore_optimizer(keras_model: keras.Model, state: dict[str, Any], path: Path) -> None:
-    """Assign a saved optimizer state to the built optimizer of a model.
-
-    Raises:
-        ValueError: the state is of other layers, or of another optimizer.
-    """
+    """Assign a saved state to the built optimizer of a model; ValueError if it does not fit."""
     variables = keras_model.optimizer.variables
     ours = [(v.path, tuple(v.shape)) for v in variables]
     saved = [
@@ -210,11 +158,7 @@ def restore_optimizer(keras_model: keras.Model, state: dict[str, Any], path: Pat
 
 
 def restore_random_states(keras_model: keras.Model, state: dict[str, Any], path: Path) -> None:
-    """Assign saved random states to the layers of a model.
-
-    Raises:
-        ValueError: the model has another number of random generators.
-    """
+    """Assign saved random states to the layers of a model; ValueError if the count differs."""
     variables = random_state_variables(keras_model)
     if len(variables) != len(state["seeds"]):
         raise UserError(

@@ -1,10 +1,8 @@
 """`keras.Model.fit` on `mrcnn.data.batches.Batches`, without its pauses between epochs.
 
-Under TensorFlow, Keras reads a `PyDataset` through one tf.data iterator an epoch, each with a
-thread that tunes its prefetching. That thread sleeps twice as long every time, up to a minute,
-and about every third iterator waits at its end until it wakes up: measured with TensorFlow 2.21,
-the machine then stands still for up to as long as the epoch took. Here one iterator that is not
-tuned serves all epochs.
+Under TensorFlow, Keras reads a `PyDataset` through one tf.data iterator an epoch, whose tuning
+thread sleeps ever longer, up to a minute; about every third iterator waits for it at its end
+(TensorFlow 2.21). Here one iterator that is not tuned serves all epochs.
 """
 
 import itertools
@@ -22,19 +20,9 @@ _AHEAD = 2  # batches that wait ready as tensors; the threads of `Batches` prepa
 def fit(
     model: keras.Model, batches: Batches, checks: Batches | None = None, **arguments: Any
 ) -> keras.callbacks.History:
-    """Train a model on batches in their own order.
-
-    Args:
-        model: compiled.
-        batches: of training, from their `epoch` on, which then goes on with the next one.
-        checks: to validate on after every epoch.
-        arguments: further ones of `keras.Model.fit`.
-
-    Raises:
-        Exception: what reading a batch raised, as it was raised.
-
-    Source: `keras.Model.fit`.
-    """
+    """Train a compiled model on batches from their `epoch` on, and validate on `checks` after each
+    epoch; further arguments are those of `keras.Model.fit`. An error of reading a batch is raised
+    as it was."""
     inputs, validation = batches, checks
     if backend() == "tensorflow":
         inputs = endless(batches)

@@ -1,8 +1,7 @@
 """What `MaskRCNN.train` does: one call of `fit`, its logs, its checkpoints, and resuming.
 
-After each epoch the weights, the optimizer's variables and the states of the random
-generators are on disk. A run that was killed loads its last checkpoint, calls `train` with
-the same arguments and `resume=True`, and goes on as if nothing had happened.
+After each epoch the weights, the optimizer's variables and the random states are on disk, so
+that a killed run goes on with the same arguments and `resume=True` as if nothing had happened.
 """
 
 import csv
@@ -43,13 +42,7 @@ def train(
     resume: bool = False,
     verbose: int = 1,
 ) -> keras.callbacks.History | None:
-    """Train a model up to an epoch; arguments and result are those of `MaskRCNN.train`.
-
-    `model` is a MaskRCNN in training mode; its `epoch` is where the call starts, its `log_dir`
-    where all files go.
-
-    Source: Matterport's `MaskRCNN.train`.
-    """
+    """Train a MaskRCNN from its `epoch` on, in its `log_dir`; see `MaskRCNN.train`."""
     config = model.config
     _demand_trainable(model)
     if model.epoch >= epochs:
@@ -127,10 +120,7 @@ def _batches(
 class EpochFiles(keras.callbacks.Callback):
     """After each epoch: a row of log.csv, the state to resume from, the weights.
 
-    Args:
-        folder: of the run.
-        weights_name: of the files of weights, with `{epoch:04d}` left to fill in.
-        facts: written into the resume state.
+    `weights_name` has `{epoch:04d}` left to fill in; `facts` are written into the state.
     """
 
     def __init__(self, folder: str | Path, weights_name: str, facts: dict[str, Any]):
@@ -156,13 +146,8 @@ class EpochFiles(keras.callbacks.Callback):
 
 
 class Checkpoints(EpochFiles):
-    """The files of each epoch, and the weights of the best one.
-
-    Args:
-        model: MaskRCNN; its `epoch` counts the epochs that are safely on disk.
-        facts: written into the resume state.
-        monitor: the column of log.csv that decides which epoch is the best.
-    """
+    """The files of each epoch, and the weights of the best one by the column `monitor` of log.csv.
+    The model's `epoch` counts the epochs that are safely on disk."""
 
     def __init__(self, model: Any, facts: dict[str, Any], monitor: str):
         name = checkpoints.checkpoint_path_for("", model.config.NAME)
@@ -179,11 +164,7 @@ class Checkpoints(EpochFiles):
 
 
 class EpochLog:
-    """A CSV file with one row an epoch, rewritten atomically; columns may change on the way.
-
-    Args:
-        path: the file; it need not exist.
-    """
+    """A CSV file with one row an epoch, rewritten atomically; columns may change on the way."""
 
     def __init__(self, path: Path):
         self.path = path

@@ -29,21 +29,16 @@ LAYER_PRESETS = {
 def set_trainable(keras_model: keras.Model, layer_regex: str, verbose: int = 1) -> list[str]:
     """Make the layers whose whole name matches trainable, and freeze all others.
 
-    Nested models are walked through, so `rpn_.*` selects the layers inside `rpn_model`.
-    Compile the model afterwards.
+    Nested models are walked through, so `rpn_.*` selects the layers inside `rpn_model`. Compile
+    the model afterwards. Source: Matterport's `MaskRCNN.set_trainable`.
 
     Args:
         keras_model: model to change.
-        layer_regex: regular expression, or a name of `LAYER_PRESETS`.
+        layer_regex: regular expression, or a name of `LAYER_PRESETS`; it must match something.
         verbose: above 0 the selected layers are logged.
 
     Returns:
         Names of the selected layers, in the model's order.
-
-    Raises:
-        ValueError: no layer with weights matches.
-
-    Source: Matterport's `MaskRCNN.set_trainable`.
     """
     layer_regex = LAYER_PRESETS.get(layer_regex, layer_regex)
     try:
@@ -78,17 +73,10 @@ def _select(model: keras.Model, pattern: re.Pattern) -> list[str]:
 
 @keras.saving.register_keras_serializable(package="mrcnn")
 class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear warm-up, then a constant rate or half a cosine down to 0.
+    """Linear warm-up, then a constant rate or half a cosine down to 0 at step `total_steps`.
 
-    Args:
-        learning_rate: rate after the warm-up.
-        total_steps: optimizer steps at whose end the cosine reaches 0.
-        warmup_steps: steps of the linear rise; step 0 already learns.
-        cosine: True decays, False stays constant.
-        accumulation_steps: calls of the optimizer for each of its steps; Keras counts the
-            calls.
-
-    Source: Loshchilov and Hutter 2017 (SGDR), section 3; Goyal et al. 2017, section 2.2.
+    Steps are the optimizer's, each of `accumulation_steps` calls, which Keras counts; step 0
+    already learns. Source: Loshchilov and Hutter 2017 (SGDR), section 3; Goyal et al. 2017, 2.2.
     """
 
     def __init__(
@@ -132,23 +120,14 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
 def make_optimizer(
     config: Config, learning_rate: float, momentum: float, total_steps: int
 ) -> keras.optimizers.Optimizer:
-    """Optimizer for one call of `train`.
+    """Optimizer for one call of `train`, which takes `total_steps` optimizer steps.
 
-    Gradients are clipped to GRADIENT_CLIP_NORM by the norm of all of them together
-    (None or 0 does not clip). SGD has no Nesterov momentum and no decay of its own: the L2
-    term is part of the loss. AdamW decays by WEIGHT_DECAY, without biases, gamma and beta.
-    With ACCUMULATION_STEPS, the mean gradient of so many batches is what is clipped and
-    applied, and every other number of steps still counts optimizer steps.
-
-    Args:
-        config: Config with OPTIMIZER, LEARNING_SCHEDULE, WARMUP_STEPS, WEIGHT_DECAY,
-            GRADIENT_CLIP_NORM, ACCUMULATION_STEPS, PRECISION.
-        learning_rate: rate after the warm-up.
-        momentum: of SGD; AdamW has its own.
-        total_steps: optimizer steps of the whole call, for the cosine schedule.
-
-    Raises:
-        ValueError: ACCUMULATION_STEPS on several devices of TensorFlow.
+    Gradients are clipped to GRADIENT_CLIP_NORM by the norm of all of them together (None or 0
+    does not clip). SGD has no Nesterov momentum and no decay of its own: the L2 term is part of
+    the loss. AdamW has its own momentum and decays by WEIGHT_DECAY, without biases, gamma and
+    beta. With ACCUMULATION_STEPS, the mean gradient of so many batches is what is clipped and
+    applied, and every other number of steps still counts optimizer steps; TensorFlow
+    accumulates on one device only.
     """
     accumulation = int(config.ACCUMULATION_STEPS)
     if accumulation > 1 and replica_count() > 1:
@@ -194,10 +173,8 @@ def compile_model(
     momentum: float,
     total_steps: int,
 ) -> None:
-    """Compile a training model, which brings its own losses, with a new optimizer.
-
-    Args: as `make_optimizer`; `keras_model` with its trainable layers already chosen.
-    """
+    """Compile a training model, which brings its own losses, with a new optimizer for the layers
+    that are trainable now; see `make_optimizer`."""
     keras_model.compile(
         optimizer=make_optimizer(config, learning_rate, momentum, total_steps),
         # TensorFlow's fast crop-and-resize does not compile under XLA.
@@ -206,12 +183,9 @@ def compile_model(
 
 
 def averaged(optimizer_class: type) -> type:
-    """The class, or one that clips the gradients after they were summed over the replicas.
+    """The optimizer class, or one that clips the gradients after their sum over the replicas.
 
     Keras clips on each replica before the sum, which is another step than on one device.
-
-    Args:
-        optimizer_class: subclass of keras.optimizers.Optimizer.
     """
     if replica_count() == 1:
         return optimizer_class
@@ -238,10 +212,8 @@ def averaged(optimizer_class: type) -> type:
 
 
 class MomentumSGD(keras.optimizers.SGD):
-    """`keras.optimizers.SGD` with the same variables, whose update is one kernel a weight.
-
-    Its `global_clipnorm` scales the rate of a step in the place of each gradient.
-    """
+    """`keras.optimizers.SGD` with the same variables, whose update is one kernel a weight; its
+    `global_clipnorm` scales the rate of a step in the place of each gradient."""
 
     def _own(self) -> bool:
         return bool(self.momentum) and not self.nesterov and one_kernel()
