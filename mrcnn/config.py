@@ -1,7 +1,6 @@
 """Every knob of the network, its data path and its training, once.
 
-Subclass `Config`, override what differs, and pass an instance around. Names and
-defaults of the first block follow Matterport's package, so that its sample
+Names and defaults of the first block follow Matterport's package, so that its sample
 configurations work unchanged; the options after it are off by default.
 """
 
@@ -67,11 +66,10 @@ class _Derived:
 
 
 class Config:
-    """Base configuration; do not use it directly, subclass it and set NAME.
+    """Base configuration: subclass it and set NAME.
 
-    Attributes are class attributes in capitals. Derived values (BATCH_SIZE,
-    IMAGE_SHAPE, IMAGE_META_SIZE) follow a change of what they are computed
-    from.
+    Settings are class attributes in capitals; derived ones (BATCH_SIZE, IMAGE_SHAPE,
+    IMAGE_META_SIZE) follow a change of what they are computed from.
     """
 
     # --- Experiment -----------------------------------------------------------
@@ -189,13 +187,9 @@ class Config:
         self.update(**overrides)
 
     def update(self, **settings: Any) -> "Config":
-        """Change settings of this instance and check them all.
+        """Change settings of this instance and check them all; returns the instance itself.
 
-        Returns:
-            The instance itself.
-
-        Raises:
-            UserError: an unknown name, or a value that cannot work.
+        Raises UserError for an unknown name, or a value that cannot work.
         """
         for name, value in settings.items():
             if hasattr(type(self), name) and name.isupper() and not name.startswith("_"):
@@ -279,10 +273,7 @@ class Config:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """All settings and derived values by name, as plain JSON types.
-
-        A callable (BACKBONE, COMPUTE_BACKBONE_SHAPE) is given by its name.
-        """
+        """All settings and derived values by name, as plain JSON types; a callable by its name."""
         return {
             name: _plain(getattr(self, name))
             for name in sorted(dir(self))
@@ -348,12 +339,7 @@ def _plain(value: Any) -> Any:
 
 
 def compute_backbone_shapes(config: Config, image_shape: Any) -> np.ndarray:
-    """Height and width of each pyramid level, int [5, 2], rows P2..P6.
-
-    Args:
-        config: Config.
-        image_shape: [h, w, ...] of the molded image, px.
-    """
+    """Height and width of each level P2..P6 of a molded image [h, w, ...] px: int [5, 2]."""
     if callable(config.BACKBONE):
         if config.COMPUTE_BACKBONE_SHAPE is None:
             raise UserError(

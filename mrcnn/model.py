@@ -1,6 +1,6 @@
 """`MaskRCNN`: build, train, detect, inspect. Assembly only; each stage has its own file.
 
-The names below the class are those that users of Matterport's package import from here.
+`__all__` lists what users of Matterport's package import from here.
 """
 
 import datetime
@@ -82,10 +82,7 @@ __all__ = [
 class MaskRCNN:
     """Mask R-CNN (He et al. 2017) with Matterport's interface.
 
-    Args:
-        mode: "training" or "inference".
-        config: Config.
-        model_dir: folder for logs and checkpoints.
+    `mode` is "training" or "inference"; logs and checkpoints go to `model_dir`.
 
     Attributes:
         keras_model: the Keras model.
@@ -124,10 +121,8 @@ class MaskRCNN:
     # --- Weights and logs ---------------------------------------------------------
 
     def find_last(self) -> str:
-        """Path of the newest checkpoint of this configuration's name in `model_dir`.
-
-        Raises FileNotFoundError when there is none.
-        """
+        """Path of the newest checkpoint of this configuration's name in `model_dir`;
+        FileNotFoundError when none is there."""
         return checkpoints.find_last(self.model_dir, self.config.NAME)
 
     def load_weights(
@@ -135,25 +130,17 @@ class MaskRCNN:
     ) -> WeightReport:
         """Load an HDF5 weight file, old layout or Keras's own; see `mrcnn.weights.loading`.
 
-        Args:
-            filepath: the file.
-            by_name: load the layers that the file has, instead of demanding all.
-            exclude: names of layers to leave as they are; implies by_name.
-
-        Returns:
-            What was loaded, excluded, missing and unused.
+        `by_name` loads the layers that the file has, instead of demanding all; `exclude` names
+        layers to leave as they are, and implies it. The report says what was loaded, excluded,
+        missing and unused.
         """
         report = weights.load_weights(self.keras_model, filepath, by_name=by_name, exclude=exclude)
         self.set_log_dir(str(filepath))
         return report
 
     def save_weights(self, filepath: str | Path, dtype: str = "float32") -> None:
-        """Write an HDF5 weight file in the old layout, which old code loads too.
-
-        Args:
-            filepath: the file.
-            dtype: storage, "float32" or "float16".
-        """
+        """Write an HDF5 weight file in the old layout, which old code loads too, as "float32" or
+        "float16"."""
         weights.save_weights(self.keras_model, filepath, dtype=dtype)
 
     def get_imagenet_weights(self) -> str:
@@ -192,11 +179,13 @@ class MaskRCNN:
         resume: bool = False,
         verbose: int = 1,
     ) -> Any:
-        """Train the network up to an epoch.
+        """Train the network up to an epoch, and return the Keras history of this call (None when
+        `epochs` is reached already).
 
         An epoch is STEPS_PER_EPOCH optimizer steps, each of ACCUMULATION_STEPS batches, whatever
         the size of the data set. Every call starts with a new optimizer, unless it resumes an
-        interrupted one.
+        interrupted one. Raises ValueError for what does not fit, FileNotFoundError when there is
+        nothing to resume, FloatingPointError once the loss is not finite.
 
         Args:
             train_dataset: prepared `Dataset`.
@@ -213,15 +202,6 @@ class MaskRCNN:
                 optimizer and random states are restored. When that call was complete, this is
                 the next one, and begins with a new optimizer as it would have without a break.
             verbose: 1 shows a progress bar with all losses, 2 one line per epoch, 0 nothing.
-
-        Returns:
-            The Keras history of this call; None when the model has reached `epochs` already.
-
-        Raises:
-            ValueError: inference mode; no NAME; no layer selected; a resume state that does not
-                fit.
-            FileNotFoundError: nothing to resume.
-            FloatingPointError: the loss became NaN or infinite.
         """
         self._demand_mode("training")
         return training.train(
@@ -265,16 +245,11 @@ class MaskRCNN:
     # --- Detection --------------------------------------------------------------------
 
     def warm_up(self, image_shape: Sequence[int] | None = None) -> float:
-        """Compile for images of a shape, so that the first `detect` is as fast as the others.
+        """Compile for images of a shape (H, W, ...) px, IMAGE_SHAPE by default, so that the first
+        `detect` is as fast as the others; returns the seconds it took.
 
-        Compiling takes 5 to 15 s for the paper's network, 2 to 6 s for a small one. Several
-        threads may call this and `detect` at once.
-
-        Args:
-            image_shape: (H, W, ...) px; None takes IMAGE_SHAPE.
-
-        Returns:
-            The seconds it took.
+        That is 5 to 15 s for the paper's network, 2 to 6 s for a small one. Several threads may
+        call this and `detect` at once.
         """
         shape = self.config.IMAGE_SHAPE if image_shape is None else image_shape
         image = np.zeros((*(int(v) for v in shape[:2]), self.config.IMAGE_CHANNEL_COUNT), np.uint8)
@@ -363,12 +338,8 @@ class MaskRCNN:
         return normalized
 
     def inspect(self, image: np.ndarray, features: bool = False) -> Stages:
-        """Run one image and return every intermediate (paper, Fig. 2).
-
-        Args:
-            image: [H, W, channels], 0..255.
-            features: also return the feature maps C2..C5 and P2..P6.
-        """
+        """Run one image [H, W, channels], 0..255, and return every intermediate (paper, Fig. 2);
+        with `features` also the feature maps C2..C5 and P2..P6."""
         self._demand_mode("inference")
         molded, metas, windows = mold_inputs([image], self.config)
         demand_whole_cells(molded.shape[1:])

@@ -28,9 +28,8 @@ def generate_anchors(
         anchor_stride: cells between anchors.
 
     Returns:
-        float64 [height * width * ratios * scales, (y1, x1, y2, x2)], px; they may reach
-        outside the image. Centers are at (row, column) * feature_stride, without an
-        offset of half a cell.
+        float64 [height * width * ratios * scales, (y1, x1, y2, x2)], px, also outside the image.
+        Centers are at (row, column) * feature_stride, without an offset of half a cell.
     """
     scales, ratios = np.meshgrid(np.asarray(scales), np.asarray(ratios))
     scales, ratios = scales.ravel(), ratios.ravel()

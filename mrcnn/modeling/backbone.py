@@ -1,8 +1,7 @@
 """Residual networks (He et al. 2016) as feature extractors C1..C5.
 
-The paper extracts features by "the first five stages of ResNet101" (section Methods).
-Layer names `res{stage}{block}_branch{2a,2b,2c,1}` and `bn...` are a public contract:
-old weight files load by them.
+The paper extracts features by "the first five stages of ResNet101" (section Methods). Old
+weight files load by the layer names `res{stage}{block}_branch{2a,2b,2c,1}` and `bn...`.
 """
 
 from typing import Any
@@ -29,7 +28,9 @@ def resnet_graph(
     width: float = 1.0,
     style: LayerStyle | None = None,
 ) -> list[Any]:
-    """Build a residual network.
+    """A residual network: [C1, C2, C3, C4, C5] with strides 4, 4, 8, 16, 32.
+
+    Source: Matterport `model.resnet_graph`; resnet18 follows the same naming.
 
     Args:
         input_image: [B, H, W, channels], H and W multiples of 64.
@@ -38,10 +39,6 @@ def resnet_graph(
         train_bn: see `mrcnn.modeling.layers.BatchNorm`; ignored when `style` is given.
         width: multiplies all filters.
         style: how layers are made; default: float32, reference initialization.
-
-    Returns:
-        [C1, C2, C3, C4, C5] with strides 4, 4, 8, 16, 32.
-        Source: Matterport `model.resnet_graph`; resnet18 follows the same naming.
     """
     if architecture not in _ARCHITECTURES:
         raise UserError(

@@ -17,10 +17,7 @@ _SUPPRESS_ALL = -1.0
 
 @keras.saving.register_keras_serializable(package="mrcnn")
 class DetectionLayer(keras.layers.Layer):
-    """Refine, filter and suppress detections, per class.
-
-    Args:
-        config: Config; its BBOX_STD_DEV and DETECTION_* settings and BEST_PER_CLASS.
+    """Refine, filter and suppress detections, per class, by the settings of a `Config`.
 
     Call arguments:
         inputs: [rois [B, N, 4] normalized, mrcnn_class [B, N, C],

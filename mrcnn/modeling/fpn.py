@@ -10,16 +10,10 @@ from mrcnn.modeling.layers import LayerStyle
 def build_fpn(
     stages: list[Any], pyramid_size: int = 256, style: LayerStyle | None = None
 ) -> list[Any]:
-    """Build the pyramid.
+    """Build the pyramid on [C2, C3, C4, C5].
 
-    Args:
-        stages: [C2, C3, C4, C5].
-        pyramid_size: filters of every level.
-        style: how layers are made.
-
-    Returns:
-        [P2, P3, P4, P5, P6], strides 4..64, [B, h, w, pyramid_size]. P6 is P5 at half
-        resolution and serves the RPN alone.
+    Returns [P2, P3, P4, P5, P6], strides 4..64, [B, h, w, pyramid_size]; P6 is P5 at half
+    resolution and serves the RPN alone.
     """
     style = style or LayerStyle()
     c2, c3, c4, c5 = stages

@@ -1,7 +1,7 @@
 """Heads on the ROIs: class and box (box head), mask (mask head).
 
-The ROIs of all images form one batch of plain layers: measured 8 to 30 times faster
-than Keras's TimeDistributed, with the same numbers and the same layer names.
+The ROIs of all images form one batch of plain layers: 8 to 30 times faster than Keras's
+TimeDistributed, with the same numbers and layer names.
 """
 
 from collections.abc import Sequence
@@ -27,11 +27,7 @@ class FoldROIs(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="mrcnn")
 class UnfoldROIs(keras.layers.Layer):
-    """[B * N, ...] -> [B, N, *shape].
-
-    Args:
-        shape: (N, ...), the static shape behind the batch dimension.
-    """
+    """[B * N, ...] -> [B, N, *shape], where `shape` is (N, ...), static."""
 
     def __init__(self, shape: Sequence[int], **kwargs: Any):
         super().__init__(**kwargs)
@@ -113,21 +109,10 @@ def build_fpn_mask_graph(
     roi_align: str = "legacy",
     style: LayerStyle | None = None,
 ) -> Any:
-    """Mask of every ROI and class, a small fully convolutional network.
+    """Mask of every ROI and class, a small fully convolutional network: probabilities, float32
+    [B, N, 2 * pool_size, 2 * pool_size, C].
 
-    Args:
-        rois: [B, N, 4] normalized, N static.
-        feature_maps: [P2, P3, P4, P5].
-        image_meta: [B, 12 + C].
-        pool_size: side of the ROI features; masks are twice as large.
-        num_classes: C, with background.
-        train_bn: see `mrcnn.modeling.layers.BatchNorm`; ignored when `style` is given.
-        filters: of the five hidden layers.
-        roi_align: see `PyramidROIAlign`.
-        style: how layers are made.
-
-    Returns:
-        float32 [B, N, 2 * pool_size, 2 * pool_size, C], probabilities.
+    `filters` are those of the five hidden layers; all else is as in `fpn_classifier_graph`.
     """
     style = style or LayerStyle(train_bn=train_bn)
     x = PyramidROIAlign([pool_size, pool_size], roi_align, name="roi_align_mask")(

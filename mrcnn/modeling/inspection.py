@@ -13,11 +13,8 @@ from mrcnn.structures.stages import Stages
 class Inspector:
     """Stages of single images.
 
-    Args:
-        model: an inference graph of `mrcnn.modeling.network.build_inference`.
-        tensors: its symbolic tensors by name.
-        proposal_layer: its proposal layer.
-        compile: turns a model into a function of the list of its inputs, NumPy to NumPy.
+    `model`, `tensors` and `proposal_layer` are of `mrcnn.modeling.network.build_inference`;
+    `compile` turns a model into a function of the list of its inputs, NumPy to NumPy.
     """
 
     def __init__(
@@ -40,16 +37,9 @@ class Inspector:
         anchors: np.ndarray,
         features: bool,
     ) -> Stages:
-        """The stages of one image.
-
-        Args:
-            image: [H, W, channels].
-            molded: of `mold_inputs`, a batch of one.
-            metas: likewise.
-            window: px of the molded image.
-            anchors: normalized, [A, 4].
-            features: keep the feature maps C2..C5 and P2..P6 too.
-        """
+        """The stages of one image [H, W, channels], given what `mold_inputs` made of it (a batch
+        of one; `window` in its px) and normalized anchors [A, 4]; `features` keeps the feature
+        maps C2..C5 and P2..P6."""
         outputs = self._forward(features)([molded, metas, anchors[None]])
         tensor = keras.ops.convert_to_tensor
         proposals = self._proposal_layer.stages(

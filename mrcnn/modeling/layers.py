@@ -20,8 +20,8 @@ class BatchNorm(keras.layers.BatchNormalization):
     Args:
         train_bn: None normalizes as usual (batch statistics in training); False always
             uses the stored statistics and never changes them, while gamma and beta stay
-            trainable; True always uses the statistics of the batch. A `training` argument
-            given in a symbolic call, as Matterport's graphs do, sets it too.
+            trainable; True always uses those of the batch. A `training` argument given in a
+            symbolic call, as Matterport's graphs do, sets it too.
     """
 
     def __init__(self, train_bn: bool | None = None, **kwargs: Any):
@@ -129,9 +129,7 @@ def nested_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
 
 
 def graph_nodes(model: keras.Model) -> Iterator[Any]:
-    """The calls of layers that make up a functional model, each after those it needs.
-
-    A call has `operation` (the layer), `input_tensors` and `outputs`.
-    """
+    """The calls of layers (`operation`, `input_tensors`, `outputs`) that make up a functional
+    model, each after those it needs."""
     for depth in sorted(model._nodes_by_depth, reverse=True):
         yield from (node for node in model._nodes_by_depth[depth] if not node.is_input)

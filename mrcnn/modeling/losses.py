@@ -1,7 +1,7 @@
-"""The five losses. Shapes are static: entries that do not count weigh 0.
+"""The five losses, with the names and arguments of Matterport's package.
 
-Each is the mean over what counts, and 0 where nothing does.
-Names and arguments follow Matterport's package.
+Each is the mean over what counts, and 0 where nothing does. Shapes are static: entries that do
+not count weigh 0.
 """
 
 from typing import Any
@@ -28,12 +28,8 @@ def _cross_entropy(class_ids: Any, logits: Any) -> Any:
 
 
 def rpn_class_loss_graph(rpn_match: Any, rpn_class_logits: Any) -> Any:
-    """Cross-entropy of the anchors' objectness; neutral anchors do not count.
-
-    Args:
-        rpn_match: [B, A, 1], 1 positive, -1 negative, 0 neutral.
-        rpn_class_logits: [B, A, (background, foreground)].
-    """
+    """Cross-entropy of the anchors' objectness, from rpn_match [B, A, 1] (1 positive, -1 negative,
+    0 neutral, which does not count) and logits [B, A, (background, foreground)]."""
     match = ops.cast(ops.squeeze(rpn_match, -1), "int32")
     loss = _cross_entropy(ops.cast(match == 1, "int32"), rpn_class_logits)
     return _masked_mean(loss, ops.cast(match != 0, "float32"))
@@ -42,12 +38,8 @@ def rpn_class_loss_graph(rpn_match: Any, rpn_class_logits: Any) -> Any:
 def rpn_bbox_loss_graph(config: Any, target_bbox: Any, rpn_match: Any, rpn_bbox: Any) -> Any:
     """Smooth L1 of the positive anchors' deltas.
 
-    Args:
-        config: unused; kept for Matterport's signature.
-        target_bbox: [B, K, 4], the first rows hold the targets of the positive anchors in
-            anchor order.
-        rpn_match: [B, A, 1].
-        rpn_bbox: [B, A, 4].
+    `target_bbox` [B, K, 4] begins with the targets of the positive anchors, in anchor order;
+    `rpn_match` is [B, A, 1], `rpn_bbox` [B, A, 4]; `config` is Matterport's, and not used.
     """
     positive = ops.cast(ops.squeeze(rpn_match, -1), "int32") == 1
     row = ops.cumsum(ops.cast(positive, "int32"), axis=1) - 1
@@ -67,8 +59,7 @@ def mrcnn_class_loss_graph(
     Args:
         target_class_ids: int [B, T], 0 for background and padding.
         pred_class_logits: [B, T, C].
-        active_class_ids: 1 for the classes of the source, [B, C] for each image or [1, C]
-            for all of them.
+        active_class_ids: 1 for the classes of the source; [B, C], or [1, C] for all images.
         valid: [B, T], 0 for rows to leave out; default: all count.
     """
     loss = _cross_entropy(ops.cast(target_class_ids, "int32"), pred_class_logits)
@@ -81,13 +72,8 @@ def mrcnn_class_loss_graph(
 
 
 def mrcnn_bbox_loss_graph(target_bbox: Any, target_class_ids: Any, pred_bbox: Any) -> Any:
-    """Smooth L1 of the positive ROIs' deltas for their target class.
-
-    Args:
-        target_bbox: [B, T, 4].
-        target_class_ids: int [B, T].
-        pred_bbox: [B, T, C, 4].
-    """
+    """Smooth L1 of the positive ROIs' deltas [B, T, 4] and those predicted for their target class
+    (int [B, T]) in [B, T, C, 4]."""
     class_ids = ops.cast(target_class_ids, "int32")
     pred = ops.take_along_axis(pred_bbox, class_ids[..., None, None], axis=2)[:, :, 0]
     loss = ops.mean(smooth_l1_loss(target_bbox, pred), axis=-1)
@@ -95,13 +81,8 @@ def mrcnn_bbox_loss_graph(target_bbox: Any, target_class_ids: Any, pred_bbox: An
 
 
 def mrcnn_mask_loss_graph(target_masks: Any, target_class_ids: Any, pred_masks: Any) -> Any:
-    """Binary cross-entropy of the positive ROIs' masks for their target class.
-
-    Args:
-        target_masks: [B, T, h, w], 0 or 1.
-        target_class_ids: int [B, T].
-        pred_masks: [B, T, h, w, C], probabilities.
-    """
+    """Binary cross-entropy of the positive ROIs' masks [B, T, h, w], 0 or 1, and the probabilities
+    for their target class (int [B, T]) in [B, T, h, w, C]."""
     class_ids = ops.cast(target_class_ids, "int32")
     pred = ops.take_along_axis(pred_masks, class_ids[:, :, None, None, None], axis=-1)[..., 0]
     pred = ops.clip(pred, _EPSILON, 1.0 - _EPSILON)

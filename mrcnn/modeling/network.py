@@ -61,14 +61,8 @@ def demand_whole_cells(image_shape: Sequence[int]) -> None:
 
 @contextlib.contextmanager
 def seeded(seed: int | None) -> Iterator[None]:
-    """Context in which a seed decides the initial weights.
-
-    The random numbers that the program draws afterwards with `random` and `numpy.random`
-    are as if no network had been built.
-
-    Args:
-        seed: None leaves everything to chance.
-    """
+    """Context in which a seed decides the initial weights (None: chance does), while the numbers
+    drawn afterwards with `random` and `numpy.random` are as if no network had been built."""
     if seed is None:
         yield
         return
@@ -83,13 +77,8 @@ def seeded(seed: int | None) -> Iterator[None]:
 
 @keras.saving.register_keras_serializable(package="mrcnn")
 class Apply(keras.layers.Layer):
-    """A weightless float32 step of the graph: a function of the list of its inputs.
-
-    Args:
-        function: called with the inputs as arguments.
-        output_shape: of the result, with the batch dimension.
-        dtype: of the result.
-    """
+    """A weightless float32 step of the graph: a function of its inputs, whose result has
+    `output_shape` (with the batch dimension) and `dtype`."""
 
     def __init__(
         self, function: Callable, output_shape: Sequence[int | None], dtype: str = "float32", **kw
@@ -124,13 +113,8 @@ class Network(keras.Model):
 
 
 class TrainingModel(Network):
-    """The training graph as a Keras model: the losses are among its own outputs, so that
-    `compile` needs an optimizer alone and `fit` inputs alone.
-
-    Args:
-        inputs, outputs: of the functional graph; outputs in the order of TRAINING_OUTPUTS.
-        config: Config.
-    """
+    """The training graph as a Keras model: the losses are among its outputs, in the order of
+    TRAINING_OUTPUTS, so that `compile` needs an optimizer alone and `fit` inputs alone."""
 
     def __init__(self, inputs: Any, outputs: Any, config: Config, **kwargs: Any):
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
@@ -247,11 +231,7 @@ def _normalize(boxes: Any, image: Any, name: str) -> Any:
 def build_inference(
     config: Config, style: LayerStyle | None = None
 ) -> tuple[keras.Model, dict[str, Any], ProposalLayer]:
-    """The inference graph.
-
-    Args:
-        config: Config.
-        style: how layers are made; None takes what `config` asks for.
+    """The inference graph, by default in the style that `config` asks for.
 
     Returns:
         the model [input_image [B, h, w, c], input_image_meta [B, 12 + C],
@@ -288,16 +268,11 @@ def build_inference(
 
 
 def build_training(config: Config, style: LayerStyle | None = None) -> TrainingModel:
-    """The training graph.
+    """The training graph, by default in the style that `config` asks for.
 
-    Args:
-        config: Config.
-        style: how layers are made; None takes what `config` asks for.
-
-    Returns:
-        a model of the inputs of Matterport's package: image, meta, RPN match and deltas,
-        ground-truth classes, boxes in px, masks, and ROIs in px if USE_RPN_ROIS is False.
-        Its outputs are TRAINING_OUTPUTS.
+    Its inputs are those of Matterport's package: image, meta, RPN match and deltas, ground-truth
+    classes, boxes in px, masks, and ROIs in px if USE_RPN_ROIS is False; its outputs are
+    TRAINING_OUTPUTS.
     """
     style = style or LayerStyle.of(config)
     inputs = _training_inputs(config)

@@ -80,12 +80,8 @@ class PyramidROIAlign(keras.layers.Layer):
 
 
 def roi_levels(boxes: Any, image_area: Any) -> Any:
-    """Pyramid level 2..5 of normalized boxes [B, N, 4], int32 [B, N].
-
-    Args:
-        boxes: normalized.
-        image_area: height * width of the molded image, px^2.
-    """
+    """Pyramid level 2..5 of normalized boxes [B, N, 4], int32 [B, N], given the height * width of
+    the molded image, px^2."""
     height = boxes[..., 2] - boxes[..., 0]
     width = boxes[..., 3] - boxes[..., 1]
     # Boxes without area (padding) would give log(0); they belong to the finest level.

@@ -17,12 +17,8 @@ def build_rpn_model(
 ) -> keras.Model:
     """The model `rpn_model`, shared by all pyramid levels.
 
-    Args:
-        anchor_stride: cells between anchors.
-        anchors_per_location: number of anchor ratios.
-        depth: channels of the feature maps.
-        filters: of the shared 3x3 convolution.
-        style: how layers are made.
+    Anchors lie `anchor_stride` cells apart; `anchors_per_location` is the number of ratios,
+    `depth` the channels of the feature maps; the shared 3x3 convolution has `filters`.
 
     Returns:
         Model [B, h, w, depth] -> logits [B, n, 2] (background, foreground),
@@ -48,11 +44,8 @@ def build_rpn_model(
 
 
 def apply_rpn(rpn: keras.Model, feature_maps: list[Any]) -> list[Any]:
-    """Run the RPN on every level and join the levels in anchor order.
-
-    Returns:
-        [rpn_class_logits [B, A, 2], rpn_class [B, A, 2], rpn_bbox [B, A, 4]].
-    """
+    """Run the RPN on every level and join the levels in anchor order: [rpn_class_logits [B, A, 2],
+    rpn_class [B, A, 2], rpn_bbox [B, A, 4]]."""
     outputs = zip(*[rpn(features) for features in feature_maps], strict=True)
     names = ("rpn_class_logits", "rpn_class", "rpn_bbox")
     return [
