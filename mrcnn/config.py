@@ -32,25 +32,13 @@ _CHOICES = {
 # Settings of exported networks alone; stored configurations of earlier versions name them too.
 _OF_EXPORTED = ("RUNTIME", "RUNTIME_CACHE_DIR")
 _COUNTS = (
-    "GPU_COUNT",
-    "IMAGES_PER_GPU",
-    "STEPS_PER_EPOCH",
-    "ACCUMULATION_STEPS",
-    "NUM_CLASSES",
-    "TRAIN_ROIS_PER_IMAGE",
-    "MAX_GT_INSTANCES",
-    "DETECTION_MAX_INSTANCES",
-    "PRE_NMS_LIMIT",
-    "POST_NMS_ROIS_TRAINING",
-    "POST_NMS_ROIS_INFERENCE",
-    "IMAGE_CHANNEL_COUNT",
+    *("GPU_COUNT", "IMAGES_PER_GPU", "STEPS_PER_EPOCH", "ACCUMULATION_STEPS", "NUM_CLASSES"),
+    *("TRAIN_ROIS_PER_IMAGE", "MAX_GT_INSTANCES", "DETECTION_MAX_INSTANCES", "PRE_NMS_LIMIT"),
+    *("POST_NMS_ROIS_TRAINING", "POST_NMS_ROIS_INFERENCE", "IMAGE_CHANNEL_COUNT"),
 )
-_LOSSES = (
-    "rpn_class_loss",
-    "rpn_bbox_loss",
-    "mrcnn_class_loss",
-    "mrcnn_bbox_loss",
-    "mrcnn_mask_loss",
+LOSS_NAMES = (
+    *("rpn_class_loss", "rpn_bbox_loss"),
+    *("mrcnn_class_loss", "mrcnn_bbox_loss", "mrcnn_mask_loss"),
 )
 
 
@@ -139,7 +127,7 @@ class Config:
     LEARNING_MOMENTUM = 0.9
     WEIGHT_DECAY = 0.0001
     GRADIENT_CLIP_NORM = 5.0  # global norm
-    LOSS_WEIGHTS = dict.fromkeys(_LOSSES, 1.0)
+    LOSS_WEIGHTS = dict.fromkeys(LOSS_NAMES, 1.0)
     OPTIMIZER = "sgd"
     LEARNING_SCHEDULE = "constant"  # "cosine" decays to 0 at the end of train()
     WARMUP_STEPS = 0  # optimizer steps of linear warm-up
@@ -228,14 +216,8 @@ class Config:
                     f"{type(self).__name__}.{name} is {getattr(self, name)!r}; it must be {wanted}."
                 )
 
-        for name, allowed in _CHOICES.items():
+        for name, allowed in (*_CHOICES.items(), ("PRECISION", self._precisions())):
             demand(getattr(self, name) in allowed, name, "one of " + ", ".join(map(repr, allowed)))
-        precisions = self._precisions()
-        demand(
-            self.PRECISION in precisions,
-            "PRECISION",
-            f"one of {', '.join(map(repr, precisions))}",
-        )
         for name in _COUNTS:
             value = getattr(self, name)
             whole = isinstance(value, numbers.Real) and value >= 1 and value % 1 == 0
@@ -261,9 +243,9 @@ class Config:
             f"twice MASK_POOL_SIZE ({self.MASK_POOL_SIZE}) on both sides",
         )
         demand(
-            isinstance(self.LOSS_WEIGHTS, dict) and set(self.LOSS_WEIGHTS) <= set(_LOSSES),
+            isinstance(self.LOSS_WEIGHTS, dict) and set(self.LOSS_WEIGHTS) <= set(LOSS_NAMES),
             "LOSS_WEIGHTS",
-            f"a dict over {list(_LOSSES)}; what it lacks weighs 1",
+            f"a dict over {list(LOSS_NAMES)}; what it lacks weighs 1",
         )
         for left, right in self.SIDE_PAIRS:
             demand(
@@ -274,11 +256,8 @@ class Config:
 
     def to_dict(self) -> dict[str, Any]:
         """All settings and derived values by name, as plain JSON types; a callable by its name."""
-        return {
-            name: _plain(getattr(self, name))
-            for name in sorted(dir(self))
-            if name.isupper() and not name.startswith("_")
-        }
+        names = (n for n in sorted(dir(self)) if n.isupper() and not n.startswith("_"))
+        return {name: _plain(getattr(self, name)) for name in names}
 
     def save(self, path: str | Path) -> None:
         """Write `to_dict()` as JSON, atomically."""
@@ -347,9 +326,5 @@ def compute_backbone_shapes(config: Config, image_shape: Any) -> np.ndarray:
                 "image_shape -> [5, 2]; it is None."
             )
         return np.asarray(config.COMPUTE_BACKBONE_SHAPE(image_shape))
-    return np.array(
-        [
-            [math.ceil(image_shape[0] / stride), math.ceil(image_shape[1] / stride)]
-            for stride in config.BACKBONE_STRIDES
-        ]
-    )
+    strides = config.BACKBONE_STRIDES
+    return np.array([[math.ceil(side / stride) for side in image_shape[:2]] for stride in strides])

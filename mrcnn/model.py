@@ -77,6 +77,10 @@ __all__ = [
     "rpn_class_loss_graph", "smooth_l1_loss", "unmold_image",
 ]
 # fmt: on
+_INSPECT = (
+    "Use inspect(image): it returns every stage by name "
+    "(anchors, rpn_class, proposals, detections, ...)."
+)
 
 
 class MaskRCNN:
@@ -290,10 +294,10 @@ class MaskRCNN:
             ]
             detections, found = self._run(inputs[0], inputs[1], verbose)
             for row, index in enumerate(members):
-                results[index] = self._result(
-                    detections[row], found[row], images[index].shape, inputs[0].shape[1:],
-                    inputs[2][row], masks,
-                )  # fmt: skip
+                shapes = images[index].shape, inputs[0].shape[1:]
+                results[index] = _result(
+                    detections[row], found[row], *shapes, inputs[2][row], masks
+                )
         return results
 
     def detect_molded(
@@ -308,7 +312,7 @@ class MaskRCNN:
         shape = molded_images.shape[1:]
         window = np.array([0, 0, shape[0], shape[1]])
         return [
-            self._result(row, mask, shape, shape, window)
+            _result(row, mask, shape, shape, window, "full")
             for row, mask in zip(detections, masks, strict=True)
         ]
 
@@ -348,17 +352,11 @@ class MaskRCNN:
 
     def run_graph(self, images: Any, outputs: Any, image_metas: Any = None) -> None:
         """Not available: see `inspect`."""
-        raise NotImplementedError(
-            "run_graph() read tensors of a TensorFlow 1 session. Use inspect(image): it "
-            "returns every stage by name (anchors, rpn_class, proposals, detections, ...)."
-        )
+        raise NotImplementedError(f"run_graph() read tensors of a TensorFlow 1 session. {_INSPECT}")
 
     def ancestor(self, tensor: Any, name: str, checked: Any = None) -> None:
         """Not available: see `inspect`."""
-        raise NotImplementedError(
-            "ancestor() searched TensorFlow 1 node names. Use inspect(image): it returns "
-            "every stage by name (anchors, rpn_class, proposals, detections, ...)."
-        )
+        raise NotImplementedError(f"ancestor() searched TensorFlow 1 node names. {_INSPECT}")
 
     def _demand_mode(self, mode: str) -> None:
         if self.mode != mode:
@@ -388,13 +386,10 @@ class MaskRCNN:
             masks.append(outputs["mrcnn_mask"][:real])
         return np.concatenate(detections), np.concatenate(masks)
 
-    def _result(
-        self, detections, masks, original_shape, molded_shape, window, form="full"
-    ) -> dict[str, Any]:
-        rois, class_ids, scores, masks = unmold_compact(
-            detections, masks, original_shape, molded_shape, window, form
-        )
-        return {"rois": rois, "class_ids": class_ids, "scores": scores, "masks": masks}
+
+def _result(detections, masks, original_shape, molded_shape, window, form) -> dict[str, Any]:
+    found = unmold_compact(detections, masks, original_shape, molded_shape, window, form)
+    return dict(zip(("rois", "class_ids", "scores", "masks"), found, strict=True))
 
 
 def log(text: str, array: np.ndarray | None = None) -> None:

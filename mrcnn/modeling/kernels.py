@@ -20,11 +20,7 @@ _NMS_TILE = 256
 
 
 def nms(
-    boxes: Any,
-    valid: Any,
-    max_output: int,
-    iou_threshold: float,
-    groups: Any = None,
+    boxes: Any, valid: Any, max_output: int, iou_threshold: float, groups: Any = None
 ) -> tuple[Any, Any]:
     """Greedy non-maximum suppression of a batch, with outputs of a fixed size.
 

@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from mrcnn.backend import scale_loss
-from mrcnn.config import Config
+from mrcnn.config import LOSS_NAMES, Config
 from mrcnn.errors import UserError
 from mrcnn.modeling import losses
 from mrcnn.modeling.anchors import normalized_anchors
@@ -28,13 +28,6 @@ from mrcnn.modeling.rpn import apply_rpn, build_rpn_model
 from mrcnn.structures.boxes import norm_boxes
 from mrcnn.weights import loading as weights
 
-LOSS_NAMES = (
-    "rpn_class_loss",
-    "rpn_bbox_loss",
-    "mrcnn_class_loss",
-    "mrcnn_bbox_loss",
-    "mrcnn_mask_loss",
-)
 # What the outputs of the graphs are, in Matterport's order.
 INFERENCE_OUTPUTS = (
     *("detections", "mrcnn_class", "mrcnn_bbox", "mrcnn_mask"),
@@ -255,15 +248,11 @@ def build_inference(
         [rois, tensors["mrcnn_class"], tensors["mrcnn_bbox"], meta]
     )
     tensors["detections"] = detections
-    boxes = Apply(lambda d: d[..., :4], (None, detections.shape[1], 4), name="detection_boxes")(
-        [detections]
-    )
+    shape = (None, detections.shape[1], 4)
+    boxes = Apply(lambda d: d[..., :4], shape, name="detection_boxes")([detections])
     tensors["mrcnn_mask"] = draw(boxes)
-    model = Network(
-        inputs=[image, meta, anchors],
-        outputs=[tensors[name] for name in INFERENCE_OUTPUTS],
-        name="mask_rcnn",
-    )
+    outputs = [tensors[name] for name in INFERENCE_OUTPUTS]
+    model = Network(inputs=[image, meta, anchors], outputs=outputs, name="mask_rcnn")
     return model, tensors, proposal_layer
 
 
@@ -306,21 +295,12 @@ def build_training(config: Config, style: LayerStyle | None = None) -> TrainingM
         masks = _all_masks(masks, mask_rois, rois, features, meta)
 
     rpn_match, rpn_target = inputs["rpn_match"], inputs["rpn_bbox"]
+    rpn_bbox_loss = functools.partial(losses.rpn_bbox_loss_graph, config)
+    class_loss = functools.partial(_class_loss, config)
     plan = {
         "rpn_class_loss": (losses.rpn_class_loss_graph, rpn_match, rpn_logits),
-        "rpn_bbox_loss": (
-            functools.partial(losses.rpn_bbox_loss_graph, config),
-            rpn_target,
-            rpn_match,
-            rpn_bbox,
-        ),
-        "mrcnn_class_loss": (
-            functools.partial(_class_loss, config),
-            target_ids,
-            logits,
-            meta,
-            rois,
-        ),
+        "rpn_bbox_loss": (rpn_bbox_loss, rpn_target, rpn_match, rpn_bbox),
+        "mrcnn_class_loss": (class_loss, target_ids, logits, meta, rois),
         "mrcnn_bbox_loss": (losses.mrcnn_bbox_loss_graph, target_bbox, target_ids, deltas),
         "mrcnn_mask_loss": (losses.mrcnn_mask_loss_graph, target_mask, mask_ids, positive_masks),
     }
@@ -346,10 +326,7 @@ def _training_inputs(config: Config) -> dict[str, Any]:
     }
     if not config.USE_RPN_ROIS:
         wanted["roi"] = ([config.POST_NMS_ROIS_TRAINING, 4], "int32")
-    return {
-        name: keras.Input(shape, name=f"input_{name}", dtype=dtype)
-        for name, (shape, dtype) in wanted.items()
-    }
+    return {n: keras.Input(shape, name=f"input_{n}", dtype=d) for n, (shape, d) in wanted.items()}
 
 
 def _anchors(image: Any, config: Config) -> Any:
@@ -370,8 +347,7 @@ def _first(array: Any, count: int) -> Any:
 
 
 def _class_loss(config: Config, ids: Any, logits: Any, meta: Any, rois: Any) -> Any:
-    valid = None
-    if not config.PADDING_IS_BACKGROUND:
-        valid = ops.sum(ops.abs(rois), axis=-1) > 0
+    counted = config.PADDING_IS_BACKGROUND
+    valid = None if counted else ops.sum(ops.abs(rois), axis=-1) > 0
     active = meta[:1, 12:] if config.ACTIVE_CLASSES == "first" else meta[:, 12:]
     return losses.mrcnn_class_loss_graph(ids, logits, active, valid)

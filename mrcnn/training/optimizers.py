@@ -1,5 +1,6 @@
 """Which layers train, and the optimizer and learning-rate schedule that train them."""
 
+import dataclasses
 import logging
 import math
 import re
@@ -72,6 +73,7 @@ def _select(model: keras.Model, pattern: re.Pattern) -> list[str]:
 
 
 @keras.saving.register_keras_serializable(package="mrcnn")
+@dataclasses.dataclass(eq=False)
 class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
     """Linear warm-up, then a constant rate or half a cosine down to 0 at step `total_steps`.
 
@@ -79,20 +81,11 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
     already learns. Source: Loshchilov and Hutter 2017 (SGDR), section 3; Goyal et al. 2017, 2.2.
     """
 
-    def __init__(
-        self,
-        learning_rate: float,
-        total_steps: int,
-        warmup_steps: int = 0,
-        cosine: bool = False,
-        accumulation_steps: int = 1,
-    ):
-        super().__init__()
-        self.learning_rate = learning_rate
-        self.total_steps = total_steps
-        self.warmup_steps = warmup_steps
-        self.cosine = cosine
-        self.accumulation_steps = accumulation_steps
+    learning_rate: float
+    total_steps: int
+    warmup_steps: int = 0
+    cosine: bool = False
+    accumulation_steps: int = 1
 
     def __call__(self, step):
         """Rate of call `step` (0-based) of the optimizer, a float32 scalar tensor."""
@@ -108,13 +101,7 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def get_config(self) -> dict:
         """Arguments of `__init__`."""
-        return {
-            "learning_rate": self.learning_rate,
-            "total_steps": self.total_steps,
-            "warmup_steps": self.warmup_steps,
-            "cosine": self.cosine,
-            "accumulation_steps": self.accumulation_steps,
-        }
+        return dataclasses.asdict(self)
 
 
 def make_optimizer(
@@ -148,19 +135,11 @@ def make_optimizer(
     # Fixed names keep the variables' paths the same in a resumed run.
     if config.OPTIMIZER == "adamw":
         optimizer = averaged(keras.optimizers.AdamW)(
-            rate,
-            weight_decay=config.WEIGHT_DECAY,
-            name="adamw",
-            **shared,
+            rate, weight_decay=config.WEIGHT_DECAY, name="adamw", **shared
         )
         optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     else:
-        optimizer = averaged(MomentumSGD)(
-            rate,
-            momentum=momentum,
-            name="sgd",
-            **shared,
-        )
+        optimizer = averaged(MomentumSGD)(rate, momentum=momentum, name="sgd", **shared)
     if config.PRECISION == "float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name="loss_scale")
     return optimizer
