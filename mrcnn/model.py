@@ -6,7 +6,6 @@
 import datetime
 import re
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -208,19 +207,9 @@ class MaskRCNN:
             verbose: 1 shows a progress bar with all losses, 2 one line per epoch, 0 nothing.
         """
         self._demand_mode("training")
-        return training.train(
-            self,
-            train_dataset,
-            val_dataset,
-            learning_rate,
-            epochs,
-            layers,
-            augmentation=augmentation,
-            custom_callbacks=custom_callbacks,
-            no_augmentation_sources=no_augmentation_sources,
-            resume=resume,
-            verbose=verbose,
-        )
+        pictures = train_dataset, val_dataset
+        options = augmentation, custom_callbacks, no_augmentation_sources, resume, verbose
+        return training.train(self, *pictures, learning_rate, epochs, layers, *options)
 
     def compile(self, learning_rate: float, momentum: float) -> None:
         """Give the Keras model a fresh optimizer."""
@@ -285,7 +274,7 @@ class MaskRCNN:
                 log("image", image)
         results: list[dict[str, Any] | None] = [None] * len(images)
         molded = [mold_inputs([image], self.config) for image in images]
-        by_shape: dict[tuple, list[int]] = OrderedDict()
+        by_shape: dict[tuple, list[int]] = {}
         for index, (image, _, _) in enumerate(molded):
             by_shape.setdefault(image.shape[1:], []).append(index)
         for members in by_shape.values():

@@ -38,11 +38,9 @@ def generate_anchors(
     rows = np.arange(0, shape[0], anchor_stride) * feature_stride
     columns = np.arange(0, shape[1], anchor_stride) * feature_stride
     center_y, center_x = (grid[..., None] for grid in np.meshgrid(rows, columns, indexing="ij"))
+    half_y, half_x = 0.5 * heights, 0.5 * widths
     sides = np.broadcast_arrays(
-        center_y - 0.5 * heights,
-        center_x - 0.5 * widths,
-        center_y + 0.5 * heights,
-        center_x + 0.5 * widths,
+        center_y - half_y, center_x - half_x, center_y + half_y, center_x + half_x
     )
     return np.stack(sides, axis=-1).reshape(-1, 4)
 

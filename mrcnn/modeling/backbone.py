@@ -56,32 +56,19 @@ def resnet_graph(
     for stage in range(2, 6 if stage5 else 5):
         x = stages[-1]
         for block in range(blocks[stage - 2]):
-            x = _block(
-                x,
-                stage,
-                chr(ord("a") + block),
-                filters[stage - 2],
-                bottleneck=bottleneck,
-                project=block == 0,
-                stride=2 if block == 0 and stage > 2 else 1,
-                style=style,
-            )
+            name, project = f"{stage}{chr(ord('a') + block)}", block == 0
+            stride = 2 if project and stage > 2 else 1
+            x = _block(x, name, filters[stage - 2], bottleneck, project, stride, style)
         stages.append(x)
     return stages if stage5 else [*stages, None]
 
 
 def _block(
-    x: Any,
-    stage: int,
-    block: str,
-    filters: int,
-    bottleneck: bool,
-    project: bool,
-    stride: int,
-    style: LayerStyle,
+    x: Any, name: str, filters: int, bottleneck: bool, project: bool, stride: int, style: LayerStyle
 ) -> Any:
-    """One residual block; the stride sits in its first convolution and its shortcut."""
-    conv, norm = f"res{stage}{block}_branch", f"bn{stage}{block}_branch"
+    """The residual block of a name such as "3a"; its stride is that of the first convolution and of
+    the shortcut."""
+    conv, norm = f"res{name}_branch", f"bn{name}_branch"
     if bottleneck:
         plan = [("2a", filters, 1), ("2b", filters, 3), ("2c", filters * _EXPANSION, 1)]
     else:
@@ -97,4 +84,4 @@ def _block(
         shortcut = style.conv(plan[-1][1], 1, conv + "1", strides=stride)(shortcut)
         shortcut = style.norm(norm + "1")(shortcut)
     x = style.add()([x, shortcut])
-    return style.relu(f"res{stage}{block}_out")(x)
+    return style.relu(f"res{name}_out")(x)

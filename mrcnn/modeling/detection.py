@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from mrcnn.config import Config
-from mrcnn.modeling.kernels import nms
+from mrcnn.modeling.kernels import nms, take_rows
 from mrcnn.structures.boxes import apply_box_deltas, clip_boxes, norm_boxes
 
 # As a threshold on IoU: any other detection of the class is suppressed.
@@ -48,7 +48,7 @@ class DetectionLayer(keras.layers.Layer):
             keep = ops.logical_and(keep, scores >= self.settings["min_confidence"])
         limit = self.settings["max_instances"]
         order_scores, order = ops.top_k(ops.where(keep, scores, -1.0), rois.shape[1])
-        boxes = ops.take_along_axis(boxes, order[..., None], axis=1)
+        boxes = take_rows(boxes, order)
         class_ids = ops.take_along_axis(class_ids, order, axis=1)
         threshold = self.settings["nms_threshold"]
         # The first `limit` kept of all classes are also the first `limit` of each class.
@@ -62,7 +62,7 @@ class DetectionLayer(keras.layers.Layer):
         rows = ops.concatenate(
             [boxes, ops.cast(class_ids, "float32")[..., None], order_scores[..., None]], axis=-1
         )
-        rows = ops.take_along_axis(rows, indices[..., None], axis=1)
+        rows = take_rows(rows, indices)
         return ops.where(kept[..., None], rows, 0.0)
 
     def refine(self, rois: Any, probabilities: Any, deltas: Any, image_meta: Any) -> tuple:

@@ -16,6 +16,11 @@ from mrcnn.structures.boxes import pairwise_iou
 _NMS_TILE = 256
 
 
+def take_rows(table: Any, indices: Any) -> Any:
+    """Rows of a table [B, A, C] at indices [B, K]: [B, K, C]."""
+    return ops.take_along_axis(table, indices[..., None], axis=1)
+
+
 # --- Non-maximum suppression --------------------------------------------------------
 
 
@@ -197,11 +202,8 @@ def _tensorflow_pyramid_crop(feature_maps, boxes, levels, size):
     for level, features in enumerate(feature_maps):
         row = tf.where(flat_levels == level)[:, 0]
         image = tf.cast(row, tf.int32) // per_image
-        crops.append(
-            tf.image.crop_and_resize(
-                tf.cast(features, tf.float32), tf.gather(flat, row), image, size
-            )
-        )
+        features = tf.cast(features, tf.float32)
+        crops.append(tf.image.crop_and_resize(features, tf.gather(flat, row), image, size))
         rows.append(tf.cast(row, tf.int32))
     return tf.dynamic_stitch(rows, crops)
 
@@ -222,12 +224,7 @@ def pyramid_table(feature_maps: Sequence[Any], levels: Any) -> tuple[Any, Any, A
         heights = ops.where(here, height, heights)
         widths = ops.where(here, width, widths)
         offset = offset + batch * (height * width)
-    return (
-        table,
-        ops.reshape(base, (-1,)),
-        ops.reshape(heights, (-1,)),
-        ops.reshape(widths, (-1,)),
-    )
+    return table, *(ops.reshape(of_box, (-1,)) for of_box in (base, heights, widths))
 
 
 def legacy_samples(boxes: Any, heights: Any, widths: Any, size: Sequence[int]) -> tuple:

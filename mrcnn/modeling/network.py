@@ -115,14 +115,7 @@ class TrainingModel(Network):
         self.weight_decay = float(config.WEIGHT_DECAY)
         self.loss_means = [keras.metrics.Mean(name=name) for name in LOSS_NAMES]
 
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Any:
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True) -> Any:
         """Weighted sum of the five losses plus `l2`."""
         total = 0.0
         outputs = dict(zip(TRAINING_OUTPUTS, y_pred, strict=True))

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from mrcnn.config import Config
-from mrcnn.modeling.kernels import nms
+from mrcnn.modeling.kernels import nms, take_rows
 from mrcnn.structures.boxes import apply_box_deltas, clip_boxes
 
 
@@ -61,16 +61,15 @@ class ProposalLayer(keras.layers.Layer):
         # A static number of anchors, where known, limits K; where not, the limit holds.
         limit = min(self.pre_nms_limit, _static(anchors, rpn_class) or self.pre_nms_limit)
         scores, best = ops.top_k(scores, limit, sorted=True)
-        deltas = _rows(rpn_bbox, best) * ops.convert_to_tensor(
-            np.array(self.bbox_std_dev, "float32")
-        )
-        anchors = _rows(anchors, best)
+        std_dev = ops.convert_to_tensor(np.array(self.bbox_std_dev, "float32"))
+        deltas = take_rows(rpn_bbox, best) * std_dev
+        anchors = take_rows(anchors, best)
         refined = apply_box_deltas(anchors, deltas)
         whole = ops.convert_to_tensor(np.array([0, 0, 1, 1], "float32"))
         clipped = clip_boxes(refined, whole)
         valid = ops.ones_like(scores, dtype="bool")
         indices, kept = nms(clipped, valid, self.proposal_count, self.nms_threshold)
-        proposals = ops.where(kept[..., None], _rows(clipped, indices), 0.0)
+        proposals = ops.where(kept[..., None], take_rows(clipped, indices), 0.0)
         return {
             "pre_nms_scores": scores,
             "pre_nms_indices": best,
@@ -86,18 +85,8 @@ class ProposalLayer(keras.layers.Layer):
         return (input_shape[0][0], self.proposal_count, 4)
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "proposal_count": self.proposal_count,
-            "nms_threshold": self.nms_threshold,
-            "pre_nms_limit": self.pre_nms_limit,
-            "bbox_std_dev": self.bbox_std_dev,
-        }
-
-
-def _rows(table: Any, indices: Any) -> Any:
-    """Rows: table [B, A, 4], indices [B, K] -> [B, K, 4]."""
-    return ops.take_along_axis(table, indices[..., None], axis=1)
+        names = ("proposal_count", "nms_threshold", "pre_nms_limit", "bbox_std_dev")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 def _static(*tensors: Any) -> int | None:

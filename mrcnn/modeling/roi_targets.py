@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from mrcnn.config import Config
-from mrcnn.modeling.kernels import crop_and_resize
+from mrcnn.modeling.kernels import crop_and_resize, take_rows
 from mrcnn.structures.boxes import box_refinement, pairwise_iou
 
 _POSITIVE_IOU = 0.5
@@ -80,10 +80,10 @@ class DetectionTargetLayer(keras.layers.Layer):
         within = ops.arange(negatives, dtype="int32")[None, :] < wanted[:, None]
         is_negative = ops.logical_and(is_negative, within)
 
-        positive_rois = _rows(proposals, positive_rows) * _column(is_positive)
-        negative_rois = _rows(proposals, negative_rows) * _column(is_negative)
+        positive_rois = take_rows(proposals, positive_rows) * _column(is_positive)
+        negative_rois = take_rows(proposals, negative_rows) * _column(is_negative)
         assigned = ops.take_along_axis(assigned, positive_rows, axis=1)
-        boxes = _rows(gt_boxes, assigned)
+        boxes = take_rows(gt_boxes, assigned)
         ids = ops.take_along_axis(class_ids, assigned, axis=1) * ops.cast(is_positive, "int32")
         deltas = self._deltas(positive_rois, boxes, is_positive)
         masks = self._masks(positive_rois, boxes, assigned, gt_masks, is_positive)
@@ -141,10 +141,6 @@ class DetectionTargetLayer(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "settings": self.settings}
-
-
-def _rows(table: Any, indices: Any) -> Any:
-    return ops.take_along_axis(table, indices[..., None], axis=1)
 
 
 def _column(flags: Any) -> Any:

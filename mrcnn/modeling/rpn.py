@@ -1,5 +1,6 @@
 """Region proposal network: objectness and box deltas for every anchor."""
 
+import functools
 from typing import Any
 
 import keras
@@ -31,14 +32,11 @@ def build_rpn_model(
         filters, 3, "rpn_conv_shared", padding="same", activation="relu", strides=anchor_stride
     )(feature_map)
     # Outputs are float32 at any precision: they decide on scores and coordinates.
-    logits = style.conv(2 * anchors_per_location, 1, "rpn_class_raw", spread=0.01, dtype="float32")(
-        shared
-    )
+    output = functools.partial(style.conv, size=1, spread=0.01, dtype="float32")
+    logits = output(2 * anchors_per_location, name="rpn_class_raw")(shared)
     logits = layers.Reshape((-1, 2))(logits)
     probabilities = SoftmaxOfTwo(name="rpn_class_xxx")(logits)
-    deltas = style.conv(4 * anchors_per_location, 1, "rpn_bbox_pred", spread=0.01, dtype="float32")(
-        shared
-    )
+    deltas = output(4 * anchors_per_location, name="rpn_bbox_pred")(shared)
     deltas = layers.Reshape((-1, 4))(deltas)
     return keras.Model(feature_map, [logits, probabilities, deltas], name="rpn_model")
 

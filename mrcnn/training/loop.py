@@ -60,12 +60,8 @@ def train(
     batches, checks = _batches(config, train_dataset, val_dataset, **sources)
     # The order of the images belongs to the epoch, so a resumed run sees the same ones.
     batches.epoch = model.epoch
-    facts = {
-        "layers": layers,
-        "learning_rate": learning_rate,
-        "first_epoch": first_epoch,
-        "epochs": epochs,
-    }
+    facts = {"layers": layers, "learning_rate": learning_rate}
+    facts |= {"first_epoch": first_epoch, "epochs": epochs}
     callbacks = [
         StopOnBadLoss(),
         *_tensorboard(log_dir),
