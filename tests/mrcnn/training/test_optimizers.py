@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from phantoms import PhantomConfig
 
-from mrcnn import backend as devices
-from mrcnn.training import checkpoints
+from mrcnn.training import checkpoints, optimizers
 from mrcnn.training.loop import EpochLog
 from mrcnn.training.optimizers import LAYER_PRESETS, WarmupSchedule, make_optimizer, set_trainable
 
@@ -147,7 +146,7 @@ def test_accumulated_batches_make_one_step_with_their_mean_clipped_once(kind):
 
 
 def test_accumulation_is_refused_on_several_devices_of_tensorflow(monkeypatch):
-    monkeypatch.setattr(devices, "replica_count", lambda: 2)
+    monkeypatch.setattr(optimizers, "replica_count", lambda: 2)
     with pytest.raises(ValueError, match="ACCUMULATION_STEPS is 2 and GPU_COUNT 2.*one device"):
         make_optimizer(PhantomConfig(ACCUMULATION_STEPS=2, GPU_COUNT=2), 0.1, 0.9, 10)
     with pytest.raises(ValueError, match="ACCUMULATION_STEPS is 0; it must be a whole number"):
