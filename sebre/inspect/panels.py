@@ -15,7 +15,6 @@ from panel g on, the network's own opinion) and is gray and dashed if it is of n
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,7 @@ HEAD_ROIS = 200
 _NEGATIVES = 24  # of the RPN's negative anchors: enough to see what they are
 
 
-def _targets(panel: Panel, walk: Walk) -> None:
+def _targets(panel: Panel, walk: Walk) -> str:
     anchors = walk.pixels(walk.stages.anchors)
     negative = np.flatnonzero(walk.rpn_match < 0)
     chosen = np.random.default_rng(0).permutation(negative)[:_NEGATIVES]
@@ -56,25 +55,20 @@ def _targets(panel: Panel, walk: Walk) -> None:
         panel.box(box, region, width=2.6)
     for box, region in zip(walk.gt_boxes, walk.class_ids, strict=True):
         panel.label(box, region)
-
-
-def _targets_title(walk: Walk) -> str:
     source = "Drawn boxes" if walk.drawn else "Nothing drawn: boxes found"
     positive, negative = (np.count_nonzero(walk.rpn_match == sign) for sign in (1, -1))
     return f"{source}; {positive} positive, {negative} negative anchors"
 
 
-def _scored(panel: Panel, walk: Walk) -> None:
+def _scored(panel: Panel, walk: Walk) -> str:
     boxes = walk.pixels(walk.stages.pre_nms_anchors[:TOP_ANCHORS])
     panel.boxes(boxes, walk.region_of(boxes), style="dashed")
-
-
-def _scored_title(walk: Walk) -> str:
     scores = walk.stages.pre_nms_scores[:TOP_ANCHORS]
-    return f"Top {len(scores)} of {len(walk.stages.anchors):,} anchors, score {_span(scores)}"
+    span = f"{scores.min():.2f}-{scores.max():.2f}" if len(scores) else "-"
+    return f"Top {len(scores)} of {len(walk.stages.anchors):,} anchors, score {span}"
 
 
-def _refined(panel: Panel, walk: Walk) -> None:
+def _refined(panel: Panel, walk: Walk) -> str:
     before = walk.pixels(walk.stages.pre_nms_anchors[:TOP_BOXES])
     after = walk.pixels(walk.stages.refined_anchors[:TOP_BOXES])
     regions = walk.region_of(after)
@@ -83,45 +77,33 @@ def _refined(panel: Panel, walk: Walk) -> None:
         panel.joint(old, new, region)
     panel.boxes(after, regions)
     panel.see_all(after)
+    return f"Top {len(after)} moved (dotted: before)"
 
 
-def _refined_title(walk: Walk) -> str:
-    return f"Top {_top(walk.stages.refined_anchors)} moved (dotted: before)"
-
-
-def _clipped(panel: Panel, walk: Walk) -> None:
+def _clipped(panel: Panel, walk: Walk) -> str:
     boxes = walk.pixels(walk.stages.refined_anchors_clipped[:TOP_BOXES])
     panel.boxes(boxes, walk.region_of(boxes))
     panel.see_all(walk.pixels(walk.stages.refined_anchors[:TOP_BOXES]))  # as panel c
+    return f"Top {len(boxes)} clipped to the picture"
 
 
-def _clipped_title(walk: Walk) -> str:
-    return f"Top {_top(walk.stages.refined_anchors_clipped)} clipped to the picture"
-
-
-def _suppressed(panel: Panel, walk: Walk) -> None:
+def _suppressed(panel: Panel, walk: Walk) -> str:
     rows = walk.stages.post_nms_indices[:TOP_BOXES]
     boxes = walk.pixels(walk.stages.refined_anchors_clipped[rows])
     panel.boxes(boxes, walk.region_of(boxes))
-
-
-def _suppressed_title(walk: Walk) -> str:
     before, after = len(walk.stages.pre_nms_anchors), len(walk.stages.post_nms_indices)
     return f"First {min(after, TOP_BOXES)} of {after:,} left of {before:,} by NMS"
 
 
-def _proposals(panel: Panel, walk: Walk) -> None:
+def _proposals(panel: Panel, walk: Walk) -> str:
     boxes = walk.pixels(walk.stages.proposals[walk.proposals[:TOP_BOXES]])
     panel.boxes(boxes, walk.region_of(boxes))
     panel.normalized_axes()
-
-
-def _proposals_title(walk: Walk) -> str:
     count = len(walk.stages.proposals)
     return f"First {min(len(walk.proposals), TOP_BOXES)} of {count:,} proposals, normalized"
 
 
-def _heads(panel: Panel, walk: Walk) -> None:
+def _heads(panel: Panel, walk: Walk) -> str:
     rows, regions, scores = _opinions(walk)
     boxes = walk.pixels(walk.stages.proposals[rows])
     chosen = np.random.default_rng(0).permutation(len(rows))[:HEAD_ROIS]
@@ -133,14 +115,10 @@ def _heads(panel: Panel, walk: Walk) -> None:
         panel.box(boxes[row], regions[row], width=2.8)
     for row in best:
         panel.label(boxes[row], regions[row], scores[row])
-
-
-def _heads_title(walk: Walk) -> str:
-    _, regions, _ = _opinions(walk)
     return f"Heads: {np.count_nonzero(regions)} of {len(regions):,} proposals are of a region"
 
 
-def _final(panel: Panel, walk: Walk) -> None:
+def _final(panel: Panel, walk: Walk) -> str:
     rows, regions, scores = _opinions(walk)
     before = walk.pixels(walk.stages.proposals[rows])
     after = walk.pixels(walk.stages.refined_proposals[rows])
@@ -152,40 +130,28 @@ def _final(panel: Panel, walk: Walk) -> None:
         panel.box(box, region, width=2.8)
     for box, region, score in zip(boxes, found, confidence, strict=True):
         panel.label(box, region, score)
+    return f"{len(found)} detections (dotted: the proposal), after NMS a class"
 
 
-def _final_title(walk: Walk) -> str:
-    return f"{len(_detected(walk)[1])} detections (dotted: the proposal), after NMS a class"
-
-
-def _masks(panel: Panel, walk: Walk) -> None:
+def _masks(panel: Panel, walk: Walk) -> str:
     result = walk.molded_result
     panel.masks(result["masks"], result["class_ids"], result["scores"])
     for row, region in enumerate(result["class_ids"]):
         panel.name_inside(result["masks"][..., row], region)
-
-
-def _masks_title(walk: Walk) -> str:
     return f"{len(walk.result['class_ids'])} masks"
 
 
-@dataclass(frozen=True)
-class _Stage:
-    name: str
-    draw: Callable[[Panel, Walk], None]
-    title: Callable[[Walk], str]
-
-
-_STAGES = {
-    "a": _Stage("targets", _targets, _targets_title),
-    "b": _Stage("anchors", _scored, _scored_title),
-    "c": _Stage("refined", _refined, _refined_title),
-    "d": _Stage("clipped", _clipped, _clipped_title),
-    "e": _Stage("nms", _suppressed, _suppressed_title),
-    "f": _Stage("proposals", _proposals, _proposals_title),
-    "g": _Stage("heads", _heads, _heads_title),
-    "h": _Stage("detections", _final, _final_title),
-    "i": _Stage("masks", _masks, _masks_title),
+# What each panel shows, and the function that draws it and returns its title.
+_STAGES: dict[str, tuple[str, Callable[[Panel, Walk], str]]] = {
+    "a": ("targets", _targets),
+    "b": ("anchors", _scored),
+    "c": ("refined", _refined),
+    "d": ("clipped", _clipped),
+    "e": ("nms", _suppressed),
+    "f": ("proposals", _proposals),
+    "g": ("heads", _heads),
+    "h": ("detections", _final),
+    "i": ("masks", _masks),
 }
 PANELS = tuple(_STAGES)
 
@@ -194,10 +160,9 @@ def draw_panel(walk: Walk, letter: str, ax: Axes) -> None:
     """Draw a panel, "a" to "i", on axes of a figure that has its final size."""
     if letter not in _STAGES:
         raise UserError(f"There is no panel {letter!r}; Fig. 2 has {', '.join(_STAGES)}.")
-    stage = _STAGES[letter]
     panel = Panel(ax, walk.picture, walk.regions)
-    panel.title(letter, stage.title(walk))
-    stage.draw(panel, walk)
+    _, draw = _STAGES[letter]
+    panel.title(letter, draw(panel, walk))
 
 
 def show(walk: Walk, letters: str = "abcdefghi", dpi: int = 75) -> None:
@@ -211,8 +176,7 @@ def save_panels(walk: Walk, out: str | Path, name: str) -> list[Path]:
     """Write `<name>_<letter>_<stage>.png` of each panel, all nine together and the stages.
 
     Returns:
-        The nine paths, `<name>_panels.png` and `<name>_stages.npz`, in the folder `out`, which is
-        made.
+        The nine paths, `<name>_panels.png` and `<name>_stages.npz`, in the folder `out`.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -222,7 +186,7 @@ def save_panels(walk: Walk, out: str | Path, name: str) -> list[Path]:
         figure = Figure(figsize=(across * _PANEL_IN, down * _PANEL_IN), dpi=_DPI)
         FigureCanvasAgg(figure)
         _draw(walk, letters, figure)
-        which = f"{letters}_{_STAGES[letters].name}" if letters in _STAGES else "panels"
+        which = f"{letters}_{_STAGES[letters][0]}" if letters in _STAGES else "panels"
         paths.append(out / f"{name}_{which}.png")
         replace_file(paths[-1], lambda part, figure=figure: figure.savefig(part, format="png"))
     paths.append(out / f"{name}_stages.npz")
@@ -264,11 +228,3 @@ def _detected(walk: Walk) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rows = walk.stages.detections
     rows = rows[rows[:, 4] > 0]
     return walk.pixels(rows[:, :4]), rows[:, 4].astype(int), rows[:, 5]
-
-
-def _top(boxes: np.ndarray) -> int:
-    return min(len(boxes), TOP_BOXES)
-
-
-def _span(scores: np.ndarray) -> str:
-    return f"{scores.min():.2f}-{scores.max():.2f}" if len(scores) else "-"
