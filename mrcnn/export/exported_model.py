@@ -36,17 +36,12 @@ class ExportedConfig(Config):
 
 
 class ExportedMaskRCNN(MaskRCNN):
-    """An exported network: `detect` and `detect_molded`, without a Keras network.
-
-    Attributes:
-        labels: names of the classes by id, or None.
-        image_shape: [h, w, C] of the molded images, which is fixed.
-    """
+    """An exported network: `detect` and `detect_molded`, without a Keras network."""
 
     def __init__(self, path: Path, config: Config, facts: dict[str, Any], forward: Forward):
         self._given, self._path = forward, path
-        self.labels: list[str] | None = facts.get("labels")
-        self.image_shape: tuple[int, ...] = tuple(facts["image_shape"])
+        self.labels: list[str] | None = facts.get("labels")  # names of the classes by id
+        self.image_shape: tuple[int, ...] = tuple(facts["image_shape"])  # [h, w, C], molded
         super().__init__("inference", config, path.parent)
 
     def build(self, mode: str, config: Config) -> None:
@@ -88,11 +83,6 @@ def load_exported(path: str | Path, runtime: str | None = None, **settings: Any)
 
     Returns:
         An `ExportedMaskRCNN`.
-
-    Raises:
-        ModuleNotFoundError: a package that it needs is not installed.
-        ValueError: not a file of this kind, a damaged one, or of a newer version.
-        OSError: it cannot be read.
     """
     path = Path(path)
     if path.is_dir():
@@ -131,11 +121,8 @@ def _facts(path: Path, text: str | None) -> dict[str, Any]:
 def _config(path: Path, facts: dict[str, Any], settings: dict[str, Any]) -> ExportedConfig:
     # Only the graph needs the backbone, and one of the user's own is known by its name alone.
     dropped = ("BACKBONE", "COMPUTE_BACKBONE_SHAPE")
-    stored = {
-        name: value
-        for name, value in facts["config"].items()
-        if hasattr(Config, name) and name not in dropped
-    }
+    given = facts["config"].items()
+    stored = {n: value for n, value in given if hasattr(Config, n) and n not in dropped}
     fixed = {"IMAGES_PER_GPU": facts["batch"], "GPU_COUNT": 1, "PRECISION": facts["precision"]}
     try:
         return ExportedConfig.from_dict({**stored, **fixed, **settings})
@@ -145,11 +132,7 @@ def _config(path: Path, facts: dict[str, Any], settings: dict[str, Any]) -> Expo
 
 def _as_outputs(run: Run) -> Forward:
     """What a runtime returns, under the names of `MaskRCNN`'s own forward call."""
-
-    def forward(inputs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        return dict(zip(("detections", "mrcnn_mask"), run(inputs[:2]), strict=True))
-
-    return forward
+    return lambda inputs: dict(zip(("detections", "mrcnn_mask"), run(inputs[:2]), strict=True))
 
 
 def _saved_model(path: Path) -> Forward:

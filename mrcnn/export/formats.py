@@ -54,11 +54,6 @@ def export_model(
 
     Returns:
         The path.
-
-    Raises:
-        ModuleNotFoundError: onnx, or for "int8" onnxruntime, is not installed.
-        ValueError: a wrong argument, or a network that cannot be exported.
-        OSError: the path cannot be written.
     """
     if model.mode != "inference":
         raise UserError(

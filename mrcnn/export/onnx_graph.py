@@ -46,9 +46,6 @@ def write_graph(
         onnx.ModelProto: float32 input_image [batch, h, w, C], input_image_meta [batch, 12 + C]
         -> mrcnn_detection [batch, D, 6], mrcnn_mask [batch, D, h', w', C], as `MaskRCNN`'s
         Keras model gives them.
-
-    Raises:
-        ValueError: a layer of the model that cannot be exported.
     """
     graph = GraphWriter()
     height, width = (int(v) for v in image_shape[:2])
@@ -57,27 +54,17 @@ def write_graph(
     cells = [(math.ceil(height / s), math.ceil(width / s)) for s in (4, 8, 16, 32)]
     stages = StageWriter(graph, batch, height, width, cells[: len(maps)], anchors)
     writer = _Walk(graph, LayerWriter(graph), stages)
-    image, meta, _ = model.inputs
-    values = {
-        id(image): Value(INPUTS[0]),
-        id(meta): Value(INPUTS[1]),
-        id(model.inputs[2]): Value("anchors"),
-    }
+    names = (*INPUTS, "anchors")
+    values = {id(t): Value(name) for t, name in zip(model.inputs, names, strict=True)}
     writer.walk(model, values)
     found = dict(zip(INFERENCE_OUTPUTS, model.outputs, strict=True))
-    detections, masks = found["detections"], found["mrcnn_mask"]
-    names = [writer.layers.plain(values[id(t)]).name for t in (detections, masks)]
-    return graph.finish(
-        inputs={
-            INPUTS[0]: [batch, *(int(v) for v in image_shape)],
-            INPUTS[1]: [batch, meta.shape[1]],
-        },
-        outputs={
-            output: (name, [batch, *tensor.shape[1:]])
-            for output, name, tensor in zip(OUTPUTS, names, (detections, masks), strict=True)
-        },
-        metadata=metadata,
-    )
+    tensors = dict(zip(OUTPUTS, (found["detections"], found["mrcnn_mask"]), strict=True))
+    shapes = ([batch, *map(int, image_shape)], [batch, model.inputs[1].shape[1]])
+    outputs = {
+        name: (writer.layers.plain(values[id(t)]).name, [batch, *t.shape[1:]])
+        for name, t in tensors.items()
+    }
+    return graph.finish(dict(zip(INPUTS, shapes, strict=True)), outputs, metadata)
 
 
 @dataclass

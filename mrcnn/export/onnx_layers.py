@@ -23,11 +23,7 @@ _CHANNELS_AXIS = (0, 2, 3, 1)
 
 @dataclass
 class LayerWriter:
-    """Translates one layer at a time.
-
-    Attributes:
-        graph: what is written to.
-    """
+    """Translates one layer at a time."""
 
     graph: GraphWriter
     # Output name of a layer with weights -> names of its kernel and bias, kernel axis of its
@@ -36,23 +32,13 @@ class LayerWriter:
     _input_shape: tuple[int | None, ...] = ()
 
     def write(
-        self,
-        layer: keras.Layer,
-        inputs: Sequence[Value],
-        input_shape: Sequence[int | None],
+        self, layer: keras.Layer, inputs: Sequence[Value], input_shape: Sequence[int | None],
         foldable: bool,
-    ) -> Value:
-        """Translate a layer.
+    ) -> Value:  # fmt: skip
+        """Translate a layer of a kind that the table at the end of the file has.
 
-        Args:
-            layer: of a kind that the table at the end of the file has.
-            inputs: of the layer.
-            input_shape: of its first input, as Keras knows it.
-            foldable: no other layer reads its input, so that a batch normalization may
-                become part of the layer before.
-
-        Raises:
-            ValueError: a layer that cannot be translated.
+        `input_shape` is that of its first input, as Keras knows it. A batch normalization that
+        is `foldable`, the only reader of its input, may become part of the layer before.
         """
         self._input_shape = tuple(input_shape)
         for kind, method in _TABLE.items():
@@ -78,9 +64,8 @@ class LayerWriter:
         if value.layout == "plain":
             return Value(self.graph.transpose(value.name, (0, 3, 1, 2)), "channels")
         if value.layout == "vector":
-            return Value(
-                self.graph.add("Unsqueeze", value.name, self.graph.integers(2, 3)), "channels"
-            )
+            out = self.graph.add("Unsqueeze", value.name, self.graph.integers(2, 3))
+            return Value(out, "channels")
         return value
 
     def activate(self, value: Value, activation: Callable) -> Value:
@@ -118,34 +103,18 @@ class LayerWriter:
             matrix = kernel.transpose(2, 0, 1, 3).reshape(-1, kernel.shape[-1])
             out = Value(self._affine("Gemm", layer, value.name, matrix, 1), "vector")
         else:
-            value = self.channels(value)
-            attributes = {
-                "kernel_shape": list(size),
-                "strides": list(layer.strides),
-                "dilations": list(layer.dilation_rate),
-                "group": layer.groups,
-            }
-            if layer.padding == "same":
-                attributes["auto_pad"] = "SAME_UPPER"
-            kernel = kernel.transpose(3, 2, 0, 1)
-            out = Value(
-                self._affine("Conv", layer, value.name, kernel, 0, **attributes), "channels"
-            )
+            name, kernel = self.channels(value).name, kernel.transpose(3, 2, 0, 1)
+            attributes = _window(layer, size)
+            attributes |= {"dilations": list(layer.dilation_rate), "group": layer.groups}
+            out = Value(self._affine("Conv", layer, name, kernel, 0, **attributes), "channels")
         return self.activate(out, layer.activation)
 
     def _deconv(self, layer: keras.layers.Conv2DTranspose, value: Value) -> Value:
         if layer.padding != "valid":
             raise UserError(f"Layer {layer.name!r}: only padding 'valid' can be exported.")
         kernel = _array(layer.kernel).transpose(3, 2, 0, 1)  # [kh, kw, out, in]
-        out = self._affine(
-            "ConvTranspose",
-            layer,
-            self.channels(value).name,
-            kernel,
-            1,
-            kernel_shape=list(layer.kernel_size),
-            strides=list(layer.strides),
-        )
+        name, attributes = self.channels(value).name, _window(layer, layer.kernel_size)
+        out = self._affine("ConvTranspose", layer, name, kernel, 1, **attributes)
         return self.activate(Value(out, "channels"), layer.activation)
 
     def _dense(self, layer: keras.layers.Dense, value: Value) -> Value:
@@ -195,9 +164,7 @@ class LayerWriter:
 
     def _concatenate(self, layer: keras.layers.Concatenate, *values: Value) -> Value:
         names = [self._as(values[0], value).name for value in values]
-        axis = layer.axis
-        if values[0].layout == "channels":
-            axis = _CHANNELS_AXIS[axis]
+        axis = _CHANNELS_AXIS[layer.axis] if values[0].layout == "channels" else layer.axis
         return Value(self.graph.add("Concat", *names, axis=axis), values[0].layout)
 
     def _as(self, model: Value, value: Value) -> Value:
@@ -209,23 +176,15 @@ class LayerWriter:
         return Value(self.graph.add("Pad", self.channels(value).name, pads), "channels")
 
     def _max_pool(self, layer: keras.layers.MaxPooling2D, value: Value) -> Value:
-        attributes = {"kernel_shape": list(layer.pool_size), "strides": list(layer.strides)}
-        if layer.padding == "same":
-            attributes["auto_pad"] = "SAME_UPPER"
-        return Value(self.graph.add("MaxPool", self.channels(value).name, **attributes), "channels")
+        name, attributes = self.channels(value).name, _window(layer, layer.pool_size)
+        return Value(self.graph.add("MaxPool", name, **attributes), "channels")
 
     def _upsample(self, layer: keras.layers.UpSampling2D, value: Value) -> Value:
         if layer.interpolation != "nearest":
             raise UserError(f"Layer {layer.name!r}: only nearest upsampling can be exported.")
-        out = self.graph.add(
-            "Resize",
-            self.channels(value).name,
-            "",
-            self.graph.numbers(1, 1, *layer.size),
-            mode="nearest",
-            coordinate_transformation_mode="asymmetric",
-            nearest_mode="floor",
-        )
+        attributes = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        name, scales = self.channels(value).name, self.graph.numbers(1, 1, *layer.size)
+        out = self.graph.add("Resize", name, "", scales, mode="nearest", **attributes)
         return Value(out, "channels")
 
     def _reshape(self, layer: keras.layers.Reshape, value: Value) -> Value:
@@ -233,6 +192,11 @@ class LayerWriter:
             return Value(value.name)
         shape = (0, *layer.target_shape)
         return Value(self.graph.reshape(self.plain(value).name, shape))
+
+
+def _window(layer: Any, size: Sequence[int]) -> dict[str, Any]:
+    padding = {"auto_pad": "SAME_UPPER"} if layer.padding == "same" else {}
+    return {"kernel_shape": list(size), "strides": list(layer.strides), **padding}
 
 
 def _array(variable: Any) -> np.ndarray:

@@ -21,22 +21,14 @@ _SAMPLES = {"legacy": 1, "aligned": 2}  # of RoiAlign, per bin and axis
 
 @dataclass
 class StageWriter:
-    """Translates the stages of one fixed input shape.
-
-    Attributes:
-        graph: what is written to.
-        batch: images.
-        height, width: of the molded images, px.
-        level_shapes: (rows, columns) of P2..P5.
-        anchors: float32 [A, 4], normalized.
-    """
+    """Translates the stages of one fixed input shape."""
 
     graph: GraphWriter
     batch: int
-    height: int
+    height: int  # of the molded images, px
     width: int
-    level_shapes: Sequence[tuple[int, int]]
-    anchors: np.ndarray
+    level_shapes: Sequence[tuple[int, int]]  # (rows, columns) of P2..P5
+    anchors: np.ndarray  # float32 [A, 4], normalized
 
     def __post_init__(self):
         self._atlases: dict[tuple, tuple[str, np.ndarray]] = {}
@@ -84,14 +76,9 @@ class StageWriter:
             indices [B, limit], best first; 1.0 [B, limit] where used, else 0.0.
         """
         add, integers = self.graph.add, self.graph.integers
-        chosen = add(
-            "NonMaxSuppression",
-            boxes,
-            scores,
-            integers(per_class),
-            self.graph.constant([iou]),
-            self.graph.constant([0.0]),
-        )  # rows (image, class, box), as many as there are
+        limits = integers(per_class), self.graph.constant([iou]), self.graph.constant([0.0])
+        # Rows (image, class, box), as many as there are.
+        chosen = add("NonMaxSuppression", boxes, scores, *limits)
         chosen = add("Gather", chosen, integers(0, 2), axis=1)
         number = self.graph.slice(add("Shape", chosen), 0, 1, 0)
         ones = add("Expand", self.graph.constant([1.0]), number)
@@ -156,15 +143,12 @@ class StageWriter:
         ids = add("GatherElements", ids, order, axis=1)
         valid = add("GreaterOrEqual", scores, graph.numbers(0.0))
         each = graph.constant(np.arange(1, classes).reshape(1, -1, 1), "int64")
-        takes_part = add(
-            "And", add("Equal", graph.unsqueeze(ids, 1), each), graph.unsqueeze(valid, 1)
-        )
+        of_class = add("Equal", graph.unsqueeze(ids, 1), each)
+        takes_part = add("And", of_class, graph.unsqueeze(valid, 1))
         ranks = add("Mul", add("Cast", takes_part, to=1), self.ranks(number))
-        limit = settings["max_instances"]
+        limit, iou = settings["max_instances"], settings["nms_threshold"]
         per_class = 1 if settings["best_per_class"] else limit
-        indices, used = self.suppress(
-            boxes, ranks, number, limit, settings["nms_threshold"], per_class
-        )
+        indices, used = self.suppress(boxes, ranks, number, limit, iou, per_class)
         labels = graph.unsqueeze(add("Cast", ids, to=1), -1)
         rows = add("Concat", boxes, labels, graph.unsqueeze(scores, -1), axis=-1)
         rows = graph.rows(rows, indices)
@@ -264,6 +248,5 @@ class StageWriter:
     def _fill(self, name: str, rows: int, columns: int) -> str:
         if not rows and not columns:
             return name
-        return self.graph.add(
-            "Pad", name, self.graph.integers(0, 0, 0, 0, 0, 0, int(rows), int(columns))
-        )
+        pads = self.graph.integers(0, 0, 0, 0, 0, 0, int(rows), int(columns))
+        return self.graph.add("Pad", name, pads)

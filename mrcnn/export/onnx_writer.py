@@ -18,11 +18,7 @@ _IR_VERSION = 8  # of the file; what readers of this operator set understand
 
 
 def import_onnx() -> ModuleType:
-    """The package onnx.
-
-    Raises:
-        ModuleNotFoundError: it is not installed; the message says how to install it.
-    """
+    """The package onnx, or a message that says how to install it."""
     try:
         import onnx
     except ModuleNotFoundError as error:
@@ -50,12 +46,9 @@ class Value:
 
 @dataclass
 class GraphWriter:
-    """Collects nodes and constants.
+    """Collects nodes and constants."""
 
-    Attributes:
-        constants: arrays by name; weights may be replaced until `finish`.
-    """
-
+    # Arrays by name; weights may be replaced until `finish`.
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     _nodes: list[Any] = field(default_factory=list)  # onnx.NodeProto
     _numbers: Any = field(default_factory=itertools.count)
@@ -71,17 +64,9 @@ class GraphWriter:
         return name
 
     def add(self, kind: str, *inputs: str, outputs: int = 1, hint: str = "", **attributes) -> Any:
-        """Add an operator.
+        """Add an operator; the name of its output, or a tuple of names if there are several.
 
-        Args:
-            kind: ONNX name of the operator.
-            *inputs: names; "" for one left out.
-            outputs: how many.
-            hint: beginning of the name.
-            **attributes: of the operator.
-
-        Returns:
-            The name of its output, or a tuple of names if there are several.
+        An input that is left out is ""; the name begins with the hint.
         """
         names = [self.fresh(hint or kind.lower()) for _ in range(outputs)]
         make_node = import_onnx().helper.make_node
@@ -123,15 +108,12 @@ class GraphWriter:
         outputs: dict[str, tuple[str, Sequence[int]]],
         metadata: dict[str, str],
     ) -> Any:
-        """The model, checked, without what no output needs.
+        """The model (onnx.ModelProto), checked, without what no output needs.
 
         Args:
             inputs: shape by name, float32.
             outputs: by name: the value it is given by, and its shape; float32.
             metadata: texts that travel with the file.
-
-        Returns:
-            onnx.ModelProto.
         """
         onnx = import_onnx()
         helper, kinds = onnx.helper, onnx.TensorProto
@@ -142,21 +124,17 @@ class GraphWriter:
             if needed.intersection(node.output):
                 needed.update(node.input)
                 nodes.append(node)
-        graph = helper.make_graph(
-            nodes[::-1],
-            "mask_rcnn",
-            [helper.make_tensor_value_info(n, kinds.FLOAT, list(s)) for n, s in inputs.items()],
-            [
-                helper.make_tensor_value_info(n, kinds.FLOAT, list(s))
-                for n, (_, s) in outputs.items()
-            ],
-            [onnx.numpy_helper.from_array(a, n) for n, a in self.constants.items() if n in needed],
-        )
+        shapes = (inputs, {name: shape for name, (_, shape) in outputs.items()})
+        ends = [
+            [helper.make_tensor_value_info(n, kinds.FLOAT, list(s)) for n, s in by_name.items()]
+            for by_name in shapes
+        ]
+        used = {n: array for n, array in self.constants.items() if n in needed}
+        arrays = [onnx.numpy_helper.from_array(array, n) for n, array in used.items()]
+        graph = helper.make_graph(nodes[::-1], "mask_rcnn", *ends, arrays)
+        opsets = [helper.make_opsetid("", OPSET)]
         model = helper.make_model(
-            graph,
-            producer_name="mrcnn",
-            opset_imports=[helper.make_opsetid("", OPSET)],
-            ir_version=_IR_VERSION,
+            graph, producer_name="mrcnn", opset_imports=opsets, ir_version=_IR_VERSION
         )
         helper.set_model_props(model, metadata)
         onnx.checker.check_model(model)

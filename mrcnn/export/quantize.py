@@ -55,9 +55,6 @@ def measure_ranges(
     Returns:
         Least and greatest value by tensor, for graphs of every shape and batch. Each is the mean
         over the images: single extremes would waste resolution.
-
-    Raises:
-        ValueError: no images.
     """
     by_shape = defaultdict(list)
     for image in images:
@@ -91,15 +88,8 @@ def _probe(model: Any) -> tuple[list[str], Run]:
 
 
 def quantize(model: Any, ranges: Ranges) -> Any:
-    """A copy of a graph whose learned layers compute in eight bits.
-
-    Args:
-        model: onnx.ModelProto of `mrcnn.export.onnx_graph.write_graph`.
-        ranges: of `measure_ranges`.
-
-    Returns:
-        onnx.ModelProto.
-    """
+    """A copy of a graph of `mrcnn.export.onnx_graph.write_graph` (onnx.ModelProto) whose learned
+    layers compute in eight bits."""
     onnx = import_onnx()
     from onnxruntime.quantization import CalibrationMethod, QuantType
     from onnxruntime.quantization.calibrate import TensorsData

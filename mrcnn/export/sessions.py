@@ -11,6 +11,7 @@ import numpy as np
 from mrcnn.backend import usable_cores
 from mrcnn.errors import MissingPackageError
 
+# Thread-safe: float32 inputs -> outputs, both in the order of the graph.
 Run = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
 
 
@@ -18,24 +19,11 @@ def threads() -> int:
     """Threads a session takes: OMP_NUM_THREADS if it is set, else the cores this process may
     use."""
     given = os.environ.get("OMP_NUM_THREADS", "")
-    if given.isdigit() and int(given) > 0:
-        return int(given)
-    return usable_cores()
+    return int(given) if given.isdigit() and int(given) > 0 else usable_cores()
 
 
 def open_onnxruntime(graph: bytes) -> Run:
-    """A graph in ONNX Runtime on the CPU.
-
-    Args:
-        graph: serialized onnx.ModelProto.
-
-    Returns:
-        A thread-safe function: list of float32 inputs -> list of outputs, both in the order
-        of the graph.
-
-    Raises:
-        ModuleNotFoundError: the package onnxruntime is not installed.
-    """
+    """A graph, which is a serialized onnx.ModelProto, in ONNX Runtime on the CPU."""
     onnxruntime = _package("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads()
@@ -52,19 +40,10 @@ def open_onnxruntime(graph: bytes) -> Run:
 
 
 def open_openvino(graph: bytes, bfloat16: bool = False, cache: str | Path | None = None) -> Run:
-    """A graph in OpenVINO on the CPU.
+    """A graph, which is a serialized onnx.ModelProto, in OpenVINO on the CPU.
 
-    Args:
-        graph: serialized onnx.ModelProto.
-        bfloat16: convolutions may compute in bfloat16.
-        cache: folder that keeps compiled graphs; OpenVINO tells them apart by their content.
-
-    Returns:
-        A thread-safe function: list of float32 inputs -> list of outputs, both in the order
-        of the graph.
-
-    Raises:
-        ModuleNotFoundError: the package openvino is not installed.
+    Convolutions may compute in bfloat16. The cache is a folder that keeps compiled graphs;
+    OpenVINO tells them apart by their content.
     """
     openvino = _package("openvino")
     settings = {

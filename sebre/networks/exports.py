@@ -39,10 +39,6 @@ def export_network(
 
     Returns:
         The path.
-
-    Raises:
-        FileNotFoundError: no such weights or data set.
-        ValueError: weights of another network, or an unfit format or precision.
     """
     if precision == "int8" and calibrate is None:
         raise UserError(
