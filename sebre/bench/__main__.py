@@ -24,11 +24,7 @@ from sebre.report.markdown import Table
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the benchmark.
-
-    Returns:
-        0; 2 for a mistake of the user; 3 when a case failed, or is slower than the baseline.
-    """
+    """Run the benchmark; 2 for a mistake of the user, 3 for a case that failed or got slower."""
     args = _parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     argv = sys.argv[1:] if argv is None else argv

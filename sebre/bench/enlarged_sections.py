@@ -1,8 +1,8 @@
 """Sections to measure with: real ones of datasets/slicemap, enlarged."""
 
-import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,56 +49,44 @@ def enlarge(image: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     return large
 
 
-class LargeSections:
-    """Sections of slicemap enlarged to files in a temporary folder, with their masks.
+@contextmanager
+def large_sections(
+    side: int, count: int, formats: Sequence[str], seed: int
+) -> Iterator[Callable[[str], Any]]:
+    """Sections of slicemap (count) enlarged to square files (side in px) of formats, a subset of
+    FORMATS, with PNG masks, while the context lasts.
 
-    Args:
-        side: px of a picture, which is square.
-        count: sections.
-        formats: of the pictures, a subset of FORMATS; masks are PNG.
-        seed: which sections.
+    Yields:
+        Gives the sections in one format as a prepared data set.
     """
+    from PIL import Image
 
-    def __init__(self, side: int, count: int, formats: Sequence[str], seed: int):
-        self.folder = Path(tempfile.mkdtemp(prefix="sebre-bench-sections-"))
-        self.paths: dict[str, list[tuple[Path, Path]]] = {name: [] for name in formats}
-        try:
-            self._write(side, count, seed)
-        except BaseException:
-            self.close()
-            raise
+    from sebre.data.dataset import SectionDataset
 
-    def _write(self, side: int, count: int, seed: int) -> None:
-        from PIL import Image
-
-        source = slicemap()
-        chosen = np.random.default_rng(seed).choice(source.image_ids, count, replace=False)
+    source = slicemap()
+    chosen = np.random.default_rng(seed).choice(source.image_ids, count, replace=False)
+    with tempfile.TemporaryDirectory(prefix="sebre-bench-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
         for number, image_id in enumerate(map(int, chosen)):
-            image = enlarge(source.load_image(image_id), (side, side))
-            masks = self.folder / f"masks_{number}"
+            masks = folder / f"masks_{number}"
             masks.mkdir()
             for class_id, path in source.image_info[image_id]["masks"].items():
                 with Image.open(path) as mask:
                     large = mask.convert("L").resize((side, side), Image.Resampling.NEAREST)
                 large.save(masks / f"{number}_m{class_id}.png", compress_level=1)
-            for name, files in self.paths.items():
-                path = self.folder / f"{name}_{number}.{name}"
-                _save(image, path)
-                files.append((path, masks))
+            image = enlarge(source.load_image(image_id), (side, side))
+            for form in formats:
+                _save(image, folder / f"{form}_{number}.{form}")
 
-    def dataset(self, name: str) -> Any:
-        """The sections in one format as a prepared data set."""
-        from sebre.data.dataset import SectionDataset
+        def dataset(form: str) -> SectionDataset:
+            sections = SectionDataset()
+            for number in range(count):
+                image, masks = folder / f"{form}_{number}.{form}", folder / f"masks_{number}"
+                sections.add_section(f"{form}/{number}", image, masks, number=number)
+            sections.prepare()
+            return sections
 
-        dataset = SectionDataset()
-        for number, (image, masks) in enumerate(self.paths[name]):
-            dataset.add_section(f"{name}/{number}", image, masks, number=number)
-        dataset.prepare()
-        return dataset
-
-    def close(self) -> None:
-        """Remove the files."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        yield dataset
 
 
 def _save(image: np.ndarray, path: Path) -> None:

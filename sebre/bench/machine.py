@@ -4,6 +4,7 @@ import datetime
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -60,14 +61,10 @@ def _kib(table: str, name: str, unit: int) -> float | None:
 
 def _first(table: str, name: str) -> str | None:
     """A value of a table of Linux; None on other systems."""
-    return next((value for found, value in _lines(table) if found == name), None)
-
-
-def _lines(table: str) -> list[tuple[str, str]]:
     path = Path(table)
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    parts = (line.partition(":") for line in lines)
-    return [(name.strip(), value.strip()) for name, _, value in parts]
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    found = re.search(rf"^{name}[ \t]*:(.*)$", text, re.MULTILINE)
+    return found and found[1].strip()
 
 
 def _version(package: str) -> str | None:

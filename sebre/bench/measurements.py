@@ -19,46 +19,31 @@ _CURE = "Give a file that `python -m sebre.bench --out FILE.json` wrote."
 class Entry(Stored):
     """What one case, or one of its tasks, gave. Further facts of its kind are kept.
 
-    Attributes:
-        name: of the case, and of the task after a slash.
-        kind: of measurement, a name of `sebre.bench.worker.KINDS`.
-        title: in words.
-        note: what a reader must know.
-        unit: what the ratio is to.
-        status: MEASURED, NOT_AVAILABLE or FAILED.
-        reason: why it is not measured.
-        ratio, q1, q3: with quartiles; of `accuracy` the larger change of the two scores.
-        n: rounds.
-        seconds, r_seconds: medians of the rounds and of the reference around them.
-        gflops: GFLOP/s of the matrix product.
-        first_call_s: seconds of the first call, which compiles.
-        peak_mib, resident_mib: memory of the process.
-        image_px: height and width of the section.
-        epoch, format: what was read.
-        sections: whose scores were compared: map, dice, and both before.
+    For the first ones see `sebre.bench.cases.catalogue.Case`, for the numbers up to `r_seconds`
+    `sebre.bench.timing.Ratio`; the ratio of `accuracy` is the larger change of the two scores.
     """
 
     name: str
     kind: str
     title: str
     unit: str
-    status: str
+    status: str  # MEASURED, NOT_AVAILABLE or FAILED
     note: str = ""
-    reason: str = ""
+    reason: str = ""  # why it is not measured
     ratio: float | None = None
     q1: float | None = None
     q3: float | None = None
     n: int | None = None
     seconds: float | None = None
     r_seconds: float | None = None
-    gflops: float | None = None
-    first_call_s: float | None = None
+    gflops: float | None = None  # per second, of the matrix product
+    first_call_s: float | None = None  # which compiles
     peak_mib: float | None = None
     resident_mib: float | None = None
-    image_px: list[int] | None = None
-    epoch: str | None = None
+    image_px: list[int] | None = None  # height and width of the section
+    epoch: str | None = None  # what was read
     format: str | None = None
-    sections: int | None = None
+    sections: int | None = None  # whose scores were compared
     map: float | None = None
     map_before: float | None = None
     dice: float | None = None
@@ -73,22 +58,13 @@ class Entry(Stored):
 
 @dataclass(kw_only=True)
 class Record(Stored):
-    """A run of the benchmark.
-
-    Attributes:
-        format: FORMAT.
-        command: how to repeat it.
-        seed: of weights and pictures.
-        rounds: of each case, unless it allows fewer.
-        machine: see `sebre.bench.machine.facts`.
-        cases: what came out, in the order of the run.
-    """
+    """A run of the benchmark; see `sebre.bench.run.run_cases`."""
 
     format: int = FORMAT
     command: str = ""
     seed: int
     rounds: int
-    machine: dict[str, Any]
+    machine: dict[str, Any]  # `sebre.bench.machine.facts`
     cases: list[Entry]
 
     @property
@@ -98,12 +74,7 @@ class Record(Stored):
 
 
 def read_record(path: str | Path) -> Record:
-    """A record that `--out` wrote.
-
-    Raises:
-        ValueError: the file is damaged, or not one of `python -m sebre.bench`.
-        OSError: it cannot be read.
-    """
+    """A record that `--out` wrote."""
     try:
         value = json.loads(Path(path).read_text(encoding="utf-8"))
         found = value.get("format") if isinstance(value, dict) else type(value).__name__
@@ -116,36 +87,23 @@ def read_record(path: str | Path) -> Record:
 
 @dataclass(frozen=True)
 class Change:
-    """An entry against that of an earlier record.
+    """An entry against that of an earlier record."""
 
-    Attributes:
-        before: the earlier ratio.
-        change: relative, above 0 is slower.
-        verdict: SLOWER or FASTER when it is more than the tolerance and the quartiles of
-            neither reach the ratio of the other; else SAME.
-    """
-
-    before: float
-    change: float
-    verdict: str
+    before: float  # the earlier ratio
+    change: float  # relative, above 0 is slower
+    verdict: str  # SLOWER or FASTER beyond tolerance and quartiles of both, else SAME
 
 
 def compare(entry: Entry, baseline: Record, tolerance: float = TOLERANCE) -> Change | None:
     """Hold an entry against the one of the same name in an earlier record.
 
-    Args:
-        entry: of this record.
-        baseline: the earlier record.
-        tolerance: relative change that still counts as none.
-
-    Returns:
-        None when one of the two is not measured, or the unit has changed; and for changes of
-        scores, which are no costs.
+    A relative change up to the tolerance counts as none. None when one of the two is not
+    measured, or the unit has changed; and for changes of scores, which are no costs.
     """
     earlier = baseline.measured.get(entry.name)
-    if entry.status != MEASURED or earlier is None or earlier.unit != entry.unit:
+    if entry.status != MEASURED or entry.kind == "accuracy":
         return None
-    if entry.kind == "accuracy":
+    if earlier is None or earlier.unit != entry.unit:
         return None
     now, before = entry.ratio, earlier.ratio
     change = now / before - 1

@@ -29,20 +29,16 @@ def run_cases(
     datasets: Path | None = None,
     save: Callable[[Record], None] = lambda record: None,
 ) -> Record:
-    """Measure cases.
+    """Measure cases in the order given.
 
     Args:
-        cases: in the order to run.
+        cases: what to measure.
         rounds: of each, unless it allows fewer.
         seed: of weights and pictures.
         command: how to repeat it, for the record.
         report: called with each entry as it comes.
         datasets: folder of prepared data sets, for the cases of accuracy.
-        save: called with the record so far after each case, so that an interruption loses
-            no more than one.
-
-    Returns:
-        The record.
+        save: called with the record so far after each case: an interruption loses one at most.
     """
     record = Record(command=command, seed=seed, rounds=rounds, machine=facts(), cases=[])
     for case in cases:

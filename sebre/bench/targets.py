@@ -12,35 +12,21 @@ SIDES = "side/"
 
 @dataclass(frozen=True)
 class Target:
-    """An upper limit.
+    """An upper limit."""
 
-    Attributes:
-        text: what of, in words.
-        limit: the most that it may be.
-        unit: of the limit; empty for a plain number.
-        cases: names; the best of those measured counts.
-    """
-
-    text: str
-    limit: float
-    unit: str
-    cases: Sequence[str]
+    text: str  # what of
+    limit: float  # the most that it may be
+    unit: str  # empty for a plain number
+    cases: Sequence[str]  # names; the best of those measured counts
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A target and what was measured.
-
-    Attributes:
-        target: it.
-        case: the case that counts; empty when nothing was measured.
-        value: what to hold against the limit, or None.
-        q1, q3: its quartiles, or None.
-    """
+    """A target and what was measured, with its quartiles."""
 
     target: Target
-    case: str = ""
-    value: float | None = None
+    case: str = ""  # that counts
+    value: float | None = None  # None when nothing was measured
     q1: float | None = None
     q3: float | None = None
 
@@ -78,12 +64,7 @@ TARGETS = (
         )
         for precision in ("float32", "bfloat16")
     ),
-    Target(
-        "memory after 2,000 detections to memory after 20",
-        1.05,
-        "",
-        ["memory/resnet18/2000"],
-    ),
+    Target("memory after 2,000 detections to memory after 20", 1.05, "", ["memory/resnet18/2000"]),
 )
 LINEAR = Target("exponent of the cost in pixels (1 is linear)", 1.05, "", [SIDES])
 
@@ -97,18 +78,12 @@ def findings(record: Record) -> list[Finding]:
         if target is _FASTEST:
             there = [entry for entry in there if keeps_scores(record, entry.name)]
         best = min(there, key=lambda entry: entry.ratio, default=None)
-        found.append(
-            Finding(target)
-            if best is None
-            else Finding(target, best.name, best.ratio, best.q1, best.q3)
-        )
-    points = sides(record)
-    if len(points) > 1:
+        known = () if best is None else (best.name, best.ratio, best.q1, best.q3)
+        found.append(Finding(target, *known))
+    if len(points := sides(record)) > 1:
         value = slope([side**2 for side in points], [e.ratio for e in points.values()])
-        found.append(Finding(LINEAR, f"{SIDES}*", value))
-    else:
-        found.append(Finding(LINEAR))
-    return found
+        return [*found, Finding(LINEAR, f"{SIDES}*", value)]
+    return [*found, Finding(LINEAR)]
 
 
 def keeps_scores(record: Record, name: str) -> bool:

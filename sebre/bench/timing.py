@@ -1,4 +1,4 @@
-"""Interleaved rounds, and ratios of their medians."""
+"""The fixed reference, interleaved rounds, and ratios of their medians."""
 
 import math
 import time
@@ -9,39 +9,29 @@ import numpy as np
 
 from mrcnn.errors import UserError
 
+MATRIX = 2048  # rows and columns of the product
+SIDE = 384  # px of the reference network's input
+
 
 @dataclass(frozen=True)
 class Ratio:
-    """How long something takes in units of what was measured around it.
+    """How long something takes in units of what was measured around it."""
 
-    Attributes:
-        ratio: of the medians.
-        q1, q3: quartiles of the rounds' ratios, each to the mean of the reference right before
-            and after it; the range is widened to hold `ratio`.
-        n: rounds.
-        seconds: median of the rounds, for information only.
-        r_seconds: median of the reference around them.
-    """
-
-    ratio: float
+    ratio: float  # of the medians
+    # Quartiles of the rounds' ratios, each to the mean of the reference right before and after
+    # it; the range is widened to hold `ratio`.
     q1: float
     q3: float
-    n: int
-    seconds: float
-    r_seconds: float
+    n: int  # rounds
+    seconds: float  # median of the rounds, for information only
+    r_seconds: float  # median of the reference around them
 
 
 def ratio_of(
     seconds: Sequence[float], before: Sequence[float], after: Sequence[float], items: int = 1
 ) -> Ratio:
-    """Compare rounds with the reference rounds on either side of each.
-
-    Args:
-        seconds: of the rounds, [n], n >= 1.
-        before: of the reference right before each, [n].
-        after: of the reference right after each, [n].
-        items: what a round did this many times; results are for one.
-    """
+    """Compare n >= 1 rounds in seconds, which did so many items, with those of the reference
+    right before and after each; results are for one item."""
     rounds = np.asarray(seconds, float) / items
     around = np.stack([before, after]).astype(float)
     ratio = float(np.median(rounds) / np.median(around))
@@ -99,11 +89,7 @@ def interleave(
 
 
 def slope(sizes: Sequence[float], costs: Sequence[float]) -> float:
-    """Exponent p of the least-squares fit cost = c * size**p; 1 is linear.
-
-    Raises:
-        ValueError: fewer than two different sizes.
-    """
+    """Exponent p of the least-squares fit cost = c * size**p; 1 is linear."""
     if len(set(sizes)) < 2:
         raise UserError(f"A slope needs two different sizes; got {list(sizes)}.")
     x, y = np.log(np.asarray(sizes, float)), np.log(np.asarray(costs, float))
@@ -112,3 +98,51 @@ def slope(sizes: Sequence[float], costs: Sequence[float]) -> float:
     if not math.isfinite(value):
         raise UserError(f"Sizes and costs must be above 0; got {list(sizes)}, {list(costs)}.")
     return value
+
+
+def reference_network(side: int = SIDE) -> Callable[[], object]:
+    """R: forward pass of `keras.applications` ResNet101 without its top, float32, one image.
+
+    Compiled with `tf.function`, random weights; it has run once when this returns. Every
+    published number has a square input of 384 px.
+
+    Returns:
+        Runs it once, and waits for the result.
+    """
+    import keras
+    import tensorflow as tf
+
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        network = keras.applications.ResNet101(
+            include_top=False, weights=None, input_shape=(side, side, 3)
+        )
+    finally:
+        keras.config.set_dtype_policy(policy)
+    image = tf.random.stateless_normal((1, side, side, 3), seed=(0, 0))
+    forward = tf.function(lambda x: network(x, training=False))
+
+    def run() -> object:
+        return forward(image).numpy()
+
+    run()
+    return run
+
+
+def matrix_product(size: int = MATRIX) -> tuple[Callable[[], object], float]:
+    """A float32 matrix product on all cores; it has run once when this returns.
+
+    Returns:
+        Runs it once; and its work in GFLOP.
+    """
+    import tensorflow as tf
+
+    matrix = tf.random.stateless_normal((size, size), seed=(0, 1))
+    product = tf.function(tf.linalg.matmul)
+
+    def run() -> object:
+        return product(matrix, matrix).numpy()
+
+    run()
+    return run, 2 * size**3 / 1e9

@@ -16,11 +16,8 @@ from sebre.bench.worker import NotAvailable
 
 
 def configuration(way: Mapping[str, Any], seed: int = 0) -> Any:
-    """SeBRe's configuration with every detection kept, and the settings over it.
-
-    Raises:
-        NotAvailable: a setting or value is not there, or the package of a RUNTIME.
-    """
+    """SeBRe's configuration with every detection kept, and the settings over it; NotAvailable
+    where one of them, or the package of a RUNTIME, is not there."""
     from sebre.experiments.base import SeBReConfig, with_settings
 
     runtime = way.get("RUNTIME", "keras")
@@ -40,13 +37,8 @@ def of_keras(way: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def computed(model: Any, way: Mapping[str, Any], typical: Sequence[np.ndarray]) -> Any:
-    """A network, or exported files of it with the same `detect`.
-
-    Args:
-        model: `MaskRCNN` with the settings `of_keras`.
-        way: of computing.
-        typical: sections that ranges for int8 are measured on.
-    """
+    """A `MaskRCNN` with the settings `of_keras`, or exported files of it with the same `detect`;
+    ranges for int8 are measured on the typical sections."""
     return (
         _Exported(model, way["RUNTIME"], way["PRECISION"], typical) if "RUNTIME" in way else model
     )

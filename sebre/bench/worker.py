@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from mrcnn.io.files import replace_text
-from sebre.bench.calibration import MATRIX, matrix_product, reference_network
+from sebre.bench.machine import peak_mib
 from sebre.bench.measurements import FAILED, MEASURED, NOT_AVAILABLE
-from sebre.bench.timing import interleave
+from sebre.bench.timing import MATRIX, interleave, matrix_product, reference_network
 
 # Kinds of cases, and the modules whose `prepare(settings, seed)` gives a `Prepared`.
 KINDS = {
@@ -31,37 +31,23 @@ class NotAvailable(Exception):
 
 @dataclass
 class Task:
-    """Something to be timed, which has run before.
+    """Something to be timed."""
 
-    Attributes:
-        name: below the case's; empty for the case itself.
-        run: does it, and waits for the result.
-        items: how many things a run does; results are for one.
-        facts: what else is known of it, JSON types.
-    """
-
-    name: str
-    run: Callable[[], object]
-    items: int = 1
-    facts: dict[str, Any] = field(default_factory=dict)
+    name: str  # below the case's; empty for the case itself
+    run: Callable[[], object]  # does it, and waits for the result
+    items: int = 1  # how many things a run does; results are for one
+    facts: dict[str, Any] = field(default_factory=dict)  # what else is known of it, JSON types
 
 
 @dataclass
 class Prepared:
-    """What a case is about.
-
-    Attributes:
-        tasks: to be timed, between rounds of a reference.
-        reference: None for R, the network of `sebre.bench.calibration`.
-        entries: results that need no more timing: name, ratio, q1, q3, n, facts; or name,
-            status and reason.
-        close: called at the end.
-    """
+    """What a case is about: tasks to be timed between rounds of a reference, or entries."""
 
     tasks: Sequence[Task] = ()
-    reference: Callable[[], object] | None = None
+    reference: Callable[[], object] | None = None  # instead of R
+    # Results without timing: name, ratio, q1, q3, n, facts; or name, status and reason.
     entries: Sequence[dict[str, Any]] = ()
-    close: Callable[[], None] = lambda: None
+    close: Callable[[], None] = lambda: None  # called at the end
 
 
 def measure(
@@ -105,6 +91,9 @@ def _timed(
     tasks = prepared.tasks
     if not tasks:
         return [], None
+    for task in tasks:
+        task.run()
+        task.facts["peak_mib"] = peak_mib()
     # Both are made after the tasks have run, so that these have no part in their peak memory.
     product, work = matrix_product(matrix)
     reference = prepared.reference or reference or reference_network()

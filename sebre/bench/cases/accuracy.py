@@ -17,19 +17,10 @@ SCORES = {"map": "map_paper", "dice": "dice_mean"}
 
 
 def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
-    """Evaluate a network as it is, then in each way.
+    """Evaluate a network (weights) as it is, then in each way (settings by name in ways).
 
-    Args:
-        settings: weights: name; dataset: name of its prepared folder; datasets: folder in which
-            it lies; limit: sections at most, spread evenly, all where none is given; ways:
-            settings by name.
-        seed: not used; nothing is drawn.
-
-    Returns:
-        One entry per way, whose ratio is the larger change of the two scores.
-
-    Raises:
-        NotAvailable: the data set is not there.
+    The ratio of a way is the larger change of the two scores. Sections are those of a prepared
+    data set (dataset, a folder in datasets), so many (limit) spread evenly, or all.
     """
     from sebre.data.dataset import SectionDataset
     from sebre.networks.exports import calibration_images

@@ -1,8 +1,4 @@
-"""What is measured: cases, each with the process that measures it, and the targets.
-
-A process measures one configuration, since TensorFlow does not give memory back. Its settings
-are plain JSON types, for they travel to it as a file.
-"""
+"""What is measured: cases, each in a process of its own, since TensorFlow keeps its memory."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,63 +14,42 @@ SECTION, SQUARE = (240, 384), (384, 384)  # px
 
 @dataclass(frozen=True)
 class Case:
-    """One process: a configuration, and what is timed with it.
+    """One process: a configuration, and what is timed with it."""
 
-    Attributes:
-        name: group and what is special, such as "detect/bfloat16". A process may measure
-            several things; then their names follow after a further slash.
-        kind: which measurement, a name of `sebre.bench.worker.KINDS`.
-        settings: of the measurement.
-        title: in words.
-        quick: whether a quick run has it.
-        long: whether only a run that asks for it has it.
-        rounds: at most, for what takes long; None for no limit.
-        unit: what the ratio is to.
-        note: what a reader must know.
-    """
-
-    name: str
-    kind: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    name: str  # "group/what is special"; names of several tasks follow after a further slash
+    kind: str  # a name of `sebre.bench.worker.KINDS`
+    settings: Mapping[str, Any] = field(default_factory=dict)  # JSON types: they travel as a file
     title: str = ""
-    quick: bool = False
-    long: bool = False
-    rounds: int | None = None
-    unit: str = "R"
-    note: str = ""
+    quick: bool = False  # whether a quick run has it
+    long: bool = False  # whether only a run that asks for it has it
+    rounds: int | None = None  # at most, for what takes long
+    unit: str = "R"  # what the ratio is to
+    note: str = ""  # what a reader must know
 
 
+_BFLOAT16 = {"PRECISION": "bfloat16"}
+_REDUCED = {"REDUCED_DECODE": True}
 _FIT64 = {"IMAGE_RESIZE_MODE": "fit64"}
-_FEWEST = {
-    "RUNTIME": "openvino",
-    "PRECISION": "int8",
-    "POST_NMS_ROIS_INFERENCE": 300,
-    "PRE_NMS_LIMIT": 2000,
-}
+_300_PROPOSALS = {"POST_NMS_ROIS_INFERENCE": 300}
+_FEWEST = {"RUNTIME": "openvino", "PRECISION": "int8", **_300_PROPOSALS, "PRE_NMS_LIMIT": 2000}
 # Ways to detect, apart from float32 in Keras, which is the reference; name: title, settings. With
 # a RUNTIME, what is timed is an exported file.
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
-    "bfloat16": ("bfloat16", {"PRECISION": "bfloat16"}),
+    "bfloat16": ("bfloat16", _BFLOAT16),
     "float16": ("float16", {"PRECISION": "float16"}),
     **{
-        f"{runtime.replace(' ', '').lower()}_{precision}": (
-            f"{runtime}, {precision}",
-            {"RUNTIME": runtime.replace(" ", "").lower(), "PRECISION": precision},
-        )
-        for runtime, precisions in (
-            ("ONNX Runtime", ("float32", "int8")),
-            ("OpenVINO", ("float32", "bfloat16", "int8")),
+        f"{name}_{precision}": (f"{title}, {precision}", {"RUNTIME": name, "PRECISION": precision})
+        for name, title, precisions in (
+            ("onnxruntime", "ONNX Runtime", ("float32", "int8")),
+            ("openvino", "OpenVINO", ("float32", "bfloat16", "int8")),
         )
         for precision in precisions
     },
-    "proposals_300": ("float32, 300 proposals", {"POST_NMS_ROIS_INFERENCE": 300}),
+    "proposals_300": ("float32, 300 proposals", _300_PROPOSALS),
     "proposals_100": ("float32, 100 proposals", {"POST_NMS_ROIS_INFERENCE": 100}),
     "fit64": ("float32, no padding to a square", _FIT64),
-    "bfloat16_fit64": ("bfloat16, no padding to a square", {"PRECISION": "bfloat16", **_FIT64}),
-    "bfloat16_300": (
-        "bfloat16, 300 proposals",
-        {"PRECISION": "bfloat16", "POST_NMS_ROIS_INFERENCE": 300},
-    ),
+    "bfloat16_fit64": ("bfloat16, no padding to a square", {**_BFLOAT16, **_FIT64}),
+    "bfloat16_300": ("bfloat16, 300 proposals", {**_BFLOAT16, **_300_PROPOSALS}),
     "openvino_int8_300": ("OpenVINO, int8, 300 proposals of 2,000 anchors", _FEWEST),
     "openvino_int8_300_fit64": (
         "OpenVINO, int8, 300 proposals of 2,000 anchors, no padding to a square",
@@ -83,20 +58,12 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 # Shipped networks, and their data sets, whose scores a way of computing must not change.
 STAND_INS = {"slicemap_384": "slicemap", "extended_mouse_384": "mouse_mri"}
-_REDUCED = {"REDUCED_DECODE": True}
 
 
 def all_cases() -> list[Case]:
     """Every case, in the order of the table."""
-    return [
-        *_detection(),
-        *_sides(),
-        *_training(),
-        *_reading(),
-        *_feeding(),
-        *_memory(),
-        *_accuracy(),
-    ]
+    groups = (_detection, _sides, _training, _reading, _feeding, _memory, _accuracy)
+    return [case for group in groups for case in group()]
 
 
 def _side(px: int) -> dict[str, int]:
@@ -141,11 +108,10 @@ def _reading() -> Iterator[Case]:
 
 
 def _feeding() -> Iterator[Case]:
-    bfloat16 = {"PRECISION": "bfloat16"}
     for name, words, config in (
         ("float32", "float32", {}),
-        ("bfloat16", "bfloat16", bfloat16),
-        ("bfloat16_reduced", "bfloat16, decoded at reduced scale", {**bfloat16, **_REDUCED}),
+        ("bfloat16", "bfloat16", _BFLOAT16),
+        ("bfloat16_reduced", "bfloat16, decoded at reduced scale", {**_BFLOAT16, **_REDUCED}),
     ):
         settings = {"side": 7000, "count": 6, "format": "png", "config": config}
         title, unit = f"sections of 7000 x 7000 px, {words}", "one batch repeated"
@@ -180,9 +146,6 @@ def select(cases: Iterable[Case], only: Iterable[str], quick: bool, long: bool) 
             they name is run in any case. Empty for all.
         quick: the few quick ones only.
         long: also those that take minutes each.
-
-    Raises:
-        ValueError: an entry of `only` names none.
     """
     cases, only = list(cases), list(only)
     if not only:

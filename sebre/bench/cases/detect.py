@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from sebre.bench.enlarged_sections import sections
-from sebre.bench.machine import peak_mib
 from sebre.bench.ways import computed, configuration
 from sebre.bench.worker import Prepared, Task
 
@@ -15,19 +14,8 @@ CALIBRATION = 16  # pictures that int8 takes its ranges from
 
 
 def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
-    """Build a network with random weights and detect once.
-
-    Args:
-        settings: config: settings over SeBRe's; images: shapes in px, one task each;
-            batch: sections at a time.
-        seed: of weights and pictures.
-
-    Returns:
-        One task per shape. The first knows the seconds of building and of the first call.
-
-    Raises:
-        NotAvailable: setting or package is not there.
-    """
+    """Build a network with random weights (config) and detect once in sections of each shape in
+    px (images), of which one call takes so many (batch)."""
     way = settings.get("config", {})
     config = configuration(way, seed)
     from mrcnn.model import MaskRCNN
@@ -58,7 +46,4 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
             }
             name = "" if shape == shapes[0] else f"{shape[0]}x{shape[1]}"
             tasks.append(Task(name, lambda images=images: network.detect(images), batch, facts))
-        for task in tasks:
-            task.run()
-            task.facts["peak_mib"] = peak_mib()
     return Prepared(tasks)

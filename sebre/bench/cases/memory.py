@@ -14,16 +14,8 @@ _SHAPES = ((240, 384), (384, 384), (300, 500), (500, 300), (700, 900), (900, 700
 
 
 def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
-    """Detect in many sections, one at a time, and read the resident memory on the way.
-
-    Args:
-        settings: counts: after which detections to look, the first is what the others are
-            compared with; config: settings over SeBRe's.
-        seed: of weights and pictures.
-
-    Raises:
-        NotAvailable: this system does not tell.
-    """
+    """Detect with a network (config) in sections one at a time, and compare the resident memory
+    after so many (counts) with that after the first of these."""
     if resident_mib() is None:
         raise NotAvailable("resident memory is read from /proc, which this system lacks.")
     config = configuration(settings.get("config", {}), seed)
@@ -39,9 +31,7 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
             found[number] = resident_mib()
     entries = []
     for count in counts[1:]:
-        ratio = found[count] / found[counts[0]]
         facts = {"resident_mib": found[count], "resident_mib_first": found[counts[0]]}
-        entries.append(
-            {"name": str(count), "ratio": ratio, "q1": ratio, "q3": ratio, "n": 1} | facts
-        )
+        ratio = dict.fromkeys(("ratio", "q1", "q3"), found[count] / found[counts[0]])
+        entries.append({"name": str(count), **ratio, "n": 1, **facts})
     return Prepared(entries=entries)

@@ -7,18 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from sebre.bench.enlarged_sections import slicemap
-from sebre.bench.machine import peak_mib
 from sebre.bench.ways import configuration
 from sebre.bench.worker import Prepared, Task
 
 
 def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
-    """Build a network in training mode, all layers trainable, and take a step.
-
-    Args:
-        settings: config: settings over SeBRe's.
-        seed: of the weights, and of the choice of the batch.
-    """
+    """Build a network (config) in training mode, all layers trainable, and take a step."""
     config = configuration(settings.get("config", {}), seed)
     from mrcnn.data.batches import Batches
     from mrcnn.model import MaskRCNN
@@ -30,7 +24,7 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
         # No learning: what a step costs does not depend on it, and random weights stay finite.
         model.compile(0.0, config.LEARNING_MOMENTUM)
         start = time.perf_counter()
-        loss = float(step(model, batch)["loss"])
+        loss = float(model.keras_model.train_on_batch(batch, return_dict=True)["loss"])
         facts = {
             "batch": config.BATCH_SIZE,
             "image_px": config.IMAGE_SHAPE[:2].tolist(),
@@ -41,11 +35,4 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
             "loss": loss,
             "first_call_s": time.perf_counter() - start,
         }
-        step(model, batch)
-        facts["peak_mib"] = peak_mib()
-    return Prepared([Task("", lambda: step(model, batch), 1, facts)])
-
-
-def step(model: Any, batch: tuple) -> dict[str, float]:
-    """One optimizer step; the losses."""
-    return model.keras_model.train_on_batch(batch, return_dict=True)
+    return Prepared([Task("", lambda: model.keras_model.train_on_batch(batch), 1, facts)])

@@ -19,9 +19,9 @@ from sebre.bench import entry_tables as tables
 from sebre.bench import measurements as record
 from sebre.bench import performance_page as page
 from sebre.bench import run, targets, timing, worker
-from sebre.bench.calibration import matrix_product, reference_network
 from sebre.bench.cases import catalogue as cases
-from sebre.bench.scaling import scaling_figure
+from sebre.bench.performance_page import scaling_figure
+from sebre.bench.timing import matrix_product, reference_network
 
 STORED = ROOT / "results" / "bench" / "baseline.json"
 TINY = {
