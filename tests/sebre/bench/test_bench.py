@@ -343,7 +343,7 @@ def decodings(kind, monkeypatch, **settings):
         calls.append(image_id)
         return load_sample(dataset, config, image_id)
 
-    monkeypatch.setattr("mrcnn.data.batches.load_sample", load)
+    monkeypatch.setattr("mrcnn.data.samples.load_sample", load)
     prepared = importlib.import_module(worker.KINDS[kind]).prepare(settings, 0)
     try:
         found = {}

@@ -410,7 +410,7 @@ def test_overlaps_of_all_pairs(walk):
     assert grid.shape == (6, 6)
     found = {int(c): row for row, c in enumerate(walk.result["class_ids"])}
     for column, class_id in enumerate(walk.class_ids):
-        iou = stage_figures.score(walk).ious[int(class_id)]
+        iou = stage_figures.score(walk).scores[int(class_id)].iou
         assert grid[:, column].max() == pytest.approx(iou, abs=1e-6)
         assert grid[found[int(class_id)], column] == pytest.approx(iou, abs=1e-6)
 
