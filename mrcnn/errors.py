@@ -17,7 +17,8 @@ class MissingFileError(UserError, FileNotFoundError):
     """A file or folder that the user named is not there."""
 
 
-class MissingPackageError(UserError, ModuleNotFoundError):
+# ModuleNotFoundError first: its constructor takes the name of the package.
+class MissingPackageError(ModuleNotFoundError, UserError):
     """An optional package that this needs is not installed."""
 
 
