@@ -13,11 +13,11 @@ class UserError(ValueError):
     """What the user gave cannot be used: a wrong value, a damaged file, a wrong setting."""
 
 
-class MissingFileError(UserError, FileNotFoundError):
+class MissingFileError(FileNotFoundError, UserError):
     """A file or folder that the user named is not there."""
 
 
-# ModuleNotFoundError first: its constructor takes the name of the package.
+# The built-in class comes first: its constructor keeps the name of the package or file.
 class MissingPackageError(ModuleNotFoundError, UserError):
     """An optional package that this needs is not installed."""
 
@@ -26,7 +26,7 @@ class DivergedError(UserError, FloatingPointError):
     """A loss that is not finite: the settings of a training do not work."""
 
 
-class UnavailableError(UserError, OSError):
+class UnavailableError(OSError, UserError):
     """A disk, a network or a cluster does not do what is asked of it."""
 
 

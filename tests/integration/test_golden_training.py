@@ -15,7 +15,7 @@ from mrcnn.modeling.network import LOSS_NAMES
 # chaotic would else widen what it is judged by.
 ROUNDING = 1e-7
 MARGIN = 4
-CEILING = 4
+CEILING = 16
 SHAKES = (0, 1)  # seeds; the worst of them counts, for one may flip nothing
 
 CASES = (
