@@ -1,0 +1,165 @@
+"""Scores on real sections that no training saw, of any plane, stain and laboratory.
+
+Two collections: `zeroshot` (sections.csv, pictures, label maps) and `sagittal59` (arrays). They
+are for looking at only: nothing may be chosen by them.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+import scipy.special
+from PIL import Image
+
+from sebre.synthesis.classes import IGNORE, NUM_CLASSES
+from sebre.synthesis.intensity import normalized
+from sebre.tables import read_table
+
+_LEAST_SHARE = 0.001  # of the picture: smaller drawn parts are not scored
+# File name and class of the drawings of sagittal59. Masks may overlap by a few pixels.
+_SAGITTAL = {"cx": 1, "hp": 2, "th": 4, "mb": 6, "bs": 7, "cb": 8}
+# Changes of a picture that must not matter: quarter turns, mirrored, inverted.
+VARIANTS = ("as it is", "turned by 90", "turned by 180", "mirrored", "inverted")
+
+
+@dataclass(frozen=True)
+class RealSection:
+    """A real section with labels.
+
+    Attributes:
+        name: of the picture.
+        source: that it is from.
+        picture: [H, W]. Gray values of any range.
+        masks: bool [H, W] by class id.
+        scored: bool [H, W]. Pixels that count.
+    """
+
+    name: str
+    source: str
+    picture: np.ndarray
+    masks: dict[int, np.ndarray]
+    scored: np.ndarray
+
+
+def real_sections(data: Path) -> Iterator[RealSection]:
+    """Labelled sections of the collections `zeroshot` and `sagittal59` in a folder.
+
+    Raises:
+        FileNotFoundError: files are missing.
+    """
+    folder = data / "zeroshot"
+    for row in read_table(folder / "sections.csv", ("image", "labels", "source")):
+        if not row["labels"]:
+            continue
+        with Image.open(folder / row["image"]) as image:
+            picture = np.asarray(image.convert("RGB"), np.float32).mean(axis=-1)
+        with Image.open(folder / row["labels"]) as image:
+            labels = np.asarray(image)
+        masks = {i: labels == i for i in range(1, NUM_CLASSES)}
+        yield RealSection(row["image"], row["source"], picture, masks, labels != IGNORE)
+    folder = data / "sagittal59"
+    pictures = np.load(folder / "features.npy")
+    drawn = {i: np.load(folder / f"labels_{name}.npy") > 0 for name, i in _SAGITTAL.items()}
+    for row, picture in enumerate(pictures):
+        masks = {i: mask[row] for i, mask in drawn.items()}
+        everywhere = np.ones(picture.shape, bool)
+        # The values are very dark: the root makes the tissue visible.
+        yield RealSection(f"{row}", "sagittal59", np.sqrt(picture), masks, everywhere)
+
+
+def prepared(picture: np.ndarray, size: int) -> np.ndarray:
+    """A picture as the network wants it: square, padded with the color of its border.
+
+    Args:
+        picture: [H, W]. Gray values.
+        size: side of the result, px.
+
+    Returns:
+        float32 [size, size], 0..1.
+    """
+    picture = np.asarray(picture, np.float32)
+    border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
+    side = max(picture.shape)
+    square = np.full((side, side), np.median(border), np.float32)
+    y, x = ((side - length) // 2 for length in picture.shape)
+    square[y : y + picture.shape[0], x : x + picture.shape[1]] = picture
+    how = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+    return normalized(cv2.resize(square, (size, size), interpolation=how))
+
+
+def predict(model: keras.Model, picture: np.ndarray) -> np.ndarray:
+    """Classes of a picture of any size.
+
+    Args:
+        model: of `sebre.synthesis.network.build_network`.
+        picture: [H, W]. Gray values.
+
+    Returns:
+        uint8 [H, W].
+    """
+    size = model.input_shape[1]
+    logits = model.predict_on_batch(prepared(picture, size)[None, ..., None])[0]
+    side = max(picture.shape)
+    chances = scipy.special.softmax(np.asarray(logits, np.float32), axis=-1)
+    chances = cv2.resize(chances, (side, side), interpolation=cv2.INTER_LINEAR)
+    y, x = ((side - length) // 2 for length in picture.shape)
+    inside = chances[y : y + picture.shape[0], x : x + picture.shape[1]]
+    return inside.argmax(axis=-1).astype(np.uint8)
+
+
+def section_dices(found: np.ndarray, section: RealSection) -> dict[int, float]:
+    """Dice of each drawn region, over the pixels that count, by class id.
+
+    Args:
+        found: uint8 [H, W]. Classes.
+        section: with the drawing.
+    """
+    scores = {}
+    for class_id, mask in section.masks.items():
+        drawn = mask & section.scored
+        if np.count_nonzero(drawn) < _LEAST_SHARE * mask.size:
+            continue
+        own = (found == class_id) & section.scored
+        both = np.count_nonzero(own & drawn)
+        scores[class_id] = 2 * both / (np.count_nonzero(own) + np.count_nonzero(drawn))
+    return scores
+
+
+def evaluate(model: keras.Model, data: Path, variant: str = VARIANTS[0]) -> dict[str, float]:
+    """Mean Dice of each source: over the drawn regions of a section, then over sections.
+
+    Args:
+        model: the network.
+        data: folder of the collections.
+        variant: one of VARIANTS, a change of the pictures that should not matter.
+
+    Raises:
+        ValueError: no such variant.
+    """
+    if variant not in VARIANTS:
+        raise ValueError(f"No variant {variant!r}. There are {', '.join(VARIANTS)}.")
+    scores = defaultdict(list)
+    for section in real_sections(data):
+        found = _changed_back(predict(model, _changed(section.picture, variant)), variant)
+        dices = section_dices(found, section)
+        if dices:
+            scores[section.source].append(float(np.mean(list(dices.values()))))
+    return {source: float(np.mean(values)) for source, values in sorted(scores.items())}
+
+
+def _changed(picture: np.ndarray, variant: str) -> np.ndarray:
+    if variant.startswith("turned"):
+        return np.rot90(picture, int(variant.split()[-1]) // 90)
+    if variant == "mirrored":
+        return picture[:, ::-1]
+    return -picture if variant == "inverted" else picture
+
+
+def _changed_back(labels: np.ndarray, variant: str) -> np.ndarray:
+    if variant.startswith("turned"):
+        return np.rot90(labels, -int(variant.split()[-1]) // 90)
+    return labels[:, ::-1] if variant == "mirrored" else labels
