@@ -1,0 +1,130 @@
+import csv
+import json
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from sebre.synthesis import zeroshot
+from sebre.synthesis.curriculum import EASY
+from sebre.synthesis.gallery import colored, synthesize
+from sebre.synthesis.network import WeightedCrossEntropy, build_network, class_weights
+from sebre.synthesis.train import TrainSettings, mean_dice, train
+
+TINY = TrainSettings(size=32, widths=(4, 8), batch_size=4, sections=12)
+
+
+def test_the_network_answers_at_half_the_size():
+    model = build_network(32, (4, 8))
+    assert model.output_shape == (None, 16, 16, 10)
+    with pytest.raises(ValueError, match="cannot be halved"):
+        build_network(36, (4, 8, 16))
+
+
+def test_ignored_pixels_have_no_part_in_the_loss():
+    loss = WeightedCrossEntropy([1.0, 2.0])
+    labels = np.array([[[0, 1, 255]]], np.uint8)
+    logits = np.array([[[[4.0, 0.0], [0.0, 0.0], [0.0, 50.0]]]], np.float32)
+    wanted = (np.log1p(np.exp(-4)) + 2 * np.log(2)) / 3
+    assert float(loss(labels, logits)) == pytest.approx(wanted, rel=1e-5)
+    nothing = np.full((1, 1, 3), 255, np.uint8)
+    assert float(loss(nothing, logits)) == 0
+    assert WeightedCrossEntropy.from_config(loss.get_config()).class_weights == [1.0, 2.0]
+
+
+def test_rare_classes_weigh_more():
+    labels = np.repeat(np.array([0, 1, 255], np.uint8), (900, 100, 500))
+    weights = class_weights(labels)
+    assert weights[1] / weights[0] == pytest.approx(3)
+    assert weights.mean() == pytest.approx(1)
+
+
+def test_mean_dice():
+    labels = np.array([0, 0, 1, 1, 2, 255])
+    assert mean_dice(labels % 255, labels) == 1
+    found = np.array([0, 1, 1, 0, 0, 3])
+    assert mean_dice(found, labels) == pytest.approx((0.5 + 0) / 2)
+
+
+def test_a_training_goes_on_where_it_stopped(monkeypatch, volumes, tmp_path):
+    monkeypatch.setattr("sebre.synthesis.train._CHECK_SECTIONS", 8)
+    train(volumes, volumes[:1], tmp_path, TINY, stop_s=0)
+    assert json.loads((tmp_path / "state.json").read_text()) == {"sections": 4}
+    model = train(volumes, volumes[:1], tmp_path, TINY)
+    assert json.loads((tmp_path / "state.json").read_text()) == {"sections": 12}
+    with (tmp_path / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["sections"] for row in rows] == ["4", "12"]
+    assert all(0 <= float(row["dice_hard"]) <= 1 for row in rows)
+    saved = keras.models.load_model(tmp_path / "last.keras")
+    for one, other in zip(model.weights, saved.weights, strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_a_set_to_look_at(volumes, tmp_path):
+    path = synthesize(tmp_path, volumes=volumes, count=3, size=48, recipe=EASY)
+    with Image.open(path) as sheet:
+        assert sheet.size == (4 * 2 * 52, 52)
+    with (tmp_path / "sections.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["section"] for row in rows] == [f"section_{i:04d}" for i in range(3)]
+    for row in rows:
+        with Image.open(tmp_path / "labels" / f"{row['section']}.png") as image:
+            labels = np.asarray(image)
+        assert (labels == 1).sum() == int(row["isocortex"])
+        assert (tmp_path / "images" / f"{row['section']}.png").is_file()
+    with pytest.raises(ValueError, match="count of at least 1"):
+        synthesize(tmp_path, volumes=volumes, count=0)
+
+
+def test_the_outside_keeps_its_gray():
+    gray = np.full((1, 3), 90, np.uint8)
+    picture = colored(gray, np.array([[0, 1, 255]], np.uint8))
+    assert picture[0, 0].tolist() == [90, 90, 90]
+    assert picture[0, 1].tolist() != picture[0, 2].tolist()
+
+
+class Threshold:
+    """Stands for a network: bright pixels are of class 1."""
+
+    input_shape = (None, 64, 64, 1)
+
+    def predict_on_batch(self, pictures):
+        bright = pictures.reshape(-1, 32, 2, 32, 2).mean(axis=(2, 4)) > 0.5
+        return 20.0 * np.stack([~bright, bright], axis=-1)
+
+
+def real_section(shape=(40, 60)):
+    picture = np.zeros(shape)
+    picture[10:30, 20:40] = 7
+    mask = picture > 0
+    scored = np.ones(shape, bool)
+    scored[:, :3] = False
+    return zeroshot.RealSection("name", "source", picture, {1: mask, 2: ~mask}, scored)
+
+
+def test_a_picture_is_made_square():
+    square = zeroshot.prepared(real_section().picture, 32)
+    assert square.shape == (32, 32)
+    assert square[0].max() == 0
+    assert square.max() == 1
+
+
+def test_a_prediction_has_the_size_of_the_picture():
+    section = real_section()
+    found = zeroshot.predict(Threshold(), section.picture)
+    assert found.shape == section.picture.shape
+    dices = zeroshot.section_dices(found, section)
+    assert dices[1] > 0.85
+    assert dices[2] == 0
+
+
+@pytest.mark.parametrize("variant", zeroshot.VARIANTS[:-1])
+def test_scores_of_changed_pictures(monkeypatch, tmp_path, variant):
+    monkeypatch.setattr(zeroshot, "real_sections", lambda data: iter([real_section()] * 2))
+    scores = zeroshot.evaluate(Threshold(), tmp_path, variant)
+    assert set(scores) == {"source"}
+    assert scores["source"] == pytest.approx(0.45, abs=0.05)
+    with pytest.raises(ValueError, match="No variant 'upside down'"):
+        zeroshot.evaluate(Threshold(), tmp_path, "upside down")
