@@ -1,11 +1,16 @@
 """Scores on real sections that no training saw, of any plane, stain and laboratory.
 
+    python -m sebre.synthesis.zeroshot --network last.keras --data DIR --out scores.json
+
 Two collections: `zeroshot` (sections.csv, pictures, label maps) and `sagittal59` (arrays). They
 are for looking at only: nothing may be chosen by them.
 """
 
+import argparse
+import json
+import logging
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +23,8 @@ from PIL import Image
 from sebre.synthesis.classes import IGNORE, NUM_CLASSES
 from sebre.synthesis.intensity import normalized
 from sebre.tables import read_table
+
+logger = logging.getLogger(__name__)
 
 _LEAST_SHARE = 0.001  # of the picture: smaller drawn parts are not scored
 # File name and class of the drawings of sagittal59. Masks may overlap by a few pixels.
@@ -163,3 +170,25 @@ def _changed_back(labels: np.ndarray, variant: str) -> np.ndarray:
     if variant.startswith("turned"):
         return np.rot90(labels, -int(variant.split()[-1]) // 90)
     return labels[:, ::-1] if variant == "mirrored" else labels
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Read the arguments of the command line, score, and write the scores."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--network", type=Path, required=True, help="file that a training wrote")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the collections")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    parser.add_argument("--variants", nargs="*", default=[VARIANTS[0]], choices=VARIANTS)
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    # The loss is a class of the package, and is not needed to predict.
+    model = keras.models.load_model(args.network, compile=False)
+    scores = {}
+    for variant in args.variants:
+        scores[variant] = evaluate(model, args.data, variant)
+        logger.info("%s: %s", variant, {k: round(v, 3) for k, v in scores[variant].items()})
+    args.out.write_text(json.dumps(scores, indent=2) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

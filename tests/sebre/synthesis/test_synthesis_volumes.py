@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -121,3 +123,40 @@ def test_sources_can_be_left_out(monkeypatch, volumes, tmp_path):
 
 def test_the_sources():
     assert set(READERS) == {"ccf", "civm", "demba", "mouse_mri", "princeton"}
+
+
+def test_the_collections_show_every_class(data_dir):
+    """The sizes of the regions are those of the atlas, whatever the axes of the file."""
+    found = {v.name: v for v in read_volumes(data_dir, ["ccf", "princeton"])}
+    sizes = {}
+    for name, volume in found.items():
+        counts = np.bincount(volume.table.classes[volume.labels].reshape(-1), minlength=256)
+        sizes[name] = counts[1:10] * volume.voxel_mm**3
+    # Cubic millimeters, of the annotation at full resolution.
+    wanted = [123.3, 42.6, 54.3, 20.3, 15.2, 36.7, 47.7, 60.7, 46.7]
+    assert sizes["ccf"] == pytest.approx(wanted, rel=0.02)
+    assert (sizes["princeton"] > 0.5 * sizes["ccf"]).all()
+    for volume in found.values():
+        olfactory, cerebellum = (
+            np.argwhere(volume.table.classes[volume.labels] == i).mean(axis=0) for i in (9, 8)
+        )
+        cortex, hindbrain = (
+            np.argwhere(volume.table.classes[volume.labels] == i).mean(axis=0) for i in (1, 7)
+        )
+        assert olfactory[0] < cerebellum[0], "front to back"
+        assert cortex[1] < hindbrain[1], "top to bottom"
+
+
+def test_the_other_collections(data_dir, monkeypatch):
+    monkeypatch.setattr("pathlib.Path.glob", first_one(Path.glob))
+    for source in ("civm", "demba", "mouse_mri"):
+        for volume in read_volumes(data_dir, [source]):
+            shown = np.unique(volume.table.classes[volume.labels])
+            assert set(range(10)) <= set(shown), volume.name
+            tissue = volume.labels > 0
+            image = volume.images[0]
+            assert image[tissue].mean() > 5 * image[~tissue].mean(), "image and labels fit"
+
+
+def first_one(glob):
+    return lambda folder, pattern: sorted(glob(folder, pattern))[:1]
