@@ -15,6 +15,7 @@ import numpy as np
 
 from sebre.synthesis.classes import (
     IGNORE,
+    NAMES,
     Structure,
     StructureTable,
     plain_table,
@@ -22,6 +23,7 @@ from sebre.synthesis.classes import (
     structure_table,
 )
 from sebre.synthesis.volumes import Volume, make_volume, resized_image
+from sebre.tables import read_table
 
 logger = logging.getLogger(__name__)
 
@@ -109,6 +111,47 @@ def read_mouse_mri(data: Path) -> Iterator[Volume]:
         yield make_volume(
             path.name.removesuffix(".nii.gz"), "mouse_mri", labels, table, (image,), 0.15, finer=2
         )
+
+
+def read_files(
+    labels: Path, classes: Path, images: Sequence[Path] = (), name: str = "", finer: int = 1
+) -> Volume:
+    """A labelled volume of one's own, its axes by the header.
+
+    Args:
+        labels: NIfTI file of whole numbers, 0 outside.
+        classes: CSV table with the columns label and class: a name of
+            `sebre.synthesis.classes.NAMES`, or empty for tissue of no class. Labels that it
+            lacks are tissue of no class too.
+        images: NIfTI files on the same grid.
+        name: of the brain; the name of the file of labels if empty.
+        finer: voxels that take the place of one, along each axis.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a class that there is not, voxels that are not cubes, or arrays that do not
+            fit.
+    """
+    sides = nib.load(labels).header.get_zooms()[:3]
+    if max(sides) > 1.01 * min(sides):
+        raise ValueError(f"{labels}: voxels of {sides} mm; wanted cubes. Resample the volume.")
+    known = {0: 0}
+    for row in read_table(classes, ("label", "class")):
+        if row["class"] and row["class"] not in NAMES:
+            raise ValueError(
+                f"{classes}: no class {row['class']!r}. There are {', '.join(NAMES)}; leave it "
+                "empty for tissue of no class."
+            )
+        known[int(row["label"])] = NAMES.index(row["class"]) + 1 if row["class"] else IGNORE
+    numbers = np.rint(_nifti(labels)).astype(np.int64)
+    ids, rows = np.unique(numbers, return_inverse=True)
+    if ids[0] != 0:
+        raise ValueError(f"{labels}: labels from {ids[0]}; wanted 0 outside, and 1 and higher.")
+    table = plain_table(known.get(int(number), IGNORE) for number in ids)
+    name = name or labels.name.split(".")[0]
+    arrays = tuple(_nifti(path) for path in images)
+    rows = rows.reshape(numbers.shape)
+    return make_volume(name, "own", rows, table, arrays, float(sides[0]), finer)
 
 
 READERS: dict[str, Callable[[Path], Iterator[Volume]]] = {

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -13,7 +14,7 @@ from sebre.synthesis.classes import (
     read_tree,
     structure_table,
 )
-from sebre.synthesis.sources import READERS, read_volumes
+from sebre.synthesis.sources import READERS, read_files, read_volumes
 from sebre.synthesis.volumes import finer_labels, make_volume, resized_image
 
 TREE = """id,acronym,name,structure_id_path
@@ -121,40 +122,71 @@ def test_sources_can_be_left_out(monkeypatch, volumes, tmp_path):
         read_volumes(tmp_path, ["others"], without=["others"])
 
 
+@pytest.fixture
+def own(tmp_path):
+    """Files of a volume whose axes run across, forward and up."""
+    labels = np.zeros((12, 20, 10), np.int16)
+    labels[2:10, 2:18, 2:8] = 5
+    labels[2:10, 10:18, 2:8] = 7
+    affine = np.diag([0.3, 0.3, 0.3, 1])
+    nib.save(nib.Nifti1Image(labels, affine), tmp_path / "brain.nii.gz")
+    nib.save(nib.Nifti1Image(labels.astype(np.float32), affine), tmp_path / "image.nii.gz")
+    (tmp_path / "classes.csv").write_text("label,class\n5,cerebellum\n7,\n")
+    return tmp_path
+
+
+def test_a_volume_of_ones_own(own):
+    files = (own / "brain.nii.gz", own / "classes.csv", [own / "image.nii.gz"])
+    volume = read_files(*files, finer=2)
+    assert (volume.name, volume.source) == ("brain", "own")
+    assert volume.voxel_mm == pytest.approx(0.15)
+    assert volume.table.classes.tolist() == [0, 8, IGNORE]
+    assert volume.labels.shape == (2 * 20, 2 * 10, 2 * 12)
+    front, back = volume.labels[10, 10, 12], volume.labels[30, 10, 12]
+    assert (front, back) == (2, 1)
+
+
+def test_faults_of_a_volume_of_ones_own(own):
+    labels, classes = own / "brain.nii.gz", own / "classes.csv"
+    classes.write_text("label,class\n5,cerebelum\n")
+    with pytest.raises(ValueError, match="no class 'cerebelum'"):
+        read_files(labels, classes)
+    stretched = nib.Nifti1Image(np.ones((4, 4, 4), np.int16), np.diag([0.3, 0.3, 1, 1]))
+    nib.save(stretched, labels)
+    with pytest.raises(ValueError, match="wanted cubes"):
+        read_files(labels, classes)
+    nib.save(nib.Nifti1Image(np.ones((4, 4, 4), np.int16), np.eye(4)), labels)
+    classes.write_text("label,class\n1,cerebellum\n")
+    with pytest.raises(ValueError, match="wanted 0 outside"):
+        read_files(labels, classes)
+
+
 def test_the_sources():
     assert set(READERS) == {"ccf", "civm", "demba", "mouse_mri", "princeton"}
 
 
-def test_the_collections_show_every_class(data_dir):
-    """The sizes of the regions are those of the atlas, whatever the axes of the file."""
-    found = {v.name: v for v in read_volumes(data_dir, ["ccf", "princeton"])}
-    sizes = {}
-    for name, volume in found.items():
-        counts = np.bincount(volume.table.classes[volume.labels].reshape(-1), minlength=256)
-        sizes[name] = counts[1:10] * volume.voxel_mm**3
+def test_the_regions_of_the_atlas(data_dir):
+    """Sizes and places of the regions, whatever the axes of the file."""
+    (volume,) = read_volumes(data_dir, ["ccf"])
+    shown = volume.table.classes[volume.labels[::2, ::2, ::2]]
+    sizes = np.bincount(shown.reshape(-1), minlength=256)[1:10] * (2 * volume.voxel_mm) ** 3
     # Cubic millimeters, of the annotation at full resolution.
     wanted = [123.3, 42.6, 54.3, 20.3, 15.2, 36.7, 47.7, 60.7, 46.7]
-    assert sizes["ccf"] == pytest.approx(wanted, rel=0.02)
-    assert (sizes["princeton"] > 0.5 * sizes["ccf"]).all()
-    for volume in found.values():
-        olfactory, cerebellum = (
-            np.argwhere(volume.table.classes[volume.labels] == i).mean(axis=0) for i in (9, 8)
-        )
-        cortex, hindbrain = (
-            np.argwhere(volume.table.classes[volume.labels] == i).mean(axis=0) for i in (1, 7)
-        )
-        assert olfactory[0] < cerebellum[0], "front to back"
-        assert cortex[1] < hindbrain[1], "top to bottom"
+    assert sizes == pytest.approx(wanted, rel=0.02)
+    cortex, hindbrain, cerebellum, olfactory = (
+        np.argwhere(shown == i).mean(axis=0) for i in (1, 7, 8, 9)
+    )
+    assert olfactory[0] < cerebellum[0], "front to back"
+    assert cortex[1] < hindbrain[1], "top to bottom"
 
 
 def test_the_other_collections(data_dir, monkeypatch):
     monkeypatch.setattr("pathlib.Path.glob", first_one(Path.glob))
-    for source in ("civm", "demba", "mouse_mri"):
+    for source in ("civm", "demba", "mouse_mri", "princeton"):
         for volume in read_volumes(data_dir, [source]):
-            shown = np.unique(volume.table.classes[volume.labels])
-            assert set(range(10)) <= set(shown), volume.name
-            tissue = volume.labels > 0
-            image = volume.images[0]
+            labels, image = (a[::2, ::2, ::2] for a in (volume.labels, volume.images[0]))
+            assert set(range(10)) <= set(np.unique(volume.table.classes[labels])), volume.name
+            tissue = labels > 0
             assert image[tissue].mean() > 5 * image[~tissue].mean(), "image and labels fit"
 
 
