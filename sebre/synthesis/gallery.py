@@ -15,9 +15,9 @@ from PIL import Image
 
 from sebre.synthesis.classes import COLORS, IGNORE, NAMES
 from sebre.synthesis.curriculum import HARD, Recipe
+from sebre.synthesis.labelled_volume import Volume
 from sebre.synthesis.sources import read_volumes
 from sebre.synthesis.stream import SyntheticSection, sections
-from sebre.synthesis.volumes import Volume
 
 logger = logging.getLogger(__name__)
 

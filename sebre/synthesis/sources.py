@@ -22,7 +22,7 @@ from sebre.synthesis.classes import (
     read_tree,
     structure_table,
 )
-from sebre.synthesis.volumes import Volume, make_volume, resized_image
+from sebre.synthesis.labelled_volume import Volume, make_volume, resized_image
 from sebre.tables import read_table
 
 logger = logging.getLogger(__name__)

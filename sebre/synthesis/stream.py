@@ -12,8 +12,8 @@ import numpy as np
 from sebre.synthesis import damage, intensity
 from sebre.synthesis.curriculum import HARD, Recipe
 from sebre.synthesis.deform import bend, grow
+from sebre.synthesis.labelled_volume import Volume
 from sebre.synthesis.planes import Plane, random_plane
-from sebre.synthesis.volumes import Volume
 
 _TRIES = 8  # for a section that shows enough tissue
 _LEAST_TISSUE = 0.04  # share of the picture

@@ -102,7 +102,7 @@ def predict(model: keras.Model, picture: np.ndarray) -> np.ndarray:
     """Classes of a picture of any size.
 
     Args:
-        model: of `sebre.synthesis.network.build_network`.
+        model: of `sebre.synthesis.any_section.build_network`.
         picture: [H, W]. Gray values.
 
     Returns:

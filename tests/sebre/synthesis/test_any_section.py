@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from sebre.synthesis import zeroshot
+from sebre.synthesis.any_section import WeightedCrossEntropy, build_network, class_weights
 from sebre.synthesis.curriculum import EASY
 from sebre.synthesis.gallery import colored, synthesize
-from sebre.synthesis.network import WeightedCrossEntropy, build_network, class_weights
-from sebre.synthesis.train import TrainSettings, mean_dice, train
+from sebre.synthesis.learn import TrainSettings, mean_dice, train
 
 TINY = TrainSettings(size=32, widths=(4, 8), batch_size=4, sections=12)
 
@@ -48,7 +48,7 @@ def test_mean_dice():
 
 
 def test_a_training_goes_on_where_it_stopped(monkeypatch, volumes, tmp_path):
-    monkeypatch.setattr("sebre.synthesis.train._CHECK_SECTIONS", 8)
+    monkeypatch.setattr("sebre.synthesis.learn._CHECK_SECTIONS", 8)
     train(volumes, volumes[:1], tmp_path, TINY, stop_s=0)
     assert json.loads((tmp_path / "state.json").read_text()) == {"sections": 4}
     model = train(volumes, volumes[:1], tmp_path, TINY)

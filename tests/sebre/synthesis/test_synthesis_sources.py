@@ -14,8 +14,8 @@ from sebre.synthesis.classes import (
     read_tree,
     structure_table,
 )
+from sebre.synthesis.labelled_volume import finer_labels, make_volume, resized_image
 from sebre.synthesis.sources import READERS, read_files, read_volumes
-from sebre.synthesis.volumes import finer_labels, make_volume, resized_image
 
 TREE = """id,acronym,name,structure_id_path
 997,root,root,/997/

@@ -1,6 +1,6 @@
 """Training of the network of any section, from the endless stream.
 
-    python -m sebre.synthesis.train --data DIR --out DIR --without princeton demba_P28
+    python -m sebre.synthesis.learn --data DIR --out DIR --without princeton demba_P28
 
 writes to the folder
 
@@ -32,12 +32,12 @@ import keras
 import numpy as np
 
 from sebre.synthesis import zeroshot
+from sebre.synthesis.any_section import STEP, WeightedCrossEntropy, build_network, class_weights
 from sebre.synthesis.classes import IGNORE, NUM_CLASSES
 from sebre.synthesis.curriculum import EASY, HARD, Recipe, recipe_at
-from sebre.synthesis.network import STEP, WeightedCrossEntropy, build_network, class_weights
+from sebre.synthesis.labelled_volume import Volume
 from sebre.synthesis.sources import read_volumes
 from sebre.synthesis.stream import batches, sections
-from sebre.synthesis.volumes import Volume
 
 logger = logging.getLogger(__name__)
 
