@@ -1,6 +1,6 @@
-"""Sections of any plane, age and stain, made from labelled volumes.
+"""Sections of any plane, age and stain, made from labeled volumes.
 
-`sources` reads a `labelled_volume`. It is cut in a random plane (`planes`), bent and grown
+`sources` reads a `labeled_volume`. It is cut in a random plane (`planes`), bent and grown
 (`deform`), painted with any contrast (`intensity`), and damaged (`damage`); `stream` makes an
 endless, seeded stream of such sections, as hard as a `curriculum` wants. `learn` teaches the
 network `any_section`, `zeroshot` scores it on real sections that no training saw, and `gallery`

@@ -23,7 +23,7 @@ NAMES = (
     "olfactory_areas",
 )
 NUM_CLASSES = len(NAMES) + 1  # with the outside, 0
-IGNORE = 255  # tissue of no class: fiber tracts, ventricles, cortical subplate, unlabelled tissue
+IGNORE = 255  # tissue of no class: fiber tracts, ventricles, cortical subplate, unlabeled tissue
 # (red, green, blue) of the outside and the classes, in pictures.
 COLORS = (
     (0, 0, 0),

@@ -6,7 +6,7 @@ import numpy as np
 
 from sebre.synthesis.curriculum import Recipe
 from sebre.synthesis.fields import monotone_curve, smooth_field
-from sebre.synthesis.labelled_volume import Volume
+from sebre.synthesis.labeled_volume import Volume
 
 _CELLS = (3, 8)  # control points of the slow and the fast part of the bending
 _FAST_SHARE = 0.25  # of the fast part, beside the slow one

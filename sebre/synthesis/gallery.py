@@ -15,7 +15,7 @@ from PIL import Image
 
 from sebre.synthesis.classes import COLORS, IGNORE, NAMES
 from sebre.synthesis.curriculum import HARD, Recipe
-from sebre.synthesis.labelled_volume import Volume
+from sebre.synthesis.labeled_volume import Volume
 from sebre.synthesis.sources import read_volumes
 from sebre.synthesis.stream import SyntheticSection, sections
 
@@ -48,7 +48,7 @@ def synthesize(
 
     Args:
         out: folder, made if need be.
-        data: folder of the collections of labelled volumes; not needed with `volumes`.
+        data: folder of the collections of labeled volumes; not needed with `volumes`.
         count: number of sections.
         size: side of the pictures, px.
         seed: of the stream.

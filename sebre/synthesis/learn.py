@@ -35,7 +35,7 @@ from sebre.synthesis import zeroshot
 from sebre.synthesis.any_section import STEP, WeightedCrossEntropy, build_network, class_weights
 from sebre.synthesis.classes import IGNORE, NUM_CLASSES
 from sebre.synthesis.curriculum import EASY, HARD, Recipe, recipe_at
-from sebre.synthesis.labelled_volume import Volume
+from sebre.synthesis.labeled_volume import Volume
 from sebre.synthesis.sources import read_volumes
 from sebre.synthesis.stream import batches, sections
 

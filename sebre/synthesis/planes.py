@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sebre.synthesis.curriculum import Recipe
-from sebre.synthesis.labelled_volume import Volume
+from sebre.synthesis.labeled_volume import Volume
 
 # Rows: direction of the picture's rows (down), of its columns (right), and through the section;
 # axes: front to back, top to bottom, across.

@@ -1,4 +1,4 @@
-"""Readers of the public collections of labelled volumes.
+"""Readers of the public collections of labeled volumes.
 
 Each takes the folder of all collections and gives its volumes one by one. A further source is
 one more function in `READERS`.
@@ -23,7 +23,7 @@ from sebre.synthesis.classes import (
     read_tree,
     structure_table,
 )
-from sebre.synthesis.labelled_volume import Volume, make_volume, resized_image
+from sebre.synthesis.labeled_volume import Volume, make_volume, resized_image
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ def read_mouse_mri(data: Path) -> Iterator[Volume]:
 def read_files(
     labels: Path, classes: Path, images: Sequence[Path] = (), name: str = "", finer: int = 1
 ) -> Volume:
-    """A labelled volume of one's own, its axes by the header.
+    """A labeled volume of one's own, its axes by the header.
 
     Args:
         labels: NIfTI file of whole numbers, 0 outside.

@@ -12,7 +12,7 @@ import numpy as np
 from sebre.synthesis import damage, intensity
 from sebre.synthesis.curriculum import HARD, Recipe
 from sebre.synthesis.deform import bend, grow
-from sebre.synthesis.labelled_volume import Volume
+from sebre.synthesis.labeled_volume import Volume
 from sebre.synthesis.planes import Plane, random_plane
 
 _TRIES = 8  # for a section that shows enough tissue

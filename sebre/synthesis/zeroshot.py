@@ -53,7 +53,7 @@ class RealSection:
 
 
 def real_sections(data: Path) -> Iterator[RealSection]:
-    """Labelled sections of the collections `zeroshot` and `sagittal59` in a folder.
+    """Labeled sections of the collections `zeroshot` and `sagittal59` in a folder.
 
     Raises:
         FileNotFoundError: files are missing.

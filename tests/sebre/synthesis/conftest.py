@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sebre.synthesis.classes import plain_table
-from sebre.synthesis.labelled_volume import Volume, make_volume
+from sebre.synthesis.labeled_volume import Volume, make_volume
 
 
 def phantom(name: str = "phantom", source: str = "phantoms", with_image: bool = True) -> Volume:

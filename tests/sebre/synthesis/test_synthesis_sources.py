@@ -14,7 +14,7 @@ from sebre.synthesis.classes import (
     read_tree,
     structure_table,
 )
-from sebre.synthesis.labelled_volume import finer_labels, make_volume, resized_image
+from sebre.synthesis.labeled_volume import finer_labels, make_volume, resized_image
 from sebre.synthesis.sources import READERS, read_files, read_volumes
 
 TREE = """id,acronym,name,structure_id_path
@@ -101,7 +101,7 @@ def test_arrays_must_fit():
     labels, table = np.ones((4, 4, 4), int), plain_table([0, 1])
     with pytest.raises(ValueError, match="differ in shape"):
         make_volume("v", "s", labels, table, (np.ones((3, 4, 4)),), 1.0)
-    with pytest.raises(ValueError, match="no labelled voxel"):
+    with pytest.raises(ValueError, match="no labeled voxel"):
         make_volume("v", "s", 0 * labels, table, (), 1.0)
 
 

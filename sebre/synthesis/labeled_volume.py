@@ -1,4 +1,4 @@
-"""A labelled volume that sections are cut from, and how coarse volumes are made finer."""
+"""A labeled volume that sections are cut from, and how coarse volumes are made finer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -80,7 +80,7 @@ def make_volume(
     if any(image.shape != labels.shape for image in images):
         raise ValueError(f"{name}: images and labels differ in shape ({labels.shape}).")
     if not labels.any():
-        raise ValueError(f"{name}: there is no labelled voxel. Give the labels of the volume.")
+        raise ValueError(f"{name}: there is no labeled voxel. Give the labels of the volume.")
     box = _tissue_box(labels)
     labels = np.pad(labels[box].astype(np.uint16), _MARGIN)
     stretched = []
