@@ -27,6 +27,7 @@ setup(
         "matplotlib>=3.9",
         "pillow>=11.0",
         "tifffile>=2024.8",
+        "imagecodecs>=2024.6",
         "imageio>=2.35",
         "tqdm>=4.66",
         "tensorboard>=2.20",

@@ -149,6 +149,9 @@ class Config:
     # Much faster; texture is averaged where the reference samples it. Boxes, masks and areas are
     # in px of the original all the same.
     REDUCED_DECODE = False
+    # How files of more than 8 bits become 8; see `mrcnn.imageio.contrast`. It is stored with the
+    # weights, so that new pictures are read as the training images were.
+    CONTRAST = "bits"  # or "percentiles LOW HIGH", "percentiles LOW HIGH nonzero"
     SKIP_CORRUPT_IMAGES = False  # True: skip and count instead of stopping
     # Pairs (left id, right id) of classes that trade places in a mirror image.
     SIDE_PAIRS = ()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mrcnn.errors import UserError, reading
-from mrcnn.imageio.pixels import to_rgb8
+from mrcnn.imageio.contrast import BITS
 from mrcnn.imageio.reading import read_picture
 from mrcnn.imageio.reduced import ReducedPicture, read_reduced
 
@@ -22,6 +22,7 @@ class Dataset:
     and, if the images are not files, `load_image`. Class 0 is the background.
 
     Attributes:
+        contrast: how files of more than 8 bits are read; training sets it to CONTRAST.
         image_info: list of dicts with id, source, path and what `add_image` was given.
         class_info: list of dicts with source, id and name; row 0 is the background.
         num_classes, class_ids, class_names, num_images, sources, source_class_ids,
@@ -29,6 +30,8 @@ class Dataset:
 
     Source: Matterport `utils.Dataset`.
     """
+
+    contrast = BITS
 
     def __init__(self, class_map: Any = None):
         """`class_map` is not used; it is part of Matterport's signature."""
@@ -104,8 +107,9 @@ class Dataset:
     def load_image(self, image_id: int) -> np.ndarray:
         """Read an image as uint8 [H, W, 3].
 
-        Gray pictures become RGB and an alpha channel is dropped; integers of more than 8 bits and
-        floats are scaled as `mrcnn.imageio.pixels.to_rgb8` says.
+        The picture comes upright. Gray becomes RGB, other color models are converted, an alpha
+        channel is dropped, and deeper values are scaled by `contrast` (see
+        `mrcnn.imageio.contrast`). A file with further channels or pages is refused.
         """
         path = self.image_info[image_id]["path"]
         if path is None:
@@ -113,7 +117,7 @@ class Dataset:
                 f"Image {image_id} has no path. Give add_image a path, or override load_image."
             )
         with reading(path, "this image", "Replace the file, or take it out of the data set."):
-            return to_rgb8(read_picture(path), path)
+            return read_picture(path, rule=self.contrast)
 
     def load_reduced(self, image_id: int, max_side: int | None) -> ReducedPicture:
         """Read an image at reduced scale; see `mrcnn.imageio.reduced.read_reduced`.
@@ -124,7 +128,7 @@ class Dataset:
         if path is None or type(self).load_image is not Dataset.load_image:
             image = np.asarray(self.load_image(image_id))
             return ReducedPicture(image, image.shape)
-        return read_reduced(path, max_side)
+        return read_reduced(path, max_side, rule=self.contrast)
 
     def load_mask(self, image_id: int) -> tuple[np.ndarray, np.ndarray]:
         """Masks bool [H, W, N] of an image and class ids int32 [N]; override it.

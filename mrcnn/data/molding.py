@@ -8,7 +8,7 @@ import numpy as np
 from mrcnn.config import Config
 from mrcnn.data.resizing import resize_image
 from mrcnn.errors import UserError
-from mrcnn.imageio.reduced import as_picture
+from mrcnn.imageio.reduced import ReducedPicture, as_picture
 from mrcnn.structures.boxes import denorm_boxes, norm_boxes
 from mrcnn.structures.mask_formats import Masks, demand_format, paste_contours, paste_rle
 from mrcnn.structures.masks import paste_mask
@@ -62,6 +62,7 @@ def mold_inputs(
                 f"Image {index} has shape {image.shape}; it must be [height, width, "
                 f"{config.IMAGE_CHANNEL_COUNT}] (IMAGE_CHANNEL_COUNT)."
             )
+        _demand_8_bit_values(image, index)
         resized, window, scale, _, _ = fit_image(image, config)
         no_classes = np.zeros(config.NUM_CLASSES, np.int32)
         molded.append(mold_image(resized, config).astype(np.float32))
@@ -74,6 +75,27 @@ def mold_inputs(
             "IMAGE_RESIZE_MODE 'square', or pass pictures of one shape together."
         )
     return np.stack(molded), np.stack(metas), np.array(windows, np.int32)
+
+
+def _demand_8_bit_values(image: np.ndarray | ReducedPicture, index: int) -> None:
+    """Raise UserError for values that a network for 0 to 255 would silently take for others."""
+    if image.dtype == np.uint8 or not image.size:
+        return
+    low, high, kind = image.min(), image.max(), image.dtype.kind
+    cure = "`mrcnn.imageio.reading.read_picture` gives files as 8 bits."
+    if kind not in "biuf":
+        problem = "they must be numbers"
+    elif not (np.isfinite(low) and np.isfinite(high)):
+        problem = "NaN and infinite values must be replaced first"
+    elif low < 0 or high > 255:
+        problem = "they must be from 0 to 255"
+    elif kind == "b" or (kind == "f" and 0 < high <= 1):
+        problem = "they must be from 0 to 255: multiply by 255"
+    else:
+        return
+    raise UserError(
+        f"Image {index} has {image.dtype} values from {low} to {high}; {problem}. {cure}"
+    )
 
 
 def compose_image_meta(

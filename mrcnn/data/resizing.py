@@ -7,6 +7,7 @@ import numpy as np
 
 from mrcnn.config import RESIZE_MODES, Config
 from mrcnn.errors import UserError
+from mrcnn.imageio.header import EVERYTHING, Choice
 from mrcnn.imageio.reduced import ReducedPicture, as_picture, read_reduced
 
 Padding = list[tuple[int, int]]
@@ -141,9 +142,9 @@ def nearest_pixels(length: int, scale: float) -> np.ndarray:
     return np.floor(np.arange(new) * step + 0.5).astype(int).clip(0, length - 1)
 
 
-def read_for(path: str | Path, config: Config) -> ReducedPicture:
+def read_for(path: str | Path, config: Config, choice: Choice = EVERYTHING) -> ReducedPicture:
     """`read_reduced` as far as the settings make the picture small."""
-    return read_reduced(path, reduced_side(config))
+    return read_reduced(path, reduced_side(config), choice, config.CONTRAST)
 
 
 def reduced_side(config: Config) -> int | None:

@@ -68,6 +68,7 @@ def warn_of_augment(augment: bool) -> None:
 
 def load_sample(dataset: Dataset, config: Config, image_id: int) -> Sample:
     """Decode and resize one image and its masks; in mode "crop" before the crop."""
+    dataset.contrast = config.CONTRAST
     with _saying_which(dataset, image_id):
         if config.REDUCED_DECODE:
             image = dataset.load_reduced(image_id, reduced_side(config))

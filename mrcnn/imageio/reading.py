@@ -1,55 +1,99 @@
 """Reading a picture file, whole or in windows, whatever its format.
 
 `read_picture` and `open_source` agree pixel by pixel; `mrcnn.imageio.reduced` reads at a
-fraction of the size. Data sets and everything that takes files from the user call these.
+fraction of the size. Everything that takes pictures from the user calls these.
 """
 
+import math
 from pathlib import Path
 
 import numpy as np
 import tifffile
 
-from mrcnn.imageio.pillow_files import PillowSource, is_for_pillow, open_pillow, opened
-from mrcnn.imageio.tiff_files import NotOnePicture, TiffSource
+from mrcnn.errors import MissingFileError, UserError, reading
+from mrcnn.imageio.contrast import BITS
+from mrcnn.imageio.header import EVERYTHING, Choice, PictureHeader
+from mrcnn.imageio.pillow_files import count_pages, open_pillow, opened
+from mrcnn.imageio.pillow_files import read_header as pillow_header
+from mrcnn.imageio.tiff_files import open_tiff
+from mrcnn.imageio.tiff_headers import leading_axes, read_contents
 from mrcnn.imageio.windows import ArraySource, PictureSource
 
-
-def read_picture(path: str | Path) -> np.ndarray:
-    """A picture as it is in the file, [H, W] or [H, W, channels]; of several the first.
-
-    A TIFF with several pages is read whole, [pages, H, W]; one that stores its 3 or 4 colors plane
-    after plane is turned. A damaged file raises whatever its decoder does.
-    """
-    path = Path(path)
-    if is_for_pillow(path):
-        with opened(path, any_size=False) as image:
-            source = PillowSource(path, image)
-            return source.read_raw(0, 0, *source.shape[:2]).copy()
-    # The file is opened here, so that it is closed when the decoder fails.
-    with path.open("rb") as file:
-        pixels = tifffile.imread(file)
-    planes = pixels.ndim == 3 and pixels.shape[-1] > 4 and pixels.shape[0] in (3, 4)
-    return np.moveaxis(pixels, 0, -1) if planes else pixels
+_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def open_source(
-    source: str | Path | np.ndarray | PictureSource, max_side: int | None = None
+    source: str | Path | np.ndarray | PictureSource,
+    max_side: int | None = None,
+    choice: Choice = EVERYTHING,
+    rule: str = BITS,
 ) -> PictureSource:
     """Open a file, or an array [H, W] or [H, W, channels], to read windows of it.
 
     TIFF files of strips or tiles are read in parts, and of an `np.memmap` what is asked for. Other
-    files are decoded once, as a whole. With `max_side` a reduced form of the file (a level of a
-    pyramid, JPEG, JPEG 2000) may be taken whose longer side has at least this many px; `step` says
-    which.
+    files are decoded once, as a whole.
+
+    Args:
+        source: file, array or an open source.
+        max_side: take a reduced form of the file (a level of a pyramid, JPEG, JPEG 2000) whose
+            longer side has at least this many px; `step` says which.
+        choice: what is read of a file with channels or pages.
+        rule: how deeper values become 8 bits; see `mrcnn.imageio.contrast`.
+
+    Raises:
+        UserError: a damaged file, one of no known kind, or one that holds more than one picture.
     """
     if isinstance(source, PictureSource):
         return source
     if isinstance(source, np.ndarray):
-        return ArraySource(source)
+        return ArraySource(source, rule=rule)
     path = Path(source)
-    if is_for_pillow(path):
-        return open_pillow(path, max_side)
-    try:
-        return TiffSource(path, max_side)
-    except NotOnePicture:
-        return ArraySource(read_picture(path), path)
+    with reading(path):
+        open_file = open_tiff if _is_tiff(path) else open_pillow
+        try:
+            return open_file(path, max_side, choice, rule)
+        except MemoryError as error:
+            raise UserError(f"{path}: too large for the memory of this machine.") from error
+
+
+def read_picture(path: str | Path, choice: Choice = EVERYTHING, rule: str = BITS) -> np.ndarray:
+    """A whole picture, upright, uint8 [H, W, 3]; see `open_source` and `PictureSource.read`."""
+    with reading(path), open_source(path, choice=choice, rule=rule) as source:
+        pixels = source.read(0, 0, *source.shape[:2])
+        source.say_if_blank(pixels)
+        return np.ascontiguousarray(pixels)
+
+
+def read_values(path: str | Path, choice: Choice = EVERYTHING) -> np.ndarray:
+    """The stored samples of a whole picture, upright, [H, W] or [H, W, n]; of a palette indices."""
+    with reading(path), open_source(path, choice=choice) as source:
+        return np.ascontiguousarray(source.read_values(0, 0, *source.shape[:2]))
+
+
+def read_header(path: str | Path, choice: Choice = EVERYTHING) -> PictureHeader:
+    """What a file says of its picture; no pixel is decoded."""
+    path = Path(path)
+    with reading(path):
+        if _is_tiff(path):
+            with tifffile.TiffFile(path) as tiff:
+                return read_contents(tiff, path, choice).header
+        with opened(path) as image:
+            return pillow_header(path, image, choice)
+
+
+def count_pictures(path: str | Path) -> int:
+    """Number of pages, channels and the like of a file, of which `Choice.index` chooses."""
+    path = Path(path)
+    with reading(path):
+        if _is_tiff(path):
+            with tifffile.TiffFile(path) as tiff:
+                return math.prod(n for _, n in leading_axes(tiff.series[0]))
+        with opened(path) as image:
+            return count_pages(image)
+
+
+def _is_tiff(path: Path) -> bool:
+    if not path.is_file():
+        raise MissingFileError(f"{path}: cannot read this picture (no such file).")
+    with path.open("rb") as file:
+        return file.read(4) in _TIFF_STARTS

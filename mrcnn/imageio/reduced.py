@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from mrcnn.errors import reading
-from mrcnn.imageio.pixels import to_rgb8
-from mrcnn.imageio.reading import open_source, read_picture
+from mrcnn.imageio.contrast import BITS
+from mrcnn.imageio.header import EVERYTHING, Choice
+from mrcnn.imageio.reading import open_source
 from mrcnn.structures.resampling import resize
 
 
@@ -70,25 +71,24 @@ def as_picture(image: Any) -> Any:
     return image if isinstance(image, ReducedPicture) else np.asarray(image)
 
 
-def read_reduced(path: str | Path, max_side: int | None) -> ReducedPicture:
+def read_reduced(
+    path: str | Path, max_side: int | None, choice: Choice = EVERYTHING, rule: str = BITS
+) -> ReducedPicture:
     """Read a picture as uint8 RGB at a whole fraction of its size, with little memory.
 
     JPEG is decoded at 1/2, 1/4 or 1/8 (libjpeg), JPEG 2000 at the halvings it holds; of a TIFF
     pyramid a level is read, and a plain TIFF strip by strip or tile by tile; all other files are
     decoded whole. What is still twice too large is averaged over whole blocks. The longer side
-    keeps at least `max_side` px; None reduces nothing.
+    keeps at least `max_side` px; None reduces nothing. `choice` and `rule` as of `open_source`.
 
     Against `Dataset.load_image` and bilinear resizing, which takes 4 neighboring pixels of the
     original for each pixel, fine texture is averaged and not sampled. Positions are the same.
     """
-    with reading(path, "this image"):
-        if max_side is None:
-            pixels = to_rgb8(read_picture(path), path)
-            return ReducedPicture(pixels, pixels.shape)
-        with open_source(path, max_side) as source:
-            block = max(1, max(source.shape[:2]) // max_side)
-            pixels = to_rgb8(source.block_means(block), path, source.largest())
-            places = zip(source.first, source.step, strict=True)
-            first = (f + s * (block - 1) / 2 for f, s in places)
-            step = (s * block for s in source.step)
-            return ReducedPicture(pixels, (*source.original, 3), tuple(step), tuple(first))
+    with reading(path, "this image"), open_source(path, max_side, choice, rule) as source:
+        block = 1 if max_side is None else max(1, max(source.shape[:2]) // max_side)
+        pixels = source.block_means(block)
+        source.say_if_blank(pixels)
+        places = zip(source.first, source.step, strict=True)
+        first = (f + s * (block - 1) / 2 for f, s in places)
+        step = (s * block for s in source.step)
+        return ReducedPicture(pixels, (*source.original, 3), tuple(step), tuple(first))

@@ -44,6 +44,10 @@ def _devices(text: str) -> int | str:
     return text if text == "all" else _number(text)
 
 
+def _page(text: str) -> int | str:
+    return text if text == "max" else _number(text)
+
+
 def _setting(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals:
@@ -62,6 +66,7 @@ _COUNT = {"type": _count, "metavar": "N"}
 _NUMBER = {"type": _number, "metavar": "N"}
 _PX = {"type": _number, "metavar": "PX"}
 _SEED = {"type": _count, "default": 0}
+
 
 # Options of several commands.
 _SHARED = {
@@ -85,6 +90,8 @@ SOURCE_OPTIONS = {
     "structures": _CSV,
     "gene": {"metavar": "NAME[,NAME]"},
     "age": {"metavar": "AGE[,AGE]"},
+    "channel": {"metavar": "N", "type": _number},
+    "z": {"metavar": "N|max", "type": _page},
 }
 
 

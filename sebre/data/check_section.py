@@ -8,8 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from mrcnn.errors import reading
+from mrcnn.imageio.header import PictureHeader
+from mrcnn.imageio.label_files import inside, is_lossy, mask_values
+from mrcnn.imageio.reading import open_source
+from mrcnn.imageio.windows import PictureSource
 from sebre.data.findings import Finding
-from sebre.data.section_files import inside, is_lossy, mask_values, read_array
 
 TINY_PX = 10  # or TINY_SHARE of the image; the source of slicemap marks lost regions by 1 to 7 px
 TINY_SHARE = 1e-5
@@ -32,23 +36,27 @@ def check_section(image: Path, masks: Mapping[int, Path]) -> SectionCheck:
     findings: list[Finding] = []
     shape, digest = None, ""
     try:
-        pixels = read_array(image)
+        with reading(image), open_source(image) as source:
+            shape = source.shape[:2]
+            pixels = source.read(0, 0, *shape)
+            findings += _image(image, source, pixels)
     except ValueError as error:
+        shape = None
         findings.append(_unreadable(image, error))
     else:
         digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
-        shape = pixels.shape[:2]
-        findings += _image(image, pixels)
 
     drawn: dict[int, np.ndarray] = {}
     for class_id, path in masks.items():
         try:
-            values = mask_values(read_array(path), path)
+            with reading(path), open_source(path) as source:
+                samples = source.read_values(0, 0, *source.shape[:2])
+                values = mask_values(samples, source.header)
         except ValueError as error:
             findings.append(_unreadable(path, error))
             continue
-        mask = inside(values, path)
-        findings += _mask(path, values, mask)
+        mask = inside(values, source.header)
+        findings += _mask(path, source.header, values, mask)
         if shape is not None and mask.shape != shape:
             problem = f"the mask has {mask.shape[0]} x {mask.shape[1]} px, its image {image.name} "
             problem += f"has {shape[0]} x {shape[1]}."
@@ -68,34 +76,32 @@ def _unreadable(path: Path, error: ValueError) -> Finding:
     return Finding("error", "unreadable", path, reason)
 
 
-def _image(path: Path, pixels: np.ndarray) -> Iterator[Finding]:
-    shape = pixels.shape
-    channels = 1 if pixels.ndim == 2 else shape[-1]
-    low, high = pixels.min(), pixels.max()
-    kind, bits = pixels.dtype.kind, 8 * pixels.dtype.itemsize
-    whole = kind in "bu" or (kind == "i" and low >= 0)
-    if pixels.ndim not in (2, 3) or channels > 4:
-        problem = f"an array of shape {shape} is not a gray, RGB or RGBA picture."
-        yield Finding("error", "image type", path, problem, "Save one section as a PNG.")
-    elif not (whole or (kind == "f" and low >= 0 and high <= 1)):
-        problem = f"{pixels.dtype} values from {low} to {high}; they must be whole numbers of at "
-        problem += "least 0, or from 0 to 1."
-        yield Finding("error", "image type", path, problem, "Convert the file to 8 bits.")
-    elif kind in "ui" and bits > 8:
-        text = f"{pixels.dtype} values up to {high} are scaled to 8 bits by the highest bit in use."
-        yield Finding("note", "16-bit image", path, text)
-    if channels in (2, 4):
+def _image(path: Path, source: PictureSource, pixels: np.ndarray) -> Iterator[Finding]:
+    header, low, high = source.header, pixels.min(), pixels.max()
+    contrast = source.contrast()
+    if contrast is not None:
+        yield Finding(
+            "note", f"{header.bits}-bit image", path, f"{header.dtype} values; {contrast}."
+        )
+    if header.has_alpha:
         yield Finding("note", "transparency", path, "the alpha channel is not used.")
+    for note in header.notes:
+        yield Finding("note", "converted", path, f"{note}.")
     if low == high:
         yield Finding("warning", "blank image", path, f"all pixels are {low}.", "Replace it.")
 
 
-def _mask(path: Path, values: np.ndarray, mask: np.ndarray) -> Iterator[Finding]:
+def _mask(
+    path: Path, header: PictureHeader, values: np.ndarray, mask: np.ndarray
+) -> Iterator[Finding]:
     area = int(mask.sum())
+    if header.has_alpha and area:
+        text = "has an alpha channel: transparent pixels are outside, and where all colors are one "
+        yield Finding("note", "alpha", path, text + "the shape is that of the alpha.")
     if values.dtype.itemsize > 1:
         text = f"{values.dtype}; every value above 0 counts as inside."
         yield Finding("note", "16-bit mask", path, text)
-    if is_lossy(path):
+    if is_lossy(header):
         problem = "borders are not exact in a JPEG; values above half count as inside."
         yield Finding("warning", "JPEG mask", path, problem, "Export masks as PNG.")
     elif area and not np.array_equal(values[mask], np.full(area, values.max())):

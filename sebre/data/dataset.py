@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from mrcnn.data.dataset import Dataset
 from mrcnn.errors import UserError
+from mrcnn.imageio.reading import read_header
 from sebre.data.regions import MOUSE, RegionSet
 from sebre.data.section_files import (
     demand_same_size,
@@ -79,14 +79,10 @@ class SectionDataset(Dataset):
     def load_mask(self, image_id: int) -> tuple[np.ndarray, np.ndarray]:
         """Masks of a section, bool [H, W, N], and class ids int32 [N]; empty ones are left out.
 
-        Any value above 0 is inside (above half of the range in a JPEG, which is not exact).
+        See `mrcnn.imageio.label_files.read_mask` for what is inside.
         """
         info = self.image_info[image_id]
-        try:
-            with Image.open(info["path"]) as image:
-                shape = image.size[::-1]
-        except (OSError, Image.DecompressionBombError) as error:
-            raise UserError(f"{info['path']}: cannot read this image ({error}).") from error
+        shape = read_header(info["path"]).shape
 
         def read(path: Path) -> np.ndarray:
             mask = read_mask(path)

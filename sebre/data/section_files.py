@@ -16,10 +16,10 @@ from typing import Literal
 
 import numpy as np
 
-from mrcnn.errors import UserError, reading
-from mrcnn.imageio.reading import open_source, read_picture
-
-IMAGE_TYPES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+from mrcnn.errors import UserError
+from mrcnn.imageio import label_files
+from mrcnn.imageio.header import PICTURE_TYPES
+from mrcnn.imageio.reading import read_header
 
 _NUMBER = re.compile(r"(?:^|.*\D)(\d+)")
 _LEFT_BY_SYSTEMS = ("Thumbs.db", "desktop.ini")
@@ -52,11 +52,6 @@ def part_folder(root: Path, subset: str, content: Literal["images", "masks"]) ->
     return root / f"mrcnn_{subset}_dataset_{content}"
 
 
-def is_lossy(path: Path) -> bool:
-    """Whether values in the file are not exactly those that were saved."""
-    return path.suffix.lower() in (".jpg", ".jpeg")
-
-
 def scan(folder: Path, kind: Literal["file", "folder"]) -> tuple[dict[int, Path], list[Refused]]:
     """Files or folders in a folder by the number at the end of their names, in the order of names.
 
@@ -68,13 +63,13 @@ def scan(folder: Path, kind: Literal["file", "folder"]) -> tuple[dict[int, Path]
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.name in _LEFT_BY_SYSTEMS:
             continue
-        fits = path.is_dir() if kind == "folder" else path.suffix.lower() in IMAGE_TYPES
+        fits = path.is_dir() if kind == "folder" else path.suffix.lower() in PICTURE_TYPES
         match = _NUMBER.fullmatch(path.name if kind == "folder" else path.stem)
         if not fits or match is None:
             wanted = (
                 "folders named <anything>_<number>"
                 if kind == "folder"
-                else f"images named <anything>_<number> ({', '.join(IMAGE_TYPES)})"
+                else f"images named <anything>_<number> ({', '.join(PICTURE_TYPES)})"
             )
             problem, cure = f"only {wanted} belong here.", "Rename it or move it away."
             refused.append(Refused("file name", path, problem, cure))
@@ -108,7 +103,7 @@ def list_subset(root: Path, subset: str) -> tuple[dict[int, SectionFiles], list[
     folders, others = scan(masks, "folder")
     refused += others
     if not pictures:
-        problem = f"no images ({', '.join(IMAGE_TYPES)}) in it."
+        problem = f"no images ({', '.join(PICTURE_TYPES)}) in it."
         refused.append(Refused("layout", images, problem, "Add them."))
     for number in sorted(folders.keys() - pictures.keys()):
         problem, cure = f"no image in {images} ends in _{number}.", "Add it, or remove the masks."
@@ -127,29 +122,9 @@ def list_subset(root: Path, subset: str) -> tuple[dict[int, SectionFiles], list[
     return sections, refused
 
 
-def read_array(path: Path) -> np.ndarray:
-    """A picture as it is in the file, [H, W] or [H, W, channels]; a ValueError if unreadable."""
-    with reading(path):
-        return read_picture(path)
-
-
-def mask_values(values: np.ndarray, path: Path) -> np.ndarray:
-    """The largest channel, without alpha, [H, W] of a decoded mask or of a part of it."""
-    if values.ndim == 3 and values.shape[-1] <= 4:
-        values = (values[..., :-1] if values.shape[-1] in (2, 4) else values).max(axis=-1)
-    if values.ndim != 2:
-        raise UserError(f"{path}: an array of shape {values.shape} is not a mask; save it as PNG.")
-    return values
-
-
-def inside(values: np.ndarray, path: Path) -> np.ndarray:
-    """Which values are inside: any above 0; in a JPEG, which is not exact, above half."""
-    return values > (127 if is_lossy(path) else 0)
-
-
 def read_mask(path: Path) -> np.ndarray:
     """A mask, bool [H, W]; a ValueError if it cannot be read, or is not a mask."""
-    return inside(mask_values(read_array(path), path), path)
+    return label_files.read_mask(path)
 
 
 def read_mask_at(
@@ -159,11 +134,8 @@ def read_mask_at(
 
     The image of `shape` (H, W) px is named in messages.
     """
-    with reading(path), open_source(path) as source:
-        found = source.shape[:2]
-        values = source.read_at(rows, columns) if found == shape else None
-    demand_same_size(path, found, image, shape)
-    return inside(mask_values(values, path), path)
+    demand_same_size(path, read_header(path).shape, image, shape)
+    return label_files.read_mask_at(path, rows, columns)
 
 
 def demand_same_size(

@@ -57,6 +57,7 @@ def iterate_sections(
     """
     draws = TURN_DRAWS if draws is None else draws
     rng = np.random.default_rng(seed)
+    dataset.contrast = segmenter.config.CONTRAST
     for image_id in dataset.image_ids:
         name = dataset.image_reference(image_id)
         image = dataset.load_image(image_id)

@@ -9,9 +9,11 @@ import keras
 import numpy as np
 
 from mrcnn.config import Config
-from mrcnn.data.dataset import Dataset
-from mrcnn.errors import UserError
+from mrcnn.errors import UserError, reading
 from mrcnn.export.exported_model import load_exported
+from mrcnn.imageio.contrast import BITS
+from mrcnn.imageio.header import EVERYTHING, Choice
+from mrcnn.imageio.reading import read_picture
 from mrcnn.model import MaskRCNN
 from mrcnn.structures.mask_formats import select_masks
 from sebre.data.regions import RegionSet
@@ -163,11 +165,13 @@ def demand_mask_rcnn(segmenter: Segmenter) -> MaskRCNNSegmenter:
     return segmenter
 
 
-def read_image(path: str | Path) -> np.ndarray:
-    """An image file as uint8 [H, W, 3]; see `Dataset.load_image`."""
-    reader = Dataset()
-    reader.add_image("file", 0, path)
-    return reader.load_image(0)
+def read_image(path: str | Path, rule: str = BITS, choice: Choice = EVERYTHING) -> np.ndarray:
+    """An image file as uint8 [H, W, 3], upright; see `mrcnn.imageio.reading.read_picture`.
+
+    `rule` is the CONTRAST of the network that it is for.
+    """
+    with reading(path, "this image"):
+        return read_picture(path, choice, rule)
 
 
 def best_per_region(result: dict[str, Any]) -> dict[int, int]:

@@ -25,6 +25,7 @@ import numpy as np
 from skimage.transform import resize
 
 from mrcnn.errors import UserError
+from mrcnn.imageio.reading import read_header
 from sebre.data.regions import Color, RegionSet
 from sebre.prepare.big_pictures import check_factor, picture_size, strips
 
@@ -36,7 +37,7 @@ BACKGROUND = 255  # in the map of codes: stays background, and ends every run
 _MAX_REGIONS = INK - 1
 _WHITE_FROM = 224  # in all channels; a JPEG darkens white beside lines
 _BLACK_TO = 64  # in all channels
-_OPAQUE_FROM = 128  # alpha
+_OPAQUE_SHARE = 0.5  # of the usual opacity of what is painted: from here on it counts
 _GAP_SHARE = 300  # the longer side divided by this is the default of max_gap ...
 _MIN_GAP = 4  # ... but not less
 _AXES = ((0, 1), (1, 0), (1, 1), (1, -1))
@@ -80,16 +81,30 @@ def match_colors(
     """
     table = _code_table(regions, tolerance)
     height, width = picture_size(path)
+    opaque = _opaque_from(path)
     codes = np.empty((height, width), np.uint8)
     counts = np.zeros(1 << 24, np.uint32)
     for top, pixels, inner in _with_neighbors(path):
         codes[top : top + inner.stop - inner.start] = _codes(
-            pixels, inner, table, tolerance, counts
+            pixels, inner, table, tolerance, counts, opaque
         )
     if max_gap is None:
         max_gap = max(_MIN_GAP, round(max(height, width) / _GAP_SHARE))
     unlisted = tuple(_most_frequent(counts, tolerance, report))
     return MatchedOverlay(fill_gaps(codes, max_gap), unlisted, int(counts.sum(dtype=np.int64)))
+
+
+def _opaque_from(path: str | Path) -> int:
+    """Alpha from which a pixel counts as painted: regions may be painted half transparent."""
+    found = np.zeros(256, np.int64)
+    if read_header(path).has_alpha:
+        for _, strip in strips(path, alpha=True):
+            found += np.bincount(strip[..., 3].ravel(), minlength=256)
+    found[0] = 0
+    if not found.any():
+        return 1
+    usual = int(np.searchsorted(np.cumsum(found), found.sum() / 2))
+    return max(1, round(usual * _OPAQUE_SHARE))
 
 
 def match_exactly(path: str | Path, regions: RegionSet, factor: int = EXACT_FACTOR) -> np.ndarray:
@@ -102,7 +117,7 @@ def match_exactly(path: str | Path, regions: RegionSet, factor: int = EXACT_FACT
     size = height // factor, width // factor
     check_factor(Path(path), size, factor)
     overlay = np.empty((height, width, 3), np.uint8)
-    for top, strip in strips(path):
+    for top, strip in strips(path, alpha=True):
         overlay[top : top + len(strip)] = strip[..., :3]
     # One channel after the other: as floats a channel takes 8 bytes per pixel.
     options = {"order": 1, "mode": "constant", "anti_aliasing": False}
@@ -231,7 +246,7 @@ def _with_neighbors(path: str | Path) -> Iterator[tuple[int, np.ndarray, slice]]
         parts = [part for part in (above, strip, below) if part is not None]
         return top, np.concatenate(parts), slice(start, start + len(strip))
 
-    for next_top, following in strips(path):
+    for next_top, following in strips(path, alpha=True):
         if strip is not None:
             yield joined(following[:_HALO])
             above = strip[-_HALO:]
@@ -240,15 +255,19 @@ def _with_neighbors(path: str | Path) -> Iterator[tuple[int, np.ndarray, slice]]
 
 
 def _codes(
-    pixels: np.ndarray, inner: slice, table: np.ndarray, tolerance: int, counts: np.ndarray
+    pixels: np.ndarray,
+    inner: slice,
+    table: np.ndarray,
+    tolerance: int,
+    counts: np.ndarray,
+    opaque: int,
 ) -> np.ndarray:
     """Codes of a strip, uint8 [rows, W]; adds its unlisted colors to `counts`."""
     rgb = np.ascontiguousarray(pixels[..., :3])
     wide = rgb.astype(np.uint32)
     packed = wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
     codes = table[packed]
-    if pixels.shape[-1] == 4:
-        codes[pixels[..., 3] < _OPAQUE_FROM] = BACKGROUND
+    codes[pixels[..., 3] < opaque] = BACKGROUND
     unlisted = (codes == INK) & (rgb.max(axis=-1) > _BLACK_TO)
     if unlisted.any():
         colors, found = np.unique(packed[inner][unlisted[inner]], return_counts=True)

@@ -102,9 +102,11 @@ def empty_file(raw):
     (raw / "images" / "slide_2.png").write_bytes(b"")
 
 
-@case("colour-code", "images/slide_2.png", "more than 8 bits", "wanted 8-bit RGB")
-def sixteen_bits(raw):
-    write(raw / "images" / "slide_2.png", section(2)[..., 0].astype(np.uint16) * 200)
+@case("colour-code", "images/slide_2.tif", "holds 4 pages", "--z max")
+def stack_of_pages(raw):
+    (raw / "images" / "slide_2.png").unlink()
+    stack = np.stack([section(2)[..., 0]] * 4)
+    tifffile.imwrite(raw / "images" / "slide_2.tif", stack, photometric="minisblack")
 
 
 @case("colour-code", "overlays/drawn_2.png", "30 x 40 px", "has 60 x 80", "the same size")
@@ -193,7 +195,7 @@ def label_without_a_region(raw):
     write(raw / "labels" / "drawn_2.png", drawn)
 
 
-@case("labels", "labels/drawn_2.png", "has the mode RGB; wanted a label map", "colour-code")
+@case("labels", "labels/drawn_2.png", "has colors; wanted a label map", "colour-code")
 def label_map_in_colors(raw):
     write(raw / "labels" / "drawn_2.png", painted(drawn_labels()))
 

@@ -9,6 +9,7 @@ options mean the same everywhere:
     structures   structure table of the Allen atlas; None looks in `raw` and in `ccf` beside it
     regions      CSV of the regions; None takes that of the folder
     downsample   divides the sides of images and masks
+    channel, z   what is read of images with channels or pages
 """
 
 import importlib
@@ -43,12 +44,13 @@ SOURCES = {
     ),
     "colour-code": Source(
         "sections with color-coded overlays, your own or of the released notebook",
-        ("regions", "plane", "downsample", "tolerance", "exact"),
+        ("regions", "plane", "downsample", "tolerance", "exact", "channel", "z"),
     ),
     "demba": Source("mouse brain templates from P4 to adult (npz)", ("plane", "structures")),
     "ibsr": Source("IBSR 18, human MRI (NIfTI or Analyze)", ("plane", "orientation")),
     "labels": Source(
-        "sections with label maps (pixel value = id)", ("regions", "plane", "downsample")
+        "sections with label maps (pixel value = id)",
+        ("regions", "plane", "downsample", "channel", "z"),
     ),
     "malc2012": Source(
         "human T1 scans of the MICCAI 2012 multi-atlas challenge (NIfTI)", ("plane", "orientation")

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from mrcnn.errors import UserError
+from mrcnn.imageio.header import Choice
 from sebre.data.region_masks import masks_of_labels
 from sebre.data.regions import MOUSE, RegionSet, read_regions
 from sebre.prepare.big_pictures import read_shrunk
@@ -31,6 +32,7 @@ from sebre.prepare.sources.image_pairs import (
     SPLIT,
     Pair,
     check_downsample,
+    described,
     find_notebook_pairs,
     find_pairs,
     picture_set,
@@ -59,6 +61,8 @@ def read_source(
     downsample: int | None = None,
     tolerance: int = TOLERANCE,
     exact: bool = False,
+    channel: int | None = None,
+    z: int | str | None = None,
 ) -> RawSet:
     """Read a folder of sections and overlays (options: `sebre.prepare.sources`).
 
@@ -72,6 +76,7 @@ def read_source(
     check_downsample(factor)
     if not 0 <= tolerance <= 255:
         raise UserError(f"--tolerance is {tolerance}; it must be from 0 to 255.")
+    choice = Choice(channel, z)
     pairs = find_notebook_pairs(raw)
     split = "source" if pairs else SPLIT
     pairs = pairs or find_pairs(raw, OVERLAYS)
@@ -85,9 +90,10 @@ def read_source(
         "downsample": factor,
         "tolerance": 0 if exact else tolerance,
         "exact": exact,
+        **described(choice),
     }
     read = functools.partial(
-        _read, regions=region_set, factor=factor, tolerance=tolerance, exact=exact
+        _read, regions=region_set, factor=factor, tolerance=tolerance, exact=exact, choice=choice
     )
     return picture_set(
         raw,
@@ -99,11 +105,12 @@ def read_source(
         table=table,
         processing=processing,
         split=split,
+        choice=choice,
     )
 
 
 def _read(
-    pair: Pair, regions: RegionSet, factor: int, tolerance: int, exact: bool
+    pair: Pair, regions: RegionSet, factor: int, tolerance: int, exact: bool, choice: Choice
 ) -> tuple[np.ndarray, dict[int, np.ndarray]]:
     if exact:
         labels = match_exactly(pair.drawing, regions, factor)
@@ -119,4 +126,4 @@ def _read(
         if found.unlisted:
             _log.info("%s: colors of no region: %s", pair.drawing, named)
         labels = downsample_labels(found.labels, factor)
-    return read_shrunk(pair.image, factor), masks_of_labels(labels)
+    return read_shrunk(pair.image, factor, choice), masks_of_labels(labels)

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from mrcnn.errors import MissingFileError, UserError
+from mrcnn.imageio.contrast import BITS
+from mrcnn.imageio.header import EVERYTHING, Choice
 from sebre.data.csv_tables import read_rows
 from sebre.data.regions import RegionSet
 from sebre.data.section_files import numbered
@@ -47,9 +49,13 @@ class Pair:
     part: str = ""  # "train" or "val" as the folders divide, or ""
     facts: Mapping[str, str] = field(default_factory=dict)  # cells for sections.csv
 
-    def check_sizes(self) -> tuple[int, int]:
-        """Size of both, (height, width); a ValueError if they differ."""
-        size, drawn = picture_size(self.image), picture_size(self.drawing)
+    def check_sizes(self, choice: Choice = EVERYTHING) -> tuple[int, int]:
+        """Size of both, (height, width); a ValueError if they differ.
+
+        `choice` is that of the image.
+        """
+        size = picture_size(self.image, choice)
+        drawn = picture_size(self.drawing, Choice(index=0))
         if size != drawn:
             raise UserError(
                 f"{self.drawing}: {drawn[0]} x {drawn[1]} px (height x width), but its image "
@@ -115,6 +121,12 @@ def check_downsample(downsample: int) -> None:
         raise UserError(f"--downsample is {downsample}; it must be a whole number from 1.")
 
 
+def described(choice: Choice) -> dict[str, Any]:
+    """What `dataset.json` says of how values of the images became 8 bits, and of what."""
+    chosen = {"channel": choice.channel, "z": choice.z}
+    return {"contrast": BITS, **{name: value for name, value in chosen.items() if value}}
+
+
 def picture_set(
     raw: Path,
     pairs: list[Pair],
@@ -126,10 +138,11 @@ def picture_set(
     table: Path,
     processing: Mapping[str, Any],
     split: str = SPLIT,
+    choice: Choice = EVERYTHING,
 ) -> RawSet:
     """The data set of pairs of one size, as the source `name` reads them; see `RawSet`."""
     for pair in pairs:
-        pair.check_sizes()
+        pair.check_sizes(choice)
     pictures = [path for pair in pairs for path in (pair.image, pair.drawing)]
     return RawSet(
         name=name,

@@ -1,7 +1,7 @@
 """Sections with label maps, whose pixel values are ids of regions.
 
     <raw>/images/<anything>_<k>.png   the sections
-    <raw>/labels/<anything>_<k>.png   PNG or TIFF: gray of 8 or 16 bits, or a palette
+    <raw>/labels/<anything>_<k>.png   gray values of any depth or a palette, or one page a region
     <raw>/regions.csv                 id, region, R, G, B
     <raw>/sections.csv                section, subject, marker, age, plane ...; may be left out
 
@@ -16,23 +16,37 @@ from pathlib import Path
 import numpy as np
 
 from mrcnn.errors import MissingFileError, UserError
+from mrcnn.imageio.header import Choice
+from mrcnn.imageio.label_files import read_labels
 from sebre.data.csv_tables import read_rows
 from sebre.data.region_masks import masks_of_labels
 from sebre.data.regions import RegionSet, read_regions
-from sebre.prepare.big_pictures import read_label_values, read_shrunk
+from sebre.prepare.big_pictures import read_shrunk
 from sebre.prepare.color_matching import downsample_labels
 from sebre.prepare.raw import RawSet
-from sebre.prepare.sources.image_pairs import Pair, check_downsample, find_pairs, picture_set
+from sebre.prepare.sources.image_pairs import (
+    Pair,
+    check_downsample,
+    described,
+    find_pairs,
+    picture_set,
+)
 
 LABELS = "labels"
 REGIONS = "regions.csv"
 
-_MAX_VALUE = 2**16 - 1
+_MAX_VALUE = 2**31 - 1  # ids of the Allen Institute have up to 9 digits
 _MAX_REGIONS = 255
 
 
 def read_source(
-    raw: Path, *, regions: Path | None = None, plane: str | None = None, downsample: int = 1
+    raw: Path,
+    *,
+    regions: Path | None = None,
+    plane: str | None = None,
+    downsample: int = 1,
+    channel: int | None = None,
+    z: int | str | None = None,
 ) -> RawSet:
     """Read a folder of sections and label maps; the regions come with their ids."""
     raw = Path(raw)
@@ -45,23 +59,26 @@ def read_source(
         )
     region_set = read_regions(table)
     values = read_pixel_values(table, region_set)
+    choice = Choice(channel, z)
     pairs = find_pairs(raw, LABELS)
     shrunk = f"shrunk by {downsample}, "
     processing = {
         "image": f"{shrunk}averages of areas" if downsample > 1 else "as in the source",
         "mask": f"{shrunk}each pixel by the larger area" if downsample > 1 else "as in the source",
         "downsample": downsample,
+        **described(choice),
         "values": {str(value): class_id for value, class_id in values.items()},
     }
     return picture_set(
         raw,
         pairs,
-        functools.partial(_read, values=values, table=table, factor=downsample),
+        functools.partial(_read, values=values, table=table, factor=downsample, choice=choice),
         name="labels",
         regions=region_set,
         plane=plane,
         table=table,
         processing=processing,
+        choice=choice,
     )
 
 
@@ -101,17 +118,16 @@ def read_pixel_values(path: str | Path, regions: RegionSet) -> dict[int, int]:
 
 
 def _read(
-    pair: Pair, values: Mapping[int, int], table: Path, factor: int
+    pair: Pair, values: Mapping[int, int], table: Path, factor: int, choice: Choice
 ) -> tuple[np.ndarray, dict[int, np.ndarray]]:
-    drawn = read_label_values(pair.drawing)
-    found = np.flatnonzero(np.bincount(drawn.ravel()))
-    class_ids = np.zeros(_MAX_VALUE + 1, np.uint8)
-    class_ids[list(values)] = list(values.values())
+    drawn = read_labels(pair.drawing)
+    found, places = np.unique(drawn, return_inverse=True)
     if unknown := [int(value) for value in found if value and value not in values]:
         more = f" (and {len(unknown) - 1} more)" if len(unknown) > 1 else ""
         raise UserError(
             f"{pair.drawing}: the id {unknown[0]}{more} is not in {table}, which has "
             f"{', '.join(map(str, sorted(values)))}. Add it there, or paint it 0 (background)."
         )
-    labels = downsample_labels(class_ids[drawn], factor)
-    return read_shrunk(pair.image, factor), masks_of_labels(labels)
+    class_ids = np.array([values.get(int(value), 0) for value in found], np.uint8)
+    labels = downsample_labels(class_ids[places].reshape(drawn.shape), factor)
+    return read_shrunk(pair.image, factor, choice), masks_of_labels(labels)

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from mrcnn.errors import MissingFileError, UserError
+from mrcnn.imageio.label_files import read_mask
 from sebre.data.regions import MOUSE
-from sebre.prepare.big_pictures import read_label_values, read_shrunk
+from sebre.prepare.big_pictures import read_shrunk
 from sebre.prepare.color_matching import INK, fill_gaps
 from sebre.prepare.raw import RawSection, RawSet, card
 
@@ -86,7 +87,7 @@ def _read(picture: Path, drawn: dict[int, Path]) -> tuple[np.ndarray, dict[int, 
     image = read_shrunk(picture)
     masks = {}
     for class_id, path in sorted(drawn.items()):
-        mask = read_label_values(path) > 0
+        mask = read_mask(path)
         if mask.shape != image.shape[:2]:
             raise UserError(
                 f"{path}: {mask.shape[0]} x {mask.shape[1]} px (height x width), but its section "

@@ -117,13 +117,15 @@ def test_gray_becomes_rgb_and_alpha_is_dropped(tmp_path, channels):
     np.testing.assert_array_equal(found, np.broadcast_to(colors, (6, 8, 3)))
 
 
-def test_palettes_animations_and_planar_files_become_rgb(tmp_path):
+def test_palettes_and_planar_files_become_rgb(tmp_path):
     image = np.zeros((6, 8, 3), np.uint8)
     image[:3], image[3:] = (250, 10, 10), (10, 10, 250)
     paletted = Image.fromarray(image).quantize(4)
     paletted.save(tmp_path / "p.png")
-    paletted.save(tmp_path / "p.gif", save_all=True, append_images=[Image.new("P", (8, 6))])
-    planar = saved(tmp_path, np.moveaxis(image, -1, 0), "planar.tif")
+    paletted.save(tmp_path / "p.gif")
+    planar = tmp_path / "planar.tif"
+    planes = np.ascontiguousarray(np.moveaxis(image, -1, 0))
+    tifffile.imwrite(planar, planes, photometric="rgb", planarconfig="separate")
     for path in (tmp_path / "p.png", tmp_path / "p.gif", planar):
         np.testing.assert_array_equal(read(path), image)
 
@@ -155,15 +157,14 @@ def test_float_and_bool_pictures_are_scaled_to_255(tmp_path):
 @pytest.mark.parametrize(
     "image",
     [
-        np.full((4, 4), 300.0, np.float32),
         np.full((4, 4), np.nan, np.float32),
-        np.full((4, 4), -3, np.int16),
         np.zeros((9, 16, 16), np.uint8),  # a stack of pages
+        np.ones((4, 4), np.complex64),
     ],
 )
 def test_pictures_of_unclear_meaning_are_refused_by_name(tmp_path, image):
     path = saved(tmp_path, image, "odd.tif")
-    with pytest.raises(ValueError, match="odd.tif.*override load_image"):
+    with pytest.raises(ValueError, match=r"odd.tif: .*(Replace|Choose|Convert)"):
         read(path)
 
 
@@ -177,9 +178,9 @@ def test_damaged_and_missing_files_are_named(tmp_path):
         ("text.tif", b"not a picture"),
     ):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(ValueError, match=rf"{name}: cannot read this image"):
+        with pytest.raises(ValueError, match=rf"{name}: cannot read this picture"):
             read(tmp_path / name)
-    with pytest.raises(ValueError, match="absent.png: cannot read this image"):
+    with pytest.raises(ValueError, match="absent.png: cannot read this picture"):
         read(tmp_path / "absent.png")
     with pytest.raises(ValueError, match="Image 0 has no path"):
         read(None)

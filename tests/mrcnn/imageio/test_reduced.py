@@ -24,7 +24,7 @@ GRAY = SPOT.astype(np.uint8)
 RGB = np.stack([GRAY, X * 250 // WIDTH, Y * 250 // HEIGHT], axis=-1).astype(np.uint8)
 GRAY12 = (SPOT * 16).astype(np.uint16)
 PLANES = np.moveaxis(RGB, -1, 0)
-RGBA = np.concatenate([RGB, RGB[..., :1]], axis=-1)
+RGBA = np.concatenate([RGB, np.full_like(RGB[..., :1], 255)], axis=-1)
 ZLIB = {"compression": "zlib"}
 TIFFS = {
     "plain": (RGB, {"photometric": "rgb"}),
@@ -35,8 +35,9 @@ TIFFS = {
         PLANES,
         {"photometric": "rgb", "planarconfig": "separate", "tile": (64, 96), **ZLIB},
     ),
-    "three pages": (PLANES, {"photometric": "minisblack", **ZLIB}),
+    "three channels": (PLANES, {"photometric": "minisblack", "metadata": {"axes": "CYX"}, **ZLIB}),
     "alpha": (RGBA, {"photometric": "rgb", "extrasamples": ["unassalpha"]}),
+    "on its side": (RGB.swapaxes(0, 1), {"photometric": "rgb", "extratags": [(274, 3, 1, 5)]}),
     "gray 16": (GRAY12, {"rowsperstrip": 10, **ZLIB}),
     "big endian": (GRAY12, {"byteorder": ">"}),
     "float": (GRAY / np.float32(255), {"tile": (128, 128)}),
@@ -76,15 +77,17 @@ def load_image(path):
 @pytest.mark.parametrize("name", [*TIFFS, *OTHERS])
 def test_every_kind_of_file(tmp_path, name):
     path = write(tmp_path, name)
-    whole, picture = read_picture(path), load_image(path)
+    picture = load_image(path)
+    np.testing.assert_array_equal(read_picture(path), picture)
     rng = np.random.default_rng(0)
     with open_source(path) as source:
-        assert source.raw_shape == whole.shape and source.dtype == whole.dtype
+        whole = source.read_raw(0, 0, HEIGHT, WIDTH)
         for _ in range(8):
             y1, x1 = rng.integers(0, HEIGHT - 1), rng.integers(0, WIDTH - 1)
             y2, x2 = rng.integers(y1 + 1, HEIGHT + 1), rng.integers(x1 + 1, WIDTH + 1)
             window = source.read_raw(y1, x1, y2, x2)
             np.testing.assert_array_equal(window, whole[y1:y2, x1:x2])
+            np.testing.assert_array_equal(source.read(y1, x1, y2, x2), picture[y1:y2, x1:x2])
         np.testing.assert_array_equal(source.read(3, 5, 90, 70), picture[3:90, 5:70])
 
     reduced = read_reduced(path, 64)
@@ -159,9 +162,7 @@ def test_a_large_tiff_is_never_whole_in_memory(tmp_path, monkeypatch):
 def test_pictures_that_pillow_takes_for_attacks(tmp_path, monkeypatch):
     path = write(tmp_path, "rgb.jpg")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50_000)
-    with pytest.raises(ValueError, match="exceeds limit of 100000 .* REDUCED_DECODE = True reads"):
-        load_image(path)
-    assert read_reduced(path, 64).shape == RGB.shape
+    assert load_image(path).shape == read_reduced(path, 64).shape == RGB.shape
     assert Image.MAX_IMAGE_PIXELS == 50_000
 
 
@@ -169,15 +170,12 @@ def test_unreadable_files(tmp_path):
     for name in ("rgb.jpg", "rgb.jp2", "tiles", "rgb.png"):
         path = write(tmp_path, name)
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-        with pytest.raises(ValueError, match=f"{path}: cannot read this image .*Replace the file"):
+        with pytest.raises(ValueError, match=f"{path}: .*[Rr]eplace"):
             read_reduced(path, 64)
     with pytest.raises(ValueError, match="none.png: cannot read"):
         read_reduced(tmp_path / "none.png", 64)
-    tifffile.imwrite(tmp_path / "odd.tif", np.full((90, 90), -3, np.int16))
-    with pytest.raises(ValueError, match=r"odd.tif: int16 values from -3 to -3"):
-        read_reduced(tmp_path / "odd.tif", 20)
     tifffile.imwrite(tmp_path / "stack.tif", np.zeros((7, 90, 90), np.uint8))
-    with pytest.raises(ValueError, match=r"stack.tif: an array of shape \(7, 90, 90\) is not"):
+    with pytest.raises(ValueError, match=r"stack.tif: holds 7 pages.* --z max .* --z 1 to --z 7"):
         read_reduced(tmp_path / "stack.tif", 20)
 
 

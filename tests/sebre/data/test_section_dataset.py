@@ -219,7 +219,7 @@ def test_tiff_masks(root, planes_first):
     tifffile.imwrite(path, color, photometric="rgb", planarconfig=kind)
     assert load(root).load_mask(0)[0].sum(axis=(0, 1)).tolist() == [16, 9]
     tifffile.imwrite(path, np.zeros((9, SIDE, SIDE), np.uint8))
-    with pytest.raises(ValueError, match=r"x_m2.tif: an array of shape \(9, 12, 12\)"):
+    with pytest.raises(ValueError, match="x_m2.tif: holds 9 pages"):
         load(root).load_mask(0)
 
 

@@ -5,9 +5,10 @@ import pytest
 from paths import ROOT
 from PIL import Image
 
+from mrcnn.imageio.reading import read_values as read_array
 from sebre.data.dataset import SectionDataset
 from sebre.data.regions import SLICEMAP, Region, RegionSet
-from sebre.data.section_files import numbered, read_array
+from sebre.data.section_files import numbered
 from sebre.evaluation.mask_metrics import iou
 from sebre.prepare.build import build
 from sebre.prepare.painting import paint_overlays

@@ -315,12 +315,13 @@ def test_label_maps_that_do_not_fit(tmp_path):
     unknown = drawn_labels() * 7
     with pytest.raises(ValueError, match=r"drawn_1.png: the id 7 \(and 1 more\) is not in .*1, 2"):
         label_map(unknown, tmp_path / "a")
-    with pytest.raises(ValueError, match="has the mode RGB; wanted a label map.*colour-code"):
+    with pytest.raises(ValueError, match="has colors; wanted a label map.*colour-code"):
         label_map(painted(drawn_labels()), tmp_path / "b")
     with pytest.raises(ValueError, match="JPEG does not keep exact values"):
         label_map(drawn_labels(), tmp_path / "c", ".jpg")
-    with pytest.raises(ValueError, match="has the mode F; wanted a label map"):
-        label_map(drawn_labels().astype(np.float32), tmp_path / "d", ".tif")
+    label_map(drawn_labels().astype(np.float32), tmp_path / "d", ".tif")  # whole numbers
+    with pytest.raises(ValueError, match=r"has values such as 0.5; ids are whole numbers"):
+        label_map(drawn_labels() / np.float32(2), tmp_path / "e", ".tif")
 
 
 @pytest.mark.parametrize(
@@ -330,7 +331,7 @@ def test_label_maps_that_do_not_fit(tmp_path):
         ("region,R,G,B,value\na,1,2,3,0\n", "the value '0' of a does not fit"),
         ("region,R,G,B,value\na,1,2,3,x\n", "the value 'x' of a does not fit"),
         ("region,R,G,B,value\na,1,2,3,5\nb,1,2,4,5\n", "the value '5' of b does not fit"),
-        ("region,R,G,B,value\na,1,2,3,70000\n", "the value '70000' of a"),
+        ("region,R,G,B,value\na,1,2,3,3000000000\n", "the value '3000000000' of a"),
     ],
 )
 def test_tables_of_ids_that_do_not_fit(tmp_path, text, message):

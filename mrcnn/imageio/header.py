@@ -1,0 +1,134 @@
+"""What the header of a picture file says, and what the user chooses of a file with more than one.
+
+Every reader of this room makes a `PictureHeader` first and reads pixels by it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mrcnn.errors import UserError
+
+# Endings of the files that are read. Which format a file has is seen from its first bytes.
+PICTURE_TYPES = tuple(
+    ".png .jpg .jpeg .jpe .tif .tiff .btf .tf8 .svs .ndpi .qptiff .scn .jp2 .j2k .jpx .bmp .gif "
+    ".webp .ppm .pgm .pbm .pnm".split()
+)
+
+# Of each EXIF orientation: whether rows and columns change places, and which of the upright
+# picture's axes are then reversed, (rows, columns).
+TURNS = {
+    1: (False, False, False),
+    2: (False, False, True),
+    3: (False, True, True),
+    4: (False, True, False),
+    5: (True, False, False),
+    6: (True, False, True),
+    7: (True, True, True),
+    8: (True, True, False),
+}
+
+# A file that claims to hold so much more than its own size is damaged: no usual compression gets
+# there, and nothing may be allocated for it.
+_MOST_COMPRESSED = 2000
+_UNSUSPECTED_BYTES = 2**28
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is read of a file that holds more than one picture; nothing is chosen silently.
+
+    Attributes:
+        channel: number of the channel, from 1; None where there are colors, or one channel alone.
+        z: number of the page of a stack or series, from 1; "max" for the largest value of all
+            pages; None where there is one.
+        index: number of a picture of the file, from 0, whatever its axes mean; None for the above.
+    """
+
+    channel: int | None = None
+    z: int | str | None = None
+    index: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.channel is not None and self.channel < 1:
+            raise UserError(f"channel is {self.channel}; channels are counted from 1.")
+        if self.z is not None and self.z != "max" and (isinstance(self.z, str) or self.z < 1):
+            raise UserError(f"z is {self.z!r}; wanted 'max', or the number of a page from 1.")
+
+
+EVERYTHING = Choice()
+
+
+@dataclass(frozen=True)
+class PictureHeader:
+    """What a file says of its picture, before any pixel is decoded.
+
+    Attributes:
+        path: of the file, for messages.
+        format: "PNG", "JPEG", "TIFF" and the like.
+        shape: (H, W) px, upright.
+        dtype: of the stored samples.
+        bits: of a sample, as the file says.
+        color: how samples stand for colors, one of `mrcnn.imageio.color_models.MODELS`.
+        alpha: "straight" or "premultiplied" where the last sample is opacity; else "".
+        palette: uint8 [n, 3 or 4], the colors of indices; None without a palette.
+        orientation: EXIF number 1 to 8 of how the stored picture lies.
+        axes: of the file, by letters: Y, X, S (samples), C (channels), Z, T and others.
+        pages: pictures in the file.
+        compression: as the format calls it.
+        pixel_um: (rows, columns) um from one pixel to the next, upright; None if not said.
+        notes: what was converted, assumed or passed over, for the user.
+    """
+
+    path: Any
+    format: str
+    shape: tuple[int, int]
+    dtype: np.dtype
+    bits: int
+    color: str = "gray"
+    alpha: str = ""
+    palette: np.ndarray | None = None
+    orientation: int = 1
+    axes: str = "YX"
+    pages: int = 1
+    compression: str = "none"
+    pixel_um: tuple[float, float] | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def transposed(self) -> bool:
+        """Whether rows of the file are columns of the upright picture."""
+        return TURNS[self.orientation][0]
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether pixels may be transparent."""
+        return bool(self.alpha) or (self.palette is not None and self.palette.shape[-1] == 4)
+
+    @property
+    def is_deep(self) -> bool:
+        """Whether values have to be scaled to become 8 bits."""
+        return self.palette is None and self.dtype != bool and self.dtype.itemsize > 1
+
+
+def upright(shape: tuple[int, int], orientation: int) -> tuple[int, int]:
+    """(H, W) of a stored picture (h, w) that is turned upright."""
+    return shape[::-1] if TURNS[orientation][0] else shape
+
+
+def demand_plausible(path: Path, shape: tuple[int, ...], bits: int) -> None:
+    """Raise UserError where a header claims a picture that its file cannot hold.
+
+    `shape` is that of all samples, of `bits` each.
+    """
+    if 0 in shape:
+        raise UserError(f"{path}: its header says {shape} px: there is no picture in it.")
+    size, wanted = path.stat().st_size, int(np.prod(shape, dtype=np.float64)) * bits / 8
+    if wanted > _UNSUSPECTED_BYTES and wanted > _MOST_COMPRESSED * size:
+        raise UserError(
+            f"{path}: cannot read this picture (its header says {' x '.join(map(str, shape))} "
+            f"samples, {wanted / 2**20:.0f} MiB, but the file has {size} bytes). It is damaged: "
+            "replace it."
+        )
