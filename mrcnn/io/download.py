@@ -3,7 +3,6 @@
 Ours stays beside pooch, which neither goes on where a break was nor waits as a server asks.
 """
 
-import hashlib
 import http.client
 import itertools
 import logging
@@ -19,6 +18,8 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from mrcnn.errors import UnavailableError, UserError
+from mrcnn.io.files import file_sha256, part_of
+from mrcnn.io.own_files import demand_own, note
 
 RETRIES = 4  # further tries after the first
 TIMEOUT_S = 60.0  # without a single byte
@@ -30,12 +31,6 @@ _HEADERS = {"User-Agent": "mrcnn", "Accept-Encoding": "identity"}
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
-
-
-def file_sha256(path: str | Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class DownloadError(UserError, OSError):
@@ -67,19 +62,20 @@ def fetch(
 ) -> bool:
     """Download a file; it appears at its place when it is complete and right.
 
-    The bytes go to `<path>.part`. After a break the rest is asked for; what is left of an earlier
-    call is used only with `sha256`, since nothing else shows that it is of the same file. What may
-    pass (broken connections, 5xx, 429) is tried again, after 1, 2, 4, ... seconds or as the server
-    asks.
+    The bytes go to a file of its own beside it. After a break the rest is asked for; what is left
+    of an earlier call is used only with `sha256`, since nothing else shows that it is of the same
+    file. What may pass (broken connections, 5xx, 429) is tried again, after 1, 2, 4, ... seconds or
+    as the server asks.
 
     Args:
         url: http or https.
-        path: file to write; nothing is fetched if it is there and right, as far as is known.
+        path: file to write; nothing is fetched if it is there and right, as far as is known. One
+            that is not right is replaced if it is as it was fetched; else that is an error.
         sha256: checksum wanted, in hex.
         size: wanted, in bytes.
         retries: further tries.
         progress: draw a progress bar (on a terminal), or the bar to move on.
-        check: called with the complete `.part` file; a ValueError refuses it.
+        check: called with the complete file, before it is in its place; a ValueError refuses it.
         wait: called with the seconds to wait before another try.
 
     Returns:
@@ -88,17 +84,22 @@ def fetch(
     path = Path(path)
     if not what_is_wrong(path, sha256, size):
         return False
+    demand_own([path])
     advice = f"Try again later, or get the file by other means and save it as {path}."
-    part = path.with_name(path.name + ".part")
+    # A beginning that a later call goes on with is known by the checksum of the whole.
+    part = path.with_name(f".{path.name}.{sha256[:16]}.part") if sha256 else part_of(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with byte_bar(path.name, size, progress) as bar:
+            transfer = _Transfer(url, part, sha256, size, check, bar)
+            _try(transfer.run, url, retries, wait, advice)
+        with writing(path):
+            note(path, sha256 or file_sha256(part))
+            part.replace(path)
+    finally:
         if not sha256:
             part.unlink(missing_ok=True)
-    with byte_bar(path.name, size, progress) as bar:
-        transfer = _Transfer(url, part, sha256, size, check, bar)
-        _try(transfer.run, url, retries, wait, advice)
-    with writing(path):
-        part.replace(path)
     return True
 
 

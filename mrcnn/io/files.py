@@ -1,19 +1,36 @@
-"""Writing files whole or not at all."""
+"""Writing files whole or not at all; checksums."""
 
+import hashlib
 import os
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 from mrcnn.errors import UnavailableError
 
 
-def replace_file(path: str | Path, write: Callable[[Path], object], suffix: str = ".part") -> None:
+def file_sha256(path: str | Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def part_of(path: str | Path, suffix: str = "") -> Path:
+    """A new name beside a path, for what takes its place when it is complete.
+
+    It is hidden and like no other, so that nothing that is there is in the way.
+    """
+    return Path(path).with_name(f".{uuid.uuid4().hex}.part{suffix}")
+
+
+def replace_file(path: str | Path, write: Callable[[Path], object], suffix: str = "") -> None:
     """Call `write(temporary path)` beside `path`, then put the result in its place.
 
-    On an OSError, which names `path`, the temporary file is removed and `path` untouched.
+    The temporary name ends with `suffix`. On an OSError, which names `path`, the temporary file is
+    removed and `path` untouched.
     """
     path = Path(path)
-    part = path.with_name(path.name + suffix)
+    part = part_of(path, suffix)
     try:
         write(part)
         os.replace(part, path)

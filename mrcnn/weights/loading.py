@@ -121,7 +121,7 @@ def save_weights(model: keras.Model, path: str | Path, dtype: str = "float32") -
                 "legacy layout: choose a name that ends with '.h5' alone."
             )
         with quiet_keras():
-            replace_file(path, lambda part: model.save_weights(str(part)), ".part.weights.h5")
+            replace_file(path, lambda part: model.save_weights(str(part)), ".weights.h5")
         return
     groups: dict[str, list[tuple[str, np.ndarray]]] = {}
     for slot in slots_of(model):

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +48,18 @@ def read_if_there(path: Path, columns: Iterable[str], advice: str = "") -> list[
 
 
 def write_table(
-    path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]
+    path: str | Path,
+    columns: Sequence[str],
+    rows: Iterable[Mapping[str, Any]],
+    write: Callable[[str | Path, str], None] = replace_text,
 ) -> None:
     """Write a CSV file (UTF-8, lines end in a line feed), whole or not at all.
 
-    Cells that a row lacks are left empty; it may have no others than the columns.
+    Cells that a row lacks are left empty; it may have no others than the columns. The text goes to
+    `write`.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    replace_text(path, text.getvalue())
+    write(path, text.getvalue())

@@ -13,6 +13,7 @@ from typing import Any
 
 from mrcnn.errors import UnavailableError, UserError
 from mrcnn.io.download import RETRIES, byte_bar, fetch, what_is_wrong, writing
+from mrcnn.io.own_files import demand_own
 from sebre.data.csv_tables import read_table
 from sebre.prepare.sources import SOURCES, import_source, source_module, source_name
 
@@ -78,13 +79,16 @@ def fetch_listed(
     *,
     wait: Callable[[float], Any] = time.sleep,
 ) -> list[Path]:
-    """Download what a raw folder lacks of a source's files, or has in a damaged form.
+    """Download what a raw folder lacks of a source's files.
 
-    The folder is made if it is not there. `retries` are further tries for each file, before which
-    `wait` is called with the seconds to wait. The files that were fetched are given back.
+    The folder is made if it is not there. A file that is there and not the one listed is an error,
+    before any is fetched, unless an earlier list had it. `retries` are further tries for each file,
+    before which `wait` is called with the seconds to wait. The files that were fetched are given
+    back.
     """
     folder = Path(folder)
     missing = [f for f in listed(name) if what_is_wrong(folder / f.file, f.sha256, f.bytes)]
+    demand_own(folder / f.file for f in missing)
     total = sum(f.bytes for f in missing)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)

@@ -24,8 +24,9 @@ import numpy as np
 from tqdm import tqdm
 
 from mrcnn.errors import UserError
-from mrcnn.io.download import fetch, file_sha256, writing
-from mrcnn.io.files import replace_text
+from mrcnn.io.download import fetch, writing
+from mrcnn.io.files import file_sha256
+from mrcnn.io.own_files import is_own, replace_own_text
 from sebre.data.csv_tables import read_if_there, write_table
 from sebre.prepare.allen.api import ADULT, DEVELOPING, AllenApi, Experiment
 
@@ -275,16 +276,17 @@ class _Files:
         if name in self.seen:
             return
         path = self.folder / name
-        if path.is_file() and file_sha256(path) != self.sums.get(name):
-            if name in self.sums:
-                _log.warning("%s: it has changed since it was fetched; fetching it again", path)
-            with writing(path):
-                path.unlink()
+        whole = path.is_file() and file_sha256(path)
+        if whole and whole != self.sums.get(name) and not is_own(path):
+            raise UserError(
+                f"{path}: not as it was fetched, or not fetched at all. It is kept: move it away "
+                "to fetch it again, or keep your own files in another folder."
+            )
         again = {"retries": self.api.retries, "wait": self.api.wait}
-        if fetch(url, path, progress=False, check=check, **again):
+        if fetch(url, path, progress=False, check=check, **again) or name not in self.sums:
             self.sums[name] = file_sha256(path)
             lines = [f"{checksum}  {name}\n" for name, checksum in sorted(self.sums.items())]
-            replace_text(self.sums_path, "".join(lines))
+            replace_own_text(self.sums_path, "".join(lines))
         self.seen.add(name)
 
 

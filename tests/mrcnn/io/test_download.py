@@ -11,7 +11,10 @@ import pytest
 from local_server import LocalServer, Reply
 from tqdm import tqdm
 
-from mrcnn.io.download import DownloadError, fetch, file_sha256, read_url
+from mrcnn.errors import UserError
+from mrcnn.io.download import DownloadError, fetch, read_url
+from mrcnn.io.files import file_sha256
+from mrcnn.io.own_files import RECORD
 from sebre.prepare import raw_download
 from sebre.prepare.raw_download import download_source, fetch_listed, listed
 
@@ -32,7 +35,12 @@ def waits() -> list[float]:
 
 
 def part(path: Path) -> Path:
-    return path.with_name(path.name + ".part")
+    """What an earlier call left of the file."""
+    return path.with_name(f".{path.name}.{SHA[:16]}.part")
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name != RECORD)
 
 
 def test_fetches_once(server, tmp_path, waits):
@@ -46,12 +54,31 @@ def test_fetches_once(server, tmp_path, waits):
     assert waits == []
 
 
-def test_a_damaged_file_is_fetched_again(server, tmp_path):
+def test_only_what_was_fetched_is_replaced(server, tmp_path):
     server.routes["/f"] = Reply(BODY)
     path = tmp_path / "f.bin"
-    path.write_bytes(BODY[:-1] + b"!")
+    for content in (BODY[:-1] + b"!", b"the user's own"):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match="f.bin: there already, and not written"):
+            fetch(f"{server.address}/f", path, SHA, len(BODY))
+        assert path.read_bytes() == content
+    assert server.requests == []
+    path.unlink()
+    server.routes["/f"] = [Reply(b"an older version"), Reply(BODY)]
+    fetch(f"{server.address}/f", path)
     assert fetch(f"{server.address}/f", path, SHA, len(BODY))
     assert path.read_bytes() == BODY
+    assert names_in(tmp_path) == ["f.bin"]
+
+
+def test_files_with_the_names_of_parts_are_left_alone(server, tmp_path):
+    server.routes["/f"] = [Reply(BODY), Reply(status=404)]
+    (tmp_path / "f.part").write_bytes(b"mine")
+    fetch(f"{server.address}/f", tmp_path / "f")
+    with pytest.raises(DownloadError):
+        fetch(f"{server.address}/f", tmp_path / "g", SHA)
+    assert (tmp_path / "f.part").read_bytes() == b"mine"
+    assert names_in(tmp_path) == ["f", "f.part"]
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 429])
@@ -172,12 +199,10 @@ def test_a_complete_rest_needs_no_request(server, tmp_path):
 def test_a_wrong_checksum_is_refused(server, tmp_path, waits):
     server.routes["/f"] = Reply(BODY)
     path = tmp_path / "f"
-    path.write_bytes(b"old")
     with pytest.raises(DownloadError, match=f"SHA-256 {SHA}, wanted {'0' * 64}.*save it as"):
         fetch(f"{server.address}/f", path, "0" * 64, wait=waits.append)
     assert waits == []
-    assert [p.name for p in tmp_path.iterdir()] == ["f"]
-    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_of_another_size_is_refused_before_it_is_fetched(server, tmp_path):
@@ -228,13 +253,12 @@ def test_only_addresses_of_the_web(tmp_path, url):
 def test_a_place_that_cannot_be_written(server, tmp_path, waits):
     server.routes["/f"] = Reply(BODY)
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OSError, match="cannot be written.*permissions") as caught:
+    with pytest.raises(UserError, match="file: is not a folder"):
         fetch(f"{server.address}/f", tmp_path / "file" / "f", wait=waits.append)
-    assert not isinstance(caught.value, DownloadError)
     (tmp_path / "folder").mkdir()
-    with pytest.raises(OSError, match="folder: cannot be written"):
+    with pytest.raises(UserError, match="folder: is a folder"):
         fetch(f"{server.address}/f", tmp_path / "folder", wait=waits.append)
-    assert waits == []
+    assert waits == [] and server.requests == []
 
 
 def test_a_full_disk_is_not_taken_for_a_broken_line(server, tmp_path, waits):
@@ -283,6 +307,10 @@ def test_fetches_what_is_missing_or_wrong(server, a_list, tmp_path):
     (raw / "a.nii.gz").unlink()
     (raw / "folder/b.txt").write_bytes(b"tex!")
     (raw / "notes.txt").write_bytes(b"the user's own")
+    with pytest.raises(UserError, match="b.txt: there already, and not written"):
+        fetch_listed("some_brains", raw)
+    assert len(server.requests) == 3
+    (raw / "folder/b.txt").unlink()
     assert fetch_listed("some_brains", raw) == [raw / "a.nii.gz", raw / "folder/b.txt"]
     assert (raw / "notes.txt").read_bytes() == b"the user's own"
 

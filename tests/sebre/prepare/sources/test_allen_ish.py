@@ -25,6 +25,7 @@ from allen_server import (
 )
 from local_server import LocalServer, Reply
 
+from mrcnn.errors import UserError
 from mrcnn.io.download import DownloadError
 from sebre.data.regions import MOUSE
 from sebre.prepare.allen.api import ADULT, AllenApi
@@ -177,21 +178,26 @@ def test_builds_a_data_set(get, tmp_path):
 
 def test_a_second_call_fetches_what_is_missing_or_damaged(get, server):
     raw = get()
-    before = {p: p.read_bytes() for p in raw.rglob("*") if p.is_file()}
+    before = {p: p.read_bytes() for p in raw.rglob("[!.]*") if p.is_file()}
     server.requests.clear()
     get()
     # The section without a place is asked for again.
     known = ("query.json", "image_to_atlas/1012")
     assert all(any(k in path for k in known) for path, _ in server.requests)
 
-    (raw / "images/Gad1_P14_101_0.jpg").write_bytes(jpeg(0))
+    edited = raw / "images/Gad1_P14_101_0.jpg"
+    edited.write_bytes(jpeg(0))
+    with pytest.raises(UserError, match="Gad1_P14_101_0.jpg: not as it was fetched"):
+        get()
+    assert edited.read_bytes() == jpeg(0)
+    edited.unlink()
     (raw / "images/Gad1_P14_101_1.jpg").unlink()
     (raw / "atlas/9001.svg").unlink()
     server.requests.clear()
     get()
     fetched = [path.rpartition("/")[2] for path in paths_asked(server, "") if "download" in path]
     assert fetched == ["1010?downsample=2", "1011?downsample=2", "9001?groups=31"]
-    assert {p: p.read_bytes() for p in raw.rglob("*") if p.is_file()} == before
+    assert {p: p.read_bytes() for p in raw.rglob("[!.]*") if p.is_file()} == before
 
 
 def test_a_broken_line_is_not_taken_for_a_section_without_a_place(get, server, tmp_path):
@@ -396,7 +402,7 @@ def test_a_folder_that_cannot_be_used(get, tmp_path):
         get()
     (tmp_path / "raw").unlink()
     (tmp_path / "raw" / "images" / "Gad1_P14_101_0.jpg").mkdir(parents=True)
-    with pytest.raises(OSError, match="101_0.jpg: cannot be written"):
+    with pytest.raises(UserError, match="101_0.jpg: is a folder"):
         get()
 
 
