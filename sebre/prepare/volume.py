@@ -4,42 +4,28 @@ An orientation is three letters, one per array axis, that name the direction in 
 index grows: R(ight) or L(eft), A(nterior) or P(osterior), S(uperior) or I(nferior), as in NiBabel.
 """
 
-import contextlib
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
 import nibabel
-import nrrd
 import numpy as np
 import scipy.ndimage
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff
 
 from mrcnn.errors import MissingFileError, UserError, reading
-
-NIBABEL, TIFFFILE = "nibabel.global", "tifffile"
-
-
-@contextlib.contextmanager
-def without_log(logger: str) -> Iterator[None]:
-    """Let a logger of this name write nothing; also a decorator."""
-    log = logging.getLogger(logger)
-    level = log.level
-    log.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
-
+from sebre.prepare.volume_header import (
+    checked_orientation,
+    checked_sides,
+    corners_apart,
+    open_volume,
+)
 
 # Array axis of the canonical orientation (R, A, S) that a plane is cut along.
 PLANES = {"sagittal": 0, "coronal": 1, "horizontal": 2}
 WINDOW = (1.0, 99.5)  # percentiles of the voxels above 0
 
-_OPPOSITE = {"L": "R", "R": "L", "P": "A", "A": "P", "I": "S", "S": "I"}
-_MM = {"meter": 1e3, "m": 1e3, "cm": 10.0, "micron": 1e-3, "microns": 1e-3, "um": 1e-3}
 _MOST_PACKED = 1100  # gzip packs at most 1032 bytes into one
 
 
@@ -56,28 +42,18 @@ class Volume:
     affine: np.ndarray | None = None
 
 
-@dataclass(frozen=True)
-class _File:
-    """What the header of a file says; `affine` is None if it does not say the sides."""
-
-    shape: tuple[int, ...]
-    voxel_mm: tuple[float, ...]
-    affine: np.ndarray | None
-    packed: int  # bytes of the file that holds the values
-    read: Callable[[], np.ndarray]
-
-
 def read_volume(path: str | Path, orientation: str | None = None) -> Volume:
     """Read a NIfTI (.nii, .nii.gz), Analyze (.hdr/.img), NRRD (.nrrd) or MGH (.mgz) volume.
 
     Trailing axes of length 1 are left out. Lengths in other units are turned to mm; a header
-    without units is taken to mean mm.
+    without units is taken to mean mm. Sides of voxels and their orientation come from one source;
+    `sebre.prepare.volume_header` says which, and what is refused.
 
     Args:
         path: the file; of an Analyze pair either file.
         orientation: of the array, such as "LAS"; overrides the header, whose affine is then
-            not used. Needed for Analyze files, and for NIfTI files without orientation, whose
-            header does not distinguish left from right.
+            not used; the sides are those of its own field. Needed for Analyze files, and for
+            NIfTI files without orientation, whose header does not distinguish left from right.
     """
     path = Path(path)
     if not path.is_file():
@@ -86,7 +62,7 @@ def read_volume(path: str | Path, orientation: str | None = None) -> Volume:
         orientation = checked_orientation(orientation)
     damaged = "this volume", "Fetch or export the file again."
     with reading(path, *damaged):
-        file = _open_nrrd(path) if path.suffix.lower() == ".nrrd" else _open_nibabel(path)
+        file = open_volume(path)
     shape = file.shape
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
@@ -98,12 +74,8 @@ def read_volume(path: str | Path, orientation: str | None = None) -> Volume:
             f"{path}: the header claims {shape} voxels, more than the file can hold. "
             "Fetch or export the file again."
         )
-    voxel_mm = tuple(float(mm) for mm in file.voxel_mm[:3])
-    if not all(np.isfinite(mm) and mm > 0 for mm in voxel_mm):
-        raise UserError(
-            f"{path}: voxels of {voxel_mm} mm; the header is broken or does not give their size."
-        )
     affine = None if orientation else file.affine
+    voxel_mm = checked_sides(path, file, affine)
     if affine is not None:
         found = nibabel.aff2axcodes(affine)
         orientation = None if None in found else "".join(found)
@@ -118,18 +90,6 @@ def read_volume(path: str | Path, orientation: str | None = None) -> Volume:
     if data.dtype.kind not in "biuf":
         raise UserError(f"{path}: values of type {data.dtype}; wanted one real number per voxel.")
     return canonical(data, voxel_mm, orientation, affine)
-
-
-def checked_orientation(codes: str) -> str:
-    """The three letters in upper case; a ValueError unless they name the three axes."""
-    upper = codes.upper()
-    axes = {frozenset((code, _OPPOSITE[code])) for code in upper if code in _OPPOSITE}
-    if len(upper) != 3 or len(axes) != 3:
-        raise UserError(
-            f"orientation {codes!r}: wanted three letters, one each of R/L, A/P and S/I, such as "
-            "RAS or LPI."
-        )
-    return upper
 
 
 def canonical(
@@ -158,9 +118,7 @@ def grid_difference(a: Volume, b: Volume) -> str:
         return f"voxels of {a.voxel_mm} and {b.voxel_mm} mm"
     if a.affine is None or b.affine is None:
         return ""
-    last = np.array(a.data.shape) - 1
-    corners = np.array([[*(corner * last), 1] for corner in np.ndindex(2, 2, 2)])
-    apart = np.linalg.norm(corners @ (a.affine - b.affine)[:3].T, axis=1).max()
+    apart = corners_apart(a.affine, b.affine, a.data.shape)
     return f"places {apart:.1f} mm apart by their headers" if apart > min(a.voxel_mm) / 2 else ""
 
 
@@ -262,66 +220,3 @@ def classes_of_labels(labels: np.ndarray, classes: Mapping[int, int]) -> np.ndar
     ids = np.array([classes[int(number)] for number in numbers], kind)
     place = np.searchsorted(numbers, labels).clip(max=len(numbers) - 1)
     return np.where(numbers[place] == labels, ids[place], kind.type(0))
-
-
-@without_log(NIBABEL)
-def _open_nibabel(path: Path) -> _File:
-    image = nibabel.load(path)
-    header = image.header
-    known, unit = True, ""
-    if isinstance(header, nibabel.Nifti1Header):
-        known = bool(header["sform_code"] or header["qform_code"])
-        unit = header.get_xyzt_units()[0]
-    elif isinstance(header, nibabel.AnalyzeHeader):
-        known = False
-        # The reader that NiBabel prefers scales by the range for display, which spoils labels.
-        image = nibabel.Spm99AnalyzeImage.load(path)
-    scale = _MM.get(unit, 1.0)
-    return _File(
-        shape=tuple(int(n) for n in image.shape),
-        voxel_mm=tuple(scale * float(mm) for mm in header.get_zooms()[:3]),
-        affine=np.diag([scale, scale, scale, 1]) @ image.affine if known else None,
-        packed=Path(image.file_map["image"].filename).stat().st_size,
-        read=lambda: np.asanyarray(image.dataobj),
-    )
-
-
-def _open_nrrd(path: Path) -> _File:
-    header = nrrd.read_header(str(path))
-    directions = header.get("space directions")
-    units = header.get("space units") or header.get("units") or [""]
-    scale = _MM.get(str(units[0]).strip('"').lower(), 1.0)
-    affine = None
-    if directions is None or not np.isfinite(directions).all():
-        voxel_mm = tuple(scale * float(mm) for mm in header.get("spacings", [np.nan] * 3))
-    else:
-        # Rows are the steps of the three indices in the named space.
-        voxel_mm = tuple(scale * float(np.linalg.norm(step)) for step in directions)
-        to_ras = _space(header.get("space", ""))
-        if to_ras is not None:
-            affine = np.eye(4)
-            affine[:3, :3] = scale * to_ras @ directions.T
-            affine[:3, 3] = scale * to_ras @ header.get("space origin", np.zeros(3))
-    values = header.get("data file", header.get("datafile", path.name))
-    return _File(
-        shape=tuple(int(n) for n in header["sizes"]),
-        voxel_mm=voxel_mm,
-        affine=affine,
-        packed=(path.parent / str(values)).stat().st_size,
-        read=lambda: nrrd.read(str(path))[0],
-    )
-
-
-def _space(name: str) -> np.ndarray | None:
-    """From the named space of an NRRD file to R, A, S, float [3, 3]; None if it has no sides."""
-    words = name.lower().replace("_", "-").split("-")
-    codes = name if len(words) == 1 else "".join(word[:1] for word in words)
-    try:
-        codes = checked_orientation(codes)
-    except ValueError:
-        return None
-    turn = np.zeros((3, 3))
-    for axis, code in enumerate(codes):
-        sign, ras = (1, "RAS") if code in "RAS" else (-1, "LPI")
-        turn[ras.index(code), axis] = sign
-    return turn

@@ -157,9 +157,18 @@ class VolumeCutter:
                 f"{difference}. Resample the labels to the image; if only the headers are "
                 "wrong, give --orientation, which replaces them."
             )
-        # NaN and infinity stand for "outside" in some exports.
         with np.errstate(over="ignore"):
-            data = np.nan_to_num(image.data.astype(np.float32), posinf=0, neginf=0)
+            data = image.data.astype(np.float32)
+        if odd := int(np.count_nonzero(~np.isfinite(data))):
+            # They stand for "outside" in some exports.
+            _log.warning(
+                "%s: %d voxels (%.2g %%) are not finite numbers and are taken for background. If "
+                "they lie in the brain, export the image again.",
+                image_path,
+                odd,
+                100 * odd / data.size,
+            )
+            data = np.nan_to_num(data, posinf=0, neginf=0)
         outside = data <= 0
         if outside.all():
             raise UserError(f"{image_path}: no voxel is above 0. Is this the right image?")

@@ -13,7 +13,8 @@ from mrcnn.errors import MissingFileError, UserError, reading
 from sebre.data.regions import MOUSE
 from sebre.prepare.allen.structure_tree import mouse_classes
 from sebre.prepare.raw import RawSet, card
-from sebre.prepare.volume import TIFFFILE, Volume, canonical, without_log
+from sebre.prepare.volume import Volume, canonical
+from sebre.prepare.volume_header import TIFFFILE, without_log
 from sebre.prepare.volume_source import Scan, VolumeCutter
 
 IMAGE = "downsampled_standard_brainreg.tiff"

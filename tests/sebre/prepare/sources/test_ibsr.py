@@ -227,7 +227,7 @@ def test_image_and_labels_that_do_not_fit(tmp_path):
         read_source(tmp_path / "place", plane="oblique")
 
 
-def test_values_below_0_and_not_finite_are_background(tmp_path):
+def test_values_below_0_and_not_finite_are_background(tmp_path, caplog):
     image, labels = scan(1)
     save_subject(tmp_path / "a", 1)
     wanted = pictures(tmp_path / "a")
@@ -238,7 +238,11 @@ def test_values_below_0_and_not_finite_are_background(tmp_path):
     odd[odd == 0] = values
     save_nifti(tmp_path / "b" / "IBSR_01_ana_strip.nii.gz", odd)
     save_nifti(tmp_path / "b" / "IBSR_01_seg_ana.nii.gz", labels)
+    assert caplog.text == ""
     assert_equal(pictures(tmp_path / "b"), wanted)
+    count = int((~(np.abs(odd) < 1e300)).sum())
+    (record,) = caplog.records
+    assert f"IBSR_01_ana_strip.nii.gz: {count} voxels (" in record.getMessage()
 
 
 def test_a_scan_without_the_structures_is_named(tmp_path, caplog):
