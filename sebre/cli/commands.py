@@ -55,11 +55,14 @@ def main(
 
 def _prepare(args: argparse.Namespace) -> int:
     from sebre.prepare.build import build
+    from sebre.prepare.layout import demand_empty
+    from sebre.prepare.raw import unused
     from sebre.prepare.raw_download import download_source
     from sebre.prepare.sources import read_source
 
     given = {name: getattr(args, name) for name in SOURCE_OPTIONS}
     options = {name: value for name, value in given.items() if value is not None}
+    demand_empty(args.out)
     if args.download:
         download_source(args.source, args.raw, options)
     raw_set = read_source(args.source, args.raw, options)
@@ -71,6 +74,8 @@ def _prepare(args: argparse.Namespace) -> int:
     command = ["sebre prepare", args.source, f"--raw DIR --out datasets/{raw_set.name}", *given]
     build(raw_set, args.out, args.split, args.seed, args.rotations, command=" ".join(command))
     say(f"Prepared data set: {args.out}")
+    if line := unused(raw_set, args.raw):
+        say(line)
     return DONE
 
 

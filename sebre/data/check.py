@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from mrcnn.errors import MissingFileError, UserError
-from mrcnn.io.download import file_sha256
+from mrcnn.io.files import file_sha256
 from sebre.data.check_section import check_section
 from sebre.data.csv_tables import read_rows
 from sebre.data.findings import Finding, render
 from sebre.data.leakage import audit
+from sebre.data.listing import visible
 from sebre.data.regions import RegionSet
 from sebre.data.section_files import list_subset, part_folder
 
@@ -58,7 +59,7 @@ def check(dataset: str | Path, regions: RegionSet | None = None) -> list[Finding
     if not root.is_dir():
         raise MissingFileError(f"{root}: no such folder. Give the folder of a prepared data set.")
     findings: list[Finding] = []
-    subsets = sorted({m[1] for p in root.iterdir() if (m := _SUBSET.fullmatch(p.name))})
+    subsets = sorted({m[1] for p in visible(root) if (m := _SUBSET.fullmatch(p.name))})
     if not subsets:
         return [_not_a_dataset(root)]
     recorded = _recorded_regions(root, findings)
@@ -82,6 +83,9 @@ def check(dataset: str | Path, regions: RegionSet | None = None) -> list[Finding
     findings += _region_names(sections, regions)
     if regions is not None:
         findings += _class_ids(root, sections, regions, subsets)
+    if sections and not any(section.present for section in sections.values()):
+        problem, cure = "no section shows any region.", "Add masks; without any nothing is learned."
+        findings.append(Finding("error", "nothing drawn", root, problem, cure))
     findings += _same_pictures(sections)
     findings += _table(root, sections, regions)
     findings += _checksums(root)
@@ -90,7 +94,7 @@ def check(dataset: str | Path, regions: RegionSet | None = None) -> list[Finding
 
 
 def _not_a_dataset(root: Path) -> Finding:
-    inner = [p.name for p in sorted(root.iterdir()) if p.is_dir() and any(p.glob("mrcnn_*"))]
+    inner = [p.name for p in visible(root) if p.is_dir() and any(p.glob("mrcnn_*"))]
     cure = (
         f"Check {root / inner[0]} instead."
         if inner
@@ -270,9 +274,8 @@ def _checksums(root: Path) -> Iterator[Finding]:
             problem = "differs from its checksum in SHA256SUMS."
             cure = "Copy the file again; if you changed it, make SHA256SUMS again."
             yield Finding("error", "checksum", path, problem, cure)
-    for path in sorted(root.rglob("*")):
-        name = path.relative_to(root)
-        if path.is_file() and name.as_posix() not in listed and not name.name.startswith("."):
+    for path in visible(root, "**/*"):
+        if path.is_file() and path.relative_to(root).as_posix() not in listed:
             yield Finding("note", "checksum", path, "not listed in SHA256SUMS.")
 
 

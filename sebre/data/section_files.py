@@ -20,9 +20,9 @@ from mrcnn.errors import UserError
 from mrcnn.imageio import label_files
 from mrcnn.imageio.header import PICTURE_TYPES
 from mrcnn.imageio.reading import read_header
+from sebre.data.listing import visible
 
 _NUMBER = re.compile(r"(?:^|.*\D)(\d+)")
-_LEFT_BY_SYSTEMS = ("Thumbs.db", "desktop.ini")
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,7 @@ def scan(folder: Path, kind: Literal["file", "folder"]) -> tuple[dict[int, Path]
     """
     found: dict[int, Path] = {}
     refused = []
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name in _LEFT_BY_SYSTEMS:
-            continue
+    for path in visible(folder):
         fits = path.is_dir() if kind == "folder" else path.suffix.lower() in PICTURE_TYPES
         match = _NUMBER.fullmatch(path.name if kind == "folder" else path.stem)
         if not fits or match is None:

@@ -4,19 +4,20 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from PIL import Image
 
-from mrcnn.io.download import file_sha256
+from mrcnn.errors import UserError
+from mrcnn.io.files import file_sha256
 from sebre.data.leakage import audit
 from sebre.data.regions import RegionSet
 from sebre.data.rotation import ANGLES, rotated_versions
 from sebre.data.split import SplitRule, assign
 from sebre.drawing.contact_sheet import save_sheet
 from sebre.drawing.overlay import label_map, overlay
-from sebre.prepare.layout import LayoutWriter
+from sebre.prepare.layout import new_data_set
 from sebre.prepare.raw import RawSection, RawSet, card
 
 SHEET_SECTIONS = 24  # at most this many on the contact sheet
@@ -59,7 +60,7 @@ def build(
     count = len(raw_set.sections)
     on_sheet = np.linspace(0, count - 1, min(count, SHEET_SECTIONS)).round().astype(int)
     sheet: list[tuple[str, list[np.ndarray]]] = []
-    with LayoutWriter(out, raw_set.regions) as writer:
+    with new_data_set(out, raw_set.regions) as writer:
         numbers = {"train": 0, "val": 0}
         remaining = iter(subsets)
         for index, section in enumerate(raw_set.sections):
@@ -77,6 +78,8 @@ def build(
                 numbers[subset] += 1
             if (index + 1) % 50 == 0:
                 _log.info("%d of %d sections written", index + 1, count)
+        if not any(row["regions"] for row in writer.rows):
+            _refuse_empty(raw_set)
         save_sheet(sheet, ("masks",), raw_set.regions, writer.part / "contact_sheet.png", across=4)
         for name, text in raw_set.texts.items():
             writer.write_text(name, text)
@@ -96,10 +99,23 @@ def build(
         )
 
 
+def _refuse_empty(raw_set: RawSet) -> NoReturn:
+    raise UserError(
+        f"{_folder_of(raw_set.files)}: no section of {len(raw_set.sections)} shows a region, so "
+        "there is nothing to learn. Are the drawings empty, or of other regions than "
+        f"{', '.join(raw_set.regions.names)}?"
+    )
+
+
 def _checksums(files: Sequence[Path]) -> dict[str, str]:
     """SHA-256 by path below the folder that all files are in."""
-    folder = Path(os.path.commonpath([path.parent for path in files]))
+    folder = _folder_of(files)
     return {path.relative_to(folder).as_posix(): file_sha256(path) for path in files}
+
+
+def _folder_of(files: Sequence[Path]) -> Path:
+    """The folder that all files are in."""
+    return Path(os.path.commonpath([path.parent for path in files]))
 
 
 def _title(index: int, section: RawSection) -> str:

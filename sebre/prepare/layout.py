@@ -1,8 +1,9 @@
 """Writing the prepared layout: images, masks, sections.csv, dataset.json, SHA256SUMS."""
 
 import json
-import shutil
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from mrcnn.errors import UserError
-from mrcnn.io.download import file_sha256
+from mrcnn.io.files import file_sha256
+from mrcnn.io.own_files import demand_place, new_folder
 from sebre.data.csv_tables import write_table
 from sebre.data.regions import RegionSet
 
@@ -19,39 +21,39 @@ SECTION_COLUMNS = tuple(
 )
 
 
+def demand_empty(out: str | Path) -> None:
+    """Raise a UserError unless a data set can be written to a folder: none, or an empty one."""
+    out = Path(out)
+    if os.path.lexists(out) and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(
+            f"{out}: exists and is not an empty folder. Remove it, or choose another --out."
+        )
+    demand_place(out.parent)
+
+
+@contextmanager
+def new_data_set(out: str | Path, regions: RegionSet) -> Iterator["LayoutWriter"]:
+    """A writer of a data set that appears at its place when it is complete; on an error nothing is
+    left behind. The folder `out` must not exist, or be empty."""
+    demand_empty(out)
+    with new_folder(out) as part:
+        writer = LayoutWriter(part, regions)
+        yield writer
+        writer.finish()
+
+
 class LayoutWriter:
-    """Writes a prepared data set; it appears at its place when it is complete.
+    """Writes a prepared data set to an empty folder, `part`; see `new_data_set`."""
 
-    Use it as a context manager; on an error nothing is left behind. The folder `out` must not
-    exist, or be empty.
-    """
-
-    def __init__(self, out: str | Path, regions: RegionSet):
-        self.out = Path(out)
-        self.regions = regions
+    def __init__(self, part: Path, regions: RegionSet):
+        self.part, self.regions = part, regions
         self.rows: list[dict[str, Any]] = []
-        if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
-            raise UserError(
-                f"{self.out}: exists and is not an empty folder. Remove it, or choose another "
-                "--out."
-            )
-        self.part = self.out.with_name(self.out.name + ".part")
 
-    def __enter__(self) -> "LayoutWriter":
-        shutil.rmtree(self.part, ignore_errors=True)
-        self.part.mkdir(parents=True)
-        return self
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if kind is not None:
-            shutil.rmtree(self.part, ignore_errors=True)
-            return
+    def finish(self) -> None:
+        """Write sections.csv and SHA256SUMS, when all else is there."""
         columns = dict.fromkeys([*SECTION_COLUMNS, *(key for row in self.rows for key in row)])
         write_table(self.part / "sections.csv", list(columns), self.rows)
         self._write_checksums()
-        if self.out.exists():
-            self.out.rmdir()
-        self.part.replace(self.out)
 
     def add(
         self,

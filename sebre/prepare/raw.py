@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sebre.data.listing import some, visible
 from sebre.data.regions import RegionSet
 
 _CARDS = Path(__file__).parent / "cards"
@@ -45,9 +46,31 @@ class RawSet:
         default_factory=dict
     )  # of images, masks; for dataset.json
     flips: bool = False  # rotated versions are made of the mirror image too
+    # Further files that were read: tables, licenses.
+    also_read: Sequence[Path] = ()
     texts: Mapping[str, str] = field(default_factory=dict)  # further text files, such as LICENSE
     volumetric: bool = False  # sections of one `subject` are slices of a volume, at index `slice`
     slice_spacing_um: float | None = None  # of neighboring slices; None: not known, or not one
+
+
+def unused(raw_set: RawSet, raw: Path) -> str:
+    """Which files of the raw folder are not used, in one line; empty if all are."""
+    used = {path.absolute() for path in (*raw_set.files, *raw_set.also_read)}
+    folders = {folder for path in used for folder in path.parents}
+    names: list[str] = []
+    count = 0
+    for path in visible(raw, "**/*"):
+        if path.is_dir() or path.absolute() in used:
+            continue
+        count += 1
+        # Of a folder of which nothing is used, one name stands for all.
+        parents = list(path.relative_to(raw).parents)[-2::-1]
+        of_none = (folder for folder in parents if (raw / folder).absolute() not in folders)
+        folder = next(of_none, None)
+        name = path.relative_to(raw).as_posix() if folder is None else f"{folder.as_posix()}/"
+        if name not in names:
+            names.append(name)
+    return f"Not used of {raw}: {count} file(s): {some(names)}" if count else ""
 
 
 def card(name: str, /, **facts: Any) -> str:

@@ -68,7 +68,14 @@ class VolumeCutter:
             raise UserError(f"plane {self.plane!r}: wanted one of {', '.join(PLANES)}.")
 
     def cut(
-        self, scans: Sequence[Scan], *, name: str, license: str, card: str, split: str
+        self,
+        scans: Sequence[Scan],
+        *,
+        name: str,
+        license: str,
+        card: str,
+        split: str,
+        also_read: Sequence[Path] = (),
     ) -> RawSet:
         """The sections of some scans that show a region; the other facts are those of `RawSet`."""
         classes_in = functools.lru_cache(maxsize=1)(self._classes_in)
@@ -106,6 +113,7 @@ class VolumeCutter:
                 "min_mask_px": self.min_px,
                 "frame_voxels_right_front_up": list(self.frame) if self.frame else None,
             },
+            also_read=[*also_read, *(path for scan in scans for path in _headers(scan))],
             volumetric=True,
             slice_spacing_um=spacings.pop() if len(spacings) == 1 else None,
         )
@@ -188,6 +196,12 @@ class VolumeCutter:
         if self.inside_image:
             drawn = np.where(section(outside, self.plane, index, order=0), 0, drawn)
         return picture, masks_of_labels(drawn, self.min_px)
+
+
+def _headers(scan: Scan) -> list[Path]:
+    """The other files of Analyze pairs, which hold the headers."""
+    paths = (scan.image, scan.labels)
+    return [p.with_name(p.name.replace(".img", ".hdr")) for p in paths if ".img" in p.name]
 
 
 def _check_sides(drawn: Volume, regions: RegionSet, path: Path) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mrcnn.errors import MissingFileError
+from sebre.data.listing import visible
 from sebre.evaluation.scores import MASK_RCNN, U_NET, Evaluation, Interval, Registration, Scores
 from sebre.evaluation.stored import RecordFault
 from sebre.experiments import EXPERIMENTS
@@ -234,7 +235,7 @@ def _read(
 ) -> tuple[dict[str, Evaluation | Registration], tuple[str, ...]]:
     """Whole records of a folder by name, and what is wrong with the others and with `expected`."""
     records, problems = {}, []
-    paths = {path.stem: path for path in sorted(folder.glob("*.json"))}
+    paths = {path.stem: path for path in visible(folder, "*.json")}
     for name, path in paths.items():
         fault = ""
         try:

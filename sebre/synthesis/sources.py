@@ -9,11 +9,12 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import nibabel as nib
 import nrrd
 import numpy as np
 
 from sebre.data.csv_tables import read_table
+from sebre.data.listing import visible
+from sebre.prepare.volume import grid_difference, read_volume, to_labels
 from sebre.synthesis.classes import (
     IGNORE,
     NAMES,
@@ -99,7 +100,7 @@ def read_mouse_mri(data: Path) -> Iterator[Volume]:
     classes = _mri_classes(folder / "structure_label_list_hemisphere_separated.csv")
     extra = len(classes)  # rows of the table: tissue without label, and ventral cortex
     table = plain_table([*classes, IGNORE, IGNORE])
-    for path in sorted((folder / "template").glob("*.nii.gz")):
+    for path in visible(folder / "template", "*.nii.gz"):
         image = _nifti(path)
         labels = np.rint(_nifti(folder / "label" / path.name)).astype(np.int32)
         labels = np.where(labels > _MRI_SIDES, labels - _MRI_SIDES, labels)
@@ -119,11 +120,11 @@ def read_files(
     """A labeled volume of one's own, its axes by the header.
 
     Args:
-        labels: NIfTI file of whole numbers, 0 outside.
+        labels: volume of whole numbers, 0 outside, of a kind that `read_volume` reads.
         classes: CSV table with the columns label and class: a name of
             `sebre.synthesis.classes.NAMES`, or empty for tissue of no class. Labels that it
             lacks are tissue of no class too.
-        images: NIfTI files on the same grid.
+        images: volumes on the same grid.
         name: of the brain; the name of the file of labels if empty.
         finer: voxels that take the place of one, along each axis.
 
@@ -132,7 +133,8 @@ def read_files(
         ValueError: a class that there is not, voxels that are not cubes, or arrays that do not
             fit.
     """
-    sides = nib.load(labels).header.get_zooms()[:3]
+    labeled = read_volume(labels)
+    sides = labeled.voxel_mm
     if max(sides) > 1.01 * min(sides):
         raise ValueError(f"{labels}: voxels of {sides} mm; wanted cubes. Resample the volume.")
     known = {0: 0}
@@ -143,15 +145,22 @@ def read_files(
                 "empty for tissue of no class."
             )
         known[int(row["label"])] = NAMES.index(row["class"]) + 1 if row["class"] else IGNORE
-    numbers = np.rint(_nifti(labels)).astype(np.int64)
+    numbers = _backward(to_labels(labeled, labels).data).astype(np.int64)
     ids, rows = np.unique(numbers, return_inverse=True)
     if ids[0] != 0:
         raise ValueError(f"{labels}: labels from {ids[0]}; wanted 0 outside, and 1 and higher.")
     table = plain_table(known.get(int(number), IGNORE) for number in ids)
     name = name or labels.name.split(".")[0]
-    arrays = tuple(_nifti(path) for path in images)
+    arrays = []
+    for path in images:
+        image = read_volume(path)
+        if difference := grid_difference(labeled, image):
+            raise ValueError(
+                f"{path} and {labels} are not on the same grid: {difference}. Resample one of them."
+            )
+        arrays.append(_backward(image.data))
     rows = rows.reshape(numbers.shape)
-    return make_volume(name, "own", rows, table, arrays, float(sides[0]), finer)
+    return make_volume(name, "own", rows, table, tuple(arrays), float(sides[0]), finer)
 
 
 READERS: dict[str, Callable[[Path], Iterator[Volume]]] = {
@@ -201,7 +210,7 @@ def read_volumes(
 
 def _templates(data: Path, source: str, pattern: str) -> Iterator[Volume]:
     tree = read_tree(data / _TREE)
-    paths = sorted((data / "demba_200um").glob(pattern))
+    paths = list(visible(data / "demba_200um", pattern))
     if not paths:
         raise FileNotFoundError(f"{data / 'demba_200um'}: no {pattern} in it.")
     for path in paths:
@@ -225,11 +234,12 @@ def _allen_rows(
 
 def _nifti(path: Path) -> np.ndarray:
     """A NIfTI volume, front to back, top to bottom, across."""
-    nib.imageglobals.logger.setLevel(logging.ERROR)  # it remarks on a field that is not used
-    image = nib.load(path)
-    wanted = nib.orientations.axcodes2ornt("PIR")
-    turn = nib.orientations.ornt_transform(nib.io_orientation(image.affine), wanted)
-    return nib.orientations.apply_orientation(np.asarray(image.dataobj), turn)
+    return _backward(read_volume(path).data)
+
+
+def _backward(data: np.ndarray) -> np.ndarray:
+    """A canonical array (right, front, up) as the volumes here: back, down, right."""
+    return data.transpose(1, 2, 0)[::-1, ::-1]
 
 
 def _civm_acronyms(path: Path) -> dict[int, str]:

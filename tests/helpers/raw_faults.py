@@ -228,6 +228,12 @@ def mask_of_no_region(raw):
     write(raw / "section_1" / "tissue.png", drawn_labels())
 
 
+@case("labels", "", "no section of 3 shows a region", "or of other regions than outer, inner")
+def label_maps_of_background(raw):
+    for path in (raw / "labels").iterdir():
+        write(path, drawn_labels() * 0)
+
+
 # Atlas plates and their drawings.
 
 

@@ -151,12 +151,12 @@ def read_structures(path: str | Path) -> Tree:
     return Tree(path, paths, ids, {})
 
 
-def mouse_classes(raw: Path, given: Path | None) -> dict[int, int]:
-    """Class id in MOUSE of every structure of the adult atlas that belongs to one.
+def structure_table(raw: Path, given: Path | None) -> Path:
+    """The table of the structures: the one given, else in the raw folder or in `ccf` beside it."""
+    places = (raw / FILE, raw.resolve().parent / "ccf" / FILE)
+    return given or next((path for path in places if path.is_file()), places[0])
 
-    Unless the table is given, it is looked for in the raw folder and in a folder `ccf` beside it.
-    """
-    if given is None:
-        places = (raw / FILE, raw.resolve().parent / "ccf" / FILE)
-        given = next((path for path in places if path.is_file()), places[0])
-    return structure_classes(read_structures(given), MOUSE, ADULT_RULES, by_color=False)
+
+def mouse_classes(table: Path) -> dict[int, int]:
+    """Class id in MOUSE of every structure of the adult atlas that belongs to one."""
+    return structure_classes(read_structures(table), MOUSE, ADULT_RULES, by_color=False)

@@ -19,6 +19,7 @@ from PIL import Image
 
 from mrcnn.errors import MissingFileError, UserError, reading
 from sebre.data.csv_tables import read_table
+from sebre.data.listing import visible
 from sebre.data.region_masks import masks_of_labels
 from sebre.data.regions import HIPPOCAMPUS
 from sebre.prepare.allen.placement import Placement, place
@@ -143,7 +144,7 @@ def _indexed(table: Path) -> Iterator[_Plate]:
     """Pairs of the pictures that are there with the drawings of atlas_index.csv."""
     rows = read_table(table, _INDEX_COLUMNS)
     drawings = {row["image.id"]: row["plate.id"] for row in rows}
-    for picture in (table.parent / "nissl").glob("*.jpg"):
+    for picture in visible(table.parent / "nissl", "*.jpg"):
         if not picture.stem.isdigit() or int(picture.stem) < _FIRST_INDEXED:
             continue
         drawing = drawings.get(str(int(picture.stem) + 1))

@@ -11,7 +11,7 @@ import tifffile
 
 from mrcnn.errors import MissingFileError, UserError, reading
 from sebre.data.regions import MOUSE
-from sebre.prepare.allen.structure_tree import mouse_classes
+from sebre.prepare.allen.structure_tree import mouse_classes, structure_table
 from sebre.prepare.raw import RawSet, card
 from sebre.prepare.volume import Volume, canonical
 from sebre.prepare.volume_header import TIFFFILE, without_log
@@ -32,9 +32,10 @@ def read_source(raw: Path, *, plane: str = "sagittal", structures: Path | None =
                 f"{raw / name}: no such file. The raw folder must hold {IMAGE} and {ANNOTATION}."
             )
     facts = {"subject": "brainreg", "marker": "autofluorescence", "age": "adult"}
+    tree = structure_table(raw, structures)
     cutter = VolumeCutter(
         MOUSE,
-        mouse_classes(raw, structures),
+        mouse_classes(tree),
         plane,
         min_px=MIN_MASK_PX,
         inside_image=True,
@@ -46,6 +47,7 @@ def read_source(raw: Path, *, plane: str = "sagittal", structures: Path | None =
         license="Allen Institute terms of use, non-commercial; BSD-3 (brain)",
         card=card("ccf", min_px=MIN_MASK_PX),
         split="test",
+        also_read=[tree],
     )
 
 

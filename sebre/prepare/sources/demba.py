@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from mrcnn.errors import MissingFileError, UserError, reading
+from sebre.data.listing import visible
 from sebre.data.regions import MOUSE
-from sebre.prepare.allen.structure_tree import mouse_classes
+from sebre.prepare.allen.structure_tree import mouse_classes, structure_table
 from sebre.prepare.raw import RawSet, card
 from sebre.prepare.volume import Volume, canonical
 from sebre.prepare.volume_source import Scan, VolumeCutter
@@ -28,7 +29,7 @@ HELD_OUT = ("demba_P28", "princeton")
 def read_source(raw: Path, *, plane: str = "sagittal", structures: Path | None = None) -> RawSet:
     """Templates of a raw folder as sections."""
     scans = []
-    for path in sorted(raw.glob("*_200um.npz"), key=_age):
+    for path in sorted(visible(raw, "*_200um.npz"), key=_age):
         if "annotation" not in _names(path):
             continue
         name = path.name.removesuffix("_mouse_200um.npz")
@@ -44,9 +45,10 @@ def read_source(raw: Path, *, plane: str = "sagittal", structures: Path | None =
             f"{raw}: no <name>_200um.npz with an annotation in it. The raw folder must hold the "
             "templates of brainglobe-ccf-translator."
         )
+    tree = structure_table(raw, structures)
     cutter = VolumeCutter(
         MOUSE,
-        mouse_classes(raw, structures),
+        mouse_classes(tree),
         plane,
         min_px=MIN_MASK_PX,
         read=lambda path, _: _array(path, "reference"),
@@ -58,6 +60,7 @@ def read_source(raw: Path, *, plane: str = "sagittal", structures: Path | None =
         license="MIT (repository); terms of the atlases, non-commercial",
         card=card("demba", min_px=MIN_MASK_PX),
         split="source",
+        also_read=[tree],
     )
 
 

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from mrcnn.errors import MissingFileError, UserError
+from sebre.data.listing import visible
 from sebre.data.regions import SUBCORTICAL
 from sebre.prepare.raw import RawSet, card
 from sebre.prepare.volume_source import Scan, VolumeCutter
@@ -62,7 +63,7 @@ def _files(raw: Path) -> dict[str, dict[str, Path]]:
     """Files by subject, in capitals, and kind, such as "_seg_ana"."""
     found: dict[str, dict[str, Path]] = {}
     # As unpacked: in this folder, in those of the subjects, or in these inside another.
-    paths = [path for pattern in ("*", "*/*", "*/*/*") for path in sorted(raw.glob(pattern))]
+    paths = [path for pattern in ("*", "*/*", "*/*/*") for path in visible(raw, pattern)]
     for wanted in _TYPES:
         for path in paths:
             if not (match := _NAME.fullmatch(path.name)) or match[3].lower() != wanted:

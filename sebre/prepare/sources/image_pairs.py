@@ -13,6 +13,7 @@ from mrcnn.errors import MissingFileError, UserError
 from mrcnn.imageio.contrast import BITS
 from mrcnn.imageio.header import EVERYTHING, Choice
 from sebre.data.csv_tables import read_rows
+from sebre.data.listing import visible
 from sebre.data.regions import RegionSet
 from sebre.data.section_files import numbered
 from sebre.prepare.big_pictures import picture_size
@@ -160,7 +161,7 @@ def picture_set(
 
 
 def _only_file(folder: Path) -> Path:
-    files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    files = [path for path in visible(folder) if path.is_file()]
     if len(files) != 1:
         names = ", ".join(path.name for path in files) or "no file"
         raise UserError(f"{folder}: holds {names}; wanted exactly one overlay.")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mrcnn.errors import MissingFileError
 from sebre.data.csv_tables import read_if_there
+from sebre.data.listing import visible
 from sebre.data.regions import SUBCORTICAL
 from sebre.prepare.raw import RawSet, card
 from sebre.prepare.volume_source import Scan, VolumeCutter
@@ -31,7 +32,7 @@ def read_source(raw: Path, *, plane: str = "horizontal", orientation: str | None
     """Scans of a raw folder as sections."""
     rows = read_if_there(raw / "subjects.csv", ("scan_id", "subject_id", "split"))
     facts = {row["scan_id"]: row for row in rows}
-    images = sorted(raw.glob("*_SS.nii.gz"))
+    images = list(visible(raw, "*_SS.nii.gz"))
     names = [image.name.removesuffix("_SS.nii.gz") for image in images]
     if not facts and _TRAINING & set(names):  # files of the challenge, without the table
         facts = {
@@ -59,4 +60,5 @@ def read_source(raw: Path, *, plane: str = "horizontal", orientation: str | None
         license="CC BY-NC 3.0",
         card=card("malc2012", min_px=MIN_MASK_PX),
         split="source" if all(scan.part for scan in scans) else "subject:1/3",
+        also_read=[raw / "subjects.csv"],
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mrcnn.errors import MissingFileError
 from sebre.data.csv_tables import read_if_there
+from sebre.data.listing import visible
 from sebre.data.regions import MOUSE
 from sebre.prepare.raw import RawSet, card
 from sebre.prepare.volume_source import Scan, VolumeCutter
@@ -35,7 +36,7 @@ def read_source(raw: Path, *, plane: str = "sagittal", orientation: str | None =
     known = {row["scan"]: (row["animal"], row["group"]) for row in rows}
     scans = []
     seen: dict[str, int] = {}
-    for image in sorted((raw / "template").glob("*.nii.gz"), key=_number):
+    for image in sorted(visible(raw / "template", "*.nii.gz"), key=_number):
         name = image.name.removesuffix(".nii.gz")
         # Scan names end in the group: tg4510_tp3_10_20130523_UT.
         animal, group = known.get(name, ("_".join(name.split("_")[:3]), name.rsplit("_")[-1]))
@@ -55,6 +56,7 @@ def read_source(raw: Path, *, plane: str = "sagittal", orientation: str | None =
         license="GPL-3",
         card=card("mouse_mri", min_px=MIN_MASK_PX),
         split="source",
+        also_read=[raw / "scans.csv"],
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from mrcnn.errors import MissingFileError, UserError
 from mrcnn.imageio.label_files import read_mask
+from sebre.data.listing import visible
 from sebre.data.regions import MOUSE
 from sebre.prepare.big_pictures import read_shrunk
 from sebre.prepare.color_matching import INK, fill_gaps
@@ -27,9 +28,7 @@ _FILES = {region.name: region.id for region in MOUSE} | {"basal_ganglia_column_t
 def read_source(raw: Path) -> RawSet:
     """The sections of the figure."""
     raw = Path(raw)
-    named = {
-        folder: re.fullmatch(r"section_(\d+)", folder.name) for folder in sorted(raw.iterdir())
-    }
+    named = {folder: re.fullmatch(r"section_(\d+)", folder.name) for folder in visible(raw)}
     folders = {
         int(match[1]): folder for folder, match in named.items() if match and folder.is_dir()
     }
@@ -68,7 +67,7 @@ def read_source(raw: Path) -> RawSet:
 def _mask_files(folder: Path, picture: Path) -> dict[int, Path]:
     """Mask files by class id."""
     found: dict[int, Path] = {}
-    for path in sorted(folder.glob("*.png")):
+    for path in visible(folder, "*.png"):
         if path == picture:
             continue
         class_id = _FILES.get(path.stem)

@@ -59,6 +59,7 @@ def read_source(raw: Path) -> RawSet:
             "white_percentile": WHITE_PERCENTILE,
             "min_mask_px": MIN_MASK_PX,
         },
+        also_read=[raw / "LICENSE", raw / "rows.csv"],
         texts={"LICENSE": _file(raw, "LICENSE").read_text(encoding="utf-8")},
     )
 

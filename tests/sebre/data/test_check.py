@@ -16,7 +16,7 @@ from raw_samples import write as save
 
 from sebre.data.check import Finding, check, render
 from sebre.data.regions import HIPPOCAMPUS, MOUSE, SLICEMAP, Region, RegionSet
-from sebre.prepare.layout import LayoutWriter
+from sebre.prepare.layout import new_data_set
 
 SIDE = 40
 square = functools.partial(section_cases.square, SIDE)
@@ -31,7 +31,7 @@ REGIONS = RegionSet(
 def root(tmp_path) -> Path:
     """A healthy data set: two sections to train, one to test, three regions in each."""
     rng = np.random.default_rng(0)
-    with LayoutWriter(tmp_path / "set", REGIONS) as writer:
+    with new_data_set(tmp_path / "set", REGIONS) as writer:
         for row, (subset, number) in enumerate([("train", 0), ("train", 1), ("val", 0)]):
             masks = {i: square(10 * i - 10, 10 * i) > 0 for i in (1, 2, 3)}
             image = rng.integers(0, 255, (SIDE, SIDE), dtype=np.uint8)
@@ -175,6 +175,26 @@ def test_empty_masks_and_sections_without_a_region_are_noted(root):
     assert [f.kind for f in findings] == ["empty mask"] * 3 + ["no region"]
     assert {f.severity for f in findings} == {"note"}
     assert "its row in sections.csv lists" in one(root, "listed regions", "warning").problem
+
+
+def test_a_set_that_shows_nothing_is_an_error(root):
+    masks = [path for path in root.rglob("*_m?.png")]
+    for path in masks[1:]:
+        path.unlink()
+    assert not found(root, "nothing drawn")
+    masks[0].unlink()
+    (finding,) = found(root, "nothing drawn")
+    assert finding.severity == "error" and "no section shows any region" in finding.problem
+
+
+def test_what_systems_leave_is_no_part_of_the_set(root):
+    for folder in [root, *(path for path in root.rglob("*") if path.is_dir())]:
+        for name in ("._section_img_0.png", ".DS_Store", "Thumbs.db", "@eaDir/s_7.png"):
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(b"x")
+    (root / "__MACOSX").mkdir()
+    findings = check(root)
+    assert {(f.severity, f.kind) for f in findings} == {("note", "contents"), ("note", "leaks")}
 
 
 def test_tiny_and_inverted_masks(root):
