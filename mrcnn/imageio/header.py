@@ -12,9 +12,12 @@ import numpy as np
 from mrcnn.errors import UserError
 
 # Endings of the files that are read. Which format a file has is seen from its first bytes.
-PICTURE_TYPES = tuple(
-    ".png .jpg .jpeg .jpe .tif .tiff .btf .tf8 .svs .ndpi .qptiff .scn .jp2 .j2k .jpx .bmp .gif "
-    ".webp .ppm .pgm .pbm .pnm".split()
+PICTURE_TYPES = (
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif"),
+    *(".tif", ".tiff", ".btf", ".tf8"),
+    *(".svs", ".ndpi", ".qptiff", ".scn", ".bif"),  # TIFF files of slide scanners
+    *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+    *(".bmp", ".dib", ".gif", ".webp", ".tga", ".ppm", ".pgm", ".pbm", ".pnm"),
 )
 
 # Of each EXIF orientation: whether rows and columns change places, and which of the upright

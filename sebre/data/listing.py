@@ -4,14 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-# Endings of the files that `mrcnn.imageio` reads; in a folder these are taken for pictures.
-PICTURE_TYPES = (
-    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif"),
-    *(".tif", ".tiff", ".btf", ".tf8"),
-    *(".svs", ".ndpi", ".qptiff", ".scn", ".bif"),  # TIFF files of slide scanners
-    *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
-    *(".bmp", ".dib", ".gif", ".webp", ".tga", ".ppm", ".pgm", ".pbm", ".pnm"),
-)
+from mrcnn.imageio.header import PICTURE_TYPES
 
 # Names, in small letters, that Windows, macOS and Synology give; all others of theirs are hidden.
 _OF_SYSTEMS = (
