@@ -109,6 +109,7 @@ class VolumeCutter:
             split=split,
             processing={
                 "window_percentiles_of_voxels_above_0": list(WINDOW),
+                "contrast": "percentiles {:g} {:g} nonzero".format(*WINDOW),
                 "orientation": self.orientation or "from the headers",
                 "min_mask_px": self.min_px,
                 "frame_voxels_right_front_up": list(self.frame) if self.frame else None,
