@@ -1,4 +1,5 @@
-"""What a process computes on: its cores, its memory, and devices for data parallelism.
+"""What a process computes on: its cores, its memory, its random numbers, and devices for data
+parallelism.
 
 TensorFlow mirrors the model: each device computes the losses of its own share of the batch, and the
 gradients are averaged, as with the towers of the original package. JAX shards the batch and
@@ -10,11 +11,13 @@ import contextlib
 import ctypes
 import functools
 import os
+import random
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 import keras
+import numpy as np
 
 from mrcnn.errors import UserError
 
@@ -37,6 +40,18 @@ def keep_memory_together() -> None:
         return
     with contextlib.suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+
+
+@contextlib.contextmanager
+def numbers_kept() -> Iterator[None]:
+    """Context after which `random` and `numpy.random` go on as if nothing had been drawn or seeded
+    in it."""
+    states = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
 
 
 def available_devices() -> list[str]:

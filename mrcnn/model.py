@@ -18,7 +18,7 @@ from mrcnn.accelerate.fast_training import fast_training
 from mrcnn.accelerate.forward import compile_forward
 from mrcnn.backend import distribution_scope, keep_memory_together
 from mrcnn.config import Config, compute_backbone_shapes
-from mrcnn.data.batches import data_generator
+from mrcnn.data.generator import data_generator
 from mrcnn.data.molding import (
     compose_image_meta,
     mold_image,

@@ -6,7 +6,7 @@ from typing import Any
 _HOMES = {
     "Batches": "mrcnn.data.batches",
     "UnreadableImageError": "mrcnn.data.samples",
-    "data_generator": "mrcnn.data.batches",
+    "data_generator": "mrcnn.data.generator",
     "load_image_gt": "mrcnn.data.samples",
 }
 

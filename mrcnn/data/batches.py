@@ -1,9 +1,9 @@
-"""From a `Dataset` to what training takes: a generator, or seeded and cached batches."""
+"""From a `Dataset` to what `MaskRCNN.train` takes: seeded batches, prepared by threads."""
 
 import logging
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -11,122 +11,32 @@ import keras
 import numpy as np
 
 from mrcnn.config import Config
-from mrcnn.data.augment import SideFlipError, as_generator
 from mrcnn.data.cache import Sample
 from mrcnn.data.dataset import Dataset
-from mrcnn.data.sampled_rois import build_detection_targets, generate_random_rois
+from mrcnn.data.sampled_rois import generate_random_rois
 from mrcnn.data.samples import (
     BatchRows,
     UnreadableImageError,
     check_dataset,
     finish_sample,
-    load_image_gt,
-    sample_cache,
+    sample_reader,
     source_augmentation,
     stack_rows,
     warn_of_augment,
 )
 from mrcnn.errors import UserError
 
-__all__ = ["Batches", "UnreadableImageError", "data_generator", "load_image_gt"]
-
 logger = logging.getLogger(__name__)
 
-_MAX_ERRORS = 5  # images that data_generator skips before it gives up
-_ORDER, _CONTENT = 0, 1  # separate streams of random numbers
-
-
-def data_generator(
-    dataset: Dataset,
-    config: Config,
-    shuffle: bool = True,
-    augment: bool = False,
-    augmentation: Any = None,
-    random_rois: int = 0,
-    batch_size: int = 1,
-    detection_targets: bool = False,
-    no_augmentation_sources: Sequence[str] | None = None,
-) -> Iterator[tuple[list[np.ndarray], list[np.ndarray]]]:
-    """Endless batches, to look at or for a training loop of one's own.
-
-    `MaskRCNN.train` uses `Batches`. Images without a positive class id are left out. Randomness
-    comes from NumPy's global generator. Errors of single images are logged and the image skipped;
-    the sixth one is raised.
-
-    Args:
-        dataset: prepared Dataset.
-        config: Config.
-        shuffle: a new order in each pass.
-        augment: deprecated, see `load_image_gt`.
-        augmentation: see `mrcnn.data.augment`.
-        random_rois: number of random regions to add, see `generate_random_rois`.
-        batch_size: images a batch (B).
-        detection_targets: with `random_rois`, add head targets, see `build_detection_targets`.
-        no_augmentation_sources: sources whose images are not augmented.
-
-    Yields:
-        (inputs, outputs). Inputs: images float32 [B, h, w, C]; image metas float64
-        [B, 12 + classes]; rpn_match int32 [B, A, 1]; rpn_bbox float64
-        [B, RPN_TRAIN_ANCHORS_PER_IMAGE, 4]; class ids int32 [B, MAX_GT_INSTANCES] (M); boxes int32
-        [B, M, 4] px; masks bool [B, h, w, M] (mini with USE_MINI_MASK); with `random_rois` regions
-        int32 [B, random_rois, 4] px; with `detection_targets` also ROIs int32 [B, T, 4] px.
-        Outputs: empty, or the head targets class ids [B, T, 1], deltas [B, T, classes, 4], masks
-        [B, T, *MASK_SHAPE, classes].
-
-    Source: Matterport `model.data_generator`.
-    """
-    warn_of_augment(augment)
-    check_dataset(dataset)
-    targets = BatchRows(config)
-    cache = sample_cache(dataset, config)
-    errors, rows, outputs = 0, [], []
-    while True:
-        image_ids = dataset.image_ids
-        image_ids = np.random.permutation(image_ids) if shuffle else image_ids
-        found = False
-        for image_id in map(int, image_ids):
-            try:
-                rng = as_generator(None)
-                augmenter = source_augmentation(
-                    dataset, image_id, augmentation, no_augmentation_sources
-                )
-                sample = cache.get(image_id)
-                image, meta, class_ids, boxes, masks = finish_sample(
-                    sample, dataset, config, image_id, augment, augmenter, config.USE_MINI_MASK, rng
-                )
-                if not (class_ids > 0).any():
-                    continue
-                row, heads = targets.rows(image, meta, class_ids, boxes, masks, rng), []
-                if random_rois:
-                    rois = generate_random_rois(image.shape, random_rois, class_ids, boxes)
-                    row.append(rois)
-                    if detection_targets:
-                        parts = build_detection_targets(rois, class_ids, boxes, masks, config)
-                        row.append(parts[0])
-                        heads = [parts[1][:, None], *parts[2:]]
-            except SideFlipError:  # a wrong setting, not a bad image
-                raise
-            except Exception:
-                errors += 1
-                logger.exception("Error processing image %s", dataset.image_info[image_id])
-                if errors > _MAX_ERRORS:
-                    raise
-                continue
-            found = True
-            rows.append(row)
-            outputs.append(heads)
-            if len(rows) == batch_size:
-                yield stack_rows(rows), stack_rows(outputs) if heads else []
-                rows, outputs = [], []
-        if not found:
-            raise UserError("No image of the dataset has an object of a positive class id.")
+_ORDER, _CONTENT, _LOADING = 0, 1, 2  # separate streams of random numbers
 
 
 class Batches(keras.utils.PyDataset):
-    """Seeded, cached batches that threads prepare ahead; what `MaskRCNN.train` is fed.
+    """Seeded batches that threads prepare ahead; what `MaskRCNN.train` is fed.
 
     The content of a batch depends on (seed, epoch, index) alone, so neither the number of threads
-    nor an interruption changes it. Images without objects take part. `dataset`, `augmentation` and
+    nor an interruption changes it; that includes what the loaders of the data set draw with
+    `random` and `numpy.random`. Images without objects take part. `dataset`, `augmentation` and
     the like as of `data_generator`; WORKERS, CACHE_* and SKIP_CORRUPT_IMAGES are used too.
 
     `seed` None takes config.SEED, and if that is None a new one. `steps` is batches an epoch, where
@@ -173,14 +83,11 @@ class Batches(keras.utils.PyDataset):
         self.error: Exception | None = None
         self._epoch_begun = False
         self._targets = BatchRows(config)
-        self._cache = sample_cache(dataset, config)
+        self._samples = sample_reader(dataset, config)
         self._corrupt: set[int] = set()
         self._lock = threading.Lock()
         self._pending: dict[tuple[int, int], Future] = {}
-        self._pool = None
-        if config.WORKERS > 0:
-            self._pool = ThreadPoolExecutor(config.WORKERS, "batches")
-            weakref.finalize(self, self._pool.shutdown, wait=False, cancel_futures=True)
+        self._pool: ThreadPoolExecutor | None = None
 
     @property
     def skipped(self) -> int:
@@ -221,11 +128,22 @@ class Batches(keras.utils.PyDataset):
             self.error = error
             raise
 
+    def rest(self) -> None:
+        """Wait until no thread reads ahead; the next `read` begins anew."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+            self._pending.clear()
+        if pool is not None:
+            pool.shutdown(wait=True, cancel_futures=True)
+
     def _next(self, key: tuple[int, int]) -> tuple[tuple[np.ndarray, ...]]:
         """The batch of a key, and have the threads prepare those after it."""
-        if self._pool is None:
+        if not self.config.WORKERS:
             return self._make(*key)
         with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self.config.WORKERS, "batches")
+                weakref.finalize(self, self._pool.shutdown, wait=False, cancel_futures=True)
             future = self._pending.pop(key, None)
             ahead = [self._after(key, n) for n in range(1, 2 * self.config.WORKERS + 1)]
             for stale in self._pending.keys() - set(ahead):
@@ -250,21 +168,55 @@ class Batches(keras.utils.PyDataset):
         return (tuple(inputs),)
 
     def _row(self, epoch: int, position: int) -> list[np.ndarray]:
+        """The row of the image at a position of the endless sequence, or of the next one that can
+        be read."""
+        for image_id in self._order(position):
+            key = epoch, position, image_id
+            sample = self._sample(image_id, key)
+            if sample is None:
+                continue
+            rng = np.random.default_rng([self.seed, _CONTENT, *key])
+            image, meta, class_ids, boxes, masks = self._truth(image_id, sample, rng)
+            row = self._targets.rows(image, meta, class_ids, boxes, masks, rng)
+            if not self.config.USE_RPN_ROIS:
+                count = self.config.POST_NMS_ROIS_TRAINING
+                row.append(generate_random_rois(image.shape, count, class_ids, boxes, rng))
+            return row
+        raise UnreadableImageError(f"None of the {len(self.dataset.image_ids)} images can be read.")
+
+    def _sample(self, image_id: int, key: Sequence[int]) -> Sample | None:
+        """An image; None for one that cannot be read, with SKIP_CORRUPT_IMAGES."""
+        if image_id in self._corrupt:
+            return None
+        try:
+            return self._samples(image_id, seed=[self.seed, _LOADING, *key])
+        except UnreadableImageError as error:
+            if not self.config.SKIP_CORRUPT_IMAGES:
+                raise
+            logger.warning("Skipped: %s", error)
+            self._corrupt.add(image_id)
+            return None
+
+    def _order(self, position: int) -> list[int]:
+        """The images from a position of the endless sequence on, each once."""
+        image_ids = np.asarray(self.dataset.image_ids)
+        number, offset = divmod(position, len(image_ids))
+        if self.shuffle:
+            order = np.random.default_rng([self.seed, _ORDER, number])
+            image_ids = order.permutation(image_ids)
+        return np.roll(image_ids, -offset).tolist()
+
+    def _truth(
+        self, image_id: int, sample: Sample, rng: np.random.Generator
+    ) -> tuple[np.ndarray, ...]:
+        """What `load_image_gt` gives, which must fit the network."""
         config = self.config
-        image_id, sample = self._sample(position)
-        rng = np.random.default_rng([self.seed, _CONTENT, epoch, position, image_id])
-        image, meta, class_ids, boxes, masks = finish_sample(
-            sample,
-            self.dataset,
-            config,
-            image_id,
-            self.augment,
-            source_augmentation(
-                self.dataset, image_id, self.augmentation, self.no_augmentation_sources
-            ),
-            config.USE_MINI_MASK,
-            rng,
+        augmentation = source_augmentation(
+            self.dataset, image_id, self.augmentation, self.no_augmentation_sources
         )
+        options = self.augment, augmentation, config.USE_MINI_MASK, rng
+        truth = finish_sample(sample, self.dataset, config, image_id, *options)
+        image, _, class_ids, _, _ = truth
         path = self.dataset.image_info[image_id]["path"]
         if np.abs(class_ids).max(initial=0) >= config.NUM_CLASSES or (class_ids == 0).any():
             raise UserError(
@@ -276,31 +228,4 @@ class Batches(keras.utils.PyDataset):
                 f"Image {image_id} ({path}) has {image.shape[-1]} channels; "
                 f"IMAGE_CHANNEL_COUNT is {config.IMAGE_CHANNEL_COUNT}."
             )
-        row = self._targets.rows(image, meta, class_ids, boxes, masks, rng)
-        if not config.USE_RPN_ROIS:
-            count = config.POST_NMS_ROIS_TRAINING
-            row.append(generate_random_rois(image.shape, count, class_ids, boxes, rng))
-        return row
-
-    def _sample(self, position: int) -> tuple[int, Sample]:
-        """The image at a position of the endless sequence, or the next one readable."""
-        image_ids = np.asarray(self.dataset.image_ids)
-        number, offset = divmod(position, len(image_ids))
-        if self.shuffle:
-            order = np.random.default_rng([self.seed, _ORDER, number])
-            image_ids = order.permutation(image_ids)
-        first_error = None
-        for image_id in map(int, np.roll(image_ids, -offset)):
-            if image_id in self._corrupt:
-                continue
-            try:
-                return image_id, self._cache.get(image_id)
-            except UnreadableImageError as error:
-                if not self.config.SKIP_CORRUPT_IMAGES:
-                    raise
-                first_error = first_error or error
-                logger.warning("Skipped: %s", error)
-                self._corrupt.add(image_id)
-        raise UnreadableImageError(
-            f"None of the {len(image_ids)} images can be read."
-        ) from first_error
+        return truth

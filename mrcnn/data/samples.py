@@ -2,9 +2,12 @@
 
 import functools
 import logging
+import os
+import random
 import struct
+import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +16,7 @@ import numpy as np
 from mrcnn.config import Config
 from mrcnn.data.augment import as_generator, augment_image_and_masks, flip_left_right
 from mrcnn.data.cache import Sample, SampleCache
-from mrcnn.data.dataset import Dataset, fitting_masks
+from mrcnn.data.dataset import Dataset, fitting_masks, promised
 from mrcnn.data.molding import compose_image_meta, fit_image, mold_image
 from mrcnn.data.resizing import nearest_pixels, reduced_side, resize_mask
 from mrcnn.errors import UserError
@@ -23,6 +26,9 @@ from mrcnn.structures.masks import extract_bboxes, minimize_mask
 
 logger = logging.getLogger(__name__)
 
+# Of all data sets together: the working directory and the global random numbers are the process's.
+_TURN = threading.RLock()
+_MOVING: set[type] = set()  # data sets that were found to change the working directory
 _UNREADABLE = (OSError, EOFError, SyntaxError, ValueError, struct.error, zlib.error)
 
 
@@ -66,50 +72,116 @@ def warn_of_augment(augment: bool) -> None:
         logger.warning("'augment' is deprecated. Use 'augmentation' instead.")
 
 
-def load_sample(dataset: Dataset, config: Config, image_id: int) -> Sample:
-    """Decode and resize one image and its masks; in mode "crop" before the crop."""
+def load_sample(
+    dataset: Dataset, config: Config, image_id: int, seed: Sequence[int] | None = None
+) -> Sample:
+    """Decode and resize one image and its masks; in mode "crop" before the crop.
+
+    `seed` decides what the loaders of the data set draw with `random` and `numpy.random`, and
+    leaves the numbers of the program alone; None lets them draw from those.
+    """
     dataset.contrast = config.CONTRAST
-    with _saying_which(dataset, image_id):
-        if config.REDUCED_DECODE:
-            image = dataset.load_reduced(image_id, reduced_side(config))
-        else:
-            image = np.asarray(dataset.load_image(image_id))
-            masks, class_ids = fitting_masks(image.shape, *dataset.load_mask(image_id))
-    # "pad64" follows the same rule of scaling as "crop".
-    crop = config.IMAGE_RESIZE_MODE == "crop"
-    resized, window, scale, padding, _ = fit_image(image, config, "pad64" if crop else None)
-    if config.REDUCED_DECODE:
-        with _saying_which(dataset, image_id):
-            places = (nearest_pixels(length, scale) for length in image.shape[:2])
-            masks, class_ids = dataset.load_mask_at(image_id, image.shape, *places)
-        masks = np.pad(masks, padding)
-    else:
-        masks = resize_mask(masks, scale, padding)
-    if crop:
+    read = _read_reduced if config.REDUCED_DECODE else _read_whole
+    shape, (resized, window, scale, _, _), masks, class_ids = read(dataset, config, image_id, seed)
+    if config.IMAGE_RESIZE_MODE == "crop":
         y1, x1, y2, x2 = window
         resized, masks = resized[y1:y2, x1:x2], masks[y1:y2, x1:x2]
-    return Sample(
-        resized, masks, class_ids, np.array(image.shape), np.array(window), np.array(scale)
-    )
+    return Sample(resized, masks, class_ids, np.array(shape), np.array(window), np.array(scale))
 
 
-def sample_cache(dataset: Dataset, config: Config) -> SampleCache:
-    """What `load_sample` gives, kept as the CACHE_* settings say."""
+def _read_whole(dataset: Dataset, config: Config, image_id: int, seed: Any) -> tuple:
+    """Shape of an image, what `fit_image` makes of it, its resized masks and their class ids."""
+    with _in_turn(dataset, seed):
+        with _saying_which(dataset, image_id, "load_image"):
+            image = np.asarray(dataset.load_image(image_id))
+        with _saying_which(dataset, image_id, "load_mask"):
+            masks, class_ids = fitting_masks(image.shape, *dataset.load_mask(image_id))
+    fitted = _uncropped(image, config)
+    _, _, scale, padding, _ = fitted
+    return image.shape, fitted, resize_mask(masks, scale, padding), class_ids
+
+
+def _read_reduced(dataset: Dataset, config: Config, image_id: int, seed: Any) -> tuple:
+    """The same, decoded at a fraction of its size."""
+    with _in_turn(dataset, seed):
+        with _saying_which(dataset, image_id, "load_image"):
+            image = dataset.load_reduced(image_id, reduced_side(config))
+        fitted = _uncropped(image, config)
+        _, _, scale, padding, _ = fitted
+        with _saying_which(dataset, image_id, "load_mask"):
+            places = (nearest_pixels(length, scale) for length in image.shape[:2])
+            masks, class_ids = dataset.load_mask_at(image_id, image.shape, *places)
+    return image.shape, fitted, np.pad(masks, padding), class_ids
+
+
+def _uncropped(image: Any, config: Config) -> tuple:
+    # "pad64" follows the same rule of scaling as "crop".
+    return fit_image(image, config, "pad64" if config.IMAGE_RESIZE_MODE == "crop" else None)
+
+
+def sample_reader(dataset: Dataset, config: Config) -> Callable[..., Sample]:
+    """`load_sample` as a function of image id and seed. What a data set promises to be always the
+    same is read once, and kept as the CACHE_* settings say."""
     load = functools.partial(load_sample, dataset, config)
-    return SampleCache(load, config.CACHE_MEMORY_MB, config.CACHE_DIR)
+    if not promised(dataset, "cacheable"):
+        return load
+    cache = SampleCache(load, config.CACHE_MEMORY_MB, config.CACHE_DIR)
+    return lambda image_id, seed=None: cache.get(image_id)
 
 
 @contextmanager
-def _saying_which(dataset: Dataset, image_id: int) -> Iterator[None]:
+def _in_turn(dataset: Dataset, seed: Sequence[int] | None) -> Iterator[None]:
+    """Context for an image and its masks, which alone may be read then, unless the data set is
+    thread-safe and draws nothing."""
+    if seed is None and promised(dataset, "thread_safe"):
+        yield
+        return
+    with _TURN, _seeded(seed):
+        folder = os.getcwd()
+        yield
+        if os.getcwd() != folder and type(dataset) not in _MOVING:
+            _MOVING.add(type(dataset))
+            text = "%s leaves the working directory changed: relative paths now start at %s."
+            logger.warning(text, type(dataset).__name__, os.getcwd())
+
+
+@contextmanager
+def _seeded(seed: Sequence[int] | None) -> Iterator[None]:
+    if seed is None:
+        yield
+        return
+    from mrcnn.backend import numbers_kept  # with Keras, which takes seconds to load
+
+    (number,) = np.random.SeedSequence(seed).generate_state(1).tolist()
+    with numbers_kept():
+        random.seed(number)
+        np.random.seed(number)
+        yield
+
+
+@contextmanager
+def _saying_which(dataset: Dataset, image_id: int, loader: str) -> Iterator[None]:
+    """Errors inside name the image and, unless they are clear without it, the loader."""
+    path = dataset.image_info[image_id]["path"]
+    name = f"{type(dataset).__name__}.{loader}"
     try:
         yield
     except _UNREADABLE as error:
-        path = dataset.image_info[image_id]["path"]
         where = "" if str(path) in str(error) else f" ({path})"
+        reason = f"{error} Mend"
+        if not isinstance(error, UserError):
+            reason = f"{name} raised {type(error).__name__}: {error}."
+            file = getattr(error, "filename", None)
+            if isinstance(file, str) and not os.path.isabs(file):
+                reason += f" The working directory was {os.getcwd()}."
+            reason += " If a file is damaged, mend"
         raise UnreadableImageError(
-            f"Cannot load image {image_id}{where}: {error} Mend or remove the file, or set "
+            f"Cannot load image {image_id}{where}: {reason} or remove the file, or set "
             "SKIP_CORRUPT_IMAGES = True to train without such images."
         ) from error
+    except Exception as error:
+        error.add_note(f"Raised by {name} for image {image_id} ({path}).")
+        raise
 
 
 def finish_sample(

@@ -3,16 +3,14 @@
 import contextlib
 import functools
 import math
-import random
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
-from mrcnn.backend import scale_loss
+from mrcnn.backend import numbers_kept, scale_loss
 from mrcnn.config import LOSS_NAMES, Config
 from mrcnn.errors import UserError
 from mrcnn.modeling import losses
@@ -59,13 +57,9 @@ def seeded(seed: int | None) -> Iterator[None]:
     if seed is None:
         yield
         return
-    states = random.getstate(), np.random.get_state()
-    keras.utils.set_random_seed(seed)
-    try:
+    with numbers_kept():
+        keras.utils.set_random_seed(seed)
         yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
 
 
 @keras.saving.register_keras_serializable(package="mrcnn")

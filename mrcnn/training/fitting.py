@@ -6,6 +6,7 @@ thread sleeps ever longer, up to a minute; about every third iterator waits for 
 """
 
 import itertools
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,44 +23,64 @@ def fit(
 ) -> keras.callbacks.History:
     """Train a compiled model on batches from their `epoch` on, and validate on `checks` after each
     epoch; further arguments are those of `keras.Model.fit`. An error of reading a batch is raised
-    as it was."""
+    as it was. Afterwards no thread reads."""
+    parts = [part for part in (batches, checks) if part is not None]
+    feeds = [Feed(part) for part in parts]
     inputs, validation = batches, checks
     if backend() == "tensorflow":
-        inputs = endless(batches)
+        inputs, *rest = (feed.dataset() for feed in feeds)
         arguments["steps_per_epoch"] = len(batches)
-        if checks is not None:
-            validation = endless(checks)
+        if rest:
+            (validation,) = rest
             arguments["validation_steps"] = len(checks)
     begun = batches.epoch
     try:
         # The batches shuffle by themselves; Keras would draw from Python's own state.
         history = model.fit(inputs, validation_data=validation, shuffle=False, **arguments)
     except Exception:
-        for part in filter(None, (batches, checks)):
+        for part in parts:
             if part.error is not None:
                 raise part.error from None
         raise
+    finally:
+        for feed in feeds:
+            feed.stop()
     batches.epoch = begun + len(history.epoch)
     return history
 
 
-def endless(batches: Batches) -> Any:
-    """Batches without end as a `tf.data.Dataset`: all epochs from the present one on, or the
-    present one again and again if they are not for training."""
-    import tensorflow as tf
+class Feed:
+    """Batches without end: all epochs from the present one on, or the present one again and again
+    if they are not for training."""
 
-    begun = batches.epoch
+    def __init__(self, batches: Batches):
+        self.batches, self._begun = batches, batches.epoch
+        self._turn, self._stopped = threading.Lock(), False
 
-    def read() -> Iterator[Any]:
-        for epoch in itertools.count(begun, int(batches.training)):
-            for index in range(len(batches)):
-                yield batches.read(epoch, index)
+    def __call__(self) -> Iterator[Any]:
+        for epoch in itertools.count(self._begun, int(self.batches.training)):
+            for index in range(len(self.batches)):
+                with self._turn:
+                    if self._stopped:
+                        return
+                    batch = self.batches.read(epoch, index)
+                yield batch
 
-    # The number of pictures is left open, as Keras does.
-    signature = keras.tree.map_structure(
-        lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), batches[0]
-    )
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    dataset = tf.data.Dataset.from_generator(read, output_signature=signature)
-    return dataset.prefetch(_AHEAD).with_options(options)
+    def dataset(self) -> Any:
+        """The same as a `tf.data.Dataset`."""
+        import tensorflow as tf
+
+        # The number of pictures is left open, as Keras does.
+        signature = keras.tree.map_structure(
+            lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), self.batches[0]
+        )
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        dataset = tf.data.Dataset.from_generator(self, output_signature=signature)
+        return dataset.prefetch(_AHEAD).with_options(options)
+
+    def stop(self) -> None:
+        """End it, and wait until nothing is read any more."""
+        with self._turn:
+            self._stopped = True
+        self.batches.rest()

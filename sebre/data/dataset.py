@@ -25,6 +25,9 @@ SOURCE = "brain"  # as in the released SeBRe code
 class SectionDataset(Dataset):
     """Sections of a prepared data set, whose mask numbers refer to a region set."""
 
+    thread_safe = True
+    cacheable = True
+
     def __init__(self, regions: RegionSet = MOUSE):
         super().__init__()
         self.regions = regions

@@ -52,6 +52,8 @@ class PhantomConfig(Config):
 class Phantoms(Dataset):
     """Ellipses, bars and triangles of different brightness, one of each an image."""
 
+    thread_safe = cacheable = True
+
     def __init__(self, count: int, size: int = 64, seed: int = 0):
         super().__init__()
         for class_id, name in enumerate(("ellipse", "bar", "triangle"), start=1):

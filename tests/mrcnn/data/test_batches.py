@@ -3,6 +3,7 @@
 import collections
 import logging
 import threading
+import time
 
 import keras
 import numpy as np
@@ -12,14 +13,15 @@ import skimage.io
 from mrcnn.compat.imgaug import prepare_imgaug
 from mrcnn.config import Config
 from mrcnn.data.augment import RandomRotateFlip, SideFlipError
-from mrcnn.data.batches import Batches, data_generator
+from mrcnn.data.batches import Batches
 from mrcnn.data.cache import Sample, SampleCache
 from mrcnn.data.dataset import Dataset
+from mrcnn.data.generator import data_generator
 from mrcnn.data.molding import compose_image_meta, parse_image_meta
 from mrcnn.data.resizing import resize_image, resize_mask
 from mrcnn.data.samples import UnreadableImageError, load_image_gt
 from mrcnn.structures.masks import extract_bboxes, minimize_mask
-from mrcnn.training.fitting import endless, fit
+from mrcnn.training.fitting import Feed, fit
 
 iaa = prepare_imgaug().augmenters
 
@@ -45,6 +47,8 @@ def _config(**overrides):
 
 class Rectangles(Dataset):
     """Bright rectangles on noise; counts how often each image is decoded."""
+
+    thread_safe = cacheable = True
 
     def __init__(self, counts=(2, 1, 3, 2, 1), height=48, width=60):
         super().__init__()
@@ -631,7 +635,7 @@ def test_fit_sees_the_batches_in_order_and_resumes():
 def test_one_iterator_that_is_not_tuned_reads_each_batch_once(monkeypatch):
     # An iterator an epoch, as Keras makes them, may be closed only after a minute.
     batches, keys = _training(0), []
-    assert endless(batches).options().autotune.enabled is False
+    assert Feed(batches).dataset().options().autotune.enabled is False
 
     def read(epoch, index):
         keys.append((epoch, index))
@@ -651,6 +655,17 @@ def test_what_reading_raised_ends_the_training(tmp_path, workers):
     batches = Batches(OnDisk(tmp_path), _config(WORKERS=workers), shuffle=False)
     with pytest.raises(UnreadableImageError, match=r"image_2\.png"):
         _fit(batches, epochs=1)
+
+
+def test_nothing_is_read_any_more_once_the_training_has_ended():
+    dataset = Rectangles()
+    dataset.cacheable = False
+    batches = Batches(dataset, _config(WORKERS=2), steps=4)
+    _fit(batches, epochs=1)
+    reads = dataset.reads.copy()
+    time.sleep(0.2)
+    assert dataset.reads == reads and batches._pool is None
+    assert _equal(batches.read(0, 1), Batches(Rectangles(), _config(), steps=4).read(0, 1))
 
 
 def test_validation_batches_stay_the_same():
