@@ -153,6 +153,9 @@ class Config:
     # weights, so that new pictures are read as the training images were.
     CONTRAST = "bits"  # or "percentiles LOW HIGH", "percentiles LOW HIGH nonzero"
     SKIP_CORRUPT_IMAGES = False  # True: skip and count instead of stopping
+    # True, as the reference: training leaves out images that show no object (crowds do not count),
+    # also where augmentation moved all of them out. False: it learns background from them.
+    SKIP_EMPTY_IMAGES = True
     # Pairs (left id, right id) of classes that trade places in a mirror image.
     SIDE_PAIRS = ()
     ON_SIDE_FLIP = "refuse"  # with SIDE_PAIRS: "refuse" a mirroring, or "swap" the ids

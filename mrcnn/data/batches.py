@@ -15,6 +15,7 @@ from mrcnn.data.cache import Sample
 from mrcnn.data.dataset import Dataset
 from mrcnn.data.sampled_rois import generate_random_rois
 from mrcnn.data.samples import (
+    NOTHING_TO_LEARN,
     BatchRows,
     UnreadableImageError,
     check_dataset,
@@ -29,6 +30,7 @@ from mrcnn.errors import UserError
 logger = logging.getLogger(__name__)
 
 _ORDER, _CONTENT, _LOADING = 0, 1, 2  # separate streams of random numbers
+_TURNS = 50  # through all images, for one with an object that crop and augmentation leave in it
 
 
 class Batches(keras.utils.PyDataset):
@@ -36,8 +38,9 @@ class Batches(keras.utils.PyDataset):
 
     The content of a batch depends on (seed, epoch, index) alone, so neither the number of threads
     nor an interruption changes it; that includes what the loaders of the data set draw with
-    `random` and `numpy.random`. Images without objects take part. `dataset`, `augmentation` and
-    the like as of `data_generator`; WORKERS, CACHE_* and SKIP_CORRUPT_IMAGES are used too.
+    `random` and `numpy.random`. An image without objects gives its place to the next one of the
+    pass, unless SKIP_EMPTY_IMAGES is False. `dataset`, `augmentation` and the like as of
+    `data_generator`; WORKERS, CACHE_* and SKIP_CORRUPT_IMAGES are used too.
 
     `seed` None takes config.SEED, and if that is None a new one. `steps` is batches an epoch, where
     passes go on where the epoch before ended; None: every image once, the last batch filled up from
@@ -169,20 +172,30 @@ class Batches(keras.utils.PyDataset):
 
     def _row(self, epoch: int, position: int) -> list[np.ndarray]:
         """The row of the image at a position of the endless sequence, or of the next one that can
-        be read."""
-        for image_id in self._order(position):
-            key = epoch, position, image_id
-            sample = self._sample(image_id, key)
-            if sample is None:
-                continue
-            rng = np.random.default_rng([self.seed, _CONTENT, *key])
-            image, meta, class_ids, boxes, masks = self._truth(image_id, sample, rng)
-            row = self._targets.rows(image, meta, class_ids, boxes, masks, rng)
-            if not self.config.USE_RPN_ROIS:
-                count = self.config.POST_NMS_ROIS_TRAINING
-                row.append(generate_random_rois(image.shape, count, class_ids, boxes, rng))
-            return row
-        raise UnreadableImageError(f"None of the {len(self.dataset.image_ids)} images can be read.")
+        be read and has objects."""
+        for turn in range(_TURNS):
+            lost = False
+            for image_id in self._order(position):
+                key = [epoch, position, image_id, *filter(None, [turn])]
+                sample = self._sample(image_id, key)
+                if sample is None:
+                    continue
+                rng = np.random.default_rng([self.seed, _CONTENT, *key])
+                image, meta, class_ids, boxes, masks = self._truth(image_id, sample, rng)
+                if self.config.SKIP_EMPTY_IMAGES and not (class_ids > 0).any():
+                    lost = lost or sample.masks[..., sample.class_ids > 0].any()
+                    continue
+                row = self._targets.rows(image, meta, class_ids, boxes, masks, rng)
+                if not self.config.USE_RPN_ROIS:
+                    count = self.config.POST_NMS_ROIS_TRAINING
+                    row.append(generate_random_rois(image.shape, count, class_ids, boxes, rng))
+                return row
+            if not lost:  # by a crop or an augmentation, which may keep some the next time
+                break
+        images = len(self.dataset.image_ids)
+        if self.skipped < images:
+            raise UserError(NOTHING_TO_LEARN)
+        raise UnreadableImageError(f"None of the {images} images can be read.")
 
     def _sample(self, image_id: int, key: Sequence[int]) -> Sample | None:
         """An image; None for one that cannot be read, with SKIP_CORRUPT_IMAGES."""

@@ -11,6 +11,7 @@ from mrcnn.data.augment import SideFlipError, as_generator
 from mrcnn.data.dataset import Dataset
 from mrcnn.data.sampled_rois import build_detection_targets, generate_random_rois
 from mrcnn.data.samples import (
+    NOTHING_TO_LEARN,
     BatchRows,
     check_dataset,
     finish_sample,
@@ -40,8 +41,8 @@ def data_generator(
     """Endless batches, to look at or for a training loop of one's own.
 
     `MaskRCNN.train` uses `mrcnn.data.batches.Batches`. Images without a positive class id are left
-    out. Randomness comes from NumPy's global generator. Errors of single images are logged and the
-    image skipped; the sixth one is raised.
+    out, unless SKIP_EMPTY_IMAGES is False. Randomness comes from NumPy's global generator. Errors
+    of single images are logged and the image skipped; the sixth one is raised.
 
     Args:
         dataset: prepared Dataset.
@@ -106,7 +107,7 @@ class _Rows:
         sample = self._read(image_id)
         truth = finish_sample(sample, self.dataset, config, image_id, *options)
         image, _, class_ids, boxes, masks = truth
-        if not (class_ids > 0).any():
+        if config.SKIP_EMPTY_IMAGES and not (class_ids > 0).any():
             return None
         row, heads = self._targets.rows(*truth, rng), []
         if self._random_rois:
@@ -146,4 +147,4 @@ def _batches(
                 yield stack_rows(inputs), stack_rows(outputs) if outputs[0] else []
                 batch = []
         if not found:
-            raise UserError("No image of the dataset has an object of a positive class id.")
+            raise UserError(NOTHING_TO_LEARN)

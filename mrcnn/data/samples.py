@@ -29,6 +29,11 @@ logger = logging.getLogger(__name__)
 # Of all data sets together: the working directory and the global random numbers are the process's.
 _TURN = threading.RLock()
 _MOVING: set[type] = set()  # data sets that were found to change the working directory
+NOTHING_TO_LEARN = (
+    "No image of the dataset has an object of a positive class id that crop and augmentation leave "
+    "in it. See what load_mask gives, or set SKIP_EMPTY_IMAGES = False to train on images without "
+    "objects."
+)
 _UNREADABLE = (OSError, EOFError, SyntaxError, ValueError, struct.error, zlib.error)
 
 

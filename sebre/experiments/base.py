@@ -65,6 +65,7 @@ class FromScratch:
     MIN_NEGATIVE_RATIO = 0.25
     PADDING_IS_BACKGROUND = False
     MASK_ROIS = "positive"
+    SKIP_EMPTY_IMAGES = False  # sections at the margin, and those augmentation moved away
     IMAGES_PER_GPU = 4
     BEST_PER_CLASS = True  # a section shows each region once
 

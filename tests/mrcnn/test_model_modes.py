@@ -117,7 +117,7 @@ def test_modes_are_one_for_pictures_of_the_size_of_the_network(tmp_path, mode, p
 
 
 def test_images_without_regions_train_on_negatives_alone(tmp_path):
-    model = train(tmp_path, Section(regions=False), GT_AS_PROPOSALS=False)
+    model = train(tmp_path, Section(regions=False), GT_AS_PROPOSALS=False, SKIP_EMPTY_IMAGES=False)
     for name in ("rpn_bbox_loss", "mrcnn_bbox_loss", "mrcnn_mask_loss"):
         assert model.losses[name] == 0, name
     assert model.losses["rpn_class_loss"] > 0 and model.losses["mrcnn_class_loss"] > 0

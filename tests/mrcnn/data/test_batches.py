@@ -247,6 +247,8 @@ def test_generator_leaves_out_images_without_objects():
     assert {int(next(generator)[0][1][0, 0]) for _ in range(8)} == {0, 2}
     with pytest.raises(ValueError, match="positive class id"):
         next(data_generator(Rectangles((0, 0)), _config()))
+    all_of_them = data_generator(Rectangles((1, 0)), _config(SKIP_EMPTY_IMAGES=False))
+    assert {int(next(all_of_them)[0][1][0, 0]) for _ in range(2)} == {0, 1}
 
 
 def test_generator_skips_five_errors_then_raises(caplog):
@@ -368,8 +370,34 @@ def test_steps_go_on_where_the_epoch_before_ended():
     assert collections.Counter(_ids(many)) == dict.fromkeys(range(5), 4)
 
 
-def test_images_without_objects_train_on_negatives():
-    batches = Batches(Rectangles((0, 0)), _config())
+def test_images_without_objects_give_their_place_to_the_next_of_the_pass():
+    dataset = Rectangles((0, 1, 0, 0, 2))
+    assert _ids(Batches(dataset, _config(), shuffle=False)) == [1, 1, 4, 4, 4, 1]
+    found = [_epoch(Batches(dataset, _config(WORKERS=n), steps=9)) for n in (0, 3)]
+    assert all(map(_equal, *found))
+    for (inputs,) in found[0]:
+        assert (inputs[4] > 0).any(axis=1).all()
+
+    class Crowd(Rectangles):
+        def load_mask(self, image_id):
+            masks, class_ids = super().load_mask(image_id)
+            return masks, class_ids * (-1 if image_id == 0 else 1)
+
+    assert _ids(Batches(Crowd((1, 1)), _config())) == [1, 1]
+    with pytest.raises(ValueError, match="positive class id.*SKIP_EMPTY_IMAGES = False"):
+        Batches(Rectangles((0, 0)), _config())[0]
+
+
+def test_an_image_that_augmentation_empties_gives_its_place_away_too():
+    def some(image, masks):
+        return image, masks & (masks.shape[-1] != 1)
+
+    batches = Batches(Rectangles((1, 2, 1)), _config(), augmentation=some)
+    assert set(_ids(batches)) == {1}
+
+
+def test_images_without_objects_may_train_on_negatives():
+    batches = Batches(Rectangles((0, 0)), _config(SKIP_EMPTY_IMAGES=False))
     (inputs,) = batches[0]
     assert not any(inputs[i].any() for i in (3, 4, 5, 6))
     assert (inputs[2] == -1).sum() == 2 * 16 and not (inputs[2] == 1).any()
@@ -474,6 +502,7 @@ def test_crops_vary_though_the_image_is_decoded_once():
     content = _epoch(Batches(dataset, config, steps=4))
     assert dataset.reads == {0: 1}
     assert not any(_equal(content[0], other) for other in content[1:])
+    assert all((inputs[4] > 0).any() for (inputs,) in content), "a crop without an object is drawn"
     assert all(map(_equal, content, _epoch(Batches(dataset, config, steps=4))))
 
 
@@ -565,7 +594,7 @@ def test_settings_that_do_not_fit_the_dataset_are_named():
             return np.zeros((0, 0, 0), bool), np.zeros(0, int)
 
     with pytest.raises(ValueError, match="different shapes"):
-        Batches(Growing(), _config(IMAGE_RESIZE_MODE="none"))[0]
+        Batches(Growing(), _config(IMAGE_RESIZE_MODE="none", SKIP_EMPTY_IMAGES=False))[0]
 
 
 def _fit(batches, epochs, initial_epoch=0):
