@@ -5,6 +5,7 @@ configurations work unchanged; the options after it are off by default.
 """
 
 import json
+import logging
 import math
 import numbers
 from collections.abc import Callable
@@ -15,6 +16,8 @@ import numpy as np
 
 from mrcnn.errors import UserError
 from mrcnn.io.files import replace_text
+
+logger = logging.getLogger(__name__)
 
 RESIZE_MODES = ("none", "square", "pad64", "fit64", "crop")
 _CHOICES = {
@@ -32,9 +35,9 @@ _CHOICES = {
 # Settings of exported networks alone; stored configurations of earlier versions name them too.
 _OF_EXPORTED = ("RUNTIME", "RUNTIME_CACHE_DIR")
 _COUNTS = (
-    *("GPU_COUNT", "IMAGES_PER_GPU", "STEPS_PER_EPOCH", "ACCUMULATION_STEPS", "NUM_CLASSES"),
+    *("GPU_COUNT", "IMAGES_PER_GPU", "ACCUMULATION_STEPS", "NUM_CLASSES", "IMAGE_CHANNEL_COUNT"),
     *("TRAIN_ROIS_PER_IMAGE", "MAX_GT_INSTANCES", "DETECTION_MAX_INSTANCES", "PRE_NMS_LIMIT"),
-    *("POST_NMS_ROIS_TRAINING", "POST_NMS_ROIS_INFERENCE", "IMAGE_CHANNEL_COUNT"),
+    *("POST_NMS_ROIS_TRAINING", "POST_NMS_ROIS_INFERENCE"),
 )
 LOSS_NAMES = (
     *("rpn_class_loss", "rpn_bbox_loss"),
@@ -57,7 +60,8 @@ class Config:
     """Base configuration: subclass it and set NAME.
 
     Settings are class attributes in capitals; derived ones (BATCH_SIZE, IMAGE_SHAPE,
-    IMAGE_META_SIZE) follow a change of what they are computed from.
+    IMAGE_META_SIZE) follow a change of what they are computed from. An instance may overwrite
+    them, a class may not: there they are computed all the same, as in Matterport's package.
     """
 
     # --- Experiment -----------------------------------------------------------
@@ -176,6 +180,14 @@ class Config:
         """Length of the image meta vector, see `mrcnn.data.molding.compose_image_meta`."""
         return 1 + 3 + 3 + 4 + 1 + self.NUM_CLASSES
 
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        for name, derived in vars(Config).items():
+            if isinstance(derived, _Derived) and getattr(cls, name) is not derived:
+                text = "%s.%s = %s has no effect: it is computed. Set it on an instance instead."
+                logger.warning(text, cls.__name__, name, getattr(cls, name))
+                setattr(cls, name, derived)
+
     def __init__(self, **overrides: Any):
         """Overrides set attributes of this instance; an unknown name is an error."""
         self.update(**overrides)
@@ -196,6 +208,10 @@ class Config:
             elif name == "RUNTIME" and value != "keras":
                 raise _export_first(name, value)
         self.validate()
+        if self.STEPS_PER_EPOCH % 1:
+            steps, self.STEPS_PER_EPOCH = self.STEPS_PER_EPOCH, math.ceil(self.STEPS_PER_EPOCH)
+            text = "%s.STEPS_PER_EPOCH is %s; it is rounded up to %d, as Keras 2 did."
+            logger.warning(text, type(self).__name__, steps, self.STEPS_PER_EPOCH)
         for name, value in settings.items():
             usual = getattr(type(self), name, None)
             if isinstance(value, str) and isinstance(usual, int | float | tuple | list):
@@ -228,6 +244,9 @@ class Config:
             value = getattr(self, name)
             whole = isinstance(value, numbers.Real) and value >= 1 and value % 1 == 0
             demand(whole, name, "a whole number of at least 1")
+        steps = self.STEPS_PER_EPOCH
+        finite = isinstance(steps, numbers.Real) and 1 <= steps < math.inf
+        demand(finite, "STEPS_PER_EPOCH", "a number of at least 1")
         demand(
             callable(self.BACKBONE) or self.BACKBONE in ("resnet18", "resnet50", "resnet101"),
             "BACKBONE",
@@ -244,12 +263,7 @@ class Config:
             f"one value, or one for each of the {self.IMAGE_CHANNEL_COUNT} channels",
         )
         demand(
-            list(self.MASK_SHAPE) == [2 * self.MASK_POOL_SIZE] * 2,
-            "MASK_SHAPE",
-            f"twice MASK_POOL_SIZE ({self.MASK_POOL_SIZE}) on both sides",
-        )
-        demand(
-            isinstance(self.LOSS_WEIGHTS, dict) and set(self.LOSS_WEIGHTS) <= set(LOSS_NAMES),
+            isinstance(self.LOSS_WEIGHTS, dict),
             "LOSS_WEIGHTS",
             f"a dict over {list(LOSS_NAMES)}; what it lacks weighs 1",
         )
@@ -259,6 +273,18 @@ class Config:
                 "SIDE_PAIRS",
                 f"pairs of different class ids between 1 and {self.NUM_CLASSES - 1}",
             )
+
+    def validate_training(self) -> None:
+        """Raise ValueError naming a setting that training alone reads and that cannot work."""
+        side = 2 * self.MASK_POOL_SIZE
+        if list(self.MASK_SHAPE) != [side, side]:
+            raise UserError(
+                f"{type(self).__name__}.MASK_SHAPE is {self.MASK_SHAPE!r}; to train it must be "
+                f"[{side}, {side}], twice MASK_POOL_SIZE, which is what the mask head gives."
+            )
+        if unknown := set(self.LOSS_WEIGHTS) - set(LOSS_NAMES):
+            text = "%s.LOSS_WEIGHTS: there is no loss %s, so its weight has no effect."
+            logger.warning(text, type(self).__name__, ", ".join(map(repr, sorted(unknown))))
 
     def to_dict(self) -> dict[str, Any]:
         """All settings and derived values by name, as plain JSON types; a callable by its name."""

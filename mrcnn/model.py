@@ -111,6 +111,7 @@ class MaskRCNN:
         demand_whole_cells(config.IMAGE_SHAPE)
         style = fast_style(config)
         if mode == "training":
+            config.validate_training()
             keep_memory_together()
         with distribution_scope(config.GPU_COUNT), seeded(config.SEED):
             if mode == "training":

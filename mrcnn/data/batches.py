@@ -1,6 +1,7 @@
 """From a `Dataset` to what `MaskRCNN.train` takes: seeded batches, prepared by threads."""
 
 import logging
+import math
 import threading
 import weakref
 from collections.abc import Sequence
@@ -80,8 +81,8 @@ class Batches(keras.utils.PyDataset):
         self.no_augmentation_sources = no_augmentation_sources
         seed = config.SEED if seed is None else seed
         self.seed = np.random.SeedSequence().entropy if seed is None else seed % 2**64
-        # A division may have made it a float; Config.validate sees to its being whole.
-        self.steps, self.training = steps and int(steps), training
+        # A division may have made it a fraction.
+        self.steps, self.training = steps and math.ceil(steps), training
         self.epoch = 0
         self.error: Exception | None = None
         self._epoch_begun = False

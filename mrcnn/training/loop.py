@@ -72,7 +72,7 @@ def train(
     network = model.keras_model
     with distribution_scope(config.GPU_COUNT):
         set_trainable(network, layers, verbose)
-        steps = (epochs - first_epoch) * config.STEPS_PER_EPOCH
+        steps = (epochs - first_epoch) * math.ceil(config.STEPS_PER_EPOCH)
         compile_model(network, config, learning_rate, config.LEARNING_MOMENTUM, steps)
         network.optimizer.build(network.trainable_variables)
         if state is not None:
@@ -104,7 +104,7 @@ def _batches(
 ) -> tuple[Batches, Batches | None]:
     """What is trained on, and what is validated on after each epoch."""
     kind = _ReplicaBatches if config.GPU_COUNT > 1 else Batches
-    steps = config.STEPS_PER_EPOCH * config.ACCUMULATION_STEPS
+    steps = math.ceil(config.STEPS_PER_EPOCH) * config.ACCUMULATION_STEPS
     batches = kind(train_dataset, config, steps=steps, **sources)
     if val_dataset is None:
         return batches, None

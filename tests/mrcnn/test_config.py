@@ -57,7 +57,8 @@ def test_defaults_are_those_of_the_original_and_every_addition_is_off():
         ("TRAIN_BN", "yes", "None, True, False"),
         ("GPU_COUNT", 0, "a whole number of at least 1"),
         ("IMAGES_PER_GPU", 1.5, "a whole number of at least 1"),
-        ("STEPS_PER_EPOCH", -1, "a whole number of at least 1"),
+        ("STEPS_PER_EPOCH", -1, "a number of at least 1"),
+        ("STEPS_PER_EPOCH", float("inf"), "a number of at least 1"),
         ("NUM_CLASSES", None, "a whole number of at least 1"),
         ("NUM_CLASSES", "four", "a whole number of at least 1"),
         ("TRAIN_ROIS_PER_IMAGE", 0, "a whole number of at least 1"),
@@ -70,8 +71,6 @@ def test_defaults_are_those_of_the_original_and_every_addition_is_off():
         ("BACKBONE", "resnet34", "'resnet18', 'resnet50', 'resnet101' or a callable"),
         ("RPN_ANCHOR_SCALES", (32, 64), "one scale for each of the 5 BACKBONE_STRIDES"),
         ("MEAN_PIXEL", np.array([1.0, 2.0]), "one for each of the 3 channels"),
-        ("MASK_SHAPE", [28, 14], r"twice MASK_POOL_SIZE \(14\) on both sides"),
-        ("LOSS_WEIGHTS", {"mask_loss": 1.0}, "a dict over .*rpn_class_loss"),
         ("LOSS_WEIGHTS", None, "a dict over .*rpn_class_loss"),
         ("SIDE_PAIRS", ((1, 1),), "pairs of different class ids"),
         ("SIDE_PAIRS", ((1, 2),), "class ids between 1 and 0"),
@@ -83,6 +82,21 @@ def test_a_wrong_setting_is_named_with_what_it_is_and_must_be(name, value, wante
     # The same for a subclass, whose own name is then given.
     with pytest.raises(ValueError, match=rf"^Wrong\.{name} is "):
         type("Wrong", (Config,), {name: value})()
+
+
+def test_what_training_alone_reads_is_looked_at_for_training_alone(caplog):
+    config = OldStyle(MASK_SHAPE=[28, 14], LOSS_WEIGHTS={"mask_loss": 1.0})
+    with pytest.raises(ValueError, match=r"OldStyle\.MASK_SHAPE is \[28, 14\].*\[28, 28\]"):
+        config.validate_training()
+    config.MASK_POOL_SIZE, config.MASK_SHAPE = 28, (56, 56)
+    config.validate_training()
+    assert "OldStyle.LOSS_WEIGHTS: there is no loss 'mask_loss'" in caplog.text
+
+
+def test_a_fraction_of_steps_is_rounded_up_as_it_was(caplog):
+    assert OldStyle(STEPS_PER_EPOCH=66.0).STEPS_PER_EPOCH == 66 and not caplog.text
+    assert OldStyle(STEPS_PER_EPOCH=131 / 2).STEPS_PER_EPOCH == 66
+    assert "STEPS_PER_EPOCH is 65.5; it is rounded up to 66" in caplog.text
 
 
 def test_validate_sees_later_changes():
@@ -129,6 +143,31 @@ def test_a_derived_value_may_be_overwritten_on_an_instance():
     assert config.BATCH_SIZE == 1 and config.IMAGE_SHAPE.tolist() == [64, 128, 3]
     assert OldStyle().BATCH_SIZE == 3
     assert OldStyle(BATCH_SIZE=2).BATCH_SIZE == 2
+
+
+def test_a_derived_value_in_a_class_has_no_effect(caplog):
+    class Mixed:
+        IMAGE_META_SIZE = 93
+
+    class Four(Mixed, OldStyle):
+        BATCH_SIZE = 0
+        IMAGE_SHAPE = np.array([64, 64, 3])
+        IMAGE_CHANNEL_COUNT = 4
+        MEAN_PIXEL = np.zeros(4)
+
+    class Child(Four):
+        IMAGES_PER_GPU = 5
+
+    assert [r.getMessage().partition(" ")[0] for r in caplog.records] == [
+        "Four.BATCH_SIZE",
+        "Four.IMAGE_SHAPE",
+        "Four.IMAGE_META_SIZE",
+    ]
+    config = Four()
+    assert (config.BATCH_SIZE, config.IMAGE_META_SIZE, Child().BATCH_SIZE) == (3, 12 + 5, 5)
+    assert config.IMAGE_SHAPE.tolist() == [256, 256, 4]
+    config.BATCH_SIZE = 1
+    assert config.BATCH_SIZE == 1
 
 
 def test_settings_come_back_from_a_file(tmp_path):
