@@ -91,6 +91,7 @@ class MaskRCNN:
         keras_model: the Keras model.
         epoch: epochs trained so far.
         log_dir, checkpoint_path: where this run writes.
+        anchors: px, float64 [A, 4], of the molded image shape last used; at first IMAGE_SHAPE's.
         tensors: symbolic tensors of the inference graph by name, for graphs of one's own.
         proposal_layer: its `ProposalLayer`.
     """
@@ -100,11 +101,13 @@ class MaskRCNN:
             raise UserError(f"mode is {mode!r}; it must be 'training' or 'inference'.")
         self.mode = mode
         self.config = config
-        self.model_dir = str(model_dir)
+        # Data sets of old programs change the working directory.
+        self.model_dir = str(Path(model_dir).absolute())
         self.anchors = None
         self._anchor_cache: dict[tuple, np.ndarray] = {}
         self.set_log_dir()
         self.keras_model = self.build(mode, config)
+        self.get_anchors(config.IMAGE_SHAPE)
 
     def build(self, mode: str, config: Config) -> keras.Model:
         """Build the network; see `mrcnn.modeling.network`."""
@@ -165,7 +168,7 @@ class MaskRCNN:
         else:
             now = datetime.datetime.now()
             self.log_dir = checkpoints.log_dir_for(self.model_dir, name, now)
-        self.log_dir = str(self.log_dir)
+        self.log_dir = str(Path(self.log_dir).absolute())
         self.checkpoint_path = checkpoints.checkpoint_path_for(self.log_dir, name)
 
     # --- Training -------------------------------------------------------------------
