@@ -9,9 +9,12 @@ The folder `<name><YYYYMMDD>T<HHMM>` of a run in model_dir holds:
 
 import datetime
 import errno
+import glob
 import json
+import logging
 import re
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,8 @@ import numpy as np
 
 from mrcnn.errors import MissingFileError, UserError
 from mrcnn.io.files import replace_file
+
+logger = logging.getLogger(__name__)
 
 _RUN_DATE = r"\d{8}T\d{4}"
 _CHECKPOINT = re.compile(
@@ -55,20 +60,41 @@ def runs_of(model_dir: str | Path, name: str, date: str = _RUN_DATE) -> list[Pat
     return sorted(p for p in found if p.is_dir() and run_name.fullmatch(p.name))
 
 
-def find_last(model_dir: str | Path, name: str) -> str:
-    """Path of the last checkpoint of the newest run of a Config.NAME.
+class LastCheckpoint(str):
+    """Path of a checkpoint, which is also the pair (log directory, checkpoint) that `find_last`
+    gave before Matterport's v2.1: `[0]`, `[1]`, and what is unpacked from it."""
+
+    def _pair(self) -> tuple[str, str]:
+        logger.warning("find_last() gives the path of a checkpoint, no longer a pair.")
+        return str(Path(self).parent), str(self)
+
+    def __getitem__(self, key: Any) -> str:
+        return self._pair()[key] if key in (0, 1) else super().__getitem__(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._pair())
+
+
+def find_last(model_dir: str | Path, name: str) -> LastCheckpoint:
+    """Path of the last checkpoint of the last run of a Config.NAME: by name the last folder
+    `<name>...` that is called like a run, or has checkpoints of this name.
 
     Raises FileNotFoundError if there is none. Source: Matterport's `MaskRCNN.find_last`.
     """
-    runs = runs_of(model_dir, name.lower())
+    prefix = name.lower()
+    runs = runs_of(model_dir, prefix)
+    # Folders that were renamed; not those of experiments whose names only begin alike.
+    own = re.compile(rf"mask_rcnn_{re.escape(prefix)}_\d+\.h5")
+    found = Path(model_dir).glob(f"{glob.escape(prefix)}*/mask_rcnn*.h5")
+    runs += [path.parent for path in found if own.fullmatch(path.name)]
     if not runs:
         raise MissingFileError(
             errno.ENOENT,
-            f"No run of {name!r} found; wanted a folder {name.lower()}<YYYYMMDD>T<HHMM>. "
+            f"No run of {name!r} found; wanted a folder {prefix}<YYYYMMDD>T<HHMM>. "
             "Train first, or check model_dir and NAME",
             str(model_dir),
         )
-    run = runs[-1]
+    run = max(runs)
     # The suffix leaves out a file that was being written when a run was killed.
     files = sorted(p.name for p in run.glob("mask_rcnn*.h5"))
     if not files:
@@ -78,7 +104,7 @@ def find_last(model_dir: str | Path, name: str) -> str:
             "first epoch. Delete the folder to use an older run, or start again",
             str(run),
         )
-    return str(run / files[-1])
+    return LastCheckpoint(run / files[-1])
 
 
 def state_path(log_dir: str | Path, epoch: int) -> Path:

@@ -1,6 +1,7 @@
 import datetime
 import math
 import os
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -211,6 +212,36 @@ def test_find_last_takes_the_last_epoch_of_the_newest_run(tmp_path):
         path.touch()
     expected = tmp_path / "tiny20260201T0000" / "mask_rcnn_tiny_0002.h5"
     assert checkpoints.find_last(tmp_path, "Tiny") == str(expected)
+
+
+def test_find_last_takes_renamed_folders_of_the_same_experiment(tmp_path):
+    for name in (
+        "tiny20260201T0000/mask_rcnn_tiny_0002.h5",
+        "tiny20260201T0000_tilted/mask_rcnn_tiny_0007.h5",
+        "tiny_other20270101T0000/mask_rcnn_tiny_other_0005.h5",
+        "tinyer/mask_rcnn_tinyer_0005.h5",
+    ):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    run = tmp_path / "tiny20260201T0000_tilted"
+    assert checkpoints.find_last(tmp_path, "Tiny") == str(run / "mask_rcnn_tiny_0007.h5")
+    run.rename(tmp_path / "tiny_best")
+    assert checkpoints.find_last(tmp_path, "Tiny") == str(
+        tmp_path / "tiny_best" / "mask_rcnn_tiny_0007.h5"
+    )
+
+
+def test_find_last_is_a_path_that_old_programs_may_take_for_a_pair(tmp_path, caplog):
+    path = tmp_path / "tiny20260201T0000" / "mask_rcnn_tiny_0002.h5"
+    path.parent.mkdir()
+    path.touch()
+    found = checkpoints.find_last(tmp_path, "Tiny")
+    assert isinstance(found, str) and found == str(path) and Path(found) == path
+    assert found[-3:] == ".h5" and found.endswith("0002.h5") and not caplog.text
+    assert found[1] == str(path) and found[0] == str(path.parent)
+    log_dir, checkpoint = found
+    assert (log_dir, checkpoint) == (found[0], found[1]) and type(checkpoint) is str
+    assert "no longer a pair" in caplog.text
 
 
 def test_find_last_says_where_nothing_was_found(tmp_path):
