@@ -6,6 +6,7 @@
 import datetime
 import re
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from mrcnn.data.molding import (
 from mrcnn.data.sampled_rois import build_detection_targets, generate_random_rois
 from mrcnn.data.samples import load_image_gt
 from mrcnn.errors import UserError
+from mrcnn.matterport.inner_tensors import node_tensor, tensor_values
 from mrcnn.modeling.anchors import config_anchors
 from mrcnn.modeling.backbone import resnet_graph
 from mrcnn.modeling.detection import DetectionLayer
@@ -76,10 +78,6 @@ __all__ = [
     "rpn_class_loss_graph", "smooth_l1_loss", "unmold_image",
 ]
 # fmt: on
-_INSPECT = (
-    "Use inspect(image): it returns every stage by name "
-    "(anchors, rpn_class, proposals, detections, ...)."
-)
 
 
 class MaskRCNN:
@@ -343,13 +341,37 @@ class MaskRCNN:
         anchors = self.get_anchors(molded.shape[1:])
         return self._inspector.stages(image, molded, metas, windows[0], anchors, features)
 
-    def run_graph(self, images: Any, outputs: Any, image_metas: Any = None) -> None:
-        """Not available: see `inspect`."""
-        raise NotImplementedError(f"run_graph() read tensors of a TensorFlow 1 session. {_INSPECT}")
+    def run_graph(
+        self, images: Sequence[np.ndarray], outputs: Any, image_metas: np.ndarray | None = None
+    ) -> OrderedDict[str, np.ndarray]:
+        """Values of tensors inside the network, which are printed as well.
 
-    def ancestor(self, tensor: Any, name: str, checked: Any = None) -> None:
-        """Not available: see `inspect`."""
-        raise NotImplementedError(f"ancestor() searched TensorFlow 1 node names. {_INSPECT}")
+        `inspect` gives every stage of one image, without names of layers.
+
+        Args:
+            images: B of them, as of `detect`; or molded [B, h, w, channels], with image_metas.
+            outputs: pairs (key, symbolic tensor): keras_model.get_layer(NAME).output, or what
+                `ancestor` gives.
+            image_metas: [B, 12 + C]; see `compose_image_meta`.
+
+        Returns:
+            Arrays [B, ...] by key. Boxes are normalized; see `denorm_boxes`.
+        """
+        self._demand_mode("inference")
+        if image_metas is None:
+            images, image_metas, _ = self.mold_inputs(images)
+        demand_whole_cells(images.shape[1:])
+        anchors = np.repeat(self.get_anchors(images.shape[1:])[None], len(images), axis=0)
+        found = tensor_values(self.keras_model, [images, image_metas, anchors], outputs)
+        for key, array in found.items():
+            log(key, array)
+        return found
+
+    def ancestor(self, tensor: Any, name: Any, checked: Any = None) -> keras.KerasTensor:
+        """A tensor inside the layer "ROI" by its name in TensorFlow 1, for `run_graph`; see
+        `mrcnn.matterport.inner_tensors.node_tensor`. `tensor` and `checked` are not used."""
+        self._demand_mode("inference")
+        return node_tensor(self.keras_model, name)
 
     def _demand_mode(self, mode: str) -> None:
         if self.mode != mode:

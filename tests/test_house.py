@@ -18,7 +18,7 @@ CODE_LINES = 60
 ROOMS = {
     "mrcnn": (
         "errors io compat config backend structures imageio weights modeling data accelerate "
-        "training visualize parallel_model model export utils augment mask_formats"
+        "training visualize parallel_model matterport model export utils augment mask_formats"
     ).split(),
     "sebre": (
         "program data experiments drawing prepare networks evaluation predict inspect registration "

@@ -448,11 +448,62 @@ def test_a_checkpoint_sets_directory_and_epoch(model):
     assert model.epoch == 0 and "20200102" not in model.log_dir
 
 
-def test_graph_inspection_of_old_sessions_names_its_successor(model):
-    with pytest.raises(NotImplementedError, match=r"inspect\(image\)"):
-        model.run_graph([], [("proposals", None)])
-    with pytest.raises(NotImplementedError, match=r"inspect\(image\)"):
-        model.ancestor(None, "ROI/rpn_non_max_suppression:0")
+def test_run_graph_gives_layers_and_inner_tensors_of_several_images(model, capsys):
+    image = np.random.default_rng(0).integers(0, 255, (100, 120, 3)).astype(np.uint8)
+    layer = model.keras_model.get_layer
+    found = model.run_graph(
+        [image, image[:, ::-1]],
+        [
+            ("rois", layer("ROI").output),
+            ("input", layer("input_image").output),
+            ("stage", layer("res2a_out").output),
+            ("hidden", layer("mrcnn_class_conv2").output),
+            ("logits", layer("mrcnn_class_logits").output),
+            ("masks", layer("mrcnn_mask").output),
+            ("class", model.keras_model.outputs[1]),
+            ("anchors", model.ancestor(None, "ROI/refined_anchors_clipped:0")),
+            ("kept", model.ancestor(None, "ROI/rpn_non_max_suppression/NonMaxSuppressionV3:0")),
+        ],
+    )
+    assert list(found) == "rois input stage hidden logits masks class anchors kept".split()
+    shapes = [(20, 4), (128, 128, 3), (32, 32, 16), (20, 1, 1, 32), (20, 3), (5, 28, 28, 3)]
+    shapes += [(20, 3), (4092, 4)]
+    assert [array.shape for array in found.values()][:-1] == [(2, *shape) for shape in shapes]
+    kept = found["kept"]
+    assert 0 < len(kept) <= 20 and kept.dtype == np.int32
+    np.testing.assert_array_equal(found["rois"][0, : len(kept)], found["anchors"][0, kept])
+    molded, metas, _ = model.mold_inputs([image, image[:, ::-1]])
+    anchors = np.stack([model.get_anchors((128, 128, 3))] * 2)
+    outputs = model.keras_model([molded, metas, anchors], training=False)
+    np.testing.assert_allclose(found["masks"], ops.convert_to_numpy(outputs[3]), atol=1e-4)
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.partition(" ")[0] for line in printed] == list(found)
+
+    again = model.run_graph(molded, [("rois", layer("ROI").output)], image_metas=metas)
+    np.testing.assert_allclose(again["rois"], found["rois"], atol=1e-4)
+
+
+def test_what_run_graph_and_ancestor_cannot_give_is_said(model, tmp_path):
+    image = np.zeros((64, 64, 3), np.uint8)
+    with pytest.raises(ValueError, match=r"cannot give 'x': None is not .*get_layer"):
+        model.run_graph([image], [("x", None)])
+    rpn = model.keras_model.get_layer("rpn_model")
+    with pytest.raises(ValueError, match="cannot give all of inner from the inputs of keras_model"):
+        model.run_graph([image], [("inner", rpn.get_layer("rpn_conv_shared").output)])
+    with pytest.raises(ValueError, match=r"'ROI/gather:0'; there is ROI/pre_nms.*inspect\(image"):
+        model.ancestor(model.keras_model.get_layer("ROI").output, "ROI/gather:0")
+    training = modellib.MaskRCNN("training", TinyConfig(), tmp_path)
+    for call in (
+        lambda: training.ancestor(None, "ROI/pre_nms_anchors:0"),
+        lambda: training.run_graph([image], []),
+    ):
+        with pytest.raises(ValueError, match="needs a model in inference mode"):
+            call()
+    # As they are in both modes, from the beginning.
+    assert np.array_equal(training.anchors, utils.generate_pyramid_anchors(
+        TinyConfig.RPN_ANCHOR_SCALES, TinyConfig.RPN_ANCHOR_RATIOS,
+        modellib.compute_backbone_shapes(TinyConfig(), (128, 128)), TinyConfig.BACKBONE_STRIDES, 1,
+    ))  # fmt: skip
 
 
 def test_training_needs_a_name(tmp_path):

@@ -387,13 +387,6 @@ def test_the_aligned_network_builds_and_detects(model, build, images):
 # --- Matterport's interface --------------------------------------------------------------
 
 
-def test_old_calls_on_graph_nodes_name_their_successor(model, images):
-    with pytest.raises(NotImplementedError, match=r"run_graph.*inspect\(image\)"):
-        model.run_graph([images[0]], [("rpn_class", None)])
-    with pytest.raises(NotImplementedError, match=r"ancestor.*inspect\(image\)"):
-        model.ancestor(model.tensors["rpn_class"], "ROI")
-
-
 def test_wrong_pictures_are_refused(model, images):
     for wrong in (images[0][..., 0], images[0][..., :1], np.zeros((64, 64, 4), np.uint8)):
         with pytest.raises(ValueError, match=r"must be \[height, width, 3\]"):
