@@ -4,6 +4,7 @@
 """
 
 import datetime
+import importlib.util
 import re
 import time
 from collections import OrderedDict
@@ -19,7 +20,7 @@ from mrcnn.accelerate.fast_training import fast_training
 from mrcnn.accelerate.forward import compile_forward
 from mrcnn.backend import distribution_scope, keep_memory_together
 from mrcnn.config import Config, compute_backbone_shapes
-from mrcnn.data.generator import data_generator
+from mrcnn.data.generator import DataGenerator, data_generator
 from mrcnn.data.molding import (
     compose_image_meta,
     mold_image,
@@ -33,6 +34,15 @@ from mrcnn.data.molding import (
 from mrcnn.data.sampled_rois import build_detection_targets, generate_random_rois
 from mrcnn.data.samples import load_image_gt
 from mrcnn.errors import UserError
+from mrcnn.matterport.graph_helpers import (
+    batch_pack_graph,
+    conv_block,
+    detection_targets_graph,
+    identity_block,
+    log2_graph,
+    refine_detections_graph,
+    trim_zeros_graph,
+)
 from mrcnn.matterport.inner_tensors import node_tensor, tensor_values
 from mrcnn.modeling.anchors import config_anchors
 from mrcnn.modeling.backbone import resnet_graph
@@ -52,10 +62,11 @@ from mrcnn.modeling.network import build_inference, build_training, demand_whole
 from mrcnn.modeling.proposals import ProposalLayer
 from mrcnn.modeling.roi_align import PyramidROIAlign
 from mrcnn.modeling.roi_targets import DetectionTargetLayer
-from mrcnn.modeling.rpn import build_rpn_model
+from mrcnn.modeling.rpn import build_rpn_model, rpn_graph
 from mrcnn.modeling.rpn_targets import build_rpn_targets
 from mrcnn.structures.boxes import apply_box_deltas as apply_box_deltas_graph
 from mrcnn.structures.boxes import clip_boxes as clip_boxes_graph
+from mrcnn.structures.boxes import denorm_boxes as denorm_boxes_graph
 from mrcnn.structures.boxes import norm_boxes
 from mrcnn.structures.boxes import norm_boxes as norm_boxes_graph
 from mrcnn.structures.boxes import pairwise_iou as overlaps_graph
@@ -66,18 +77,32 @@ from mrcnn.training import loop as training
 from mrcnn.weights import loading as weights
 from mrcnn.weights.loading import WeightReport
 
+# What old programs find here besides, by `modellib.utils` or `from mrcnn.model import *`.
+_MODULES = {"K": "keras.backend", "KL": "keras.layers", "KM": "keras.models"}
+_MODULES |= {"tf": "tensorflow", "utils": "mrcnn.utils"}
+_MODULES |= {name: name for name in ("logging", "math", "os", "random")}
 # fmt: off
 __all__ = [
-    "BatchNorm", "DetectionLayer", "DetectionTargetLayer", "MaskRCNN", "ProposalLayer",
-    "PyramidROIAlign", "apply_box_deltas_graph", "build_detection_targets",
-    "build_fpn_mask_graph", "build_rpn_model", "build_rpn_targets", "clip_boxes_graph",
-    "compose_image_meta", "compute_backbone_shapes", "data_generator", "fpn_classifier_graph",
-    "generate_random_rois", "load_image_gt", "log", "mold_image", "mrcnn_bbox_loss_graph",
-    "mrcnn_class_loss_graph", "mrcnn_mask_loss_graph", "norm_boxes_graph", "overlaps_graph",
-    "parse_image_meta", "parse_image_meta_graph", "resnet_graph", "rpn_bbox_loss_graph",
-    "rpn_class_loss_graph", "smooth_l1_loss", "unmold_image",
+    "BatchNorm", "DataGenerator", "DetectionLayer", "DetectionTargetLayer", "MaskRCNN",
+    "OrderedDict", "ProposalLayer", "PyramidROIAlign", "apply_box_deltas_graph",
+    "batch_pack_graph", "build_detection_targets", "build_fpn_mask_graph", "build_rpn_model",
+    "build_rpn_targets", "clip_boxes_graph", "compose_image_meta", "compute_backbone_shapes",
+    "conv_block", "data_generator", "denorm_boxes_graph", "detection_targets_graph",
+    "fpn_classifier_graph", "generate_random_rois", "identity_block", "load_image_gt", "log",
+    "log2_graph", "mold_image", "mrcnn_bbox_loss_graph", "mrcnn_class_loss_graph",
+    "mrcnn_mask_loss_graph", "norm_boxes_graph", "overlaps_graph", "parse_image_meta",
+    "parse_image_meta_graph", "refine_detections_graph", "resnet_graph", "rpn_bbox_loss_graph",
+    "rpn_class_loss_graph", "rpn_graph", "smooth_l1_loss", "trim_zeros_graph", "unmold_image",
+    "datetime", "keras", "np", "re",
 ]
 # fmt: on
+__all__ += [name for name in _MODULES if name != "tf" or importlib.util.find_spec("tensorflow")]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class MaskRCNN:

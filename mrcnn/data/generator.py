@@ -1,9 +1,11 @@
 """Batches to look at or for a training loop of one's own, as Matterport's package makes them."""
 
+import itertools
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 
 from mrcnn.config import Config
@@ -77,6 +79,48 @@ def data_generator(
     augmentations = augment, augmentation, no_augmentation_sources
     rows = _Rows(dataset, config, *augmentations, random_rois, detection_targets)
     return _batches(rows, passes(), batch_size)
+
+
+class DataGenerator(keras.utils.PyDataset):
+    """The batches of `data_generator` by number, BATCH_SIZE images each, as forks of Matterport's
+    package for TensorFlow 2 have them; `shuffle` gives a new order after each epoch.
+
+    `MaskRCNN.train` uses `mrcnn.data.batches.Batches`.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        config: Config,
+        shuffle: bool = True,
+        augment: bool = False,
+        augmentation: Any = None,
+        random_rois: int = 0,
+        detection_targets: bool = False,
+        no_augmentation_sources: Sequence[str] | None = None,
+    ):
+        super().__init__()
+        warn_of_augment(augment)
+        check_dataset(dataset)
+        augmentations = augment, augmentation, no_augmentation_sources
+        self._rows = _Rows(dataset, config, *augmentations, random_rois, detection_targets)
+        self.shuffle, self.batch_size = shuffle, config.BATCH_SIZE
+        self.image_ids = dataset.image_ids
+        self.on_epoch_end()
+
+    def __len__(self) -> int:
+        """Batches an epoch; the last one is filled up."""
+        return -(-len(self.image_ids) // self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Batch `index` of the current epoch; see `data_generator`."""
+        order = np.roll(self.image_ids, -index * self.batch_size)
+        return next(_batches(self._rows, itertools.repeat(order), self.batch_size))
+
+    def on_epoch_end(self) -> None:
+        """Called by Keras; makes a new order."""
+        if self.shuffle:
+            self.image_ids = np.random.permutation(self.image_ids)
 
 
 class _Rows:

@@ -4,6 +4,7 @@ The paper extracts features by "the first five stages of ResNet101" (section Met
 weight files load by the layer names `res{stage}{block}_branch{2a,2b,2c,1}` and `bn...`.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from keras import layers
@@ -55,33 +56,45 @@ def resnet_graph(
     stages = [layers.MaxPooling2D(3, strides=2, padding="same", dtype=style.policy)(x)]
     for stage in range(2, 6 if stage5 else 5):
         x = stages[-1]
+        base, first = filters[stage - 2], 2 if stage > 2 else 1
+        plan = [("2a", base, 3), ("2b", base, 3)]
+        if bottleneck:
+            plan = [("2a", base, 1), ("2b", base, 3), ("2c", base * _EXPANSION, 1)]
         for block in range(blocks[stage - 2]):
-            name, project = f"{stage}{chr(ord('a') + block)}", block == 0
-            stride = 2 if project and stage > 2 else 1
-            x = _block(x, name, filters[stage - 2], bottleneck, project, stride, style)
+            name, strides = f"{stage}{chr(ord('a') + block)}", first if block == 0 else None
+            x = residual_block(x, name, plan, style, strides)
         stages.append(x)
     return stages if stage5 else [*stages, None]
 
 
-def _block(
-    x: Any, name: str, filters: int, bottleneck: bool, project: bool, stride: int, style: LayerStyle
+def residual_block(
+    x: Any,
+    name: str,
+    plan: Sequence[tuple[str, int, int]],
+    style: LayerStyle,
+    strides: Any = None,
+    **options: Any,
 ) -> Any:
-    """The residual block of a name such as "3a"; its stride is that of the first convolution and of
-    the shortcut."""
+    """A residual block.
+
+    Args:
+        x: [B, h, w, channels].
+        name: such as "3a".
+        plan: name, filters and side of each convolution.
+        style: how layers are made.
+        strides: of the first convolution, and of one in the shortcut; None for a shortcut without.
+        options: of all convolutions.
+    """
     conv, norm = f"res{name}_branch", f"bn{name}_branch"
-    if bottleneck:
-        plan = [("2a", filters, 1), ("2b", filters, 3), ("2c", filters * _EXPANSION, 1)]
-    else:
-        plan = [("2a", filters, 3), ("2b", filters, 3)]
     shortcut = x
-    for number, (branch, outputs, size) in enumerate(plan):
-        strides = stride if number == 0 else 1
-        x = style.conv(outputs, size, conv + branch, strides=strides, padding="same")(x)
+    for number, (branch, filters, size) in enumerate(plan):
+        steps = strides if strides is not None and number == 0 else 1
+        x = style.conv(filters, size, conv + branch, strides=steps, padding="same", **options)(x)
         x = style.norm(norm + branch)(x)
         if number < len(plan) - 1:
             x = style.relu()(x)
-    if project:
-        shortcut = style.conv(plan[-1][1], 1, conv + "1", strides=stride)(shortcut)
+    if strides is not None:
+        shortcut = style.conv(plan[-1][1], 1, conv + "1", strides=strides, **options)(shortcut)
         shortcut = style.norm(norm + "1")(shortcut)
     x = style.add()([x, shortcut])
     return style.relu(f"res{name}_out")(x)

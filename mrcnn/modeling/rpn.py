@@ -26,8 +26,20 @@ def build_rpn_model(
         probabilities [B, n, 2], deltas [B, n, (dy, dx, log dh, log dw)], all float32;
         n = h * w * anchors_per_location, in anchor order: row, column, ratio.
     """
-    style = style or LayerStyle()
     feature_map = keras.Input([None, None, depth], name="input_rpn_feature_map")
+    outputs = rpn_graph(feature_map, anchors_per_location, anchor_stride, filters, style)
+    return keras.Model(feature_map, outputs, name="rpn_model")
+
+
+def rpn_graph(
+    feature_map: Any,
+    anchors_per_location: int,
+    anchor_stride: int,
+    filters: int = 512,
+    style: LayerStyle | None = None,
+) -> list[Any]:
+    """What `build_rpn_model` makes a model of: [logits, probabilities, deltas]."""
+    style = style or LayerStyle()
     shared = style.conv(
         filters, 3, "rpn_conv_shared", padding="same", activation="relu", strides=anchor_stride
     )(feature_map)
@@ -38,7 +50,7 @@ def build_rpn_model(
     probabilities = SoftmaxOfTwo(name="rpn_class_xxx")(logits)
     deltas = output(4 * anchors_per_location, name="rpn_bbox_pred")(shared)
     deltas = layers.Reshape((-1, 4))(deltas)
-    return keras.Model(feature_map, [logits, probabilities, deltas], name="rpn_model")
+    return [logits, probabilities, deltas]
 
 
 def apply_rpn(rpn: keras.Model, feature_maps: list[Any]) -> list[Any]:

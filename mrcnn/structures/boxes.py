@@ -117,18 +117,27 @@ def norm_boxes(boxes: Any, shape: Any) -> Any:
     if xp is np:
         scale = np.array([h - 1, w - 1, h - 1, w - 1])
         return np.divide(np.asarray(boxes) - np.array([0, 0, 1, 1]), scale).astype(np.float32)
-    h, w = xp.cast(h, "float32"), xp.cast(w, "float32")
-    scale = xp.stack([h, w, h, w], axis=-1) - 1.0
-    shift = xp.convert_to_tensor([0.0, 0.0, 1.0, 1.0], "float32")
+    scale, shift = _scale_and_shift(xp, h, w)
     return (xp.cast(boxes, "float32") - shift) / scale
 
 
-def denorm_boxes(boxes: Any, shape: Any) -> np.ndarray:
+def denorm_boxes(boxes: Any, shape: Any) -> Any:
     """Normalized boxes [..., 4] -> pixels, int32, rounded. Inverse of `norm_boxes`."""
     h, w = shape[0], shape[1]
-    scale = np.array([h - 1, w - 1, h - 1, w - 1])
-    shift = np.array([0, 0, 1, 1])
-    return np.around(np.multiply(np.asarray(boxes), scale) + shift).astype(np.int32)
+    xp = _namespace(boxes, h, w)
+    if xp is np:
+        scale = np.array([h - 1, w - 1, h - 1, w - 1])
+        shift = np.array([0, 0, 1, 1])
+        return np.around(np.multiply(np.asarray(boxes), scale) + shift).astype(np.int32)
+    scale, shift = _scale_and_shift(xp, h, w)
+    return xp.cast(xp.round(xp.cast(boxes, "float32") * scale + shift), "int32")
+
+
+def _scale_and_shift(xp: Any, h: Any, w: Any) -> tuple[Any, Any]:
+    """Of normalized boxes, as tensors."""
+    h, w = xp.cast(h, "float32"), xp.cast(w, "float32")
+    scale = xp.stack([h, w, h, w], axis=-1) - 1.0
+    return scale, xp.convert_to_tensor([0.0, 0.0, 1.0, 1.0], "float32")
 
 
 def _floating(array: Any) -> np.ndarray:

@@ -4,6 +4,7 @@ import inspect
 import random
 import re
 
+import keras
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -151,6 +152,30 @@ SIGNATURES = [
     (modellib, "clip_boxes_graph", "boxes window"),
     (modellib, "overlaps_graph", "boxes1 boxes2"),
     (modellib, "norm_boxes_graph", "boxes shape"),
+    (modellib, "denorm_boxes_graph", "boxes shape"),
+    (
+        modellib,
+        "identity_block",
+        "input_tensor kernel_size filters stage block use_bias=True train_bn=True",
+    ),
+    (
+        modellib,
+        "conv_block",
+        "input_tensor kernel_size filters stage block strides=(2, 2) use_bias=True train_bn=True",
+    ),
+    (modellib, "rpn_graph", "feature_map anchors_per_location anchor_stride"),
+    (modellib, "log2_graph", "x"),
+    (modellib, "refine_detections_graph", "rois probs deltas window config"),
+    (modellib, "detection_targets_graph", "proposals gt_class_ids gt_boxes gt_masks config"),
+    (modellib, "trim_zeros_graph", "boxes name='trim_zeros'"),
+    (modellib, "batch_pack_graph", "x counts num_rows"),
+    # Of forks for TensorFlow 2.
+    (
+        modellib,
+        "DataGenerator",
+        "dataset config shuffle=True augment=False augmentation=None random_rois=0 "
+        "detection_targets=False no_augmentation_sources=None",
+    ),
     (parallel_model, "ParallelModel", "keras_model gpu_count"),
 ]
 
@@ -504,6 +529,90 @@ def test_what_run_graph_and_ancestor_cannot_give_is_said(model, tmp_path):
         TinyConfig.RPN_ANCHOR_SCALES, TinyConfig.RPN_ANCHOR_RATIOS,
         modellib.compute_backbone_shapes(TinyConfig(), (128, 128)), TinyConfig.BACKBONE_STRIDES, 1,
     ))  # fmt: skip
+
+
+def test_blocks_of_ones_own_backbone_are_those_of_the_resnet():
+    image = keras.Input([64, 64, 3])
+    x = keras.layers.MaxPooling2D(3, strides=2, padding="same")(
+        modellib.KL.Conv2D(64, 7, strides=2, padding="same", name="conv1")(image)
+    )
+    x = modellib.conv_block(x, 3, [64, 64, 256], stage=2, block="a", strides=(1, 1), train_bn=False)
+    x = modellib.identity_block(x, 3, [64, 64, 256], stage=2, block="b", use_bias=False)
+    x = modellib.conv_block(x, 5, [8, 8, 16], stage=3, block="a")
+    own = keras.Model(image, x)
+    assert own.output_shape == (None, 8, 8, 16)
+    theirs = keras.Model(image, modellib.resnet_graph(image, "resnet50", train_bn=False)[1])
+    for name in ("res2a_branch2a", "res2a_branch2c", "res2a_branch1", "bn2a_branch1", "res2a_out"):
+        shapes = ([tuple(w.shape) for w in m.get_layer(name).weights] for m in (own, theirs))
+        assert len(set(map(tuple, shapes))) == 1
+    assert own.get_layer("res3a_branch2b").kernel.shape == (5, 5, 8, 8)
+    assert not own.get_layer("res2b_branch2a").use_bias
+    assert own.get_layer("bn2a_branch2a").train_bn is False
+    assert own.get_layer("bn2b_branch2a").train_bn is True
+
+
+def test_graph_functions_for_one_image_are_the_layers_for_a_batch(model):
+    config = TinyConfig()
+    image = np.random.default_rng(0).integers(0, 255, (100, 120, 3)).astype(np.uint8)
+    stages = model.inspect(image)
+    window = utils.norm_boxes(stages.window, (128, 128))
+    found = modellib.refine_detections_graph(
+        stages.proposals, stages.mrcnn_class, stages.mrcnn_bbox, window, config
+    )
+    np.testing.assert_allclose(ops.convert_to_numpy(found), stages.detections, atol=1e-5)
+
+    gt_boxes = np.array([[0.1, 0.1, 0.5, 0.5], [0.5, 0.5, 0.9, 0.9]], np.float32)
+    masks = np.ones((56, 56, 2), bool)
+    ids, boxes = np.array([1, 2], np.int32), np.concatenate([gt_boxes, gt_boxes + 0.01])
+    one = modellib.detection_targets_graph(boxes, ids, gt_boxes, masks, config)
+    batch = modellib.DetectionTargetLayer(config)([a[None] for a in (boxes, ids, gt_boxes, masks)])
+    for ours, theirs in zip(one, batch, strict=True):
+        np.testing.assert_array_equal(*map(ops.convert_to_numpy, (ours, theirs[0])))
+    assert sorted(ops.convert_to_numpy(one[1]).tolist())[-2:] != [0, 0]
+
+    padded = np.concatenate([gt_boxes, np.zeros((3, 4), np.float32)])
+    real, which = map(ops.convert_to_numpy, modellib.trim_zeros_graph(padded))
+    assert np.array_equal(real, gt_boxes) and which.tolist() == [True, True, False, False, False]
+    packed = modellib.batch_pack_graph(ops.convert_to_tensor(np.stack([padded] * 2)), [2, 1], 2)
+    wanted = np.concatenate([gt_boxes, gt_boxes[:1]])
+    np.testing.assert_array_equal(ops.convert_to_numpy(packed), wanted)
+    assert ops.convert_to_numpy(modellib.log2_graph(ops.convert_to_tensor([8.0])))[0] == 3
+    pixels = modellib.denorm_boxes_graph(ops.convert_to_tensor(gt_boxes), (101, 201))
+    assert np.array_equal(ops.convert_to_numpy(pixels), utils.denorm_boxes(gt_boxes, (101, 201)))
+    assert ops.convert_to_numpy(pixels).dtype == np.int32
+
+    maps = keras.Input([8, 8, 32])
+    outputs = modellib.rpn_graph(maps, 3, 1)
+    assert [o.shape[1:] for o in outputs] == [(192, 2), (192, 2), (192, 4)]
+
+
+def test_batches_have_numbers_in_the_generator_of_tensorflow_2_forks():
+    config = TinyConfig(IMAGES_PER_GPU=2)
+    batches = modellib.DataGenerator(
+        Squares(), config, shuffle=False, random_rois=20, detection_targets=True
+    )
+    assert len(batches) == 2
+    ids = [batches[i][0][1][:, 0].tolist() for i in (0, 1, 0)]
+    assert ids == [[0, 1], [2, 0], [0, 1]]
+    inputs, outputs = batches[0]
+    assert [a.shape for a in inputs[7:]] == [(2, 20, 4), (2, 8, 4)] and len(outputs) == 3
+    shuffled = modellib.DataGenerator(Squares(), config)
+    orders = []
+    for _ in range(20):
+        orders.append(tuple(int(shuffled[i][0][1][0, 0]) for i in range(3)))
+        shuffled.on_epoch_end()
+    assert len(set(orders)) > 2 and {tuple(sorted(order)) for order in orders} == {(0, 1, 2)}
+    assert shuffled[1][1] == []
+
+
+def test_a_star_import_gives_what_the_module_of_matterport_gave():
+    space: dict = {}
+    exec("from mrcnn.model import *", space)
+    assert space["MaskRCNN"] is modellib.MaskRCNN and space["utils"] is modellib.utils is utils
+    assert space["np"] is np and space["KL"] is keras.layers and space["os"].sep in "/\\"
+    assert space["tf"].__name__ == "tensorflow" and set(modellib.__all__) <= set(space)
+    with pytest.raises(AttributeError, match="has no attribute 'KE'"):
+        _ = modellib.KE
 
 
 def test_training_needs_a_name(tmp_path):

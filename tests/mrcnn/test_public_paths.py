@@ -16,13 +16,15 @@ from paths import ROOT
 MATTERPORT = {
     "mrcnn.config": "Config compute_backbone_shapes",
     "mrcnn.model": """
-        BatchNorm DetectionLayer DetectionTargetLayer MaskRCNN ProposalLayer PyramidROIAlign
-        apply_box_deltas_graph build_detection_targets build_fpn_mask_graph build_rpn_model
-        build_rpn_targets clip_boxes_graph compose_image_meta compute_backbone_shapes
-        data_generator fpn_classifier_graph generate_random_rois load_image_gt log mold_image
-        mrcnn_bbox_loss_graph mrcnn_class_loss_graph mrcnn_mask_loss_graph norm_boxes_graph
-        overlaps_graph parse_image_meta parse_image_meta_graph resnet_graph rpn_bbox_loss_graph
-        rpn_class_loss_graph smooth_l1_loss unmold_image""",
+        BatchNorm DataGenerator DetectionLayer DetectionTargetLayer MaskRCNN ProposalLayer
+        PyramidROIAlign apply_box_deltas_graph batch_pack_graph build_detection_targets
+        build_fpn_mask_graph build_rpn_model build_rpn_targets clip_boxes_graph compose_image_meta
+        compute_backbone_shapes conv_block data_generator denorm_boxes_graph
+        detection_targets_graph fpn_classifier_graph generate_random_rois identity_block
+        load_image_gt log log2_graph mold_image mrcnn_bbox_loss_graph mrcnn_class_loss_graph
+        mrcnn_mask_loss_graph norm_boxes_graph overlaps_graph parse_image_meta
+        parse_image_meta_graph refine_detections_graph resnet_graph rpn_bbox_loss_graph
+        rpn_class_loss_graph rpn_graph smooth_l1_loss trim_zeros_graph unmold_image utils""",
     "mrcnn.utils": """
         COCO_MODEL_URL Dataset apply_box_deltas batch_slice box_refinement box_refinement_graph
         compute_ap compute_ap_range compute_iou compute_matches compute_overlaps
