@@ -7,6 +7,7 @@ from mrcnn.visualize.display import (
     display_top_masks,
     draw_boxes,
     draw_rois,
+    get_ax,
 )
 from mrcnn.visualize.outlines import apply_mask, draw_box, random_colors
 from mrcnn.visualize.plots import (
@@ -29,6 +30,7 @@ __all__ = [
     "draw_box",
     "draw_boxes",
     "draw_rois",
+    "get_ax",
     "plot_overlaps",
     "plot_precision_recall",
     "plot_weight_histograms",

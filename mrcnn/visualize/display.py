@@ -4,6 +4,7 @@ A function that is given no `ax` makes a figure, shows it if the Matplotlib back
 display, and leaves it open, so that `plt.savefig` works after it. No backend is chosen here.
 """
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mrcnn.errors import UserError
+from mrcnn.structures.boxes import denorm_boxes
 from mrcnn.structures.masks import unmold_mask
 from mrcnn.structures.matching import compute_matches
 from mrcnn.visualize.outlines import (
@@ -26,6 +28,14 @@ from mrcnn.visualize.outlines import (
     random_colors,
     show,
 )
+
+logger = logging.getLogger(__name__)
+
+
+def get_ax(rows: int = 1, cols: int = 1, size: float = 16) -> Any:
+    """Axes of a new figure, one or an array [rows, cols], `size` inches each; of the released SeBRe
+    code."""
+    return plt.subplots(rows, cols, figsize=(size * cols, size * rows))[1]
 
 
 def display_images(
@@ -257,6 +267,8 @@ def draw_boxes(
 ) -> Axes:
     """Draw boxes before and after refinement.
 
+    Boxes that are at most 2 px large are taken for normalized ones, with a warning.
+
     Args:
         image: [H, W, channels], 0..255.
         boxes: [n, (y1, x1, y2, x2)] px, in the line style of their visibility; an all-zero box is
@@ -273,6 +285,7 @@ def draw_boxes(
     """
     if boxes is None and refined_boxes is None:
         raise UserError("boxes and refined_boxes are both None; give one of them.")
+    boxes, refined_boxes = (_in_pixels(given, image) for given in (boxes, refined_boxes))
     count = len(boxes if boxes is not None else refined_boxes)
     ax, created = new_axes(ax, (12, 12))
     frame(ax, image, image.shape[0] // 10, title)
@@ -302,3 +315,19 @@ def draw_boxes(
     ax.imshow(picture)
     show(created)
     return ax
+
+
+def _in_pixels(boxes: np.ndarray | None, image: np.ndarray) -> np.ndarray | None:
+    """Boxes [n, 4] in px, also where the program that drew them expects the network to give px."""
+    if boxes is None or (boxes := np.asarray(boxes)).dtype.kind != "f":
+        return boxes
+    real = boxes.any(axis=1)
+    sides = boxes[real, 2:] - boxes[real, :2]
+    if not sides.size or np.median(sides) > 2:
+        return boxes
+    logger.warning(
+        "draw_boxes: boxes of %.2g px are taken for normalized ones. Give it "
+        "utils.denorm_boxes(boxes, image.shape[:2]).",
+        np.median(sides),
+    )
+    return denorm_boxes(boxes, image.shape[:2]) * real[:, None]

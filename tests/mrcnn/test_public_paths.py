@@ -33,7 +33,7 @@ MATTERPORT = {
         non_max_suppression norm_boxes resize resize_image resize_mask trim_zeros unmold_mask""",
     "mrcnn.visualize": """
         apply_mask display_differences display_images display_instances display_table
-        display_top_masks display_weight_stats draw_box draw_boxes draw_rois plot_overlaps
+        display_top_masks display_weight_stats draw_box draw_boxes draw_rois get_ax plot_overlaps
         plot_precision_recall plot_weight_histograms random_colors weight_stats""",
     "mrcnn.parallel_model": "ParallelModel distribution_scope",
 }

@@ -13,6 +13,7 @@ import pytest
 from matplotlib.patches import Polygon, Rectangle
 
 from mrcnn import visualize
+from mrcnn.structures.boxes import norm_boxes
 
 NAMES = ["BG", "square", "disc"]
 
@@ -276,6 +277,24 @@ def test_draw_boxes_styles_follow_the_visibility(objects):
     picture = shown_image(ax)
     assert np.all(picture[masks[..., 0]] == 100), "visibility 0 hides the mask"
     assert np.all(np.any(picture[masks[..., 2]] != 100, axis=-1))
+
+
+def test_normalized_boxes_are_drawn_where_they_belong_with_a_warning(objects, caplog):
+    image, boxes, _, _ = objects
+    normalized = norm_boxes(np.concatenate([boxes, [[-9, -9, 99, 99]]]), image.shape)
+    padded = np.concatenate([normalized, np.zeros((2, 4), np.float32)])
+    ax = visualize.draw_boxes(image, boxes=padded, refined_boxes=padded)
+    found = [(p.get_y(), p.get_x(), p.get_height()) for p in patches(ax, Rectangle)]
+    assert set(found) == {(5, 5, 20), (30, 10, 20), (0, 60, 20), (-9, -9, 108)}
+    assert "taken for normalized" in caplog.text
+    caplog.clear()
+    visualize.draw_boxes(image, boxes=boxes.astype(float), refined_boxes=np.zeros((3, 4)))
+    assert not caplog.text
+
+
+def test_axes_of_a_size_for_programs_of_sebre():
+    assert visualize.get_ax(1, 2, size=3).shape == (2,)
+    assert visualize.get_ax(size=3).figure.get_size_inches().tolist() == [3, 3]
 
 
 def test_draw_boxes_takes_refined_boxes_alone_and_needs_one_of_the_two(objects):
