@@ -9,7 +9,7 @@ import numpy as np
 
 from mrcnn.errors import UserError, reading
 from mrcnn.imageio.contrast import BITS
-from mrcnn.imageio.reading import read_picture
+from mrcnn.imageio.reading import open_source, read_whole
 from mrcnn.imageio.reduced import ReducedPicture, read_reduced
 
 logger = logging.getLogger(__name__)
@@ -44,6 +44,7 @@ class Dataset:
     contrast = BITS
     thread_safe = True
     cacheable = True
+    _told_of_scaling = False
 
     def __init__(self, class_map: Any = None):
         """`class_map` is not used; it is part of Matterport's signature."""
@@ -122,6 +123,8 @@ class Dataset:
         The picture comes upright. Gray becomes RGB, other color models are converted, an alpha
         channel is dropped, and deeper values are scaled by `contrast` (see
         `mrcnn.imageio.contrast`). A file with further channels or pages is refused.
+        A warning tells programs that scale 16-bit pictures themselves: Matterport's package gives
+        uint16.
         """
         path = self.image_info[image_id]["path"]
         if path is None:
@@ -129,7 +132,16 @@ class Dataset:
                 f"Image {image_id} has no path. Give add_image a path, or override load_image."
             )
         with reading(path, "this image", "Replace the file, or take it out of the data set."):
-            return read_picture(path, rule=self.contrast)
+            with open_source(path, rule=self.contrast) as source:
+                image, header, contrast = read_whole(source), source.header, source.contrast()
+        if contrast is not None and header.dtype.kind in "iu" and not self._told_of_scaling:
+            self._told_of_scaling = True
+            logger.warning(
+                "%s: %s values are scaled to 0..255 (%s); Matterport's package does not scale them."
+                " Override load_image for another scale.",
+                *(path, header.dtype, contrast),
+            )
+        return image
 
     def load_reduced(self, image_id: int, max_side: int | None) -> ReducedPicture:
         """Read an image at reduced scale; see `mrcnn.imageio.reduced.read_reduced`.

@@ -59,9 +59,14 @@ def open_source(
 def read_picture(path: str | Path, choice: Choice = EVERYTHING, rule: str = BITS) -> np.ndarray:
     """A whole picture, upright, uint8 [H, W, 3]; see `open_source` and `PictureSource.read`."""
     with reading(path), open_source(path, choice=choice, rule=rule) as source:
-        pixels = source.read(0, 0, *source.shape[:2])
-        source.say_if_blank(pixels)
-        return np.ascontiguousarray(pixels)
+        return read_whole(source)
+
+
+def read_whole(source: PictureSource) -> np.ndarray:
+    """The whole picture of an open source, uint8 [H, W, 3]; a warning names a blank one."""
+    pixels = np.ascontiguousarray(source.read(0, 0, *source.shape[:2]))
+    source.say_if_blank(pixels)
+    return pixels
 
 
 def read_values(path: str | Path, choice: Choice = EVERYTHING) -> np.ndarray:

@@ -145,6 +145,17 @@ def test_16_bit_pictures_are_scaled_by_the_bits_in_use(tmp_path, values, wanted)
     assert found[..., 1].ravel().tolist() == wanted
 
 
+def test_scaling_of_16_bits_is_said_once_a_data_set(tmp_path, caplog):
+    data = Dataset()
+    for name, dtype in (("a.png", np.uint8), ("b.png", np.uint16), ("c.png", np.uint16)):
+        data.add_image("test", name, saved(tmp_path, np.full((4, 4), 200, dtype), name))
+    data.prepare()
+    for image_id in (0, 1, 2):
+        data.load_image(image_id)
+    (record,) = caplog.records
+    assert "b.png: uint16 values are scaled" in record.getMessage()
+
+
 def test_float_and_bool_pictures_are_scaled_to_255(tmp_path):
     floats = np.array([[0, 0.5], [0.25, 1]], np.float32)
     found = read(saved(tmp_path, floats, "floats.tif"))
