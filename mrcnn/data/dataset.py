@@ -134,7 +134,8 @@ class Dataset:
         with reading(path, "this image", "Replace the file, or take it out of the data set."):
             with open_source(path, rule=self.contrast) as source:
                 image, header, contrast = read_whole(source), source.header, source.contrast()
-        if contrast is not None and header.dtype.kind in "iu" and not self._told_of_scaling:
+        scaled = contrast is not None and contrast.shift != 0 and header.dtype.kind in "iu"
+        if scaled and not self._told_of_scaling:
             self._told_of_scaling = True
             logger.warning(
                 "%s: %s values are scaled to 0..255 (%s); Matterport's package does not scale them."

@@ -148,7 +148,8 @@ def test_16_bit_pictures_are_scaled_by_the_bits_in_use(tmp_path, values, wanted)
 def test_scaling_of_16_bits_is_said_once_a_data_set(tmp_path, caplog):
     data = Dataset()
     for name, dtype in (("a.png", np.uint8), ("b.png", np.uint16), ("c.png", np.uint16)):
-        data.add_image("test", name, saved(tmp_path, np.full((4, 4), 200, dtype), name))
+        values = (np.arange(16).reshape(4, 4) * (4000 if dtype == np.uint16 else 17)).astype(dtype)
+        data.add_image("test", name, saved(tmp_path, values, name))
     data.prepare()
     for image_id in (0, 1, 2):
         data.load_image(image_id)
