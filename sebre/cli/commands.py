@@ -192,9 +192,9 @@ def _score(value: float | None) -> str:
 def _detect(args: argparse.Namespace) -> int:
     from sebre.predict.folders import detect_folders
     from sebre.predict.job import plan_job
-    from sebre.predict.pictures import find_sections
+    from sebre.predict.pictures import find_inputs
 
-    sections = find_sections(args.inputs, args.out)
+    found = find_inputs(args.inputs, args.out)
     job = plan_job(
         _weights(args),
         EXPERIMENTS[args.experiment],
@@ -204,10 +204,12 @@ def _detect(args: argparse.Namespace) -> int:
         **_chosen(args, "tile", "overlap", "overlay_px"),
     )
     how = _chosen(args, "workers", "scheduler", "restart", "retries")
-    outcomes = detect_folders(job, sections, **how)
+    outcomes = detect_folders(job, found.sections, **how)
     for row in (row for outcome in outcomes for row in outcome.rows):
         say(f"{row['image']:24} {row['region']:24} {row['score']:6.3f} {row['area_px']:8d} px")
     say(f"Label maps, overlays and regions.csv: {args.out}")
+    if line := found.closing_line():
+        say(line)
     failed = [outcome.error for outcome in outcomes if outcome.error]
     for message in failed:
         complain(f"sebre detect: {message}")

@@ -7,44 +7,59 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from mrcnn.io.own_files import demand_own, replace_own
 from sebre.drawing.contact_sheet import save_sheet
 from sebre.evaluation.evaluate import evaluate_sections, save_json
 from sebre.evaluation.section import sheet_row
 from sebre.evaluation.summary import dices_by_region, summarize
 from sebre.experiments import EXPERIMENTS
 from sebre.networks.segmenter import load_segmenter
-from sebre.predict.outputs import region_rows, save_section, save_table
+from sebre.predict.outputs import output_paths, region_rows, save_section
+from sebre.predict.section_records import (
+    TABLE,
+    claim,
+    forget,
+    stamp,
+    write_record,
+    write_table_of_all,
+)
 from sebre.program import say
+
+_SCORES, _SHEET = "scores.json", "contact_sheet.png"
 
 
 def run(weights: str, root: Path, out: Path) -> None:
     """Segment, score, print and draw the "val" part of the prepared data set `root`."""
     start = time.perf_counter()
+    out = out.absolute()
+    dataset = EXPERIMENTS["slicemap"].load(root, "val")
+    pictures = [Path(dataset.image_info[i]["path"]).absolute() for i in dataset.image_ids]
+    names = [dataset.image_reference(i).replace("/", "_") for i in dataset.image_ids]
+    files = [path for name in names for path in output_paths(name, out)]
+    demand_own([*files, *(out / name for name in (TABLE, _SCORES, _SHEET))], pictures)
     segmenter = load_segmenter(weights, EXPERIMENTS["slicemap"])
     regions = segmenter.regions
-    dataset = EXPERIMENTS["slicemap"].load(root, "val")
     say(f"Segmenting the {dataset.num_images} test sections of {_short(root)}")
     lying = evaluate_sections(segmenter, dataset)
     turned = evaluate_sections(segmenter, dataset, turned=True)
 
-    out.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for section in lying:
-        name = section.name.replace("/", "_")
+    for section, name, picture in zip(lying, names, pictures, strict=True):
+        name, seen = claim(out, name, picture), stamp(picture)
+        forget(out, name)
         save_section(name, section.image, section.result, regions, out)
-        rows += region_rows(name, section.result, regions)
-    save_table(rows, out / "regions.csv")
+        write_record(out, name, seen, region_rows(name, section.result, regions))
+    write_table_of_all(out)
     scores = {"as_they_lie": summarize(lying, regions), "turned": summarize(turned, regions)}
     stored = {key: summary.to_json() for key, summary in scores.items()}
-    save_json({"weights_sha256": segmenter.weights.sha256, **stored}, out / "scores.json")
+    save_json({"weights_sha256": segmenter.weights.sha256, **stored}, out / _SCORES)
     sheet = [sheet_row(section, regions) for section in lying]
-    save_sheet(sheet, ("drawn", "found"), regions, out / "contact_sheet.png")
+    save_sheet(sheet, ("drawn", "found"), regions, out / _SHEET, write=replace_own)
 
     _print_table(lying, scores, regions)
     say()
-    say(f"Contact sheet            {_short(out / 'contact_sheet.png')}")
+    say(f"Contact sheet            {_short(out / _SHEET)}")
     say(f"Overlays and label maps  {_short(out)}/val_*_overlay.png, val_*_labels.png")
-    say(f"Tables                   {_short(out / 'regions.csv')}, {_short(out / 'scores.json')}")
+    say(f"Tables                   {_short(out / TABLE)}, {_short(out / _SCORES)}")
     say(f"{time.perf_counter() - start:.0f} s")
 
 

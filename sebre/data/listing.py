@@ -6,10 +6,11 @@ from pathlib import Path
 
 from mrcnn.imageio.header import PICTURE_TYPES
 
-# Names, in small letters, that Windows, macOS and Synology give; all others of theirs are hidden.
+# Names, in small letters, that macOS, Windows and Synology give to what they leave behind.
 _OF_SYSTEMS = (
-    *("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir"),
-    *("$recycle.bin", "system volume information"),
+    *(".ds_store", ".appledouble", ".spotlight-v100", ".trashes", ".fseventsd", ".localized"),
+    *("icon\r", "__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin"),
+    *("system volume information", "@eadir"),
 )
 
 
@@ -19,22 +20,25 @@ def is_picture(path: Path) -> bool:
 
 
 def is_left_by_system(path: Path) -> bool:
-    """Whether a file or folder is hidden, or left behind by a system: it is passed over."""
-    return path.name.startswith(".") or path.name.lower() in _OF_SYSTEMS
+    """Whether a file or folder is what a system leaves behind; never a part of anybody's data."""
+    return path.name.startswith("._") or path.name.lower() in _OF_SYSTEMS
 
 
 def visible(folder: Path, pattern: str = "*") -> Iterator[Path]:
-    """What lies in a folder under a pattern, in the order of names, but for what systems leave."""
+    """What lies in a folder under a pattern, in the order of names, but for what is hidden, or left
+    behind by systems."""
     for path in sorted(folder.glob(pattern)):
         below = path.relative_to(folder).parts
-        if not any(is_left_by_system(Path(part)) for part in below):
+        if not any(part.startswith(".") or is_left_by_system(Path(part)) for part in below):
             yield path
 
 
-def natural(path: Path) -> list[tuple[int, int | str]]:
-    """Key for the natural order of paths: s_2 before s_10."""
-    parts = re.split(r"(\d+)", str(path))
-    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts]
+def natural(path: Path) -> list[list[tuple[int, int | str]]]:
+    """Key for the natural order of paths: s_2 before s_10, folder by folder."""
+    return [
+        [(0, int(piece)) if piece.isdecimal() else (1, piece) for piece in re.split(r"(\d+)", part)]
+        for part in path.parts
+    ]
 
 
 def some(names: Sequence[str], most: int = 3) -> str:

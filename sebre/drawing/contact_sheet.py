@@ -1,6 +1,6 @@
 """The contact sheet: pictures of many sections on one page."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ def save_sheet(
     regions: RegionSet,
     path: str | Path,
     across: int = 3,
+    write: Callable[[str | Path, Callable[[Path], object]], None] = replace_file,
 ) -> None:
     """Draw sections on one page, each as some pictures side by side, and write it as PNG.
 
@@ -31,6 +32,7 @@ def save_sheet(
         regions: colors and names of the legend.
         path: file to write; it appears when it is complete.
         across: sections side by side.
+        write: `mrcnn.io.files.replace_file`, or `mrcnn.io.own_files.replace_own`.
     """
     across = min(across, len(rows))
     down = -(-len(rows) // across)
@@ -67,4 +69,4 @@ def save_sheet(
         fontsize=13,
         frameon=False,
     )
-    replace_file(path, lambda part: figure.savefig(part, format="png"))
+    write(path, lambda part: figure.savefig(part, format="png"))

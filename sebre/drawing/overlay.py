@@ -7,11 +7,12 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import binary_erosion
 
-from mrcnn.io.files import replace_file
+from mrcnn.io.own_files import replace_own
 from mrcnn.structures.mask_formats import Masks, mask_areas, one_mask, paint_mask
 from sebre.data.regions import RegionSet
 
 _MIN_DISPLAY_PX = 512
+LONGEST_PX = 2048  # of an overlay, unless told otherwise
 
 
 def label_map(
@@ -54,14 +55,19 @@ def drawn_labels(class_ids: np.ndarray, masks: np.ndarray) -> np.ndarray:
 
 
 def overlay(
-    image: np.ndarray, labels: np.ndarray, regions: RegionSet, alpha: float = 0.45
+    image: np.ndarray,
+    labels: np.ndarray,
+    regions: RegionSet,
+    alpha: float = 0.45,
+    longest: int = LONGEST_PX,
 ) -> np.ndarray:
     """Section uint8 [H, W, 3] with its regions of a label map [H, W] in color and outlined.
 
     `alpha` is the share of the color inside a region, 0..1. Small sections are enlarged by a whole
-    number, so that both sides have at least 512 px.
+    number, so that both sides have at least 512 px, or the longer one no more than `longest`.
     """
-    scale = max(1, -(-_MIN_DISPLAY_PX // min(labels.shape)))
+    wanted = -(-_MIN_DISPLAY_PX // min(labels.shape))
+    scale = max(1, min(wanted, longest // max(labels.shape)))
     size = (labels.shape[1] * scale, labels.shape[0] * scale)
     picture = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
     picture = picture.astype(np.float32)
@@ -78,5 +84,5 @@ def overlay(
 
 
 def save_png(array: np.ndarray, path: Path) -> None:
-    """Write an image file, atomically."""
-    replace_file(path, lambda part: Image.fromarray(array).save(part, format="PNG"))
+    """Write an image file, as `mrcnn.io.own_files.replace_own` does."""
+    replace_own(path, lambda part: Image.fromarray(array).save(part, format="PNG"))

@@ -110,7 +110,7 @@ def _segment_here(job: Job, section: SectionFile) -> _Reply:
                 _networks.clear()
                 _networks[job.fingerprint] = job.load()
         except (ValueError, OSError, ModuleNotFoundError) as error:
-            return _Reply(SectionOutcome(section.name, error=f"{place}: {error}"), place, error)
+            return _Reply(SectionOutcome(section, error=f"{place}: {error}"), place, error)
         unseen = None if section.path.exists() else section.path
         unseen = unseen if job.begun() else job.out
         if unseen is not None:
@@ -118,7 +118,7 @@ def _segment_here(job: Job, section: SectionFile) -> _Reply:
                 f"{unseen}: not to be seen by the worker {place}. Pictures and outputs must lie "
                 "on a disk that all workers share, under the same path."
             )
-            return _Reply(SectionOutcome(section.name, error=error), place)
+            return _Reply(SectionOutcome(section, error=error), place)
         network = _networks[job.fingerprint]
         outcome = segment_file(network, section, job.out, job.fingerprint, **job.options)
         return _Reply(outcome, place)
@@ -133,12 +133,12 @@ def _reply(future: Any, section: SectionFile) -> _Reply:
     except KilledWorker as error:
         place = error.last_worker.address
         text = f"{section.path}: the worker {place} died over it (out of memory?)"
-        return _Reply(SectionOutcome(section.name, error=text), place)
+        return _Reply(SectionOutcome(section, error=text), place)
     except ModuleNotFoundError as error:  # the worker does not even know this module
         missing = MissingPackageError(f"A worker lacks a package: {error}.", name=error.name)
-        return _Reply(SectionOutcome(section.name, error=str(missing)), fatal=missing)
+        return _Reply(SectionOutcome(section, error=str(missing)), fatal=missing)
     except Exception as error:
-        return _Reply(SectionOutcome(section.name, error=describe(error, section.path)))
+        return _Reply(SectionOutcome(section, error=describe(error, section.path)))
 
 
 def _first_done(client: Any, running: dict[Any, _Attempt]) -> list[Any]:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from sebre.networks.segmenter import Segmenter
-from sebre.predict.job import Job, SectionOutcome, finished, segment_file
-from sebre.predict.outputs import save_table
-from sebre.predict.pictures import SectionFile, find_sections
+from sebre.predict.job import Job, SectionOutcome, demand_free, finished, segment_file
+from sebre.predict.pictures import SectionFile, find_inputs
+from sebre.predict.section_records import write_table_of_all
 
 logger = logging.getLogger(__name__)
 
@@ -24,16 +24,20 @@ def detect_files(
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Segment pictures with a network that is loaded; see `detect_folders` for the rest.
 
-    A file that cannot be read does not stop the others. `inputs` are those of `find_sections`.
+    A file that cannot be read does not stop the others. `inputs` are those of `find_inputs`.
 
     Returns:
-        The rows of regions.csv, and a message for each file that failed.
+        The rows of these pictures, and a message for each file that failed.
     """
     out = Path(out).absolute()
+    found = find_inputs(inputs, out)
+    demand_free(found.sections, out, run=False)
     out.mkdir(parents=True, exist_ok=True)
-    outcomes = [segment_file(segmenter, section, out) for section in find_sections(inputs, out)]
+    outcomes = [segment_file(segmenter, section, out) for section in found.sections]
+    write_table_of_all(out)
+    if line := found.closing_line():
+        logger.warning("%s", line)
     rows = [row for outcome in outcomes for row in outcome.rows]
-    save_table(rows, out / "regions.csv")
     return rows, [outcome.error for outcome in outcomes if outcome.error]
 
 
@@ -48,7 +52,8 @@ def detect_folders(
     """Segment pictures; write label maps, overlays, a record of each, and `regions.csv`.
 
     Sections that an earlier run finished with the same network and settings are left as they
-    are. The table has the order of the sections, whatever the order in which they are finished.
+    are. The table has the rows of all sections that were ever segmented to this folder
+    (`sebre.predict.section_records`).
 
     Args:
         job: of `sebre.predict.job.plan_job`.
@@ -62,25 +67,25 @@ def detect_folders(
         One outcome per section, in their order; those that failed have an `error`.
 
     Raises:
-        ValueError: the network cannot be loaded.
+        ValueError: the network cannot be loaded, or outputs would replace files of other origin.
         OSError: the cluster cannot be reached or was lost, or the folder cannot be written.
         ModuleNotFoundError: Dask is needed and is not installed.
     """
-    outcomes: dict[str, SectionOutcome] = {}
+    outcomes: dict[Path, SectionOutcome] = {}
     if not restart:
         earlier = (finished(job, section) for section in sections)
-        outcomes = {outcome.name: outcome for outcome in earlier if outcome}
-    waiting = [section for section in sections if section.name not in outcomes]
+        outcomes = {outcome.section.path: outcome for outcome in earlier if outcome}
+    waiting = [section for section in sections if section.path not in outcomes]
+    demand_free(waiting, job.out, job.options["shapes"])
     if outcomes:
         logger.info("%d of %d sections were finished before.", len(outcomes), len(sections))
     with contextlib.closing(_run(job, waiting, workers, scheduler, retries)) as results:
         for outcome in results:
-            outcomes[outcome.name] = outcome
+            outcomes[outcome.section.path] = outcome
             found = "failed" if outcome.error else f"{len(outcome.rows)} regions"
             logger.info("%d of %d  %s  %s", len(outcomes), len(sections), outcome.name, found)
-    ordered = [outcomes[section.name] for section in sections]
-    save_table([row for outcome in ordered for row in outcome.rows], job.out / "regions.csv")
-    return ordered
+    write_table_of_all(job.out, job.fingerprint)
+    return [outcomes[section.path] for section in sections]
 
 
 def _run(

@@ -4,11 +4,12 @@
 (`sebre.predict.cluster`) gives the files that one process (`sebre.predict.folders`) gives.
 """
 
+import dataclasses
 import functools
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from mrcnn.config import Config
 from mrcnn.errors import UserError
 from mrcnn.imageio.tiles import tile_boxes
-from mrcnn.io.files import replace_text
+from mrcnn.io.own_files import demand_own, replace_own_text
 from sebre import __version__
 from sebre.data.regions import RegionSet
 from sebre.experiments.base import Experiment
@@ -25,13 +26,20 @@ from sebre.networks.segmenter import Segmenter, find_network, load_segmenter
 from sebre.networks.weights_store import WeightsFile
 from sebre.predict.outputs import OVERLAY_PX, output_paths, segment_picture
 from sebre.predict.pictures import SectionFile
+from sebre.predict.section_records import (
+    TABLE,
+    claim,
+    forget,
+    read_record,
+    stamp,
+    write_record,
+)
 
 logger = logging.getLogger(__name__)
 
 # Raise it with every change that gives other outputs for the same picture, weights and settings:
 # what an earlier version finished is then done again.
-RESULTS = 1
-_RECORDS = "records"  # folder of the records, beside the outputs
+RESULTS = 2
 _RUN_FILE = "run.json"
 
 
@@ -39,10 +47,15 @@ _RUN_FILE = "run.json"
 class SectionOutcome:
     """The outcome of a section."""
 
-    name: str
+    section: SectionFile  # under the name that its outputs have
     rows: list[dict[str, Any]] = field(default_factory=list)  # of `region_rows`
     error: str = ""  # why it failed; empty where it did not
     earlier: bool = False  # it was finished in an earlier run
+
+    @property
+    def name(self) -> str:
+        """Of the section."""
+        return self.section.name
 
 
 @dataclass(frozen=True)
@@ -65,7 +78,7 @@ class Job:
         """Make the folder of the outputs, with a file that says what they are made with."""
         self.out.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"fingerprint": self.fingerprint, **self.facts}, indent=1)
-        replace_text(self.out / _RUN_FILE, text + "\n")
+        replace_own_text(self.out / _RUN_FILE, text + "\n")
 
     def begun(self) -> bool:
         """Whether the folder of the outputs is the one that `begin` wrote to, seen from here."""
@@ -147,6 +160,15 @@ def run_facts(
     }
 
 
+def demand_free(
+    sections: Sequence[SectionFile], out: Path, shapes: str | None = None, run: bool = True
+) -> None:
+    """Raise a UserError if outputs of sections, or of the run, would replace what is not ours."""
+    paths = [path for section in sections for path in output_paths(section.name, out, shapes)]
+    paths += [out / TABLE, *([out / _RUN_FILE] if run else [])]
+    demand_own(paths, [section.path for section in sections])
+
+
 def segment_file(
     segmenter: Segmenter,
     section: SectionFile,
@@ -157,38 +179,40 @@ def segment_file(
     """Segment a picture and write its label map, its overlay and last its record.
 
     Nothing is raised: the outcome says what went wrong. The folder `out` exists. The fingerprint
-    is that of the job; without one there is no record. Options are those of `segment_picture`.
+    is that of the job; what has none is never taken for finished. Options are those of
+    `segment_picture`.
     """
     try:
-        record = _record_path(section, out)
+        # The name may have been given to another picture meanwhile.
+        section = dataclasses.replace(section, name=claim(out, section.name, section.path))
         # While outputs are replaced, and if that stops halfway, no run may take them for its own.
-        record.unlink(missing_ok=True)
-        stamp = _stamp(section)  # before it is read: a change meanwhile is found later
-        (out / section.name).parent.mkdir(exist_ok=True)
-        rows = segment_picture(segmenter, section.path, section.name, out, **options)
-        if fingerprint is not None:
-            record.parent.mkdir(parents=True, exist_ok=True)
-            facts = {"fingerprint": fingerprint, "picture": stamp, "rows": rows}
-            replace_text(record, json.dumps(facts, indent=1) + "\n")
+        forgotten = functools.partial(forget, out, section.name)
+        seen = stamp(section.path)  # before it is read: a change meanwhile is found later
+        try:
+            options["before_writing"] = forgotten
+            rows = segment_picture(segmenter, section.path, section.name, out, **options)
+        except Exception:
+            forgotten()
+            raise
+        write_record(out, section.name, seen, rows, fingerprint)
     except Exception as error:  # whatever a picture leads to, the others go on
         logger.debug("%s failed", section.path, exc_info=True)
-        return SectionOutcome(section.name, error=describe(error, section.path))
-    return SectionOutcome(section.name, rows)
+        return SectionOutcome(section, error=describe(error, section.path))
+    return SectionOutcome(section, rows)
 
 
 def finished(job: Job, section: SectionFile) -> SectionOutcome | None:
     """The outcome of an earlier run; None unless that was with the same facts, the picture is
     unchanged and the outputs are there."""
-    try:
-        record = json.loads(_record_path(section, job.out).read_text(encoding="utf-8"))
-        same = record["fingerprint"] == job.fingerprint and record["picture"] == _stamp(section)
-        rows = list(record["rows"])
-    except (OSError, ValueError, KeyError, TypeError):
+    record = read_record(job.out, section.name)
+    if "rows" not in record or record["fingerprint"] != job.fingerprint:
         return None
     outputs = output_paths(section.name, job.out, job.options["shapes"])
-    if not same or not all(path.is_file() for path in outputs):
+    if not all(path.is_file() for path in (section.path, *outputs)):
         return None
-    return SectionOutcome(section.name, rows, earlier=True)
+    if record["picture"] != stamp(section.path):
+        return None
+    return SectionOutcome(section, record["rows"], earlier=True)
 
 
 def describe(error: BaseException, path: Path) -> str:
@@ -197,12 +221,3 @@ def describe(error: BaseException, path: Path) -> str:
     if not isinstance(error, ValueError | OSError):
         text = f"{type(error).__name__}: {text}"
     return text if str(path) in text else f"{path}: {text}"
-
-
-def _stamp(section: SectionFile) -> dict[str, Any]:
-    facts = section.path.stat()
-    return {"path": str(section.path), "bytes": facts.st_size, "mtime_ns": facts.st_mtime_ns}
-
-
-def _record_path(section: SectionFile, out: Path) -> Path:
-    return out / _RECORDS / f"{section.name}.json"

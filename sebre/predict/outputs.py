@@ -1,7 +1,7 @@
 """What is written for a segmented section: tables, overlays, label maps, shapes."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,31 +11,47 @@ from PIL import Image
 from mrcnn.data.resizing import read_for
 from mrcnn.imageio.reduced import ReducedPicture, read_reduced
 from mrcnn.imageio.tiles import detect_tiled
-from mrcnn.io.files import replace_text
+from mrcnn.io.own_files import replace_own_text
 from mrcnn.structures.mask_formats import (
-    mask_areas,
+    Masks,
+    count_masks,
+    mask_to_rle,
     rle_to_contours,
     rle_to_text,
-    select_masks,
-    to_rles,
 )
 from sebre.data.csv_tables import write_table
 from sebre.data.regions import RegionSet
-from sebre.drawing.overlay import overlay, reduced_labels, save_png
+from sebre.drawing.overlay import LONGEST_PX, overlay, reduced_labels, save_png
 from sebre.networks.segmenter import Segmenter, best_labels, best_per_region, read_image
 
 TABLE_COLUMNS = ("image", "region_id", "region", "score", "area_px", "y1", "x1", "y2", "x2")
-OVERLAY_PX = 2048  # longest side of an overlay
+OVERLAY_PX = LONGEST_PX  # longest side of an overlay
 _STACK_PX = 2048**2  # of larger sections, masks are kept as run lengths
 
 
-def region_rows(name: str, result: dict[str, Any], regions: RegionSet) -> list[dict[str, Any]]:
+def region_rows(
+    name: str, result: dict[str, Any], regions: RegionSet, labels: np.ndarray | None = None
+) -> list[dict[str, Any]]:
     """Table rows of one section, in the order of the class ids: see TABLE_COLUMNS.
 
-    `area_px` counts the whole mask, before overlaps are resolved.
+    A region has the pixels that the label map (`best_labels`) gives it, so that overlaps count
+    once; one without a pixel has no row. The box is that of the network.
+
+    Args:
+        name: of the section.
+        result: of `detect`.
+        regions: the region set.
+        labels: the label map, uint8 or uint16 [H, W]; None makes it.
     """
-    rows, areas = [], mask_areas(result["masks"])
+    if labels is None:
+        labels = best_labels(result, _shape_of(result["masks"]))
+    areas = np.zeros(regions.num_classes, int)
+    for strip in np.array_split(labels, max(1, labels.size // _STACK_PX)):  # counted as int64
+        areas += np.bincount(strip.ravel(), minlength=regions.num_classes)
+    rows = []
     for class_id, i in best_per_region(result).items():
+        if not areas[class_id]:
+            continue
         y1, x1, y2, x2 = (int(v) for v in result["rois"][i])
         rows.append(
             {
@@ -43,16 +59,27 @@ def region_rows(name: str, result: dict[str, Any], regions: RegionSet) -> list[d
                 "region_id": class_id,
                 "region": regions[class_id].name,
                 "score": round(float(result["scores"][i]), 4),
-                "area_px": int(areas[i]),
+                "area_px": int(areas[class_id]),
                 **{"y1": y1, "x1": x1, "y2": y2, "x2": x2},
             }
         )
     return rows
 
 
+def _shape_of(masks: Masks) -> tuple[int, int]:
+    if isinstance(masks, np.ndarray):
+        return masks.shape[:2]
+    return tuple(masks[0]["size"]) if count_masks(masks) else (0, 0)
+
+
+def label_path(out: Path, name: str) -> Path:
+    """Where the label map of a section goes."""
+    return out / f"{name}_labels.png"
+
+
 def output_paths(name: str, out: Path, shapes: str | None = None) -> list[Path]:
     """Where the label map, the overlay and, if there are any, the shapes of a section go."""
-    paths = [out / f"{name}_labels.png", out / f"{name}_overlay.png"]
+    paths = [label_path(out, name), out / f"{name}_overlay.png"]
     return paths if shapes is None else [*paths, out / f"{name}_regions.json"]
 
 
@@ -63,39 +90,42 @@ def save_section(
     regions: RegionSet,
     out: Path,
     overlay_px: int = OVERLAY_PX,
+    labels: np.ndarray | None = None,
 ) -> list[Path]:
     """Write `<name>_labels.png` and `<name>_overlay.png`.
 
     Pixels of the label map are class ids, at the size of the section. The overlay of a section
-    with a side above `overlay_px` is reduced by a whole factor.
+    with a side above `overlay_px` is reduced by a whole factor. `labels` as of `region_rows`.
 
     Returns:
         The two paths.
     """
-    labels = best_labels(result, image.shape)
+    labels = best_labels(result, image.shape) if labels is None else labels
     paths = output_paths(name, out)
     save_png(labels, paths[0])
     pixels = image.pixels if isinstance(image, ReducedPicture) else image
     factor = -(-max(pixels.shape) // overlay_px)
     if factor > 1:
         pixels = np.asarray(Image.fromarray(pixels).reduce(factor))
-    save_png(overlay(pixels, reduced_labels(labels, pixels.shape), regions), paths[1])
+    shown = reduced_labels(labels, pixels.shape)
+    save_png(overlay(pixels, shown, regions, longest=overlay_px), paths[1])
     return paths
 
 
 def save_shapes(
-    rows: Sequence[dict[str, Any]], result: dict[str, Any], shapes: str, path: Path
+    rows: Sequence[dict[str, Any]], labels: np.ndarray, shapes: str, path: Path
 ) -> None:
-    """Write the masks of a section's regions as JSON, each beside its row of the table.
+    """Write the regions of a label map as JSON, each beside its row of the table.
 
     `shapes` is "rle", run lengths as in COCO's annotation files ("size" [H, W], "counts" text),
     or "contours", "polygons" of (y, x) px, 0 being the center of a pixel.
     """
-    best = best_per_region(result)
-    masks = to_rles(select_masks(result["masks"], list(best.values())))
-    written = [rle_to_text(mask) if shapes == "rle" else _polygons(mask) for mask in masks]
-    entries = [{**row, shapes: shape} for row, shape in zip(rows, written, strict=True)]
-    replace_text(path, json.dumps(entries, indent=1) + "\n")
+    written = (mask_to_rle(labels == row["region_id"]) for row in rows)
+    entries = [
+        {**row, shapes: rle_to_text(mask) if shapes == "rle" else _polygons(mask)}
+        for row, mask in zip(rows, written, strict=True)
+    ]
+    replace_own_text(path, json.dumps(entries, indent=1) + "\n")
 
 
 def segment_picture(
@@ -107,6 +137,7 @@ def segment_picture(
     overlap: int | None = None,
     overlay_px: int = OVERLAY_PX,
     shapes: str | None = None,
+    before_writing: Callable[[], None] = lambda: None,
 ) -> list[dict[str, Any]]:
     """Segment an image file and write its label map and overlay.
 
@@ -119,7 +150,8 @@ def segment_picture(
         tile: side of the tiles that are segmented one by one, px; None for the whole picture.
         overlap: of neighboring tiles, px; None takes a quarter of a tile.
         overlay_px: longest side of the overlay.
-        shapes: also write the masks to `<name>_regions.json`, see `save_shapes`.
+        shapes: also write the regions to `<name>_regions.json`, see `save_shapes`.
+        before_writing: called when all is known, before the first file is replaced.
 
     Returns:
         Its `region_rows`.
@@ -131,11 +163,13 @@ def segment_picture(
         reduced = segmenter.config.REDUCED_DECODE
         picture = read_for(path, segmenter.config) if reduced else read_image(path)
         large = picture.shape[0] * picture.shape[1] > _STACK_PX
-        result = segmenter.detect([picture], masks="rle" if large or shapes else "full")[0]
-    rows = region_rows(name, result, segmenter.regions)
-    save_section(name, picture, result, segmenter.regions, out, overlay_px)
+        result = segmenter.detect([picture], masks="rle" if large else "full")[0]
+    labels = best_labels(result, picture.shape)
+    rows = region_rows(name, result, segmenter.regions, labels)
+    before_writing()
+    save_section(name, picture, result, segmenter.regions, out, overlay_px, labels)
     if shapes is not None:
-        save_shapes(rows, result, shapes, output_paths(name, out, shapes)[-1])
+        save_shapes(rows, labels, shapes, output_paths(name, out, shapes)[-1])
     return rows
 
 
@@ -147,4 +181,4 @@ def _polygons(mask: dict[str, Any]) -> dict[str, Any]:
 
 def save_table(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Write rows of `region_rows` as CSV, whole or not at all."""
-    write_table(path, TABLE_COLUMNS, rows)
+    write_table(path, TABLE_COLUMNS, rows, replace_own_text)

@@ -1,16 +1,30 @@
 """Which pictures to segment: files, folders, and folders of brains. `sebre detect` calls it."""
 
-import logging
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mrcnn.errors import MissingFileError
+from mrcnn.io.own_files import is_own, written_in
+from sebre.data.listing import (
+    PICTURE_TYPES,
+    is_left_by_system,
+    is_picture,
+    natural,
+    some,
+    visible,
+)
+from sebre.predict.section_records import is_brain, is_free, numbered
 
-logger = logging.getLogger(__name__)
-
-_IMAGE_TYPES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+_NO_PICTURE = "no picture by the ending"
+_OWN = "written by an earlier call"
+_OUTPUTS = "folder of the outputs"
+_BESIDE = "folder beside pictures: give it by itself"
+_EMPTY = "folder without a picture"
+_OF_SYSTEM = "left behind by a system"
+_TWICE = "given twice"
 
 
 @dataclass(frozen=True)
@@ -21,12 +35,37 @@ class SectionFile:
     name: str  # of its outputs in the output folder, without the ending: "s_1" or "brain/s_1"
 
 
+@dataclass
+class Inputs:
+    """The pictures among files and folders, and the files and folders that were passed over."""
+
+    sections: list[SectionFile] = field(default_factory=list)
+    left_out: dict[str, list[str]] = field(default_factory=dict)  # names by the reason
+
+    def pass_over(self, name: str, reason: str) -> None:
+        """Leave a file or folder out."""
+        self.left_out.setdefault(reason, []).append(name)
+
+    def closing_line(self) -> str:
+        """How many were passed over, and why; empty if none was."""
+        count = sum(map(len, self.left_out.values()))
+        reasons = "; ".join(f"{reason} ({some(names)})" for reason, names in self.left_out.items())
+        return f"Left out: {count}: {reasons}" if count else ""
+
+
 def find_sections(inputs: Sequence[str | Path], out: str | Path | None = None) -> list[SectionFile]:
+    """The pictures that `find_inputs` finds."""
+    return find_inputs(inputs, out).sections
+
+
+def find_inputs(inputs: Sequence[str | Path], out: str | Path | None = None) -> Inputs:
     """The pictures among files, folders and folders of brains.
 
     A folder gives the pictures in it. One without pictures is a folder of brains: each of its
     sub-folders gives its pictures, whose outputs go to a sub-folder of the same name. Two
-    pictures, or two brains, of one name get different names: "s" and "s-2".
+    pictures, or two brains, of one name get different names: "s" and "s-2", also where the names
+    differ in capitals alone. A name that an earlier call gave to a picture stays its own. What
+    earlier calls wrote is never an input.
 
     Args:
         inputs: in their order; within a folder the natural order of names counts (s_2, s_10).
@@ -35,56 +74,99 @@ def find_sections(inputs: Sequence[str | Path], out: str | Path | None = None) -
     Raises:
         FileNotFoundError: an input does not exist, or a folder has no image.
     """
-    sections: list[SectionFile] = []
-    used: set[str] = set()
+    found = Inputs()
+    names = _Names(None if out is None else Path(out).absolute())
+    seen: set[Path] = set()
     for entry in map(Path, inputs):
-        if entry.is_dir():
-            files = _pictures(entry)
-            if files:
-                sections += _named(files, "", used)
-                continue
-            brains = _brains(entry, out)
-            if not brains:
-                raise MissingFileError(
-                    f"{entry}: no image in it or its sub-folders ({', '.join(_IMAGE_TYPES)})."
-                )
-            for folder, files in brains.items():
-                sections += _named(files, _free(folder.name, used) + "/", set())
-        elif entry.is_file():
-            sections += _named([entry], "", used)
-        else:
+        if not os.path.lexists(entry):
             raise MissingFileError(f"{entry}: no such file or folder.")
-    return sections
+        if is_left_by_system(entry):
+            found.pass_over(str(entry), _OF_SYSTEM)
+        elif entry.is_dir():
+            for name, files in _groups(entry, names.out, found):
+                prefix = names.of_brain(name, files) + "/" if name else ""
+                _add(found, files, names, prefix, seen)
+        elif is_own(entry):
+            found.pass_over(str(entry), _OWN)
+        else:
+            _add(found, [entry], names, "", seen)
+    if not found.sections:
+        raise MissingFileError(f"Nothing to segment. {found.closing_line()}")
+    return found
 
 
-def _pictures(folder: Path) -> list[Path]:
-    found = [p for p in folder.iterdir() if p.suffix.lower() in _IMAGE_TYPES and p.is_file()]
-    return sorted(found, key=_natural)
+def _groups(entry: Path, out: Path | None, found: Inputs) -> Iterator[tuple[str, list[Path]]]:
+    """The pictures of a folder, under no name, or those of each brain in it under its name."""
+    outputs = None if out is None else out.resolve()
+
+    def folders(folder: Path) -> list[Path]:
+        inside = sorted((path for path in visible(folder) if path.is_dir()), key=natural)
+        for path in (path for path in inside if path.resolve() == outputs):
+            found.pass_over(f"{path.relative_to(entry).as_posix()}/", _OUTPUTS)
+        return [path for path in inside if path.resolve() != outputs]
+
+    files, groups = _pictures(entry, entry, found), []
+    for brain in folders(entry):
+        if files:
+            found.pass_over(f"{brain.name}/", _BESIDE)
+        elif pictures := _pictures(brain, entry, found):
+            groups.append((brain.name, pictures))
+            for folder in folders(brain):
+                found.pass_over(f"{brain.name}/{folder.name}/", _BESIDE)
+        else:
+            found.pass_over(f"{brain.name}/", _EMPTY)
+    if not files and not groups:
+        raise MissingFileError(
+            f"{entry}: no image in it or its sub-folders ({', '.join(PICTURE_TYPES)}). "
+            f"{found.closing_line()}".strip()
+        )
+    yield from [("", files)] if files else groups
 
 
-def _brains(folder: Path, out: str | Path | None) -> dict[Path, list[Path]]:
-    """Pictures of each sub-folder that has any."""
-    outputs = None if out is None else Path(out).resolve()
-    folders = sorted((p for p in folder.iterdir() if p.is_dir()), key=_natural)
-    found = {p: _pictures(p) for p in folders if p.resolve() != outputs}
-    for empty in (p for p, files in found.items() if not files):
-        logger.warning("%s: no image in it; left out.", empty)
-    return {p: files for p, files in found.items() if files}
+def _pictures(folder: Path, entry: Path, found: Inputs) -> list[Path]:
+    """The pictures of a folder, which is an input or in one."""
+    written, kept = written_in(folder), []
+    for path in sorted((path for path in visible(folder) if not path.is_dir()), key=natural):
+        if is_own(path, written):
+            found.pass_over(path.relative_to(entry).as_posix(), _OWN)
+        elif is_picture(path):
+            kept.append(path)
+        else:
+            found.pass_over(path.relative_to(entry).as_posix(), _NO_PICTURE)
+    return kept
 
 
-def _named(files: Sequence[Path], prefix: str, used: set[str]) -> list[SectionFile]:
-    return [SectionFile(path.absolute(), prefix + _free(path.stem, used)) for path in files]
+def _add(
+    found: Inputs, files: Sequence[Path], names: "_Names", prefix: str, seen: set[Path]
+) -> None:
+    for path in files:
+        if path.resolve() in seen:
+            found.pass_over(str(path), _TWICE)
+            continue
+        seen.add(path.resolve())
+        absolute = path.absolute()
+        found.sections.append(SectionFile(absolute, names.of_picture(prefix + path.stem, absolute)))
 
 
-def _free(name: str, used: set[str]) -> str:
-    """The name, or with a number that makes it different from all used; it is used then."""
-    free, copy = name, 2
-    while free in used:
-        free, copy = f"{name}-{copy}", copy + 1
-    used.add(free)
-    return free
+class _Names:
+    """Names of sections and brains that are given, and those that are taken."""
 
+    def __init__(self, out: Path | None):
+        self.out = out
+        self.used: set[str] = set()
 
-def _natural(path: Path) -> list[tuple[int, int | str]]:
-    parts = re.split(r"(\d+)", path.name)
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in parts]
+    def of_picture(self, name: str, path: Path) -> str:
+        return self._take(name, lambda out, free: is_free(out, free, path))
+
+    def of_brain(self, name: str, files: Sequence[Path]) -> str:
+        return self._take(name, lambda out, free: is_brain(out, free, files))
+
+    def _take(self, name: str, is_free_in: Callable[[Path, str], bool]) -> str:
+        for free in numbered(name):
+            # Some disks take names for the same that differ in capitals, or in how accents are
+            # written.
+            key = unicodedata.normalize("NFC", free).casefold()
+            if key not in self.used and (self.out is None or is_free_in(self.out, free)):
+                break
+        self.used.add(key)
+        return free

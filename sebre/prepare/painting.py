@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from mrcnn.errors import UserError
+from mrcnn.io.own_files import replace_own_text
 from sebre.data.csv_tables import write_table
 from sebre.data.dataset import SectionDataset
 from sebre.data.regions import RegionSet
@@ -30,7 +31,8 @@ def paint_overlays(
 
     k is the place of a section in the data set, from 0; pictures are enlarged by `scale`. The
     regions are found in the data set by name. Where masks overlap, the smaller one is seen. The
-    ground is white, and pixels on an edge have mixed colors, as a drawing program exports them.
+    ground is white, and pixels on an edge have mixed colors, as a drawing program exports them. An
+    overlay that was corrected since is not written over.
     """
     if scale < 1:
         raise UserError(f"scale is {scale}; it must be a whole number from 1.")
@@ -44,8 +46,6 @@ def paint_overlays(
     palette = np.full((len(regions) + 1, 3), _WHITE, np.uint8)
     palette[1:] = [region.color for region in regions]
     raw = Path(raw)
-    for folder in (raw / IMAGES, raw / OVERLAYS):
-        folder.mkdir(parents=True, exist_ok=True)
     for image_id in dataset.image_ids:
         image = dataset.load_image(image_id)
         masks, class_ids = dataset.load_mask(image_id)
@@ -65,7 +65,7 @@ def paint_overlays(
         painted = Image.fromarray(palette[labels]).resize(size, Image.Resampling.BOX)
         save_png(np.asarray(painted), raw / OVERLAYS / name)
     rows = (dict(zip("rgb", region.color, strict=True), name=region.name) for region in regions)
-    write_table(raw / REGIONS, ("name", *"rgb"), rows)
+    write_table(raw / REGIONS, ("name", *"rgb"), rows, replace_own_text)
 
 
 def _enlarged(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -12,7 +12,7 @@ import pytest
 from fixed_segmenter import RESULT, SIDE, Fixed
 from paths import ROOT
 from PIL import Image
-from section_folders import names, tree
+from section_folders import names, save_picture, tree
 
 from sebre.experiments import EXPERIMENTS
 from sebre.networks.segmenter import best_labels
@@ -20,48 +20,6 @@ from sebre.predict.folders import detect_files, detect_folders
 from sebre.predict.job import Job, plan_job
 from sebre.predict.outputs import TABLE_COLUMNS
 from sebre.predict.pictures import find_sections
-
-
-def save_picture(path: Path, gray: int = 0) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.full((SIDE, SIDE), gray, np.uint8)).save(path)
-    return path
-
-
-def test_files_in_natural_order(tmp_path):
-    for name in ("s_10.png", "s_2.png", "s_1.JPG", "notes.txt"):
-        (tmp_path / name).write_bytes(b"x")
-    found = find_sections([tmp_path])
-    assert [s.path.name for s in found] == ["s_1.JPG", "s_2.png", "s_10.png"]
-    assert names(found) == ["s_1", "s_2", "s_10"]
-    with pytest.raises(FileNotFoundError, match="none.png: no such file"):
-        find_sections([tmp_path / "none.png"])
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(FileNotFoundError, match="no image in it"):
-        find_sections([tmp_path / "empty"])
-
-
-def test_a_folder_of_brains_gives_sections_by_brain(tmp_path, caplog):
-    brains = tmp_path / "brains"
-    for name in ("b10/s_2.png", "b10/s_10.png", "b2/s_2.tif", "found/b2/s_2_labels.png"):
-        save_picture(brains / name)
-    save_picture(brains / "found" / "s_2_overlay.png")  # of an earlier run: no brain
-    (brains / "empty").mkdir()
-    found = find_sections([brains], brains / "found")
-    assert names(found) == ["b2/s_2", "b10/s_2", "b10/s_10"]
-    assert found[0].path == (brains / "b2" / "s_2.tif").absolute()
-    assert [r.message for r in caplog.records] == [f"{brains / 'empty'}: no image in it; left out."]
-    # A folder that holds pictures itself gives these alone, as does a single brain.
-    assert names(find_sections([brains / "b10"])) == ["s_2", "s_10"]
-    save_picture(brains / "s_0.png")
-    assert names(find_sections([brains])) == ["s_0"]
-
-
-def test_equal_names_are_told_apart(tmp_path):
-    for name in ("x/b/s.png", "y/b/s.png", "z/s.png", "z/s.tif", "z/s-2.png"):
-        save_picture(tmp_path / name)
-    found = find_sections([tmp_path / "x", tmp_path / "y", tmp_path / "z"])
-    assert names(found) == ["b/s", "b-2/s", "s-2", "s", "s-3"]
 
 
 def test_a_broken_file_does_not_stop_the_others(tmp_path):
@@ -133,7 +91,7 @@ def test_a_second_run_does_what_is_missing_or_changed(network, sections, tmp_pat
     job = job_for(tmp_path / "out")
     assert computed(network, job, sections) == [0, 1, 2, 3]
     first = tree(tmp_path / "out")
-    assert "brain_1/s_2_labels.png" in first and "records/brain_1/s_2.json" in first
+    assert "brain_1/s_2_labels.png" in first
     table = first["regions.csv"].decode().splitlines()
     assert [line.split(",")[0] for line in table[1::2]] == names(sections)
 
@@ -145,7 +103,7 @@ def test_a_second_run_does_what_is_missing_or_changed(network, sections, tmp_pat
     assert tree(tmp_path / "out") == first
 
     (tmp_path / "out" / "brain_0" / "s_1_overlay.png").unlink()
-    (tmp_path / "out" / "records" / "brain_1" / "s_3.json").write_text("{")
+    (tmp_path / "out" / ".records" / "brain_1" / "s_3.json").write_text("{")
     assert computed(network, job, sections) == [1, 3]
     assert tree(tmp_path / "out") == first
     save_picture(sections[2].path, gray=9)

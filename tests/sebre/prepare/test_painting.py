@@ -53,7 +53,7 @@ def test_what_is_painted_is_read_again(dataset, tmp_path, scale):
 def test_pictures_overlays_and_table(dataset, tmp_path):
     paint_overlays(dataset, TWO, tmp_path / "raw", scale=4)
     raw = tmp_path / "raw"
-    assert sorted(p.relative_to(raw).as_posix() for p in raw.rglob("*.*")) == [
+    assert sorted(p.relative_to(raw).as_posix() for p in raw.rglob("[!.]*.*")) == [
         *(f"images/section_{k}.png" for k in range(3)),
         *(f"overlays/section_{k}.png" for k in range(3)),
         "regions.csv",

@@ -1,0 +1,171 @@
+"""Which files of which folders are segmented, and what is said of the others."""
+
+import os
+
+import numpy as np
+import pytest
+from fixed_segmenter import RESULT, Fixed
+from PIL import Image
+from section_folders import names, save_picture
+
+from sebre.data.listing import PICTURE_TYPES
+from sebre.networks.segmenter import read_image
+from sebre.predict.folders import detect_files
+from sebre.predict.pictures import find_inputs, find_sections
+
+
+def test_files_in_natural_order(tmp_path):
+    for name in ("s_10.png", "s_2.png", "s_1.JPG", "notes.txt", "s_\u00b2.png"):
+        (tmp_path / name).write_bytes(b"x")
+    found = find_inputs([tmp_path])
+    assert [section.path.name for section in found.sections] == [
+        "s_1.JPG",
+        "s_2.png",
+        "s_10.png",
+        "s_\u00b2.png",
+    ]
+    assert names(found.sections) == ["s_1", "s_2", "s_10", "s_\u00b2"]
+    assert found.closing_line() == "Left out: 1: no picture by the ending (notes.txt)"
+    with pytest.raises(FileNotFoundError, match="none.png: no such file"):
+        find_sections([tmp_path / "none.png"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="no image in it"):
+        find_sections([tmp_path / "empty"])
+
+
+# Saved in these formats by Pillow; slides are TIFF files.
+FORMATS = {
+    **dict.fromkeys((".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"), "JPEG2000"),
+    **dict.fromkeys((".btf", ".tf8", ".svs", ".ndpi", ".qptiff", ".scn", ".bif"), "TIFF"),
+}
+
+
+@pytest.mark.parametrize("ending", PICTURE_TYPES)
+def test_pictures_of_every_ending_are_taken_and_read(tmp_path, ending):
+    gray = np.kron(np.array([[10, 200], [90, 150]], np.uint8), np.ones((16, 16), np.uint8))
+    kind = "1" if ending == ".pbm" else "L"
+    for name in (f"s{ending}", f"t{ending.upper()}"):
+        Image.fromarray(gray).convert(kind).save(tmp_path / name, FORMATS.get(ending))
+    found = find_inputs([tmp_path])
+    assert names(found.sections) == ["s", "t"] and not found.left_out
+    for section in found.sections:
+        read = read_image(section.path)[..., 0].astype(int)
+        assert read.shape == gray.shape
+        if kind == "L":
+            assert np.abs(read - gray).max() <= 20  # JPEG
+
+
+def test_what_systems_leave_is_passed_over(tmp_path):
+    save_picture(tmp_path / "in" / "s.png")
+    for name in ("._s.png", ".DS_Store", "Thumbs.db", "desktop.ini", ".hidden/t.png"):
+        (tmp_path / "in" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(b"x")
+    for name in ("__MACOSX", "@eaDir", "$RECYCLE.BIN"):
+        save_picture(tmp_path / "in" / name / "s.png")
+    found = find_inputs([tmp_path / "in"])
+    assert names(found.sections) == ["s"] and not found.left_out
+    # Where a shell names them one by one, that is said.
+    found = find_inputs(str(path) for path in sorted((tmp_path / "in").glob("[!.]*")))
+    assert names(found.sections) == ["s"]
+    assert found.closing_line().startswith("Left out: 5: left behind by a system (")
+    # A folder of brains, unpacked by a Mac.
+    save_picture(tmp_path / "brains" / "b" / "s.png")
+    save_picture(tmp_path / "brains" / "__MACOSX" / "b" / "._s.png")
+    assert names(find_sections([tmp_path / "brains"])) == ["b/s"]
+
+
+def test_a_folder_of_brains_gives_sections_by_brain(tmp_path):
+    brains = tmp_path / "brains"
+    for name in ("b10/s_2.png", "b10/s_10.png", "b2/s_2.tif", "found/b2/s_2_labels.png"):
+        save_picture(brains / name)
+    save_picture(brains / "b2" / "more" / "s_3.png")
+    save_picture(brains / "found" / "s_2_overlay.png")
+    (brains / "empty").mkdir()
+    (brains / "b2" / "notes.txt").write_text("x")
+    found = find_inputs([brains], brains / "found")
+    assert names(found.sections) == ["b2/s_2", "b10/s_2", "b10/s_10"]
+    assert found.sections[0].path == (brains / "b2" / "s_2.tif").absolute()
+    assert found.left_out == {
+        "no picture by the ending": ["b2/notes.txt"],
+        "folder beside pictures: give it by itself": ["b2/more/"],
+        "folder without a picture": ["empty/"],
+        "folder of the outputs": ["found/"],
+    }
+    assert find_inputs([brains], brains / "x" / ".." / "found").left_out == found.left_out
+    deeper = find_inputs([brains], brains / "b2" / "more").left_out
+    assert deeper["folder of the outputs"] == ["b2/more/"]
+    # A folder that holds pictures itself gives these alone, as does a single brain.
+    assert names(find_sections([brains / "b10"])) == ["s_2", "s_10"]
+    save_picture(brains / "s_0.png")
+    found = find_inputs([brains])
+    assert names(found.sections) == ["s_0"]
+    assert found.closing_line() == (
+        "Left out: 4: folder beside pictures: give it by itself (b2/, b10/, empty/ and 1 more)"
+    )
+
+
+def test_equal_names_are_told_apart(tmp_path):
+    for name in ("x/b/s.png", "y/b/s.png", "y/B/t.png", "z/s.png", "z/s.tif", "z/s-2.png"):
+        save_picture(tmp_path / name)
+    for name in ("S.png", "e\u0301.png", "\u00e9.png"):  # on some disks, the same names
+        save_picture(tmp_path / "z" / name)
+    found = find_sections([tmp_path / "x", tmp_path / "y", tmp_path / "z"])
+    assert names(found) == [
+        *("b/s", "B-2/t", "b-3/s"),
+        *("S", "e\u0301", "s-2", "s-3", "s-4", "\u00e9-2"),
+    ]
+
+
+def test_a_file_given_twice_is_segmented_once(tmp_path, monkeypatch):
+    path = save_picture(tmp_path / "in" / "s.png")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link.png").symlink_to(path)
+    found = find_inputs([path, "in", "in/../in/s.png", "link.png"])
+    assert names(found.sections) == ["s"]
+    assert found.closing_line() == ("Left out: 3: given twice (in/s.png, in/../in/s.png, link.png)")
+
+
+def test_own_outputs_are_no_inputs(tmp_path):
+    path = save_picture(tmp_path / "s.png")
+    detect_files(Fixed(RESULT), [path], tmp_path)
+    save_picture(tmp_path / "t_labels.png")  # the user's, by whatever name
+    for given in ([tmp_path], sorted(tmp_path.glob("[!.]*"))):
+        found = find_inputs(given, tmp_path / "elsewhere")
+        assert names(found.sections) == ["s", "t_labels"]
+        (reason,) = found.left_out
+        assert reason == "written by an earlier call"
+        assert [os.path.basename(name) for name in found.left_out[reason]] == [
+            *("regions.csv", "s_labels.png", "s_overlay.png"),
+        ]
+    # What the user made of an output is the user's.
+    save_picture(tmp_path / "s_overlay.png", gray=9)
+    assert names(find_sections([tmp_path])) == ["s", "s_overlay", "t_labels"]
+    for name in ("s.png", "t_labels.png", "s_overlay.png"):
+        (tmp_path / name).unlink()
+    with pytest.raises(FileNotFoundError, match="no image in it.* written by an earlier call"):
+        find_sections([tmp_path])
+    with pytest.raises(FileNotFoundError, match="Nothing to segment. Left out: 1: written by"):
+        find_sections([tmp_path / "s_labels.png"])
+
+
+def test_names_of_earlier_calls_stay_those_of_their_pictures(tmp_path):
+    out = tmp_path / "out"
+    for folder in "abcd":
+        for name in ("s.png", "brain/t.png"):
+            save_picture(tmp_path / folder / name)
+    detect_files(Fixed(RESULT), [tmp_path / "a", tmp_path / "a" / "brain" / ".."], out)
+    for folder, wanted in (("b", "s-2"), ("a", "s"), ("b", "s-2")):
+        assert names(find_sections([tmp_path / folder], out)) == [wanted]
+        detect_files(Fixed(RESULT), [tmp_path / folder], out)
+    # One that was moved keeps its name; a new one in its old place does not.
+    (tmp_path / "b").rename(tmp_path / "moved")
+    assert names(find_sections([tmp_path / "moved"], out)) == ["s-2"]
+    for folder in "acd":
+        (tmp_path / folder / "s.png").unlink()
+    for folder, wanted in (("a", "brain"), ("c", "brain-2"), ("a", "brain"), ("d", "brain-3")):
+        assert names(find_sections([tmp_path / folder], out)) == [f"{wanted}/t"]
+        detect_files(Fixed(RESULT), [tmp_path / folder], out)
+    table = (out / "regions.csv").read_text().splitlines()
+    assert list(dict.fromkeys(line.split(",")[0] for line in table[1:])) == [
+        *("brain/t", "brain-2/t", "brain-3/t", "s", "s-2"),
+    ]
