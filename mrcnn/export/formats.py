@@ -6,8 +6,6 @@ detections and their masks; anchors are inside, so that the shape of the input i
 """
 
 import json
-import os
-import shutil
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +18,12 @@ from mrcnn.backend import backend
 from mrcnn.errors import UnavailableError, UserError
 from mrcnn.export.onnx_graph import INPUTS, OUTPUTS, write_graph
 from mrcnn.export.quantize import measure_ranges, quantize
-from mrcnn.io.files import replace_file
+from mrcnn.io.own_files import (
+    demand_own,
+    demand_own_folder,
+    replace_own,
+    replace_own_folder,
+)
 from mrcnn.model import MaskRCNN
 from mrcnn.modeling.network import INFERENCE_OUTPUTS, demand_whole_cells
 
@@ -42,7 +45,8 @@ def export_model(
 
     Args:
         model: in inference mode, with weights.
-        path: a file for "onnx", a folder for "saved_model"; replaced if it is there.
+        path: a file for "onnx", a folder for "saved_model"; what is there is replaced if an export
+            wrote it and it is unchanged, else refused.
         format: "onnx", which ONNX Runtime and OpenVINO run, or "saved_model", which
             TensorFlow runs.
         precision: "float32", or for "onnx" "int8" (see `mrcnn.export.quantize`).
@@ -72,6 +76,7 @@ def export_model(
             "Precision 'int8' needs images to measure the ranges of the activations on: give "
             "some dozens of training images."
         )
+    demand_export_path(path, format)
     shape = [int(v) for v in (model.config.IMAGE_SHAPE if image_shape is None else image_shape)]
     demand_whole_cells(shape)
     facts = {
@@ -87,8 +92,16 @@ def export_model(
         _write_saved_model(model, path, facts)
     else:
         graph = _onnx(model, facts, images)
-        replace_file(path, lambda part: part.write_bytes(graph.SerializeToString()))
+        replace_own(path, lambda part: part.write_bytes(graph.SerializeToString()))
     return path
+
+
+def demand_export_path(path: str | Path, format: str) -> None:
+    """Raise a UserError unless an export can be written there without a loss."""
+    if format == "saved_model":
+        demand_own_folder(path)
+    else:
+        demand_own([path])
 
 
 def _onnx(model: MaskRCNN, facts: dict[str, Any], images: Sequence[np.ndarray] | None) -> Any:
@@ -124,22 +137,19 @@ def _write_saved_model(model: MaskRCNN, path: Path, facts: dict[str, Any]) -> No
     shapes = ([batch, *shape], [batch, network.inputs[1].shape[1]])
     signature = [tf.TensorSpec(s, name=name) for s, name in zip(shapes, INPUTS, strict=True)]
     archive.add_endpoint("serve", serve, signature)
-    part = path.with_name(path.name + ".part")
-    old = path.with_name(path.name + ".old")
-    try:
-        shutil.rmtree(part, ignore_errors=True)
+
+    def write(part: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of TensorFlow's own making
             archive.write_out(str(part), verbose=False)
         (part / METADATA).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-        if path.exists():
-            os.replace(path, old)
-        os.replace(part, path)
+
+    try:
+        replace_own_folder(path, write)
+    except UserError:
+        raise
     except (OSError, tf.errors.OpError) as error:
         raise UnavailableError(
             f"{path}: could not be written ({error}). The folder around it must exist and be "
             "writable, with enough free space."
         ) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)

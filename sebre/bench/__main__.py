@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mrcnn.errors import UserError
-from mrcnn.io.files import replace_text
+from mrcnn.io.own_files import demand_own, replace_own_text
 from sebre.bench import entry_tables as tables
 from sebre.bench import measurements as record
 from sebre.bench import run, targets, worker
@@ -85,7 +85,7 @@ def _run(args: argparse.Namespace, argv: Sequence[str]) -> int:
         raise UserError(f"--repeats {args.repeats}: give a whole number of at least 1.")
     baseline = record.read_record(args.baseline) if args.baseline else None
     if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
+        demand_own([args.out], [args.baseline] if args.baseline else [], record.is_record)
     slower = []
 
     def report(entry: Entry) -> None:
@@ -96,7 +96,8 @@ def _run(args: argparse.Namespace, argv: Sequence[str]) -> int:
 
     def save(so_far: Record) -> None:
         if args.out:
-            replace_text(args.out, json.dumps(so_far.to_json(), indent=1) + "\n")
+            text = json.dumps(so_far.to_json(), indent=1) + "\n"
+            replace_own_text(args.out, text, record.is_record)
 
     done = run.run_cases(
         chosen,

@@ -85,6 +85,15 @@ def read_record(path: str | Path) -> Record:
         raise UserError(f"{path}: {error}. {_CURE}") from error
 
 
+def is_record(path: Path) -> bool:
+    """Whether a file is a record that `read_record` reads."""
+    try:
+        read_record(path)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 @dataclass(frozen=True)
 class Change:
     """An entry against that of an earlier record."""

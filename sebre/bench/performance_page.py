@@ -1,11 +1,12 @@
 """PERFORMANCE.md, made of a stored record alone; its prose is performance_page.md."""
 
 import re
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from statistics import median_high
 
-from mrcnn.io.files import replace_file, replace_text
+from mrcnn.io.own_files import demand_own, replace_own, replace_own_text
 from sebre.bench.entry_tables import GROUPS, group_table, targets_table
 from sebre.bench.measurements import MEASURED, Entry, Record
 from sebre.bench.targets import findings, sides
@@ -24,9 +25,7 @@ def page(record: Record, path: str, figure: str = "") -> str:
         path: of the record, as the page names it.
         figure: path of the figure; empty without.
     """
-    template = files("sebre.bench").joinpath("performance_page.md").read_text(encoding="utf-8")
-    _, *pieces = re.split(r"<!-- (\w+) -->\n", template)
-    prose = dict(zip(pieces[::2], pieces[1::2], strict=True))
+    prose = _prose()
     parts = [prose["introduction"], _machine(record, prose)]
     parts += [targets_table(findings(record)).markdown(), *_sentences(record, prose)]
     groups: dict[str, list[Entry]] = {}
@@ -56,10 +55,22 @@ def write_page(record: Record, source: str | Path, out: str | Path) -> None:
     source, out = Path(source), Path(out)
     drawn = scaling_figure(record)
     place = source.with_name(FIGURE)
+    known = _of_page(out)
+    demand_own([out, *([place] if drawn else [])], [source], known)
     if drawn is not None:
-        replace_file(place, lambda part: part.write_bytes(drawn.png()))
+        replace_own(place, lambda part: part.write_bytes(drawn.png()), known=known)
     text = page(record, _below(source, out), _below(place, out) if drawn else "")
-    replace_text(out, text)
+    replace_own_text(out, text, known)
+
+
+def _of_page(out: Path) -> Callable[[Path], bool]:
+    """Whether a file without a record, as those that are shipped, is a page of `write_page`, or the
+    figure that it shows."""
+    text = out.read_text(encoding="utf-8", errors="replace") if out.is_file() else ""
+    if not text.startswith(_prose()["introduction"]):
+        return lambda path: False
+    shown = re.findall(r"\]\(([^()#]+)\)", text)
+    return lambda path: path == out or _below(path, out) in shown
 
 
 def scaling_figure(record: Record) -> ReportFigure | None:
@@ -85,6 +96,13 @@ def scaling_figure(record: Record) -> ReportFigure | None:
     ax.grid(alpha=0.3)
     ax.legend(frameon=False, fontsize=FONT)
     return figure
+
+
+def _prose() -> dict[str, str]:
+    """The texts of the page by name."""
+    template = files("sebre.bench").joinpath("performance_page.md").read_text(encoding="utf-8")
+    _, *pieces = re.split(r"<!-- (\w+) -->\n", template)
+    return dict(zip(pieces[::2], pieces[1::2], strict=True))
 
 
 def _below(path: Path, out: Path) -> str:

@@ -149,12 +149,13 @@ def _weights(args: argparse.Namespace) -> str:
 
 def _evaluate(args: argparse.Namespace) -> int:
     from sebre.evaluation.angles import default_angles
-    from sebre.evaluation.evaluate import evaluate, save_json
+    from sebre.evaluation.evaluate import demand_result_path, evaluate, save_json
     from sebre.evaluation.summary import dices_by_region
     from sebre.networks.segmenter import load_segmenter
     from sebre.networks.train import training_sets
 
     experiment = EXPERIMENTS[args.experiment]
+    demand_result_path(args.out)
     if args.inner_validation:
         _, dataset = training_sets(experiment, args.dataset, args.inner_validation, args.seed)
     else:
@@ -242,12 +243,14 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _inspect(args: argparse.Namespace) -> int:
-    from sebre.inspect.panels import save_panels
+    from mrcnn.io.own_files import demand_own
+    from sebre.inspect.panels import panel_paths, save_panels
     from sebre.inspect.trace import walk_section
     from sebre.networks.segmenter import demand_mask_rcnn, load_segmenter, read_image
 
     experiment = EXPERIMENTS[args.experiment]
     image, masks, class_ids = read_image(args.image), None, None
+    demand_own(panel_paths(args.out, args.image.stem), [args.image])
     if args.masks is not None:
         sections = experiment.sections()
         sections.add_section(args.image.name, args.image, args.masks)

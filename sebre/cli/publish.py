@@ -7,7 +7,7 @@ file itself.
 
 import json
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -16,17 +16,26 @@ from typing import Any
 import numpy as np
 
 from mrcnn.errors import MissingFileError, UserError
-from mrcnn.io.files import replace_text
+from mrcnn.io.files import file_sha256
+from mrcnn.io.own_files import demand_own, replace_own, replace_own_text
 from mrcnn.weights.loading import save_weights
 from sebre.data.dataset import SectionDataset
 from sebre.data.metadata import read_facts
 from sebre.drawing.overlay import drawn_labels
-from sebre.evaluation.evaluate import evaluate, save_json
+from sebre.evaluation.evaluate import demand_result_path, evaluate, save_json
 from sebre.evaluation.mask_metrics import dice
 from sebre.experiments.base import Experiment
 from sebre.networks.segmenter import Segmenter, load_segmenter
 from sebre.networks.train import TRAINING_FILE
-from sebre.networks.weights_store import find_weights, network_of, write_entry
+from sebre.networks.weights_store import find_weights, network_of, read_manifest, write_entry
+
+_FILES = _WEIGHTS, _CONFIG, _TRAINING, _LOG, _CARD = (
+    ".h5",
+    ".config.json",
+    ".training.json",
+    ".log.csv",
+    ".md",
+)  # endings of the files of a network
 
 _CONV_BEFORE_NORM = (
     ("conv1", "bn_conv1"),
@@ -69,7 +78,8 @@ def publish(release: Release, folder: Path, results: Path) -> dict[str, Any]:
     """
     name, experiment = release.name, release.experiment
     facts = _facts(release)
-    _write_network(release, facts["network"], folder)
+    known = _demand_free(release, folder, results)
+    _write_network(release, facts["network"], folder, known)
     write_entry(name, folder, **facts)
 
     shipped = load_segmenter(name, experiment, folder=folder)
@@ -83,8 +93,36 @@ def publish(release: Release, folder: Path, results: Path) -> dict[str, Any]:
     scores = {key: stored[key] for key in keys}
     scores["turned"] = {key: stored["turned"][key] for key in keys}
     entry = write_entry(name, folder, **facts, scores=scores)
-    replace_text(folder / f"{name}.md", _card(release, shipped, entry, stored))
+    card = _card(release, shipped, entry, stored)
+    replace_own_text(folder / f"{name}{_CARD}", card, known)
     return entry
+
+
+def _demand_free(release: Release, folder: Path, results: Path) -> Callable[[Path], bool]:
+    """Raise a UserError if a file of another origin would be replaced.
+
+    Returns:
+        Whether a file belongs to what the manifest has under this name, as it was shipped.
+    """
+    name, manifest = release.name, read_manifest(folder)
+    if twin := next((n for n in manifest if n != name and n.lower() == name.lower()), None):
+        raise UserError(
+            f"{folder}: has {twin!r}, which is {name!r} but for capitals; some disks take both for "
+            "one. Choose another --name."
+        )
+
+    def known(path: Path) -> bool:
+        entry = manifest.get(name)
+        is_weights = entry is not None and path.name == entry["file"]
+        return entry is not None and (
+            not is_weights or path.is_file() and file_sha256(path) == entry.get("sha256")
+        )
+
+    weights = Path(release.weights)
+    inputs = [weights, *(weights.with_name(file) for file in ("log.csv", "config.json"))]
+    demand_own((folder / f"{name}{ending}" for ending in _FILES), inputs, known)
+    demand_result_path(results)
+    return known
 
 
 def license_of(release: Release) -> str:
@@ -103,19 +141,21 @@ def license_of(release: Release) -> str:
 def _facts(release: Release) -> dict[str, Any]:
     """Of the manifest entry, without the scores."""
     return {
-        "file": f"{release.name}.h5",
+        "file": f"{release.name}{_WEIGHTS}",
         "url": "",
         "network": network_of(find_weights(release.weights)),
         "experiment": release.experiment.name,
         "variant": "small",
-        "config": f"{release.name}.config.json",
+        "config": f"{release.name}{_CONFIG}",
         "dataset": Path(release.dataset).name,
         "licence": license_of(release),
         "command": release.command,
     }
 
 
-def _write_network(release: Release, network: str, folder: Path) -> None:
+def _write_network(
+    release: Release, network: str, folder: Path, known: Callable[[Path], bool]
+) -> None:
     """Weights in float16, settings of detection, settings of training, losses."""
     training = _training(Path(release.weights).parent)
     log = Path(release.weights).with_name("log.csv")
@@ -126,12 +166,14 @@ def _write_network(release: Release, network: str, folder: Path) -> None:
     trained = load_segmenter(release.weights, release.experiment)
     if network == "mask_rcnn":  # a U-Net scales its input
         tame_statistics(trained.keras_model)
-    folder.mkdir(parents=True, exist_ok=True)
-    save_weights(trained.keras_model, folder / f"{release.name}.h5", dtype="float16")
-    trained.config.save(folder / f"{release.name}.config.json")
+    path = folder / f"{release.name}{_WEIGHTS}"
+    replace_own(
+        path, lambda part: save_weights(trained.keras_model, part, dtype="float16"), known=known
+    )
+    replace_own(folder / f"{release.name}{_CONFIG}", trained.config.save, known=known)
     text = json.dumps(training, indent=1) + "\n"
-    replace_text(folder / f"{release.name}.training.json", text)
-    replace_text(folder / f"{release.name}.log.csv", log.read_text(encoding="utf-8"))
+    replace_own_text(folder / f"{release.name}{_TRAINING}", text, known)
+    replace_own_text(folder / f"{release.name}{_LOG}", log.read_text(encoding="utf-8"), known)
 
 
 def _training(run: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ What they mean is said where they are computed: of two masks in `mask_metrics`, 
 and `angles`, all in `sebre.evaluation`.
 """
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,13 +17,13 @@ import numpy as np
 
 from mrcnn.data.augment import RandomRotateFlip
 from mrcnn.errors import UserError
-from mrcnn.io.files import replace_text
+from mrcnn.io.own_files import demand_own, replace_own_text
 from sebre.data.dataset import SectionDataset
 from sebre.data.metadata import SetFacts, read_facts
 from sebre.data.region_masks import RegionMasks
 from sebre.data.regions import RegionSet
 from sebre.evaluation.angles import score_angles
-from sebre.evaluation.scores import Evaluation, SectionScore, Turned
+from sebre.evaluation.scores import Evaluation, Registration, SectionScore, Turned
 from sebre.evaluation.section import Section, score_section
 from sebre.evaluation.stored import Stored
 from sebre.evaluation.summary import summarize
@@ -172,11 +173,23 @@ def origin(experiment: str, root: str | Path, subset: str, known: SetFacts) -> d
 
 
 def save_json(record: Stored | Mapping[str, Any], path: str | Path) -> None:
-    """Write a record, atomically."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a record, atomically; see `demand_result_path`."""
     content = record.to_json() if isinstance(record, Stored) else record
-    replace_text(path, json.dumps(content, indent=1) + "\n")
+    replace_own_text(path, json.dumps(content, indent=1) + "\n", known=_is_result)
+
+
+def demand_result_path(path: str | Path, inputs: Sequence[str | Path] = ()) -> None:
+    """Raise a UserError unless a record can be written: it replaces nothing but another record."""
+    demand_own([path], inputs, _is_result)
+
+
+def _is_result(path: Path) -> bool:
+    """Whether a file is a record of scores, as those that are shipped."""
+    for kind in (Evaluation, Registration):
+        with contextlib.suppress(OSError, ValueError, RecursionError):
+            kind.from_json(json.loads(path.read_text(encoding="utf-8")))
+            return True
+    return False
 
 
 def _settings(segmenter: Segmenter) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mrcnn.errors import UserError
-from mrcnn.io.files import replace_file
+from mrcnn.io.own_files import replace_own
 from mrcnn.structures.boxes import apply_box_deltas
 from sebre.drawing.canvas import Panel
 from sebre.inspect.trace import Walk
@@ -172,25 +172,26 @@ def show(walk: Walk, letters: str = "abcdefghi", dpi: int = 75) -> None:
     _draw(walk, letters, figure)
 
 
+def panel_paths(out: str | Path, name: str) -> list[Path]:
+    """What `save_panels` writes."""
+    panels = [f"{name}_{letter}_{_STAGES[letter][0]}.png" for letter in PANELS]
+    return [Path(out) / file for file in (*panels, f"{name}_panels.png", f"{name}_stages.npz")]
+
+
 def save_panels(walk: Walk, out: str | Path, name: str) -> list[Path]:
     """Write `<name>_<letter>_<stage>.png` of each panel, all nine together and the stages.
 
     Returns:
         The nine paths, `<name>_panels.png` and `<name>_stages.npz`, in the folder `out`.
     """
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for letters in (*PANELS, "".join(PANELS)):
+    paths = panel_paths(out, name)
+    for letters, path in zip((*PANELS, "".join(PANELS)), paths[:-1], strict=True):
         across, down = _grid(letters)
         figure = Figure(figsize=(across * _PANEL_IN, down * _PANEL_IN), dpi=_DPI)
         FigureCanvasAgg(figure)
         _draw(walk, letters, figure)
-        which = f"{letters}_{_STAGES[letters][0]}" if letters in _STAGES else "panels"
-        paths.append(out / f"{name}_{which}.png")
-        replace_file(paths[-1], lambda part, figure=figure: figure.savefig(part, format="png"))
-    paths.append(out / f"{name}_stages.npz")
-    walk.stages.save(paths[-1])
+        replace_own(path, lambda part, figure=figure: figure.savefig(part, format="png"))
+    replace_own(paths[-1], walk.stages.save)
     return paths
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mrcnn.errors import UserError
-from mrcnn.export.formats import export_model
+from mrcnn.export.formats import demand_export_path, export_model
 from sebre.experiments.base import Experiment
 from sebre.networks.segmenter import demand_mask_rcnn, load_segmenter
 from sebre.networks.train import training_sets
@@ -30,7 +30,8 @@ def export_network(
     Args:
         experiment: that the weights belong to.
         weights: name in the manifest, or path.
-        path: to write: a file for "onnx", a folder for "saved_model".
+        path: to write: a file for "onnx", a folder for "saved_model". What is there is replaced
+            only if an export wrote it.
         form: "onnx" or "saved_model".
         precision: "float32" or, for "onnx", "int8".
         calibrate: prepared data set, on whose training part the ranges for "int8" are measured.
@@ -45,10 +46,10 @@ def export_network(
             "int8 needs typical sections to measure the ranges of the activations on: give a "
             "prepared data set (--calibrate), whose training part is used."
         )
+    demand_export_path(path, form)
     segmenter = demand_mask_rcnn(load_segmenter(weights, experiment, **(settings or {})))
     images = calibration_images(experiment, calibrate) if precision == "int8" else None
     labels = ["background", *experiment.regions.names]
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
     molded = None if shape is None else (*shape, segmenter.config.IMAGE_CHANNEL_COUNT)
     return export_model(segmenter.model, path, form, precision, images, labels, molded)
 

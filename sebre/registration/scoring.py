@@ -18,7 +18,7 @@ from sebre.data.metadata import SetFacts, read_facts
 from sebre.data.region_masks import RegionMasks
 from sebre.data.regions import RegionSet
 from sebre.data.rotation import rotated_versions
-from sebre.evaluation.evaluate import origin, save_json
+from sebre.evaluation.evaluate import demand_result_path, origin, save_json
 from sebre.evaluation.scores import NETWORK, LabeledSection, Registration, Rotated, Times
 from sebre.evaluation.section import Section, score_section
 from sebre.evaluation.summary import summarize
@@ -122,6 +122,7 @@ def register_command(
     if experiment not in EXPERIMENTS:
         raise UserError(f"{experiment!r} is not one of {', '.join(EXPERIMENTS)}.")
     known = EXPERIMENTS[experiment]
+    demand_result_path(out)
     labeler = _labeler(known, dataset, method, weights, seed, threads)
     facts = {"experiment": experiment, **({"command": command} if command else {})}
     record = evaluate_labeler(labeler, dataset, known.regions, rotate, limit, seed, facts)

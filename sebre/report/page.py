@@ -1,12 +1,12 @@
 """RESULTS.md and its figures, from stored results and the paper's numbers alone."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mrcnn.errors import UserError
-from mrcnn.io.files import replace_file, replace_text
+from mrcnn.io.own_files import demand_own, replace_own, replace_own_text
 from sebre.report.claims import ledger, ledger_table, statements_table, tested_table, verdicts_table
 from sebre.report.curves import angles_figure
 from sebre.report.details import failures_table, intervals_table, volumes_table
@@ -245,24 +245,37 @@ def compare(results_folder: str | Path, out: str | Path) -> tuple[list[Table], S
     Returns:
         The tables, and what is wrong with which file of results.
     """
+    out = Path(out)
+    known = _of_page(out / PAGE)
+    demand_own([out / PAGE], known=known)
     records = read_records(results_folder)
     claims = ledger(records.results, records.published, records.methods, records.splits)
     content, drawn = chapters(records, claims), figures(records)
-    out = Path(out)
-    for folder in (FIGURES, TABLES):
-        (out / folder).mkdir(parents=True, exist_ok=True)
-    for name, (_, figure) in drawn.items():
-        replace_file(
-            out / FIGURES / f"{name}.png",
-            lambda part, figure=figure: part.write_bytes(figure.png()),
-        )
     captions = {name: text for name, (text, _) in drawn.items()}
-    for chapter in content:
-        for name, table in chapter.files().items():
-            replace_text(out / TABLES / name, table.csv())
-    replace_text(out / PAGE, render(records, content, captions, claims))
+    texts = {
+        out / TABLES / name: table.csv()
+        for chapter in content
+        for name, table in chapter.files().items()
+    }
+    pictures = {out / FIGURES / f"{name}.png": figure for name, (_, figure) in drawn.items()}
+    demand_own([*texts, *pictures], known=known)
+    for path, figure in pictures.items():
+        replace_own(path, lambda part, figure=figure: part.write_bytes(figure.png()), known=known)
+    for path, text in texts.items():
+        replace_own_text(path, text, known)
+    replace_own_text(out / PAGE, render(records, content, captions, claims), known)
     shown = [table for c in content if c.in_terminal for table in c.tables]
     return shown, records.problems
+
+
+def _of_page(page: Path) -> Callable[[Path], bool]:
+    """Whether a file without a record, as those that are shipped, is a page of `compare`, or a
+    figure or table that the page shows."""
+    text = page.read_text(encoding="utf-8", errors="replace") if page.is_file() else ""
+    if not text.startswith(_template("introduction").partition("{")[0]):
+        return lambda path: False
+    shown = {page, *(page.parent / name for name in re.findall(r"\]\(([^()#]+)\)", text))}
+    return shown.__contains__
 
 
 def _chapter(title: str, tables: Iterable[Table], without: str) -> Chapter:

@@ -8,8 +8,9 @@ from export_cases import Tiny, assert_same_results, few_sections, mean_dice, pic
 from golden_cases import case, config
 
 from mrcnn.data.molding import mold_inputs
+from mrcnn.errors import UserError
 from mrcnn.export.exported_model import load_exported
-from mrcnn.export.formats import METADATA, export_model
+from mrcnn.export.formats import METADATA, demand_export_path, export_model
 from mrcnn.export.onnx_graph import write_graph
 from mrcnn.export.sessions import open_onnxruntime
 from mrcnn.model import MaskRCNN
@@ -80,7 +81,7 @@ def test_onnx_equals_the_reference_with_1000_proposals(golden, golden_weight_fil
 def test_an_onnx_file_detects_like_the_network(shipped, sections, tmp_path):
     labels = ["background", "cortex", "hippocampus", "thalamus", "midbrain", "brainstem", "c"]
     path = export_model(shipped, tmp_path / "net.onnx", labels=labels)
-    assert [p.name for p in tmp_path.iterdir()] == ["net.onnx"]
+    assert [p.name for p in tmp_path.glob("[!.]*")] == ["net.onnx"]
     model = load_exported(path)
     assert model.labels == labels
     assert model.config.DETECTION_MAX_INSTANCES == shipped.config.DETECTION_MAX_INSTANCES
@@ -94,11 +95,18 @@ def test_an_onnx_file_detects_like_the_network(shipped, sections, tmp_path):
 
 
 def test_a_saved_model_detects_like_the_network(shipped, sections, tmp_path):
-    (tmp_path / "net").mkdir()
-    (tmp_path / "net" / "old").touch()
-    path = export_model(shipped, tmp_path / "net", format="saved_model", labels=["a", "b"])
+    folder, what = tmp_path / "net", {"format": "saved_model", "labels": ["a", "b"]}
+    folder.mkdir()
+    (folder / "notes.txt").touch()
+    with pytest.raises(UserError, match="notes.txt: there already, and not written by an earlier"):
+        export_model(shipped, folder, **what)
+    (folder / "notes.txt").unlink()
+    path = export_model(shipped, folder, **what)
     assert [p.name for p in tmp_path.iterdir()] == ["net"]
-    assert not (path / "old").exists()
+    demand_export_path(folder, "saved_model")  # it may be written again, until it is changed
+    (path / "variables" / "mine").touch()
+    with pytest.raises(UserError, match="mine: there already"):
+        demand_export_path(folder, "saved_model")
     assert json.loads((path / METADATA).read_text())["labels"] == ["a", "b"]
     model = load_exported(path)
     assert_same_results(shipped.detect(sections), model.detect(sections))
@@ -124,9 +132,13 @@ def test_wrong_arguments_are_refused(shipped, sections, tmp_path):
         export_model(shipped, target, precision="bfloat16")
     with pytest.raises(ValueError, match="multiples of 64"):
         export_model(shipped, target, image_shape=(100, 128, 3))
-    with pytest.raises(OSError, match="could not be written"):
-        export_model(shipped, tmp_path / "no" / "x.onnx")
-    assert list(tmp_path.iterdir()) == []
+    target.write_bytes(b"the user's own")
+    with pytest.raises(UserError, match="x.onnx: there already, and not written by an earlier"):
+        export_model(shipped, target)
+    with pytest.raises(UserError, match="x.onnx: is not a folder"):
+        export_model(shipped, target / "y.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.onnx"]
+    assert target.read_bytes() == b"the user's own"
 
 
 def test_layers_that_cannot_be_exported_are_named(tmp_path):

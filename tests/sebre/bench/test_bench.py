@@ -245,6 +245,13 @@ def test_the_page_says_what_the_record_says(made_up, tmp_path):
     assert program.main(["--page", str(out), "--from", str(source)]) == 0
     text = out.read_text()
     assert text == page.page(made_up, "bench/record.json", "bench/scaling.png")
+    # A page and its figure that came without a record are known, and so is what was changed.
+    for record_of_written in tmp_path.rglob(".written.jsonl"):
+        record_of_written.unlink()
+    assert program.main(["--page", str(out), "--from", str(source)]) == 0
+    out.write_text(text + "my own remark\n")
+    assert program.main(["--page", str(out), "--from", str(source)]) == 2
+    assert out.read_text() == text + "my own remark\n"
     assert (tmp_path / "bench" / "scaling.png").read_bytes().startswith(b"\x89PNG")
     for row in (
         "| detect, bfloat16 | at most 0.85 R | 0.900 [0.880, 0.920] | detect/bfloat16 | missed by",
@@ -456,7 +463,7 @@ def test_a_case_that_fails_is_recorded_and_the_others_go_on(tmp_path, monkeypatc
     said = capsys.readouterr()
     assert "failed: x/broken, x/lost" in said.err and "x/absent" not in said.err
     assert "x/absent" in said.out
-    assert [p.name for p in tmp_path.rglob("*")] == ["new", "record.json"]
+    assert [p.name for p in tmp_path.rglob("[!.]*")] == ["new", "record.json"]
 
 
 def test_mistakes_of_the_user_are_named(tmp_path, capsys):

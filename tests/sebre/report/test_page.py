@@ -9,6 +9,7 @@ from paths import ROOT
 from result_samples import human_mri, made_up, made_up_method, newer, write
 
 from sebre.cli import commands as cli
+from sebre.data.listing import visible
 from sebre.data.regions import HIPPOCAMPUS, MOUSE, SUBCORTICAL
 from sebre.report import page as results_page
 from sebre.report.claims import ledger
@@ -38,10 +39,10 @@ def test_the_page_is_what_the_stored_results_give():
     content = results_page.chapters(records, claims)
     page = results_page.render(records, content, captions, claims)
     files = {name: table.csv() for part in content for name, table in part.files().items()}
-    stored = {path.name: path.read_text("utf-8") for path in (ROOT / results_page.TABLES).iterdir()}
+    stored = {path.name: path.read_text("utf-8") for path in visible(ROOT / results_page.TABLES)}
     assert stored == files, "Run `sebre compare`."
     assert (ROOT / "RESULTS.md").read_text(encoding="utf-8") == page, "Run `sebre compare`."
-    figures = {path.stem for path in (ROOT / results_page.FIGURES).iterdir()}
+    figures = {path.stem for path in visible(ROOT / results_page.FIGURES)}
     assert figures == set(drawn), "Run `sebre compare`."
 
 
@@ -199,9 +200,37 @@ def test_compare_prints_tables_and_writes_the_page(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "Mean average precision\n" in printed and "Table 1: structures in human MRI" in printed
     assert (out / "RESULTS.md").read_bytes() == (ROOT / "RESULTS.md").read_bytes()
-    for name in (out / results_page.FIGURES).iterdir():
+    for name in visible(out / results_page.FIGURES):
         assert name.stat().st_size > 5000
     assert not list(out.rglob("*.part"))
+
+
+def test_only_pages_figures_and_tables_of_compare_are_replaced(folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert compare(folder, out)[0] == cli.DONE
+    page = out / "RESULTS.md"
+    # As in a new copy of the repository, where no record says who wrote them.
+    records = list(out.rglob(".written.jsonl"))
+    for record in records:
+        record.unlink()
+    assert len(records) == 2 and compare(folder, out)[0] == cli.DONE
+    table = next(visible(out / results_page.TABLES))
+    for path, content in ((table, "my,own\n"), (page, page.read_text() + "my own remark\n")):
+        before, _ = path.read_text(), path.write_text(content)
+        assert cli.main(["compare", "--results", folder, "--out", out]) == cli.USER_ERROR
+        assert f"{path.name}: there already" in capsys.readouterr().err
+        assert path.read_text() == content
+        path.write_text(before)
+    page.unlink()
+    for record in out.rglob(".written.jsonl"):
+        record.unlink()
+    assert cli.main(["compare", "--results", folder, "--out", out]) == cli.USER_ERROR
+    assert "there already" in capsys.readouterr().err
+    # Every figure and table that is shipped is known by the page that shows it.
+    known = results_page._of_page(ROOT / "RESULTS.md")
+    shipped = [*visible(ROOT / results_page.FIGURES), *visible(ROOT / results_page.TABLES)]
+    assert all(known(path) for path in [ROOT / "RESULTS.md", *shipped])
+    assert not known(ROOT / "README.md")
 
 
 def test_nothing_to_compare(tmp_path, capsys):
