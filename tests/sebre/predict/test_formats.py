@@ -1,0 +1,122 @@
+"""Regions in the files of other programs: independent readers give back the label map."""
+
+import json
+import struct
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+import roifile
+from matplotlib.path import Path as Outline
+from pycocotools.coco import COCO
+from shapely.geometry import shape
+
+from sebre.data.regions import Region, RegionSet
+from sebre.predict.formats import FORMATS, found_section, write_formats
+
+REGIONS = RegionSet(
+    "three",
+    (
+        Region(1, "cortex", "Ctx", (250, 10, 20), (315,)),
+        Region(2, "hippocampus & co", "Hip", (10, 250, 20)),
+        Region(3, "not_there", "No", (10, 20, 250)),
+    ),
+)
+Y, X = np.mgrid[:90, :120]
+LABELS = np.zeros((90, 120), np.uint8)
+LABELS[5:70, 8:100] = 1
+LABELS[np.hypot(Y - 30, X - 40) < 12] = 0  # a hole, with an island in it
+LABELS[28:33, 38:43] = 1
+LABELS[np.hypot(Y - 60, X - 85) < 17.3] = 2
+LABELS[0, 0], LABELS[89, 119] = 2, 2  # single pixels at the corners
+LABELS[80:82, 5:7], LABELS[82:84, 7:9] = 1, 1  # two squares that touch at a corner
+
+
+@pytest.fixture
+def written(tmp_path):
+    section = found_section("s 1", LABELS, {1: 0.9, 2: 0.5}, REGIONS, (2.0, 4.0))
+    paths = write_formats(section, tmp_path, list(FORMATS), "s 1.tif")
+    assert all(path.is_file() for path in paths) and len(paths) == 6
+    return {path.name.removeprefix("s 1"): path for path in paths}
+
+
+def drawn(rings):
+    """Pixels whose centers are inside an odd number of closed lines (x, y)."""
+    centers = np.stack([X + 0.5, Y + 0.5], axis=-1).reshape(-1, 2)
+    inside = np.zeros(len(centers), int)
+    for ring in rings:
+        inside += Outline(np.asarray(ring)).contains_points(centers)
+    return inside.reshape(LABELS.shape) % 2 == 1
+
+
+def test_geojson(written):
+    features = json.loads(written[".geojson"].read_text())["features"]
+    assert [f["properties"]["name"] for f in features] == ["cortex", "hippocampus & co"]
+    for feature, region in zip(features, REGIONS, strict=False):
+        outline = shape(feature["geometry"])
+        assert outline.is_valid
+        parts = outline.geoms if outline.geom_type == "MultiPolygon" else [outline]
+        rings = [ring.coords for part in parts for ring in (part.exterior, *part.interiors)]
+        np.testing.assert_array_equal(drawn(rings), region.id == LABELS)
+        properties = feature["properties"]
+        assert properties["classification"] == {"name": region.name, "color": list(region.color)}
+        area = int((region.id == LABELS).sum())
+        assert properties["measurements"]["Area px^2"] == area
+        assert properties["measurements"]["Area mm^2"] == pytest.approx(area * 8e-6)
+    assert features[0]["properties"]["metadata"]["atlas_ids"] == "315"
+
+
+def test_imagej(written):
+    rois = roifile.roiread(written["_rois.zip"])
+    assert [roi.name for roi in rois] == ["cortex", "hippocampus & co"]
+    for roi, region in zip(rois, REGIONS, strict=False):
+        rings = roifile.ImagejRoi.path2coords(roi.multi_coordinates)
+        np.testing.assert_array_equal(drawn(rings), region.id == LABELS)
+        rows, columns = np.nonzero(region.id == LABELS)
+        box = (rows.min(), columns.min(), rows.max() + 1, columns.max() + 1)
+        assert (roi.top, roi.left, roi.bottom, roi.right) == box
+
+
+def test_svg(written):
+    root = ElementTree.parse(written[".svg"]).getroot()
+    assert root.attrib["viewBox"] == "0 0 120 90"
+    paths = root.findall("{http://www.w3.org/2000/svg}path")
+    assert [path.attrib["id"] for path in paths] == ["cortex", "hippocampus & co"]
+    for path, region in zip(paths, REGIONS, strict=False):
+        assert path.attrib["fill"] == "#{:02x}{:02x}{:02x}".format(*region.color)
+        rings = []
+        for part in path.attrib["d"].split("M ")[1:]:
+            points = part.replace("Z", "").split(" L ")
+            ring = [tuple(map(float, point.split())) for point in points]
+            rings.append([*ring, ring[0]])
+        np.testing.assert_array_equal(drawn(rings), region.id == LABELS)
+
+
+def test_coco(written, capsys):
+    data = COCO(str(written["_coco.json"]))
+    for annotation in data.loadAnns(data.getAnnIds()):
+        mask = data.annToMask(annotation) > 0
+        wanted = annotation["category_id"] == LABELS
+        np.testing.assert_array_equal(mask, wanted)
+        x, y, width, height = annotation["bbox"]
+        assert mask[y : y + height, x : x + width].sum() == annotation["area"] == wanted.sum()
+    assert [c["name"] for c in data.loadCats(data.getCatIds())] == REGIONS.names
+    assert data.loadImgs(1)[0]["file_name"] == "s 1.tif"
+
+
+def test_flat(written):
+    content = written[".flat"].read_bytes()
+    size, width, height = struct.unpack(">BII", content[:9])
+    assert (size, width, height) == (1, 120, 90)
+    np.testing.assert_array_equal(np.frombuffer(content[9:], np.uint8).reshape(90, 120), LABELS)
+    names = json.loads(written["_flat.json"].read_text())
+    assert [n["name"] for n in names] == ["Clear Label", *REGIONS.names]
+    assert names[1] == {"index": 1, "name": "cortex", "red": 250, "green": 10, "blue": 20}
+
+
+def test_the_same_regions_give_the_same_files(tmp_path, written):
+    section = found_section("s 1", LABELS, {1: 0.9, 2: 0.5}, REGIONS, (2.0, 4.0))
+    again = tmp_path / "again"
+    again.mkdir()
+    for path in write_formats(section, again, list(FORMATS), "s 1.tif"):
+        assert path.read_bytes() == (tmp_path / path.name).read_bytes()
