@@ -28,6 +28,8 @@ setup(
         "pillow>=11.0",
         "tifffile>=2024.8",
         "imagecodecs>=2024.6",
+        "roifile>=2024.5",
+        "shapely>=2.0",
         "imageio>=2.35",
         "tqdm>=4.66",
         "tensorboard>=2.20",

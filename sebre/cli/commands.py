@@ -202,7 +202,8 @@ def _detect(args: argparse.Namespace) -> int:
         args.out,
         _settings(args),
         shapes=args.masks,
-        **_chosen(args, "tile", "overlap", "overlay_px"),
+        formats=args.format or (),
+        **_chosen(args, "tile", "overlap", "overlay_px", "channel", "z"),
     )
     how = _chosen(args, "workers", "scheduler", "restart", "retries")
     outcomes = detect_folders(job, found.sections, **how)
@@ -243,20 +244,23 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _inspect(args: argparse.Namespace) -> int:
+    from mrcnn.imageio.header import Choice
     from mrcnn.io.own_files import demand_own
     from sebre.inspect.panels import panel_paths, save_panels
     from sebre.inspect.trace import walk_section
     from sebre.networks.segmenter import demand_mask_rcnn, load_segmenter, read_image
 
     experiment = EXPERIMENTS[args.experiment]
-    image, masks, class_ids = read_image(args.image), None, None
     demand_own(panel_paths(args.out, args.image.stem), [args.image])
+    segmenter = demand_mask_rcnn(load_segmenter(_weights(args), experiment, **dict(args.set)))
+    choice = Choice(args.channel, args.z)
+    image = read_image(args.image, segmenter.config.CONTRAST, choice)
+    masks, class_ids = None, None
     if args.masks is not None:
         sections = experiment.sections()
         sections.add_section(args.image.name, args.image, args.masks)
         sections.prepare()
         masks, class_ids = sections.load_mask(0)
-    segmenter = demand_mask_rcnn(load_segmenter(_weights(args), experiment, **dict(args.set)))
     walk = walk_section(segmenter, image, masks, class_ids, args.image.name)
     paths = save_panels(walk, args.out, args.image.stem)
     for name, count in walk.facts().items():

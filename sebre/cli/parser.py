@@ -13,6 +13,7 @@ from sebre import __version__
 from sebre.data.csv_tables import read_rows
 from sebre.experiments import EXPERIMENTS
 from sebre.networks.weights_store import NETWORKS
+from sebre.predict.exchange import FORMATS as FORMAT_NAMES
 from sebre.prepare.sources import SOURCES, source_name
 from sebre.registration.transform import METHODS
 
@@ -77,6 +78,8 @@ _SHARED = {
     "--inner-validation": {"type": float, "default": 0.0, "metavar": "SHARE"},
     "--set": {"type": _setting, "action": "append", "default": [], "metavar": "NAME=VALUE"},
     "--precision": {"choices": ("float32", "bfloat16", "float16")},
+    "--channel": {"metavar": "N", "type": _number},
+    "--z": {"metavar": "N|max", "type": _page},
     "--runtime": {"choices": ("keras", "onnxruntime", "openvino")},
 }
 # Options of `prepare` that are handed to the source as they are.
@@ -218,6 +221,9 @@ def _add_detect(sub: argparse.ArgumentParser) -> None:
     add("inputs", nargs="+", type=Path, metavar="INPUT")
     for name in ("--weights", "--out", "--precision", "--runtime", "--set"):
         add(name)
+    add("--channel")
+    add("--z")
+    add("--format", nargs="+", choices=FORMAT_NAMES)
     add = _adder(sub, sub.add_argument_group("large sections"))
     add("--reduced-decode", **_FLAG)
     add("--tile", **_PX)
@@ -251,6 +257,8 @@ def _add_inspect(sub: argparse.ArgumentParser) -> None:
     add("--weights")
     add("--out")
     add("--masks", **_DIR)
+    add("--channel")
+    add("--z")
     add("--set")
 
 

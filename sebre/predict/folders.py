@@ -76,7 +76,7 @@ def detect_folders(
         earlier = (finished(job, section) for section in sections)
         outcomes = {outcome.section.path: outcome for outcome in earlier if outcome}
     waiting = [section for section in sections if section.path not in outcomes]
-    demand_free(waiting, job.out, job.options["shapes"])
+    demand_free(waiting, job.out, job.options["shapes"], formats=job.options["formats"])
     if outcomes:
         logger.info("%d of %d sections were finished before.", len(outcomes), len(sections))
     with contextlib.closing(_run(job, waiting, workers, scheduler, retries)) as results:

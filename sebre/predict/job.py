@@ -16,6 +16,7 @@ from typing import Any
 
 from mrcnn.config import Config
 from mrcnn.errors import UserError
+from mrcnn.imageio.header import Choice
 from mrcnn.imageio.tiles import tile_boxes
 from mrcnn.io.own_files import demand_own, replace_own_text
 from sebre import __version__
@@ -115,6 +116,9 @@ def plan_job(
     overlap: int | None = None,
     overlay_px: int = OVERLAY_PX,
     shapes: str | None = None,
+    formats: Sequence[str] = (),
+    channel: int | None = None,
+    z: int | str | None = None,
 ) -> Job:
     """A job, checked without building the network.
 
@@ -130,7 +134,9 @@ def plan_job(
         raise UserError("An overlap is that of tiles: give their side too (--tile).")
     if tile is not None:
         tile_boxes((tile, tile), tile, tile // 4 if overlap is None else overlap)  # may refuse
+    Choice(channel, z)  # may refuse
     options = {"tile": tile, "overlap": overlap, "overlay_px": overlay_px, "shapes": shapes}
+    options |= {"formats": sorted(set(formats)), "channel": channel, "z": z}
     found, _, config = find_network(weights, experiment, **settings)
     return Job(
         weights=found.name or str(found.path.absolute()),
@@ -161,10 +167,14 @@ def run_facts(
 
 
 def demand_free(
-    sections: Sequence[SectionFile], out: Path, shapes: str | None = None, run: bool = True
+    sections: Sequence[SectionFile],
+    out: Path,
+    shapes: str | None = None,
+    run: bool = True,
+    formats: Sequence[str] = (),
 ) -> None:
     """Raise a UserError if outputs of sections, or of the run, would replace what is not ours."""
-    paths = [path for section in sections for path in output_paths(section.name, out, shapes)]
+    paths = [p for section in sections for p in output_paths(section.name, out, shapes, formats)]
     paths += [out / TABLE, *([out / _RUN_FILE] if run else [])]
     demand_own(paths, [section.path for section in sections])
 
@@ -207,7 +217,7 @@ def finished(job: Job, section: SectionFile) -> SectionOutcome | None:
     record = read_record(job.out, section.name)
     if "rows" not in record or record["fingerprint"] != job.fingerprint:
         return None
-    outputs = output_paths(section.name, job.out, job.options["shapes"])
+    outputs = output_paths(section.name, job.out, job.options["shapes"], job.options["formats"])
     if not all(path.is_file() for path in (section.path, *outputs)):
         return None
     if record["picture"] != stamp(section.path):

@@ -9,6 +9,8 @@ import numpy as np
 from PIL import Image
 
 from mrcnn.data.resizing import read_for
+from mrcnn.imageio.header import Choice
+from mrcnn.imageio.reading import open_source, read_header
 from mrcnn.imageio.reduced import ReducedPicture, read_reduced
 from mrcnn.imageio.tiles import detect_tiled
 from mrcnn.io.own_files import replace_own_text
@@ -23,6 +25,7 @@ from sebre.data.csv_tables import write_table
 from sebre.data.regions import RegionSet
 from sebre.drawing.overlay import LONGEST_PX, overlay, reduced_labels, save_png
 from sebre.networks.segmenter import Segmenter, best_labels, best_per_region, read_image
+from sebre.predict.exchange import format_paths, found_section, write_formats
 
 TABLE_COLUMNS = ("image", "region_id", "region", "score", "area_px", "y1", "x1", "y2", "x2")
 OVERLAY_PX = LONGEST_PX  # longest side of an overlay
@@ -77,10 +80,14 @@ def label_path(out: Path, name: str) -> Path:
     return out / f"{name}_labels.png"
 
 
-def output_paths(name: str, out: Path, shapes: str | None = None) -> list[Path]:
-    """Where the label map, the overlay and, if there are any, the shapes of a section go."""
+def output_paths(
+    name: str, out: Path, shapes: str | None = None, formats: Sequence[str] = ()
+) -> list[Path]:
+    """Where the label map, the overlay, the shapes if there are any, and the files of other
+    programs go for a section."""
     paths = [label_path(out, name), out / f"{name}_overlay.png"]
-    return paths if shapes is None else [*paths, out / f"{name}_regions.json"]
+    paths += [] if shapes is None else [out / f"{name}_regions.json"]
+    return paths + format_paths(name, out, formats)
 
 
 def save_section(
@@ -137,9 +144,14 @@ def segment_picture(
     overlap: int | None = None,
     overlay_px: int = OVERLAY_PX,
     shapes: str | None = None,
+    formats: Sequence[str] = (),
+    channel: int | None = None,
+    z: int | str | None = None,
     before_writing: Callable[[], None] = lambda: None,
 ) -> list[dict[str, Any]]:
     """Segment an image file and write its label map and overlay.
+
+    The file is read by the CONTRAST of the network.
 
     Args:
         segmenter: the network. With its setting REDUCED_DECODE a large picture is read at a
@@ -151,17 +163,24 @@ def segment_picture(
         overlap: of neighboring tiles, px; None takes a quarter of a tile.
         overlay_px: longest side of the overlay.
         shapes: also write the regions to `<name>_regions.json`, see `save_shapes`.
+        formats: also write them for other programs, see `sebre.predict.exchange`.
+        channel: of a file with channels, see `mrcnn.imageio.header.Choice`.
+        z: of a file with pages.
         before_writing: called when all is known, before the first file is replaced.
 
     Returns:
         Its `region_rows`.
     """
+    choice, config = Choice(channel, z), segmenter.config
     if tile is not None:
-        picture = read_reduced(path, overlay_px)
-        result = detect_tiled(segmenter, path, tile, overlap)
+        picture = read_reduced(path, overlay_px, choice, config.CONTRAST)
+        with open_source(path, choice=choice, rule=config.CONTRAST) as source:
+            result = detect_tiled(segmenter, source, tile, overlap)
     else:
-        reduced = segmenter.config.REDUCED_DECODE
-        picture = read_for(path, segmenter.config) if reduced else read_image(path)
+        if config.REDUCED_DECODE:
+            picture = read_for(path, config, choice)
+        else:
+            picture = read_image(path, config.CONTRAST, choice)
         large = picture.shape[0] * picture.shape[1] > _STACK_PX
         result = segmenter.detect([picture], masks="rle" if large else "full")[0]
     labels = best_labels(result, picture.shape)
@@ -170,6 +189,11 @@ def segment_picture(
     save_section(name, picture, result, segmenter.regions, out, overlay_px, labels)
     if shapes is not None:
         save_shapes(rows, labels, shapes, output_paths(name, out, shapes)[-1])
+    if formats:
+        scores = {row["region_id"]: row["score"] for row in rows}
+        pixel_um = read_header(path, choice).pixel_um
+        found = found_section(name, labels, scores, segmenter.regions, pixel_um)
+        write_formats(found, out, formats, path.name)
     return rows
 
 

@@ -1,6 +1,7 @@
 """What people really have: the right answer, or one clear refusal; never a wrong one in silence."""
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -264,3 +265,23 @@ def test_label_maps_that_cannot_be_meant(tmp_path, capsys, drawing, word):
     error = capsys.readouterr().err
     assert word in error and error.count("\n") == 1
     assert not (tmp_path / "set").exists()
+
+
+# --- Files of other programs --------------------------------------------------------------
+
+
+def test_detection_writes_the_formats_that_are_asked_for(tmp_path):
+    tifffile.imwrite(tmp_path / "s.tif", GRAY, resolution=(1000, 1000), resolutionunit="CENTIMETER")
+    out = tmp_path / "out"
+    inputs = ["detect", "slicemap", tmp_path / "s.tif", "--out", out]
+    assert run(*inputs, "--format", "geojson", "coco") == cli.DONE
+    rows, found = _rows(out), labels(out, "s")
+    features = json.loads((out / "s.geojson").read_text())["features"]
+    assert [f["properties"]["name"] for f in features] == [row["region"] for row in rows]
+    for feature, row in zip(features, rows, strict=True):
+        measured = feature["properties"]["measurements"]
+        area = int((found == int(row["region_id"])).sum())
+        assert measured["Area px^2"] == int(row["area_px"]) == area
+        assert measured["Area mm^2"] == pytest.approx(area * 1e-4)
+    assert len(json.loads((out / "s_coco.json").read_text())["annotations"]) == len(rows)
+    assert not (out / "s.svg").exists()

@@ -24,7 +24,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
-from mrcnn.io.files import replace_file, replace_text
+from mrcnn.io.own_files import replace_own, replace_own_text
 from mrcnn.structures.mask_formats import (
     Contours,
     mask_to_rle,
@@ -264,18 +264,18 @@ def flat_names(section: FoundSection) -> list[dict[str, Any]]:
 
 
 def _write_json(path: Path, content: Any) -> None:
-    replace_text(path, json.dumps(content) + "\n")
+    replace_own_text(path, json.dumps(content) + "\n")
 
 
 def _write_bytes(path: Path, content: bytes) -> None:
-    replace_file(path, lambda part: part.write_bytes(content))
+    replace_own(path, lambda part: part.write_bytes(content))
 
 
 # Name of a format -> endings of its files, and what writes them (section, paths, picture).
 FORMATS: dict[str, tuple[tuple[str, ...], Callable[[FoundSection, Sequence[Path], str], None]]] = {
     "geojson": ((".geojson",), lambda s, paths, _: _write_json(paths[0], geojson(s))),
     "imagej": (("_rois.zip",), lambda s, paths, _: _write_bytes(paths[0], imagej(s))),
-    "svg": ((".svg",), lambda s, paths, _: replace_text(paths[0], svg(s))),
+    "svg": ((".svg",), lambda s, paths, _: replace_own_text(paths[0], svg(s))),
     "coco": (("_coco.json",), lambda s, paths, name: _write_json(paths[0], coco(s, name))),
     "flat": (
         (".flat", "_flat.json"),

@@ -12,7 +12,7 @@ from pycocotools.coco import COCO
 from shapely.geometry import shape
 
 from sebre.data.regions import Region, RegionSet
-from sebre.predict.formats import FORMATS, found_section, write_formats
+from sebre.predict.exchange import FORMATS, found_section, write_formats
 
 REGIONS = RegionSet(
     "three",
