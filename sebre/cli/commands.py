@@ -191,6 +191,7 @@ def _score(value: float | None) -> str:
 
 
 def _detect(args: argparse.Namespace) -> int:
+    from sebre.data.listing import some
     from sebre.predict.folders import detect_folders
     from sebre.predict.job import plan_job
     from sebre.predict.pictures import find_inputs
@@ -210,6 +211,8 @@ def _detect(args: argparse.Namespace) -> int:
     for row in (row for outcome in outcomes for row in outcome.rows):
         say(f"{row['image']:24} {row['region']:24} {row['score']:6.3f} {row['area_px']:8d} px")
     say(f"Label maps, overlays and regions.csv: {args.out}")
+    if empty := [outcome.name for outcome in outcomes if not (outcome.rows or outcome.error)]:
+        say(f"No region was found in {len(empty)} of {len(outcomes)} section(s): {some(empty)}")
     if line := found.closing_line():
         say(line)
     failed = [outcome.error for outcome in outcomes if outcome.error]

@@ -44,7 +44,7 @@ class Inputs:
 
     def pass_over(self, name: str, reason: str) -> None:
         """Leave a file or folder out."""
-        self.left_out.setdefault(reason, []).append(name)
+        self.left_out.setdefault(reason, []).append(_written(name))
 
     def closing_line(self) -> str:
         """How many were passed over, and why; empty if none was."""
@@ -145,7 +145,13 @@ def _add(
             continue
         seen.add(path.resolve())
         absolute = path.absolute()
-        found.sections.append(SectionFile(absolute, names.of_picture(prefix + path.stem, absolute)))
+        name = names.of_picture(_written(prefix + path.stem), absolute)
+        found.sections.append(SectionFile(absolute, name))
+
+
+def _written(name: str) -> str:
+    """A name as it can be written in UTF-8, with a sign for what is of another coding."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 class _Names:

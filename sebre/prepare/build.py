@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -78,8 +78,7 @@ def build(
                 numbers[subset] += 1
             if (index + 1) % 50 == 0:
                 _log.info("%d of %d sections written", index + 1, count)
-        if not any(row["regions"] for row in writer.rows):
-            _refuse_empty(raw_set)
+        _demand_regions(raw_set, writer.rows)
         save_sheet(sheet, ("masks",), raw_set.regions, writer.part / "contact_sheet.png", across=4)
         for name, text in raw_set.texts.items():
             writer.write_text(name, text)
@@ -99,7 +98,13 @@ def build(
         )
 
 
-def _refuse_empty(raw_set: RawSet) -> NoReturn:
+def _demand_regions(raw_set: RawSet, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Raise a UserError if no section shows a region; say how many do not."""
+    empty = sum(not row["regions"] for row in rows)
+    if empty < len(rows):
+        if empty:
+            _log.info("%d of %d sections show no region.", empty, len(rows))
+        return
     raise UserError(
         f"{_folder_of(raw_set.files)}: no section of {len(raw_set.sections)} shows a region, so "
         "there is nothing to learn. Are the drawings empty, or of other regions than "

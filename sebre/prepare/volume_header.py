@@ -175,8 +175,11 @@ def _open_nibabel(path: Path) -> VolumeFile:
     # As it is in the file: NiBabel makes sides of 0 or below to others.
     files = image.file_map
     with ImageOpener(files.get("header", files["image"]).filename) as file:
-        raw = type(header).from_fileobj(file, check=False)
-    sides = raw["delta"] if isinstance(header, MGHHeader) else raw["pixdim"][1:4]
+        if isinstance(header, MGHHeader):
+            sides, knows = header["delta"], int.from_bytes(file.read(30)[28:], "big", signed=True)
+            affine, sides = (affine, sides) if knows > 0 else (None, None)
+        else:
+            sides = type(header).from_fileobj(file, check=False)["pixdim"][1:4]
     if isinstance(header, nibabel.Nifti1Header):
         source = "sform" if header["sform_code"] else "qform"
         if not header["sform_code"] and not header["qform_code"]:
@@ -196,15 +199,18 @@ def _open_nibabel(path: Path) -> VolumeFile:
         # The reader that NiBabel prefers scales by the range for display, which spoils labels.
         image = nibabel.Spm99AnalyzeImage.load(path)
     mm = _scale(path, unit)
-    grow = np.diag([mm, mm, mm, 1])
+
+    def in_mm(affine: np.ndarray | None) -> np.ndarray | None:
+        return None if affine is None else np.vstack([mm * affine[:3], affine[3:]])
+
     return VolumeFile(
         shape=tuple(int(n) for n in image.shape),
-        affine=None if affine is None else grow @ affine,
-        sides=tuple(mm * float(side) for side in sides),
+        affine=in_mm(affine),
+        sides=None if sides is None else tuple(mm * float(side) for side in sides),
         packed=Path(image.file_map["image"].filename).stat().st_size,
         read=lambda: np.asanyarray(image.dataobj),
         source=source,
-        other=None if other is None else grow @ other,
+        other=in_mm(other),
     )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fixed_segmenter import RESULT, Fixed
+from fixed_segmenter import RESULT, Fixed, result_of
 from paths import ROOT
 from PIL import Image
 from section_folders import tree
@@ -173,6 +173,9 @@ def test_detect_may_write_to_the_folder_of_the_pictures(tmp_path, monkeypatch, c
     assert sorted(path.name for path in tmp_path.glob("[!.]*")) == [
         *("regions.csv", "run.json", "s.png", "s_labels.png", "s_overlay.png"),
     ]
+    network.result = result_of()  # nothing found is told
+    assert cli.main(["detect", "slicemap", tmp_path / "s.png", "--out", tmp_path / "x"]) == cli.DONE
+    assert "No region was found in 1 of 1 section(s): s\n" in capsys.readouterr().out
     # What was corrected by hand is not lost when settings change.
     (tmp_path / "s_labels.png").write_bytes(MINE)
     command = ["detect", "slicemap", tmp_path / "s.png", "--out", tmp_path, "--overlay-px", "99"]

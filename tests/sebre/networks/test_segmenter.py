@@ -197,6 +197,22 @@ def test_overlay_of_a_large_section_is_reduced_and_its_label_map_is_not(tmp_path
     assert np.asarray(Image.open(paths[1])).shape == image.shape
 
 
+@pytest.mark.parametrize("shape", [(4, 600), (2, 2000), (30_000, 5), (1, 1), (84, 84), (300, 40)])
+def test_overlays_keep_to_their_longest_side(tmp_path, shape):
+    image = np.full((*shape, 3), 100, np.uint8)
+    result = {**result_of((1, 0.9, (0, 0, *shape))), "masks": np.ones((*shape, 1), bool)}
+    for longest in (2048, 100):
+        _, path = save_section("s", image, result, SLICEMAP, tmp_path, overlay_px=longest)
+        picture = np.asarray(Image.open(path))
+        assert max(picture.shape) <= longest
+        # As large as whole numbers allow, up to the 512 px that all is seen at.
+        assert min(picture.shape[:2]) >= 512 or max(picture.shape[:2]) > longest / 2
+        assert (picture == SLICEMAP[1].color).all(axis=-1).any()
+    # Of sheets and panels too, which do not name a size.
+    small = overlay(image[:600, :600], np.zeros(shape, np.uint8)[:600, :600], SLICEMAP)
+    assert max(small.shape) <= 2048
+
+
 def test_segmenter_passes_images_on():
     model = Fixed(RESULT)
     segmenter = MaskRCNNSegmenter(model, SLICEMAP, weights=None)

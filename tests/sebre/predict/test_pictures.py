@@ -116,6 +116,21 @@ def test_equal_names_are_told_apart(tmp_path):
     ]
 
 
+def test_names_that_are_no_utf_8_are_written_with_signs_for_what_does_not_fit(tmp_path):
+    folder = os.fsencode(tmp_path / "in")
+    os.mkdir(folder)
+    for name in (b"a\xff.png", b"a\xfe.png"):
+        save_picture(tmp_path / "s.png").rename(os.fsdecode(folder + b"/" + name))
+    (tmp_path / "in" / os.fsdecode(b"\xfd.txt")).touch()
+    for _ in range(2):
+        found = find_inputs([tmp_path / "in"], tmp_path / "out")
+        assert names(found.sections) == ["a\ufffd", "a\ufffd-2"]
+        assert found.closing_line().endswith("(\ufffd.txt)")
+        detect_files(Fixed(RESULT), [tmp_path / "in"], tmp_path / "out")
+    table = (tmp_path / "out" / "regions.csv").read_text("utf-8")
+    assert table.count("a\ufffd,") == table.count("a\ufffd-2,") == 2
+
+
 def test_a_file_given_twice_is_segmented_once(tmp_path, monkeypatch):
     path = save_picture(tmp_path / "in" / "s.png")
     monkeypatch.chdir(tmp_path)

@@ -53,13 +53,16 @@ def test_one_line_and_nothing_written(tmp_path, capsys, name):
     assert printed.err.startswith("sebre prepare: ")
     for part in (*bad.says, *([] if bad.at is None else [str(raw / bad.at)])):
         assert part in printed.err
-    assert [path for path in (out, tmp_path / "out.part") if path.exists()] == []
+    assert {path.name for path in tmp_path.iterdir()} <= {"raw"}
 
 
 def test_a_folder_in_use_stays_as_it_is(tmp_path, capsys):
     raw, out = tmp_path / "raw", tmp_path / "out"
     labels(raw)
     write(out / "mine.png", drawn_labels())
+    write(tmp_path / "set.part" / "mine.png", drawn_labels())  # of the user's too
+    assert prepare("labels", raw, tmp_path / "set") == cli.DONE
+    capsys.readouterr()
     assert prepare("labels", raw, out) == cli.USER_ERROR
     printed = capsys.readouterr().err
     assert printed.splitlines() == [
@@ -67,7 +70,8 @@ def test_a_folder_in_use_stays_as_it_is(tmp_path, capsys):
         "--out."
     ]
     assert [path.name for path in out.iterdir()] == ["mine.png"]
-    assert not (tmp_path / "out.part").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "raw", "set", "set.part"]
+    assert [path.name for path in (tmp_path / "set.part").iterdir()] == ["mine.png"]
 
 
 @pytest.mark.parametrize("source", WHOLE)

@@ -1,5 +1,6 @@
 """Sides of voxels and orientation come from one source, and what contradicts itself is refused."""
 
+import gzip
 import logging
 import re
 from pathlib import Path
@@ -132,6 +133,19 @@ def test_a_qform_that_says_otherwise_is_told(tmp_path, caplog):
         assert record.levelno == logging.WARNING
         assert re.search(told, record.getMessage())
         np.testing.assert_allclose(volume.affine, RAS, atol=1e-4)
+
+
+def test_an_mgh_file_that_does_not_say_how_it_lies(tmp_path):
+    image = nibabel.MGHImage(turned(IMAGE, "PSL"), affine_of(IMAGE.shape, "PSL").astype("f4"))
+    path = tmp_path / "a.mgz"
+    nibabel.save(image, path)
+    assert read_volume(path).voxel_mm == pytest.approx(VOXEL_MM)
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    content[28:30] = b"\0\0"  # the flag; NiBabel would make up sides of 1 mm
+    path.write_bytes(gzip.compress(content))
+    for orientation in (None, "PSL"):
+        with pytest.raises(UserError, match="a.mgz: voxels of no mm.*does not give their size"):
+            read_volume(path, orientation)
 
 
 def save_nrrd(path: Path, **fields) -> Path:

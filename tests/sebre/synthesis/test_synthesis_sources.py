@@ -148,6 +148,11 @@ def test_a_volume_of_ones_own(own):
 
 def test_faults_of_a_volume_of_ones_own(own):
     labels, classes = own / "brain.nii.gz", own / "classes.csv"
+    moved = nib.load(own / "image.nii.gz")
+    moved.affine[0, 3] += 5
+    nib.save(nib.Nifti1Image(np.asarray(moved.dataobj), moved.affine), own / "moved.nii.gz")
+    with pytest.raises(ValueError, match="not on the same grid: places 5.0 mm apart"):
+        read_files(labels, classes, [own / "moved.nii.gz"])
     classes.write_text("label,class\n5,cerebelum\n")
     with pytest.raises(ValueError, match="no class 'cerebelum'"):
         read_files(labels, classes)
