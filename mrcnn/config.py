@@ -88,6 +88,9 @@ class Config:
     FPN_CLASSIF_FC_LAYERS_SIZE = 1024
     MASK_CONV_FILTERS = 256
     NUM_CLASSES = 1  # with background
+    # Names of the classes by id, without the background; None: not known. They are stored in weight
+    # files and exports, and `MaskRCNN.train` compares them with those of the data set.
+    CLASS_NAMES = None
     RPN_ANCHOR_SCALES = (32, 64, 128, 256, 512)  # px, one for each of P2..P6
     RPN_ANCHOR_RATIOS = [0.5, 1, 2]  # width / height
     RPN_ANCHOR_STRIDE = 1  # feature map cells between anchors
@@ -266,6 +269,12 @@ class Config:
             isinstance(self.LOSS_WEIGHTS, dict),
             "LOSS_WEIGHTS",
             f"a dict over {list(LOSS_NAMES)}; what it lacks weighs 1",
+        )
+        names = self.CLASS_NAMES
+        demand(
+            names is None or len(set(names)) == len(names) == self.NUM_CLASSES - 1,
+            "CLASS_NAMES",
+            f"None, or {self.NUM_CLASSES - 1} different names (NUM_CLASSES - 1)",
         )
         for left, right in self.SIDE_PAIRS:
             demand(

@@ -26,6 +26,10 @@ class DivergedError(UserError, FloatingPointError):
     """A loss that is not finite: the settings of a training do not work."""
 
 
+class TrainingStopped(KeyboardInterrupt):
+    """Ctrl-C while a network trained; the message names the checkpoint that it can go on from."""
+
+
 class UnavailableError(OSError, UserError):
     """A disk, a network or a cluster does not do what is asked of it."""
 

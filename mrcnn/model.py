@@ -113,6 +113,7 @@ class MaskRCNN:
     Attributes:
         keras_model: the Keras model.
         epoch: epochs trained so far.
+        step: batches of the next epoch trained so far, of a run that was stopped within it.
         log_dir, checkpoint_path: where this run writes.
         anchors: px, float64 [A, 4], of the molded image shape last used; at first IMAGE_SHAPE's.
         tensors: symbolic tensors of the inference graph by name, for graphs of one's own.
@@ -170,8 +171,9 @@ class MaskRCNN:
 
     def save_weights(self, filepath: str | Path, dtype: str = "float32") -> None:
         """Write an HDF5 weight file in the old layout, which old code loads too, as "float32" or
-        "float16"."""
-        weights.save_weights(self.keras_model, filepath, dtype=dtype)
+        "float16", with CLASS_NAMES if they are known."""
+        names = self.config.CLASS_NAMES
+        weights.save_weights(self.keras_model, filepath, dtype=dtype, class_names=names)
 
     def get_imagenet_weights(self) -> str:
         """Path of the ImageNet ResNet-50 weights, downloaded if need be."""
@@ -181,11 +183,12 @@ class MaskRCNN:
         """Choose the log directory and set `epoch`: to continue where a checkpoint of this
         name lies, in `model_dir` with the date of a checkpoint of another name, or a new
         directory named by the time."""
-        self.epoch = 0
+        self.epoch = self.step = 0
         name = str(self.config.NAME)
         found = model_path and checkpoints.parse_checkpoint_path(str(model_path), name)
         if found:
             self.log_dir, self.epoch = found
+            self.step = checkpoints.place_of(str(model_path))[1]
             if not str(model_path).startswith(self.log_dir):  # of another experiment
                 self.log_dir = Path(self.model_dir) / re.split(r"[/\\]", self.log_dir)[-1]
         else:

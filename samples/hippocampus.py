@@ -37,7 +37,7 @@ def train(options):
 
     sections, held_out = options.load(HippocampusDataset)  # of the training part alone
     model = MaskRCNN("training", config, options.logs)
-    options.begin(model, variant)  # loads --weights; writes config.json and training.json
+    options.begin(model, variant, sections)  # loads --weights; writes how the run is trained
 
     # Schedule: the paper's 6,000 steps of the heads, then 9,000 of all layers at a tenth of the
     # rate; from random weights 15,000 of all layers; of the small network 1,600.

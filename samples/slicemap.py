@@ -27,7 +27,7 @@ def train(options):
 
     sections, held_out = options.load(SlicemapDataset)  # of the training part alone
     model = MaskRCNN("training", config, options.logs)
-    options.begin(model, variant)  # loads --weights; writes config.json and training.json
+    options.begin(model, variant, sections)  # loads --weights; writes how the run is trained
 
     # Schedule: 2,400 steps of all layers.
     for stage, epochs in options.stages(variant, config):

@@ -42,11 +42,18 @@ class ExportedMaskRCNN(MaskRCNN):
         self._given, self._path = forward, path
         self.labels: list[str] | None = facts.get("labels")  # names of the classes by id
         self.image_shape: tuple[int, ...] = tuple(facts["image_shape"])  # [h, w, C], molded
+        self._order: list[int] | None = None
         super().__init__("inference", config, path.parent)
 
     def build(self, mode: str, config: Config) -> None:
         """Nothing to build: the graph is in the file."""
         self._forward = self._checked
+
+    def reorder_classes(self, order: Sequence[int]) -> None:
+        """Give the classes other ids, as `mrcnn.weights.reorder_classes`."""
+        self._order = list(order)
+        if self.labels is not None:
+            self.labels = [self.labels[i] for i in order]
 
     def load_weights(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Not available: the weights are a part of the file."""
@@ -69,7 +76,12 @@ class ExportedMaskRCNN(MaskRCNN):
                 f"{tuple(inputs[0].shape[1:])}. Export the network for this shape (`sebre "
                 "export --shape`), or set IMAGE_RESIZE_MODE to 'square'."
             )
-        return self._given(inputs)
+        found = self._given(inputs)
+        if self._order is None:
+            return found
+        detections, masks = found["detections"].copy(), found["mrcnn_mask"]
+        detections[..., 4] = np.argsort(self._order)[detections[..., 4].astype(int)]
+        return {"detections": detections, "mrcnn_mask": masks[..., self._order]}
 
 
 def load_exported(path: str | Path, runtime: str | None = None, **settings: Any) -> MaskRCNN:

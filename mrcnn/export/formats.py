@@ -52,7 +52,8 @@ def export_model(
         precision: "float32", or for "onnx" "int8" (see `mrcnn.export.quantize`).
         images: for "int8": pictures [H, W, C] to measure ranges on; some dozens of a training
             part, never of a test part.
-        labels: names of the classes by id, background first, to be kept in the file.
+        labels: names of the classes by id, background first, to be kept in the file; None takes
+            the setting CLASS_NAMES, if that names them.
         image_shape: [h, w, C] of the molded images; None for `config.IMAGE_SHAPE`. The batch
             is `config.BATCH_SIZE`.
 
@@ -77,6 +78,8 @@ def export_model(
             "some dozens of training images."
         )
     demand_export_path(path, format)
+    if labels is None and model.config.CLASS_NAMES is not None:
+        labels = ["background", *model.config.CLASS_NAMES]
     shape = [int(v) for v in (model.config.IMAGE_SHAPE if image_shape is None else image_shape)]
     demand_whole_cells(shape)
     facts = {

@@ -1,10 +1,13 @@
 """Where a training run keeps its files: log directories, checkpoints, resume state.
 
-The folder `<name><YYYYMMDD>T<HHMM>` of a run in model_dir holds:
+The folder `<name><YYYYMMDD>T<HHMM>` of a run in model_dir (with seconds, where another run of that
+minute has the name) holds:
 - mask_rcnn_<name>_<epoch:04d>.h5    weights after each epoch, 1-based
 - best_mask_rcnn_<name>.h5           those of the best epoch so far, not taken for the last
 - training_state_<epoch:04d>.npz     optimizer and random state of the last epoch
 - log.csv                            one row an epoch
+and, of a run that was stopped within an epoch, `_step_<step:04d>` added to the names of the weights
+and the state: so many batches after the epoch that the names begin with.
 """
 
 import datetime
@@ -26,16 +29,24 @@ from mrcnn.io.files import replace_file
 
 logger = logging.getLogger(__name__)
 
-_RUN_DATE = r"\d{8}T\d{4}"
+_RUN_DATE = r"\d{8}T\d{4}(?:\d{2})?"
+_PLACE = r"(?P<epoch>\d{4,})(?:_step_(?P<step>\d{4,}))?\.h5"
 _CHECKPOINT = re.compile(
-    rf"(?P<root>.*[/\\])?[^/\\]+?(?P<date>{_RUN_DATE})[/\\]mask_rcnn_[^/\\]+?(?P<epoch>\d{{4,}})\.h5"
+    rf"(?P<root>.*[/\\])?[^/\\]+?(?P<date>{_RUN_DATE})[/\\]mask_rcnn_[^/\\]+?{_PLACE}"
 )
 _STATE_FORMAT = 1
 
 
 def log_dir_for(model_dir: str | Path, name: str, now: datetime.datetime) -> str:
-    """Directory of a run that starts at `now`: `<model_dir>/<name><YYYYMMDD>T<HHMM>`."""
-    return str(Path(model_dir) / f"{name.lower()}{now:%Y%m%dT%H%M}")
+    """Directory of a run that starts at `now`: `<model_dir>/<name><YYYYMMDD>T<HHMM>`.
+
+    Where that is another run's already, its name has seconds, the first that are free.
+    """
+    folder = Path(model_dir) / f"{name.lower()}{now:%Y%m%dT%H%M}"
+    while folder.is_dir() and any(folder.iterdir()):
+        folder = folder.with_name(f"{name.lower()}{now:%Y%m%dT%H%M%S}")
+        now += datetime.timedelta(seconds=1)
+    return str(folder)
 
 
 def checkpoint_path_for(log_dir: str | Path, name: str) -> str:
@@ -51,6 +62,18 @@ def parse_checkpoint_path(path: str | Path, name: str) -> tuple[str, int] | None
     if match is None:
         return None
     return f"{match['root'] or ''}{name.lower()}{match['date']}", int(match["epoch"])
+
+
+def place_of(path: str | Path) -> tuple[int, int]:
+    """(epochs, batches of the next one) behind a checkpoint, by its name; (0, 0) of others."""
+    match = re.fullmatch(rf".*?{_PLACE}", Path(path).name)
+    return (int(match["epoch"]), int(match["step"] or 0)) if match else (0, 0)
+
+
+def newest_of(folder: str | Path, weights_name: str) -> Path | None:
+    """The last checkpoint in a folder, whose names have `{epoch:04d}` left to fill in."""
+    # The suffix leaves out a file that was being written when a run was killed.
+    return max(Path(folder).glob(weights_name.replace("{epoch:04d}", "*")), default=None)
 
 
 def runs_of(model_dir: str | Path, name: str, date: str = _RUN_DATE) -> list[Path]:
@@ -107,9 +130,16 @@ def find_last(model_dir: str | Path, name: str) -> LastCheckpoint:
     return LastCheckpoint(run / files[-1])
 
 
-def state_path(log_dir: str | Path, epoch: int) -> Path:
-    """Path of the resume state that belongs to the checkpoint of `epoch`."""
-    return Path(log_dir) / f"training_state_{epoch:04d}.npz"
+def with_step(name: str, step: int) -> str:
+    """The name of a file of an epoch, for `step` batches after it."""
+    stem, dot, suffix = name.rpartition(".")
+    return f"{stem}_step_{step:04d}{dot}{suffix}" if step else name
+
+
+def state_path(log_dir: str | Path, epoch: int, step: int = 0) -> Path:
+    """Path of the resume state that belongs to the checkpoint of `epoch`, or `step` batches
+    after it."""
+    return Path(log_dir) / with_step(f"training_state_{epoch:04d}.npz", step)
 
 
 def random_state_variables(keras_model: keras.Model) -> list:

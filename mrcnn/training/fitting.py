@@ -19,11 +19,63 @@ _AHEAD = 2  # batches that wait ready as tensors; the threads of `Batches` prepa
 
 
 def fit(
-    model: keras.Model, batches: Batches, checks: Batches | None = None, **arguments: Any
+    model: keras.Model,
+    batches: Batches,
+    checks: Batches | None = None,
+    step: int = 0,
+    **arguments: Any,
 ) -> keras.callbacks.History:
     """Train a compiled model on batches from their `epoch` on, and validate on `checks` after each
-    epoch; further arguments are those of `keras.Model.fit`. An error of reading a batch is raised
-    as it was. Afterwards no thread reads."""
+    epoch; the first one begins with its batch number `step`. Further arguments are those of
+    `keras.Model.fit`. An error of reading a batch is raised as it was. Afterwards no thread
+    reads."""
+    if not step:
+        return _fit(model, batches, checks, **arguments)
+    # All epochs of a call have one length, so what is left of one is a call of its own.
+    second = arguments["initial_epoch"] + 1
+    rest = _Rest(batches, step)
+    history = _fit(model, rest, checks, **{**arguments, "epochs": second})
+    if second < arguments["epochs"]:
+        batches.epoch = rest.epoch
+        others = _fit(model, batches, checks, **{**arguments, "initial_epoch": second})
+        history.epoch += others.epoch
+        for name, values in others.history.items():
+            history.history[name] += values
+    return history
+
+
+class _Rest(keras.utils.PyDataset):
+    """The batches of an epoch from one on, read as `Batches` are."""
+
+    training = True
+
+    def __init__(self, batches: Batches, step: int):
+        super().__init__(workers=1, use_multiprocessing=False)
+        self.batches, self.step, self.epoch = batches, step, batches.epoch
+
+    @property
+    def error(self) -> Exception | None:
+        """See `Batches`."""
+        return self.batches.error
+
+    def __len__(self) -> int:
+        return len(self.batches) - self.step
+
+    def __getitem__(self, index: int) -> Any:
+        return self.read(self.epoch, index)
+
+    def read(self, epoch: int, index: int) -> Any:
+        """See `Batches.read`."""
+        return self.batches.read(epoch, self.step + index)
+
+    def rest(self) -> None:
+        """See `Batches`."""
+        self.batches.rest()
+
+
+def _fit(
+    model: keras.Model, batches: Batches | _Rest, checks: Batches | None, **arguments: Any
+) -> keras.callbacks.History:
     parts = [part for part in (batches, checks) if part is not None]
     feeds = [Feed(part) for part in parts]
     inputs, validation = batches, checks
@@ -53,7 +105,7 @@ class Feed:
     """Batches without end: all epochs from the present one on, or the present one again and again
     if they are not for training."""
 
-    def __init__(self, batches: Batches):
+    def __init__(self, batches: Batches | _Rest):
         self.batches, self._begun = batches, batches.epoch
         self._turn, self._stopped = threading.Lock(), False
 

@@ -1,7 +1,8 @@
 """What `MaskRCNN.train` does: one call of `fit`, its logs, its checkpoints, and resuming.
 
 After each epoch the weights, the optimizer's variables and the random states are on disk, so
-that a killed run goes on with the same arguments and `resume=True` as if nothing had happened.
+that a killed run goes on with the same arguments and `resume=True` as if nothing had happened. One
+that is stopped by Ctrl-C goes on with the very next step.
 """
 
 import csv
@@ -23,6 +24,7 @@ from mrcnn.errors import DivergedError, UserError
 from mrcnn.io.files import replace_text
 from mrcnn.training import checkpoints
 from mrcnn.training.fitting import fit
+from mrcnn.training.interruption import StopOnInterrupt
 from mrcnn.training.optimizers import LAYER_PRESETS, compile_model, set_trainable
 from mrcnn.weights.loading import save_weights
 
@@ -50,9 +52,10 @@ def train(
         return None
     layers = LAYER_PRESETS.get(layers, layers)
     log_dir = Path(model.log_dir)
-    first_epoch, state, state_path = model.epoch, None, None
+    first_epoch, step, state, state_path = model.epoch, 0, None, None
     if resume:
-        state_path = checkpoints.state_path(log_dir, model.epoch)
+        step = model.step
+        state_path = checkpoints.state_path(log_dir, model.epoch, step)
         state = checkpoints.load_state(state_path)
         if state["epoch"] < state["epochs"]:
             first_epoch = state["first_epoch"]
@@ -62,27 +65,30 @@ def train(
     batches.epoch = model.epoch
     facts = {"layers": layers, "learning_rate": learning_rate}
     facts |= {"first_epoch": first_epoch, "epochs": epochs}
-    callbacks = [
-        StopOnBadLoss(),
-        *_tensorboard(log_dir),
-        Checkpoints(model, facts, monitor="loss" if checks is None else "val_loss"),
-        *(custom_callbacks or []),
-    ]
+    files = Checkpoints(
+        model,
+        facts,
+        monitor="loss" if checks is None else "val_loss",
+        class_names=_class_names(config, train_dataset),
+        behind=(step, state.get("means", {}) if step else {}),
+    )
+    stop = StopOnInterrupt(files)
+    callbacks = [StopOnBadLoss(), *_tensorboard(log_dir), files, *(custom_callbacks or []), stop]
     progress = {"initial_epoch": model.epoch, "epochs": epochs, "verbose": verbose}
     network = model.keras_model
-    with distribution_scope(config.GPU_COUNT):
+    with distribution_scope(config.GPU_COUNT), stop:
         set_trainable(network, layers, verbose)
         steps = (epochs - first_epoch) * math.ceil(config.STEPS_PER_EPOCH)
         compile_model(network, config, learning_rate, config.LEARNING_MOMENTUM, steps)
         network.optimizer.build(network.trainable_variables)
         if state is not None:
             checkpoints.restore_random_states(network, state, state_path)
-            if first_epoch < model.epoch:
+            if first_epoch < model.epoch or step:
                 checkpoints.restore_optimizer(network, state, state_path)
         log_dir.mkdir(parents=True, exist_ok=True)
         text = "Training epochs %d to %d, learning rate %g, files in %s"
         logger.info(text, model.epoch + 1, epochs, learning_rate, log_dir)
-        history = fit(network, batches, checks, callbacks=callbacks, **progress)
+        history = fit(network, batches, checks, step, callbacks=callbacks, **progress)
     model.epoch = max(model.epoch, epochs)
     return history
 
@@ -97,6 +103,24 @@ def _demand_trainable(model: Any) -> None:
             f"{type(model.config).__name__}.NAME is None; set it to a short text, which names the "
             "log directory and the checkpoints."
         )
+
+
+def _class_names(config: Config, dataset: Any) -> list[str] | None:
+    """Names that the weights of a training are stored with; None if there are none.
+
+    Raises UserError where the settings and the data set have other ones.
+    """
+    found = [info["name"] for info in dataset.class_info][1:]
+    wanted = config.CLASS_NAMES
+    if wanted is None:
+        return found if len(set(found)) == len(found) == config.NUM_CLASSES - 1 else None
+    if found != list(wanted):
+        raise UserError(
+            f"The data set has the classes {', '.join(found)}, but CLASS_NAMES are "
+            f"{', '.join(wanted)}. Train on a data set of these classes, in this order, or set "
+            "CLASS_NAMES to those of the data set."
+        )
+    return found
 
 
 def _batches(
@@ -116,47 +140,110 @@ def _batches(
 class EpochFiles(keras.callbacks.Callback):
     """After each epoch: a row of log.csv, the state to resume from, the weights.
 
-    `weights_name` has `{epoch:04d}` left to fill in; `facts` are written into the state.
+    Args:
+        folder: of the run.
+        weights_name: of the weights, with `{epoch:04d}` left to fill in.
+        facts: written into the state.
+        class_names: written into the weights.
+        behind: batches of the first epoch that were done before, and the means over them.
     """
 
-    def __init__(self, folder: str | Path, weights_name: str, facts: dict[str, Any]):
+    def __init__(
+        self,
+        folder: str | Path,
+        weights_name: str,
+        facts: dict[str, Any],
+        class_names: list[str] | None = None,
+        behind: tuple[int, dict[str, float]] = (0, {}),
+    ):
         super().__init__()
         self.folder, self.weights_name, self.facts = Path(folder), weights_name, facts
+        self.class_names, self.behind = class_names, behind
         self.log = EpochLog(self.folder / "log.csv")
+        self._begun: tuple[int, int] | None = None  # epoch, calls of the optimizer before it
+        self._means: dict[str, Any] = {}
 
     def on_epoch_begin(self, epoch, logs=None):
         """Forget the rows of epochs that are trained again."""
+        self._begun = epoch, self._calls()
         self.log.truncate(epoch)
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Keep the means so far."""
+        self._means = logs
 
     def on_epoch_end(self, epoch, logs=None):
         """Write all files of one epoch; `epoch` is 0-based, the files count from 1."""
         epoch += 1
-        self.log.append({"epoch": epoch, **{k: float(v) for k, v in logs.items()}})
+        self.log.append({"epoch": epoch, **self.whole(logs, self.params["steps"])})
+        self._write(epoch, 0, {})
+        self.behind = 0, {}
+
+    def save_step(self) -> None:
+        """Write the files of an epoch that was stopped after one of its batches, but for the
+        row."""
+        epoch, before = self._begun or (0, self._calls())
+        done = self._calls() - before
+        if 0 < done < self.params["steps"]:
+            step = self.behind[0] + done
+            self._write(epoch, step, {"step": step, "means": self.whole(self._means, done)})
+
+    def newest(self) -> Path | None:
+        """The checkpoint to go on from; None before the first."""
+        return checkpoints.newest_of(self.folder, self.weights_name)
+
+    def whole(self, means: dict[str, Any], count: int) -> dict[str, float]:
+        """Means over the epoch, of those over its last batches (count); others as they are."""
+        earlier, known = self.behind
+        return {
+            name: (earlier * known[name] + count * float(value)) / (earlier + count)
+            if name in known
+            else float(value)
+            for name, value in means.items()
+        }
+
+    def _calls(self) -> int:
+        # JAX keeps the variables to itself while it trains.
+        getattr(self.model, "jax_state_sync", lambda: None)()
+        return int(self.model.optimizer.iterations)
+
+    def _write(self, epoch: int, step: int, facts: dict[str, Any]) -> None:
         # The weights come last: once they are there, everything that belongs to them is.
-        state = checkpoints.state_path(self.folder, epoch)
-        checkpoints.save_state(state, self.model, {**self.facts, "epoch": epoch})
-        save_weights(self.model, self.folder / self.weights_name.format(epoch=epoch))
-        for old in self.folder.glob("training_state_*.npz"):
-            if old != state:
+        state = checkpoints.state_path(self.folder, epoch, step)
+        checkpoints.save_state(state, self.model, {**self.facts, **facts, "epoch": epoch})
+        weights = self.folder / checkpoints.with_step(self.weights_name.format(epoch=epoch), step)
+        save_weights(self.model, weights, class_names=self.class_names)
+        # Until an epoch is complete, the run may be taken back to the one before.
+        pattern = "training_state_*_step_*.npz" if step else "training_state_*.npz"
+        steps = self.weights_name.replace("{epoch:04d}", "*_step_*")
+        for old in (*self.folder.glob(pattern), *self.folder.glob(steps)):
+            if old not in (state, weights):
                 old.unlink()
 
 
 class Checkpoints(EpochFiles):
     """The files of each epoch, and the weights of the best one by the column `monitor` of log.csv.
-    The model's `epoch` counts the epochs that are safely on disk."""
+    The model's `epoch` counts the epochs that are safely on disk, `step` the batches after it."""
 
-    def __init__(self, model: Any, facts: dict[str, Any], monitor: str):
+    def __init__(self, model: Any, facts: dict[str, Any], monitor: str, **options: Any):
         name = checkpoints.checkpoint_path_for("", model.config.NAME)
-        super().__init__(model.log_dir, name, facts)
+        super().__init__(model.log_dir, name, facts, **options)
         self.mask_rcnn, self.monitor = model, monitor
 
     def on_epoch_end(self, epoch, logs=None):
         """Write all files of one epoch; `epoch` is 0-based, the files count from 1."""
-        if float(logs[self.monitor]) < self.log.best(self.monitor):
-            name = self.mask_rcnn.config.NAME.lower()
-            save_weights(self.model, self.folder / f"best_mask_rcnn_{name}.h5")
+        if self.whole(logs, self.params["steps"])[self.monitor] < self.log.best(self.monitor):
+            best = self.folder / f"best_mask_rcnn_{self.mask_rcnn.config.NAME.lower()}.h5"
+            save_weights(self.model, best, class_names=self.class_names)
         super().on_epoch_end(epoch, logs)
-        self.mask_rcnn.epoch = epoch + 1
+        self.mask_rcnn.epoch, self.mask_rcnn.step = epoch + 1, 0
+
+    def save_step(self) -> None:
+        """Write the files of an epoch that was stopped after one of its batches, but for the
+        row."""
+        super().save_step()
+        if newest := self.newest():
+            self.mask_rcnn.epoch, self.mask_rcnn.step = checkpoints.place_of(newest)
 
 
 class EpochLog:

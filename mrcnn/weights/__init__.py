@@ -7,6 +7,8 @@ from mrcnn.weights.loading import (
     get_imagenet_weights,
     load_weights,
     quiet_keras,
+    read_classes,
+    reorder_classes,
     save_weights,
 )
 
@@ -17,5 +19,7 @@ __all__ = [
     "get_imagenet_weights",
     "load_weights",
     "quiet_keras",
+    "read_classes",
+    "reorder_classes",
     "save_weights",
 ]

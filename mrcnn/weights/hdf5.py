@@ -16,6 +16,7 @@ import numpy as np
 from mrcnn.errors import MissingFileError, UserError
 from mrcnn.io.files import replace_file
 
+CLASS_NAMES = "class_names"  # attribute of a file
 # HDF5 keeps an attribute in the object header, which ends at 64 kB.
 _ATTRIBUTE_BYTES = 64512
 # Far above any real file: a bound on what a hostile attribute can make us read.
@@ -139,13 +140,31 @@ def read_array(stored: StoredArray, dtype: str, path: str | Path) -> np.ndarray:
     return array
 
 
+def read_class_names(file: h5py.File, path: str | Path) -> list[str] | None:
+    """Names of the classes of an open file, without the background; None if it names none."""
+    return _names(file, CLASS_NAMES, path) if _has_names(file, CLASS_NAMES) else None
+
+
+def write_class_names(path: str | Path, names: Sequence[str]) -> None:
+    """Add the names of the classes, without the background, to a file that is there."""
+    with h5py.File(path, "r+") as file:
+        _write_names(file, CLASS_NAMES, names)
+
+
 def write_layers(
-    path: str | Path, layers: Sequence[tuple[str, Sequence[tuple[str, np.ndarray]]]]
+    path: str | Path,
+    layers: Sequence[tuple[str, Sequence[tuple[str, np.ndarray]]]],
+    class_names: Sequence[str] = (),
 ) -> None:
-    """Write (group, [(weight name, array), ...]) in the legacy layout, atomically."""
+    """Write (group, [(weight name, array), ...]) in the legacy layout, atomically.
+
+    The names of the classes, if there are any, become an attribute that old readers pass over.
+    """
 
     def write(part: Path) -> None:
         with h5py.File(part, "w") as file:
+            if class_names:
+                _write_names(file, CLASS_NAMES, class_names)
             _write_names(file, "layer_names", [name for name, _ in layers])
             # Fixed-length bytes: old readers call .decode() on these attributes.
             file.attrs["backend"] = np.bytes_("tensorflow")

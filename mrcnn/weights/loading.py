@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -21,8 +22,10 @@ from mrcnn.weights.hdf5 import (
     is_keras3_file,
     open_hdf5,
     read_array,
+    read_class_names,
     read_keras3_layers,
     read_layers,
+    write_class_names,
     write_layers,
 )
 from mrcnn.weights.layer_match import (
@@ -96,8 +99,7 @@ def load_weights(
     """
     exclude = [exclude] if isinstance(exclude, str) else list(exclude or [])
     with open_hdf5(path) as file:
-        own = is_keras3_file(file)
-        layers = read_keras3_layers(file, path) if own else read_layers(file, path)
+        own, layers = is_keras3_file(file), _layers_of(file, path)
         report, values = _plan(model, layers, path, by_name or bool(exclude), exclude, not own)
     for variable, value in values:
         variable.assign(value)
@@ -105,8 +107,50 @@ def load_weights(
     return report
 
 
-def save_weights(model: keras.Model, path: str | Path, dtype: str = "float32") -> None:
+def read_classes(path: str | Path) -> tuple[list[str] | None, int | None]:
+    """What a weights file says of its classes, the background aside; None for what is not known.
+
+    Returns:
+        Their names in the order of their ids, and their number by the layer of their scores.
+    """
+    with open_hdf5(path) as file:
+        names = read_class_names(file, path)
+        biases = [
+            stored.dataset.shape
+            for layer in _layers_of(file, path)
+            for stored in layer.arrays
+            if layer.name == CLASS_LAYERS[0] and stored.dataset.ndim == 1
+        ]
+    return names, biases[0][0] - 1 if biases else None
+
+
+def reorder_classes(
+    model: keras.Model, order: Sequence[int], layers: Sequence[str] = CLASS_LAYERS
+) -> None:
+    """Give the classes of a network other ids; it finds the same as before under them.
+
+    Args:
+        model: functional model.
+        order: for every new id, from the background 0 on, the old one.
+        layers: names of those with the classes along the last axis of their weights, which may
+            have several values for each class, one after the other.
+    """
+    for slot in slots_of(model):
+        for variable in slot.variables if slot.name in layers else ():
+            value = keras.ops.convert_to_numpy(variable)
+            by_class = value.reshape(*value.shape[:-1], len(order), -1)
+            variable.assign(by_class[..., list(order), :].reshape(value.shape))
+
+
+def save_weights(
+    model: keras.Model,
+    path: str | Path,
+    dtype: str = "float32",
+    class_names: Sequence[str] | None = None,
+) -> None:
     """Write the weights of a functional model, atomically.
+
+    The names of the classes by id, without the background, are kept in the file, if given.
 
     A name that ends with ".weights.h5" gives Keras's own format, any other the legacy HDF5 layout,
     one group a layer (nested models are one) in the order of Matterport's files, stored as `dtype`:
@@ -120,8 +164,14 @@ def save_weights(model: keras.Model, path: str | Path, dtype: str = "float32") -
                 f"{path}: Keras's own format keeps the type of the model; {dtype} needs the "
                 "legacy layout: choose a name that ends with '.h5' alone."
             )
+
+        def write(part: Path) -> None:
+            model.save_weights(str(part))
+            if class_names:
+                write_class_names(part, class_names)
+
         with quiet_keras():
-            replace_file(path, lambda part: model.save_weights(str(part)), ".weights.h5")
+            replace_file(path, write, ".weights.h5")
         return
     groups: dict[str, list[tuple[str, np.ndarray]]] = {}
     for slot in slots_of(model):
@@ -133,7 +183,7 @@ def save_weights(model: keras.Model, path: str | Path, dtype: str = "float32") -
                 name = f"{base}_{len(used)}"
             used.add(f"{name}:0")
             weights.append((f"{name}:0", _stored_form(variable, name, dtype, path)))
-    write_layers(path, list(groups.items()))
+    write_layers(path, list(groups.items()), class_names or ())
 
 
 def get_imagenet_weights() -> str:
@@ -153,6 +203,10 @@ def get_imagenet_weights() -> str:
             f"the file elsewhere (md5 {IMAGENET_MD5}) and put it at ~/.keras/models/{name} "
             "(below $KERAS_HOME where that is set), or pass its path to load_weights."
         ) from error
+
+
+def _layers_of(file: Any, path: str | Path) -> list[StoredLayer]:
+    return read_keras3_layers(file, path) if is_keras3_file(file) else read_layers(file, path)
 
 
 def _plan(

@@ -7,12 +7,14 @@ some inputs failed.
 import argparse
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from mrcnn.errors import UserError
+from mrcnn.errors import TrainingStopped, UserError
 
 # Before anything imports Keras; TensorFlow's start-up notes would bury the results.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -20,7 +22,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from sebre.cli.parser import SOURCE_OPTIONS, build_parser  # noqa: E402
 from sebre.experiments import EXPERIMENTS  # noqa: E402
-from sebre.program import DONE, SOME_FAILED, USER_ERROR, complain, run_program, say  # noqa: E402
+from sebre.program import (  # noqa: E402
+    DONE,
+    SOME_FAILED,
+    STOPPED,
+    USER_ERROR,
+    complain,
+    run_program,
+    say,
+)
 
 _QUIET = ("demo", "publish")  # commands whose progress is not of interest
 
@@ -45,6 +55,7 @@ def main(
         return bench(argv[1:])
     args = build_parser(experiment, _COMMANDS).parse_args(argv)
     args.line = " ".join(["sebre" if experiment is None else f"samples/{experiment}.py", *argv])
+    args.argv = argv
     args.train = train
     level = logging.WARNING if args.command in _QUIET else logging.INFO
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
@@ -58,6 +69,7 @@ def _prepare(args: argparse.Namespace) -> int:
     from sebre.prepare.layout import demand_empty
     from sebre.prepare.raw import unused
     from sebre.prepare.raw_download import download_source
+    from sebre.prepare.region_map import map_regions
     from sebre.prepare.sources import read_source
 
     given = {name: getattr(args, name) for name in SOURCE_OPTIONS}
@@ -66,8 +78,15 @@ def _prepare(args: argparse.Namespace) -> int:
     if args.download:
         download_source(args.source, args.raw, options)
     raw_set = read_source(args.source, args.raw, options)
+    # A script of samples/ prepares for its experiment.
+    wanted = args.regions_of or args.experiment
+    if wanted or args.map:
+        regions = EXPERIMENTS[wanted].regions if wanted else None
+        raw_set = map_regions(raw_set, dict(args.map), regions)
     given = [f"--{name} {value}" for name, value in options.items() if name != "exact"]
     given += ["--exact"] if "exact" in options else []
+    given += [f"--map {shlex.quote('='.join(pair))}" for pair in args.map]
+    given += [f"--regions-of {wanted}"] if raw_set.region_map else []
     given += [f"--split {args.split}"] if args.split else []
     given += [f"--seed {args.seed}"] if args.seed else []
     given += ["--rotations"] if args.rotations else []
@@ -89,8 +108,41 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
-    if args.network == "unet":
-        return _train_unet(args)
+    unet = args.network == "unet"
+    try:
+        return _train_unet(args) if unet else _train_mask_rcnn(args)
+    except KeyboardInterrupt as stopped:
+        if args.resume or isinstance(stopped, TrainingStopped):
+            options = ["--resume"] if unet else ["--weights", "last", "--resume"]
+            complain(f"sebre train: {str(stopped) or 'stopped.'} Go on with:")
+            complain(_command(_without_start(args.argv) + options))
+        else:
+            complain("sebre train: stopped before the first checkpoint. Begin again with:")
+            complain(_command(args.argv))
+        return STOPPED
+
+
+def _without_start(argv: Sequence[str]) -> list[str]:
+    """Arguments of `train` without those that say what it starts from."""
+    kept, words = [], iter(argv)
+    for word in words:
+        if word == "--weights":
+            next(words, None)
+        elif word != "--resume" and not word.startswith("--weights="):
+            kept.append(word)
+    return kept
+
+
+def _command(argv: Sequence[str]) -> str:
+    """The line that runs this program with other arguments."""
+    program = Path(sys.argv[0])
+    begun = ["sebre"]
+    if program.suffix == ".py":
+        begun = ["python", *(["-m", "sebre"] if program.stem == "__main__" else [str(program)])]
+    return shlex.join([*begun, *argv])
+
+
+def _train_mask_rcnn(args: argparse.Namespace) -> int:
     from mrcnn.backend import count_devices
     from sebre.networks.train import TrainingOptions, run_training
 

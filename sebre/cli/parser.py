@@ -5,6 +5,7 @@ The help of each option is in options.csv, in a row without a command where seve
 
 import argparse
 import ast
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,14 @@ def _setting(text: str) -> tuple[str, Any]:
         return name, ast.literal_eval(value)
     except (ValueError, SyntaxError):
         return name, value  # a word
+
+
+def _renamed(text: str) -> list[tuple[str, str]]:
+    # Names of the Allen Institute have commas, so a part without "=" belongs to the next one.
+    pairs = re.findall(r"([^=]+)=([^=,]+)(?:,|$)", text)
+    if not pairs or ",".join(map("=".join, pairs)) != text.rstrip(","):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=NAME, or several with commas")
+    return pairs
 
 
 _FLAG = {"action": "store_true"}
@@ -178,6 +187,11 @@ def _add_prepare(sub: argparse.ArgumentParser, experiment: str | None) -> None:
     add("--seed", **_SEED)
     add("--rotations", **_FLAG)
     add("--download", **_FLAG)
+    add("--map", type=_renamed, action="extend", default=[], metavar="NAME=NAME[,NAME=NAME]")
+    if experiment is None:
+        add("--regions-of", choices=EXPERIMENTS, metavar="EXPERIMENT")
+    else:
+        sub.set_defaults(regions_of=experiment)
     add = _adder(sub, sub.add_argument_group("options of some sources"))
     for name, how in SOURCE_OPTIONS.items():
         add(f"--{name}", default=None, **how)

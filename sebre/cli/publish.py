@@ -26,7 +26,7 @@ from sebre.evaluation.evaluate import demand_result_path, evaluate, save_json
 from sebre.evaluation.mask_metrics import dice
 from sebre.experiments.base import Experiment
 from sebre.networks.segmenter import Segmenter, load_segmenter
-from sebre.networks.train import TRAINING_FILE
+from sebre.networks.training_run import TRAINING_FILE
 from sebre.networks.weights_store import find_weights, network_of, read_manifest, write_entry
 
 _FILES = _WEIGHTS, _CONFIG, _TRAINING, _LOG, _CARD = (
@@ -145,6 +145,7 @@ def _facts(release: Release) -> dict[str, Any]:
         "url": "",
         "network": network_of(find_weights(release.weights)),
         "experiment": release.experiment.name,
+        "regions": release.experiment.regions.names,
         "variant": "small",
         "config": f"{release.name}{_CONFIG}",
         "dataset": Path(release.dataset).name,
@@ -166,10 +167,12 @@ def _write_network(
     trained = load_segmenter(release.weights, release.experiment)
     if network == "mask_rcnn":  # a U-Net scales its input
         tame_statistics(trained.keras_model)
-    path = folder / f"{release.name}{_WEIGHTS}"
-    replace_own(
-        path, lambda part: save_weights(trained.keras_model, part, dtype="float16"), known=known
-    )
+    path, names = folder / f"{release.name}{_WEIGHTS}", trained.regions.names
+
+    def write(part: Path) -> None:
+        save_weights(trained.keras_model, part, dtype="float16", class_names=names)
+
+    replace_own(path, write, known=known)
     replace_own(folder / f"{release.name}{_CONFIG}", trained.config.save, known=known)
     text = json.dumps(training, indent=1) + "\n"
     replace_own_text(folder / f"{release.name}{_TRAINING}", text, known)

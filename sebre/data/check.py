@@ -3,7 +3,6 @@
 It also reads folders made for the released SeBRe code, which have images and masks only.
 """
 
-import json
 import os
 import re
 from collections import Counter, defaultdict
@@ -20,14 +19,13 @@ from sebre.data.csv_tables import read_rows
 from sebre.data.findings import Finding, render
 from sebre.data.leakage import audit
 from sebre.data.listing import visible
+from sebre.data.region_names import misnamed, plain, recorded_regions, region_in
 from sebre.data.regions import RegionSet
 from sebre.data.section_files import list_subset, part_folder
 
 __all__ = ["Finding", "check", "render"]
 
 _SUBSET = re.compile(r"mrcnn_(.+)_dataset_(?:images|masks)")
-# section_masks_12_basal_ganglia_m3 -> basal_ganglia
-_REGION = re.compile(r".*?_\d+_(.+?)_m_?\d+")
 _WORD_WITH_NUMBER = re.compile(r"(?:.*_)?(?![mM]\d)[^\W\d_]+\d+")
 
 
@@ -112,11 +110,11 @@ def _recorded_regions(root: Path, findings: list[Finding]) -> RegionSet | None:
         findings.append(Finding("note", "dataset.json", root, text))
         return None
     try:
-        return RegionSet.from_json(json.loads(path.read_text(encoding="utf-8")), path)
+        if (found := recorded_regions(root)) is not None:
+            return found
+        problem = "its regions cannot be read (there are none). Prepare the data set again."
     except UserError as error:
         problem = str(error).removeprefix(f"{path}: ")
-    except ValueError as error:
-        problem = f"its regions cannot be read (not JSON: {error}). Prepare the data set again."
     findings.append(Finding("error", "dataset.json", path, problem))
     return None
 
@@ -143,27 +141,23 @@ def _mask_names(sections: _Sections) -> Iterator[Finding]:
             yield Finding("warning", "mask name", path, problem, cure)
 
 
-def _plain(name: str) -> str:
-    return name.lower().strip(":").replace(" ", "_").replace("-", "_")
-
-
 def _region_names(sections: _Sections, regions: RegionSet | None) -> Iterator[Finding]:
     """Names in the files of masks against the region set, or against one another."""
+    if regions is not None:
+        for class_id, path, name in misnamed(_mask_files(sections), regions):
+            problem = f"class id {class_id} is {regions[class_id].name} in the region set "
+            problem += f"{regions.name!r}, not {name}."
+            cure = "Look which region it is, and rename the file."
+            yield Finding("error", "region name", path, problem, cure)
+        return
     seen: dict[int, Counter[str]] = defaultdict(Counter)
-    named: list[tuple[int, Path, str]] = []
-    for class_id, path in _mask_files(sections):
-        if match := _REGION.fullmatch(path.stem):
-            named.append((class_id, path, match[1]))
-            seen[class_id][_plain(match[1])] += 1
+    named = [(i, path, name) for i, path in _mask_files(sections) if (name := region_in(path))]
+    for class_id, _, name in named:
+        seen[class_id][plain(name)] += 1
     for class_id, path, name in named:
-        if regions is None:
-            wanted, where = seen[class_id].most_common(1)[0][0], "other sections"
-        elif 1 <= class_id <= len(regions):
-            wanted, where = regions[class_id].name, f"the region set {regions.name!r}"
-        else:
-            continue
-        if _plain(name) != _plain(wanted):
-            problem = f"class id {class_id} is {wanted} in {where}, not {name}."
+        wanted = seen[class_id].most_common(1)[0][0]
+        if plain(name) != wanted:
+            problem = f"class id {class_id} is {wanted} in other sections, not {name}."
             cure = "Look which region it is; the number at the end of the name decides."
             yield Finding("warning", "region name", path, problem, cure)
 

@@ -9,18 +9,24 @@ from typing import Any
 from mrcnn.errors import UserError
 from mrcnn.io.files import replace_text
 
+_SEPARATORS = ",;\t"  # the comma where a header has none
+
 
 def read_rows(
     path: str | Path, advice: str = "", kind: str = "CSV table"
 ) -> tuple[list[str], list[dict[str, str]]]:
     """Header and rows of a CSV file (UTF-8, with or without a byte order mark), as they are.
 
-    Cells that a row lacks are None; those it has too many are a list under None. Of another file
-    an error says what `kind` was wanted, with advice.
+    Cells are separated by commas, or by semicolons or tabs as spreadsheets write them in some
+    countries: by whichever the header has most of. Cells that a row lacks are None; those it has
+    too many are a list under None. Of another file an error says what `kind` was wanted, with
+    advice.
     """
     try:
         with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
+            header = file.readline()
+            file.seek(0)
+            reader = csv.DictReader(file, delimiter=max(_SEPARATORS, key=header.count))
             return list(reader.fieldnames or ()), list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: not a UTF-8 {kind} ({error}). {advice}".strip()) from error

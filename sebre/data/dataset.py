@@ -9,6 +9,7 @@ import numpy as np
 from mrcnn.data.dataset import Dataset
 from mrcnn.errors import UserError
 from mrcnn.imageio.reading import read_header
+from sebre.data.region_names import demand_regions
 from sebre.data.regions import MOUSE, RegionSet
 from sebre.data.section_files import (
     demand_same_size,
@@ -40,12 +41,16 @@ class SectionDataset(Dataset):
         """Add the sections of one subset, in the order of their numbers. Call `prepare` after.
 
         The subset is "train", "val" or another one that the folder has; of it all sections are
-        added, or those of some numbers. Names are checked now, pixels when they are read.
+        added, or those of some numbers. Names are checked now, pixels when they are read: those of
+        the regions, in dataset.json and of the masks, must be those of the region set.
         """
         sections, refused = list_subset(Path(root), subset)
         wanted = sorted(sections if numbers is None else numbers)
         if stop := next((r for r in refused if r.number is None or r.number in wanted), None):
             raise UserError(str(stop))
+        files = (sections[number] for number in wanted if number in sections)
+        masks = (pair for section in files for pair in section.masks.items())
+        demand_regions(Path(root), masks, self.regions)
         for number in wanted:
             if number not in sections:
                 folder = part_folder(Path(root), subset, "images")
@@ -59,9 +64,14 @@ class SectionDataset(Dataset):
         """Add one section.
 
         Its name is what `image_reference` says; the names of the masks in the folder end in their
-        class ids; facts are further entries of `image_info`.
+        class ids, and may name no other regions; facts are further entries of `image_info`.
         """
-        self._add(name, image, dict(sorted(numbered(masks, "file").items())), facts)
+        files = dict(sorted(numbered(masks, "file").items()))
+        prepared = masks.resolve().parent
+        # Masks of one's own may lie anywhere; those of a prepared set two folders below its root.
+        root = prepared.parent if prepared.name.endswith("_dataset_masks") else masks
+        demand_regions(root, files.items(), self.regions, str(masks))
+        self._add(name, image, files, facts)
 
     def _add(
         self, name: str, image: Path, masks: Mapping[int, Path], facts: Mapping[str, Any]

@@ -4,6 +4,8 @@ The built-in ones are below; `read_regions` reads any other from a CSV file, and
 that of a prepared data set.
 """
 
+import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,17 @@ from typing import Any
 from mrcnn.errors import UserError
 from sebre.data.csv_tables import read_rows
 
+logger = logging.getLogger(__name__)
+
 Color = tuple[int, int, int]
+
+_NOT_IN_FILE_NAMES = re.compile(r'[/\\:*?"<>|\x00-\x1f]')  # of any system
+
+
+def safe_name(text: str) -> str:
+    """A name as `Region.name` has it: underscores for spaces, "-" for what files cannot be named
+    ("Layer 2/3" becomes "Layer_2-3")."""
+    return _NOT_IN_FILE_NAMES.sub("-", "_".join(text.split()))
 
 
 @dataclass(frozen=True)
@@ -20,7 +32,7 @@ class Region:
     """One region."""
 
     id: int  # class id, from 1; 0 is the background
-    name: str  # lower case with underscores; part of file names
+    name: str  # with underscores for spaces; part of file names
     acronym: str  # for pictures
     color: Color  # red, green, blue, 0..255, in pictures
     atlas_ids: tuple[int, ...] = ()  # of the structures in the atlas or label scheme of the source
@@ -47,6 +59,12 @@ class RegionSet:
                 "without a gap. Renumber the regions."
             )
         for region in self.regions:
+            if not region.name or region.name != safe_name(region.name):
+                raise UserError(
+                    f"Region set {self.name!r}: the name {region.name!r} of region {region.id} "
+                    "cannot be a part of file names; wanted one such as "
+                    f"{safe_name(region.name) or 'cortex'!r}."
+                )
             for color in (region.color, region.code):
                 if any(not 0 <= value <= 255 for value in color):
                     raise UserError(
@@ -95,7 +113,12 @@ class RegionSet:
         """Inverse of `to_json`; the folder of the file names the set if the record does not."""
         try:
             regions = tuple(
-                Region(int(r["id"]), str(r["name"]), str(r["name"]), tuple(map(int, r["color"])))
+                Region(
+                    int(r["id"]),
+                    safe_name(str(r["name"])),
+                    str(r["name"]),
+                    tuple(map(int, r["color"])),
+                )
                 for r in record["regions"]
             )
             return cls(str(record.get("region_set", path.parent.name)), regions)
@@ -179,7 +202,7 @@ def read_regions(path: str | Path) -> RegionSet:
 
     Columns (upper or lower case): name (or sub-region), r, g, b; also acronym (or label),
     and id. Without an id column the regions are numbered from 1 by row. Blank rows are
-    skipped. Spaces in names become underscores.
+    skipped. Spaces in names become underscores, and a slash "-" (`safe_name`).
     """
     path = Path(path)
     header, rows = read_rows(path, "Save it as CSV.", "text file")
@@ -199,9 +222,13 @@ def read_regions(path: str | Path) -> RegionSet:
 
     regions = []
     for line, row in enumerate(rows, start=2):
-        name = "_".join(cell(row, "name").split())
+        given = cell(row, "name")
+        name = safe_name(given)
         if not name:
             continue
+        if _NOT_IN_FILE_NAMES.search(given):
+            text = "%s, line %d: files cannot be named for %r; the region is called %s."
+            logger.warning(text, path, line, given, name)
         try:
             number = int(cell(row, "id")) if column["id"] else len(regions) + 1
             color = tuple(int(cell(row, key)) for key in "rgb")

@@ -7,8 +7,7 @@ from pathlib import Path
 from mrcnn.config import Config
 from mrcnn.errors import UserError
 from sebre.data.dataset import SectionDataset
-from sebre.data.metadata import read_facts
-from sebre.data.regions import RegionSet
+from sebre.data.region_names import recorded_regions
 from sebre.data.section_files import part_folder
 from sebre.experiments import EXPERIMENTS
 from sebre.experiments.base import Experiment
@@ -83,7 +82,7 @@ def _network(
     experiment: str, root: Path, weights: str | Path | None
 ) -> tuple[Experiment, MaskRCNNSegmenter]:
     """The experiment that has the data set's regions, and a network for it."""
-    drawn = _drawn_regions(root)
+    drawn = recorded_regions(root)
     known = [EXPERIMENTS[experiment], *EXPERIMENTS.values()]
     fitting = [e for e in known if drawn is None or e.regions.names == drawn.names]
     if weights is not None:
@@ -104,12 +103,6 @@ def _sides(segmenter: MaskRCNNSegmenter) -> tuple[int, int]:
     shown = segmenter.model.config.IMAGE_MAX_DIM
     config = segmenter.weights.config
     return (Config.load(config).IMAGE_MAX_DIM if config else shown), shown
-
-
-def _drawn_regions(root: Path) -> RegionSet | None:
-    """The regions that a data set says it has; None if it says nothing."""
-    record = read_facts(root).record
-    return RegionSet.from_json(record, root / "dataset.json") if "regions" in record else None
 
 
 def _load(root: Path, experiment: Experiment, section: str | None) -> SectionDataset:

@@ -49,9 +49,8 @@ def export_network(
     demand_export_path(path, form)
     segmenter = demand_mask_rcnn(load_segmenter(weights, experiment, **(settings or {})))
     images = calibration_images(experiment, calibrate) if precision == "int8" else None
-    labels = ["background", *experiment.regions.names]
     molded = None if shape is None else (*shape, segmenter.config.IMAGE_CHANNEL_COUNT)
-    return export_model(segmenter.model, path, form, precision, images, labels, molded)
+    return export_model(segmenter.model, path, form, precision, images, None, molded)
 
 
 def calibration_images(experiment: Experiment, dataset: str | Path) -> list[np.ndarray]:

@@ -10,16 +10,18 @@ import numpy as np
 
 from mrcnn.config import Config
 from mrcnn.errors import UserError, reading
-from mrcnn.export.exported_model import load_exported
+from mrcnn.export.exported_model import ExportedMaskRCNN, load_exported
 from mrcnn.imageio.contrast import BITS
 from mrcnn.imageio.header import EVERYTHING, Choice
 from mrcnn.imageio.reading import read_picture
 from mrcnn.model import MaskRCNN
 from mrcnn.structures.mask_formats import select_masks
+from mrcnn.weights.loading import reorder_classes
 from sebre.data.regions import RegionSet
 from sebre.drawing.overlay import label_map
 from sebre.experiments import EXPERIMENTS
 from sebre.experiments.base import Experiment, with_settings
+from sebre.networks.region_match import class_order, experiment_of
 from sebre.networks.unet import UNetSegmenter, load_unet, unet_config
 from sebre.networks.weights_store import WeightsFile, find_weights, network_of
 
@@ -84,7 +86,9 @@ def load_segmenter(
 
     Args:
         weights: name in the manifest, or path; also of an ONNX file of `sebre export`.
-        experiment: that the weights belong to; None takes it from the manifest.
+        experiment: that the weights belong to; None takes it from the manifest, or from what the
+            weights say of themselves. They must find its regions: under its class ids, which
+            those of the weights are changed to where they number the same regions otherwise.
         folder: of the manifest; None for the shipped one.
         **overrides: settings that differ.
 
@@ -92,15 +96,19 @@ def load_segmenter(
         FileNotFoundError: no such weights.
         ValueError: damaged weights, weights of another network, or an unknown experiment.
     """
-    found, experiment, config = find_network(weights, experiment, folder, **overrides)
-    if _is_exported(found):
-        model = _open_exported(found, experiment, overrides)
-    elif network_of(found) == "unet":
-        return load_unet(found, experiment, **overrides)
+    plan = _plan(weights, experiment, folder, overrides)
+    if plan.exported is not None:
+        model = plan.exported
+        if plan.order is not None:
+            model.reorder_classes(plan.order)
+    elif network_of(plan.found) == "unet":
+        return load_unet(plan.found, plan.config, plan.experiment.regions, plan.order)
     else:
-        model = MaskRCNN("inference", config, model_dir=".")
-        model.load_weights(found.path)
-    return MaskRCNNSegmenter(model, experiment.regions, found)
+        model = MaskRCNN("inference", plan.config, model_dir=".")
+        model.load_weights(plan.found.path)
+        if plan.order is not None:
+            reorder_classes(model.keras_model, plan.order)
+    return MaskRCNNSegmenter(model, plan.experiment.regions, plan.found)
 
 
 def find_network(
@@ -113,41 +121,53 @@ def find_network(
 
     Arguments and errors are those of `load_segmenter`; no network is built.
     """
+    plan = _plan(weights, experiment, folder, overrides)
+    return plan.found, plan.experiment, plan.config
+
+
+@dataclass(frozen=True)
+class _Plan:
+    found: WeightsFile
+    experiment: Experiment
+    config: Config
+    order: list[int] | None  # see `class_order`
+    exported: ExportedMaskRCNN | None  # the network itself, of an exported file
+
+
+def _plan(
+    weights: str | Path,
+    experiment: Experiment | None,
+    folder: Path | None,
+    overrides: Mapping[str, Any],
+) -> _Plan:
+    """What is to be loaded, with everything checked that can be without a network."""
     found = find_weights(weights, folder)
-    if experiment is None:
-        name = found.entry.get("experiment")
-        if name not in EXPERIMENTS:
-            raise UserError(
-                f"{weights}: which experiment the weights belong to is not known (found {name!r});"
-                f" give one of {', '.join(EXPERIMENTS)}."
-            )
-        experiment = EXPERIMENTS[name]
+    exported = inside = None
     if _is_exported(found):
-        return found, experiment, _open_exported(found, experiment, overrides).config
-    if network_of(found) == "unet":
+        exported = load_exported(found.path, overrides.get("RUNTIME"), **overrides)
+        inside = exported.labels and exported.labels[1:], exported.config.NUM_CLASSES - 1
+    if experiment is None:
+        experiment = experiment_of(found, inside)
+        if experiment is None:
+            raise UserError(
+                f"{weights}: which experiment the weights belong to is not known (found "
+                f"{found.entry.get('experiment')!r}); give one of {', '.join(EXPERIMENTS)}."
+            )
+    order = class_order(found, experiment, inside)
+    if exported is not None:
+        config = exported.config
+    elif network_of(found) == "unet":
         config = with_settings(unet_config(experiment).load(found.config), **overrides)
-        return found, experiment, config
-    variant = experiment.variants.get(found.entry.get("variant", ""), experiment.default)
-    config = variant.config.load(found.config) if found.config else variant.config()
-    config = with_settings(config, **{"IMAGES_PER_GPU": 1, "GPU_COUNT": 1, **overrides})
-    return found, experiment, config
+    else:
+        variant = experiment.variants.get(found.entry.get("variant", ""), experiment.default)
+        config = variant.config.load(found.config) if found.config else variant.config()
+        config = with_settings(config, **{"IMAGES_PER_GPU": 1, "GPU_COUNT": 1, **overrides})
+    config.CLASS_NAMES = experiment.regions.names
+    return _Plan(found, experiment, config, order, exported)
 
 
 def _is_exported(found: WeightsFile) -> bool:
     return found.path.suffix == ".onnx"
-
-
-def _open_exported(
-    found: WeightsFile, experiment: Experiment, overrides: Mapping[str, Any]
-) -> MaskRCNN:
-    model = load_exported(found.path, overrides.get("RUNTIME"), **overrides)
-    if model.config.NUM_CLASSES != experiment.regions.num_classes:
-        raise UserError(
-            f"{found.path}: this network is for {model.config.NUM_CLASSES - 1} regions, but "
-            f"{experiment.name} has {len(experiment.regions)}. Give the experiment that it was "
-            "exported for."
-        )
-    return model
 
 
 def demand_mask_rcnn(segmenter: Segmenter) -> MaskRCNNSegmenter:

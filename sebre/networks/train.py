@@ -1,25 +1,30 @@
 """Training a Mask R-CNN on an experiment: `sebre train`, and the samples, step by step."""
 
-import json
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mrcnn.config import Config
 from mrcnn.errors import UserError
-from mrcnn.io.files import replace_text
 from mrcnn.model import MaskRCNN
+from mrcnn.training.checkpoints import find_last
 from mrcnn.utils import download_trained_weights
 from mrcnn.weights.layer_match import CLASS_LAYERS
+from mrcnn.weights.loading import reorder_classes
 from sebre.data.dataset import SectionDataset
+from sebre.data.region_names import in_words, order_of
 from sebre.data.split import split_groups
 from sebre.experiments.base import Experiment, Stage, Variant, with_settings
+from sebre.networks.region_match import stored_regions
+from sebre.networks.training_run import demand_same_run, read_run, training_facts, write_run
 from sebre.networks.weights_store import find_weights, network_of, store_dir
 
+logger = logging.getLogger(__name__)
+
 _FEWEST_STEPS = 20  # between two checkpoints
-TRAINING_FILE = "training.json"  # of a run: what its settings do not say
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,9 @@ class TrainingOptions:
         if self.resume and self.weights != "last":
             raise UserError("--resume goes on with the last run: it needs --weights last.")
         name = self.variant
-        if name is None and self.weights == "none" and "from_scratch" in experiment.variants:
+        if name is None and self.resume:
+            name = self._begun_variant(experiment)
+        elif name is None and self.weights == "none" and "from_scratch" in experiment.variants:
             name = "from_scratch"
         variant = experiment.default if name is None else experiment.variant(name)
         steps = self._steps(variant)
@@ -90,13 +97,25 @@ class TrainingOptions:
         held_out.prepare()
         return kept, held_out
 
-    def begin(self, model: MaskRCNN, variant: Variant) -> None:
-        """Load the weights to start from, and write down how the run is trained."""
-        start_from(model, self.weights)
-        folder = Path(model.log_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        model.config.save(folder / "config.json")
-        write_training_facts(folder, variant, self._steps(variant), self.weights)
+    def begin(self, model: MaskRCNN, variant: Variant, sections: SectionDataset) -> None:
+        """Load the weights to start from, and write down how the run is trained.
+
+        A run that is resumed was begun with the same, or an error says what differs.
+        """
+        config = with_settings(model.config, CLASS_NAMES=sections.regions.names)
+        facts = training_facts(
+            variant, self._steps(variant), self.dataset, self.inner_validation, self.weights
+        )
+        if not self.resume:
+            start_from(model, self.weights)
+            write_run(model.log_dir, config, facts)
+            return
+        last = model.find_last()
+        demand_same_run(Path(last).parent, config, facts)
+        model.load_weights(last)
+        _, epochs = self.stages(variant, config)[-1]
+        if model.epoch >= epochs:
+            logger.info("%s: nothing is left to train; all %d epochs are done.", last, epochs)
 
     def stages(self, variant: Variant, config: Config) -> list[tuple[Stage, int]]:
         """Each part of the schedule, with the TOTAL number of epochs at its end."""
@@ -105,6 +124,13 @@ class TrainingOptions:
             epochs += steps // config.STEPS_PER_EPOCH
             stages.append((stage, epochs))
         return stages
+
+    def _begun_variant(self, experiment: Experiment) -> str | None:
+        """The variant that the run to be resumed was begun with, if it says so."""
+        name = self.settings.get("NAME", experiment.default.config.NAME)
+        begun = read_run(Path(find_last(self.logs, name)).parent).get("variant")
+        variants = experiment.variants.items()
+        return next((key for key, value in variants if value.config.__name__ == begun), None)
 
     def _steps(self, variant: Variant) -> list[int]:
         return [stage.steps for stage in variant.schedule] if self.steps is None else [*self.steps]
@@ -134,7 +160,7 @@ def run_training(experiment: Experiment, options: TrainingOptions) -> MaskRCNN:
     config = options.configure(variant)
     sections, held_out = options.load(experiment.sections)
     model = MaskRCNN("training", config, options.logs)
-    options.begin(model, variant)
+    options.begin(model, variant, sections)
     for stage, epochs in options.stages(variant, config):
         model.train(
             sections,
@@ -157,27 +183,6 @@ def training_sets(
     return options.load(experiment.sections)
 
 
-def write_training_facts(
-    folder: Path, variant: Variant, steps: Sequence[int], weights: str = "none"
-) -> None:
-    """Write what the settings of a run do not say: start, schedule, augmentation.
-
-    What the file says of a run that is resumed stays. `steps` are of each part of the schedule.
-    """
-    path = folder / TRAINING_FILE
-    if path.exists():
-        return
-    parts = zip(variant.schedule, steps, strict=True)
-    augmentation = variant.augmentation()
-    facts = {
-        "start": weights,
-        "schedule": [asdict(replace(stage, steps=count)) for stage, count in parts],
-        "augmentation": augmentation
-        and {"class": type(augmentation).__name__, **vars(augmentation)},
-    }
-    replace_text(path, json.dumps(facts, indent=1, default=repr) + "\n")
-
-
 def steps_per_epoch(lengths: Sequence[int], largest: int) -> int:
     """Largest number of steps up to `largest` that divides the parts into whole epochs."""
     common = math.gcd(*lengths)
@@ -191,12 +196,14 @@ def steps_per_epoch(lengths: Sequence[int], largest: int) -> int:
 
 
 def start_from(model: MaskRCNN, weights: str) -> None:
-    """Load the weights that a training starts from; see `TrainingOptions.weights`."""
+    """Load the weights that a new run starts from; see `TrainingOptions.weights`.
+
+    Layers that depend on the regions are taken from a network for the same ones alone, which are
+    those of the setting CLASS_NAMES; what is not taken is logged.
+    """
     if weights == "none":
         return
-    if weights == "last":
-        model.load_weights(model.find_last())
-    elif weights == "imagenet":
+    if weights == "imagenet":
         model.load_weights(model.get_imagenet_weights(), by_name=True)
     elif weights == "coco":
         path = store_dir() / "mask_rcnn_coco.h5"
@@ -204,16 +211,30 @@ def start_from(model: MaskRCNN, weights: str) -> None:
             download_trained_weights(path)
         model.load_weights(path, by_name=True, exclude=CLASS_LAYERS)
     else:
-        found = find_weights(weights)
+        found = find_weights(model.find_last() if weights == "last" else weights)
         if network_of(found) != "mask_rcnn":
             raise UserError(
                 f"{found.path}: the weights of another kind of network ({network_of(found)}). "
                 "Start from those of a Mask R-CNN, or from none."
             )
-        # Of a network for other regions, everything but the layers that depend on them.
-        other = found.config is not None and (
-            Config.load(found.config).NUM_CLASSES != model.config.NUM_CLASSES
-            or found.entry.get("experiment", model.config.NAME) != model.config.NAME
-        )
-        model.load_weights(found.path, by_name=True, exclude=CLASS_LAYERS if other else None)
+        wanted = model.config.CLASS_NAMES
+        names, count = stored_regions(found)
+        if names is None and count == len(wanted):
+            text = "%s: does not say which regions it finds; taken to be the same: %s."
+            logger.warning(text, found.path, in_words(wanted))
+            names = wanted
+        order = None if names is None else order_of(names, wanted)
+        exclude = CLASS_LAYERS if order is None else None
+        if exclude:
+            logger.warning(
+                "%s: finds %s, and this training is for %s; the layers that depend on them (%s) "
+                "are not taken and start from random numbers.",
+                found.path,
+                "other classes" if names is None else in_words(names),
+                in_words(wanted),
+                ", ".join(exclude),
+            )
+        model.load_weights(found.path, by_name=True, exclude=exclude)
+        if order is not None and order != sorted(order):
+            reorder_classes(model.keras_model, order)
         model.set_log_dir()  # a run of its own, even from a checkpoint of another

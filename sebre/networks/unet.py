@@ -26,9 +26,9 @@ from mrcnn.modeling.layers import LayerStyle
 from mrcnn.structures.mask_formats import demand_format, mask_to_contours, mask_to_rle
 from mrcnn.structures.masks import extract_bboxes
 from mrcnn.structures.resampling import resize
-from mrcnn.weights.loading import load_weights
+from mrcnn.weights.loading import load_weights, reorder_classes
 from sebre.data.regions import RegionSet
-from sebre.experiments.base import Experiment, with_settings
+from sebre.experiments.base import Experiment
 from sebre.networks.weights_store import WeightsFile
 
 _MASK_FORMS = {"full": lambda mask: mask, "rle": mask_to_rle, "contours": mask_to_contours}
@@ -190,21 +190,24 @@ class UNetSegmenter:
         return large[parts]
 
 
-def load_unet(found: WeightsFile, experiment: Experiment, **overrides: Any) -> UNetSegmenter:
+def load_unet(
+    found: WeightsFile, config: Config, regions: RegionSet, order: Sequence[int] | None = None
+) -> UNetSegmenter:
     """Build the network of a weights file that `sebre.networks.unet_train` wrote, and load it.
 
-    `sebre.networks.segmenter.load_segmenter` calls it; `overrides` are settings that differ.
+    `sebre.networks.segmenter.load_segmenter` calls it.
+
+    Args:
+        found: the file.
+        config: of `unet_config`.
+        regions: that it finds.
+        order: for every class id, from the background on, that of the file; None for the same.
     """
-    config = unet_config(experiment).load(found.config)
-    if config.NUM_CLASSES != experiment.regions.num_classes:
-        raise UserError(
-            f"{found.path}: these weights are for {config.NUM_CLASSES - 1} regions, but "
-            f"{experiment.name} has {len(experiment.regions)}. Give the experiment that they were "
-            "trained for."
-        )
-    model = build_unet(with_settings(config, **overrides))
+    model = build_unet(config)
     load_weights(model, found.path)
-    return UNetSegmenter(model, config, experiment.regions, found)
+    if order is not None:
+        reorder_classes(model, order, layers=("logits",))
+    return UNetSegmenter(model, config, regions, found)
 
 
 def _most_probable(

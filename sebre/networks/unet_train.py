@@ -9,9 +9,10 @@ the same order; only what is learned from them differs. A run keeps its files in
         unet_<experiment>_<epoch:04d>.h5   weights of the last epoch, float32
         training_state_<epoch:04d>.npz     optimizer state of the last epoch
         unet_<experiment>.h5               the trained network, float16
+
+Names of an epoch that was stopped by Ctrl-C are those of `mrcnn.training.checkpoints`.
 """
 
-import json
 import logging
 import time
 from collections.abc import Mapping
@@ -30,12 +31,15 @@ from mrcnn.io.download import file_sha256
 from mrcnn.modeling.network import seeded
 from mrcnn.training import checkpoints
 from mrcnn.training.fitting import fit
+from mrcnn.training.interruption import StopOnInterrupt
 from mrcnn.training.loop import EpochFiles, StopOnBadLoss
 from mrcnn.training.optimizers import make_optimizer
 from mrcnn.weights.loading import load_weights, save_weights
+from sebre.data.dataset import SectionDataset
 from sebre.drawing.overlay import drawn_labels
 from sebre.experiments.base import Experiment, Variant, with_settings
-from sebre.networks.train import steps_per_epoch, training_sets, write_training_facts
+from sebre.networks.train import steps_per_epoch, training_sets
+from sebre.networks.training_run import CONFIG_FILE, demand_same_run, training_facts, write_run
 from sebre.networks.unet import DiceCrossEntropy, UNetSegmenter, build_unet, unet_config
 from sebre.networks.weights_store import WeightsFile
 
@@ -86,18 +90,52 @@ def train_unet(
     """
     run = _plan(experiment, steps, settings, seed)
     train_set, val_set = training_sets(experiment, dataset, inner_validation, seed)
+    facts = training_facts(run.variant, [run.steps], dataset, inner_validation)
     name = f"unet_{experiment.name}"
-    new = Path(logs) / f"{name}{time.strftime('%Y%m%dT%H%M%S')}"
-    folder = _last_run(logs, name) if resume else new
+    folder = Path(logs) / f"{name}{time.strftime('%Y%m%dT%H%M%S')}"
+    last = None
+    if resume:
+        folder, last = _last_checkpoint(logs, name)
+        demand_same_run(folder, run.config, facts)
     model = _compiled(run)
-    facts = {"steps": run.steps, "inner_validation": inner_validation, **run.config.to_dict()}
-    begun = _restore(model, folder, name, facts) if resume else 0
-    if not resume:
+    place, means = (0, 0), {}
+    if last is None:
         folder.mkdir(parents=True)
-        run.config.save(folder / "config.json")
-        write_training_facts(folder, run.variant, [run.steps])
+        write_run(folder, run.config, facts)
+    else:
+        place, means = _restore(model, last)
+    files = _LastEpoch(
+        folder,
+        name + "_{epoch:04d}.h5",
+        {},
+        class_names=experiment.regions.names,
+        behind=(place[1], means),
+    )
+    _train(model, run, (train_set, val_set), place, files, verbose)
+    path = folder / f"{name}.h5"
+    save_weights(model, path, dtype="float16", class_names=experiment.regions.names)
+    load_weights(model, path)  # what is scored is what is stored
+    stored = WeightsFile(path, file_sha256(path), config=folder / CONFIG_FILE)
+    return UNetSegmenter(model, run.config, experiment.regions, stored)
+
+
+def _train(
+    model: keras.Model,
+    run: "_Plan",
+    sets: tuple[SectionDataset, SectionDataset | None],
+    place: tuple[int, int],
+    files: EpochFiles,
+    verbose: int,
+) -> None:
+    """Train from a place, (epochs, batches of the next one) that are done, to the end."""
+    begun, step = place
     epochs = run.steps // run.config.STEPS_PER_EPOCH
-    logger.info("Training a U-Net, epochs %d to %d, files in %s", begun + 1, epochs, folder)
+    if begun >= epochs:
+        text = "%s: nothing is left to train; all %d epochs are done."
+        logger.info(text, files.folder, epochs)
+        return
+    logger.info("Training a U-Net, epochs %d to %d, files in %s", begun + 1, epochs, files.folder)
+    train_set, val_set = sets
     batches = LabelBatches(
         train_set,
         run.config,
@@ -108,16 +146,10 @@ def train_unet(
     checks = None
     if val_set is not None:
         checks = LabelBatches(val_set, run.config, shuffle=False, training=False)
-    if begun < epochs:
-        callbacks = [StopOnBadLoss(), _LastEpoch(folder, name + "_{epoch:04d}.h5", facts)]
-        progress = {"initial_epoch": begun, "epochs": epochs, "verbose": verbose}
-        fit(model, batches, checks, callbacks=callbacks, **progress)
-
-    path = folder / f"{name}.h5"
-    save_weights(model, path, dtype="float16")
-    load_weights(model, path)  # what is scored is what is stored
-    stored = WeightsFile(path, file_sha256(path), config=folder / "config.json")
-    return UNetSegmenter(model, run.config, experiment.regions, stored)
+    progress = {"initial_epoch": begun, "epochs": epochs, "verbose": verbose}
+    with StopOnInterrupt(files) as stop:
+        callbacks = [StopOnBadLoss(), files, stop]
+        fit(model, batches, checks, step, callbacks=callbacks, **progress)
 
 
 @dataclass(frozen=True)
@@ -140,6 +172,7 @@ def _plan(
     config.WARMUP_STEPS = round(config.WARMUP_STEPS * steps / usual)
     config.STEPS_PER_EPOCH = steps_per_epoch([steps], config.STEPS_PER_EPOCH)
     own = {"MAX_GT_INSTANCES": len(experiment.regions), "USE_MINI_MASK": False, "SEED": seed}
+    own["CLASS_NAMES"] = experiment.regions.names
     with_settings(config, **{**own, **(settings or {})})
     if steps % config.STEPS_PER_EPOCH:
         raise UserError(
@@ -167,53 +200,37 @@ class _LastEpoch(EpochFiles):
     """The files of the last epoch alone: those of the one before go when it is complete."""
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        old = _checkpoint_files(self.folder, self.weights_name.replace("{epoch:04d}", "*"))
+        old = self.newest()
         super().on_epoch_end(epoch, logs)
-        for path in old:
-            path.unlink()
+        if old is not None:
+            old.unlink(missing_ok=True)
 
 
-def _checkpoint_files(folder: Path, pattern: str) -> list[Path]:
-    """Weights of epochs, in their order."""
-    return sorted(folder.glob(pattern), key=_epoch_of)
-
-
-def _epoch_of(path: Path) -> int:
-    return int(path.stem.rpartition("_")[2])
-
-
-def _last_run(logs: str | Path, name: str) -> Path:
-    """Folder of the newest run of this name."""
+def _last_checkpoint(logs: str | Path, name: str) -> tuple[Path, Path]:
+    """Folder of the newest run of this name, and its last checkpoint."""
     runs = checkpoints.runs_of(logs, name, r"\d{8}T\d{6}")
     if not runs:
         raise MissingFileError(
             f"{logs}: no run to resume; wanted a folder {name}<YYYYMMDD>T<HHMMSS>. Give the "
             "folder of all runs that the interrupted training was given, or train without resume."
         )
-    return runs[-1]
-
-
-def _restore(model: keras.Model, folder: Path, name: str, facts: Mapping[str, Any]) -> int:
-    """Load the last checkpoint of a run; returns the epochs that it has behind it."""
-    files = _checkpoint_files(folder, f"{name}_*.h5")
-    if not files:
+    last = checkpoints.newest_of(runs[-1], name + "_{epoch:04d}.h5")
+    if last is None:
         raise MissingFileError(
-            f"{folder}: nothing to resume; the run stopped before the end of its first epoch. "
+            f"{runs[-1]}: nothing to resume; the run stopped before its first checkpoint. "
             "Train without resume."
         )
-    epoch = _epoch_of(files[-1])
-    path = checkpoints.state_path(folder, epoch)
+    return runs[-1], last
+
+
+def _restore(model: keras.Model, last: Path) -> tuple[tuple[int, int], dict[str, float]]:
+    """Load a checkpoint of a run; returns its place in it, and the means of an epoch begun."""
+    place = checkpoints.place_of(last)
+    path = checkpoints.state_path(last.parent, *place)
     state = checkpoints.load_state(path)
-    now = json.loads(json.dumps(facts))  # as they come back from a file
-    changed = [f"{k} {state.get(k)!r}, now {v!r}" for k, v in now.items() if state.get(k) != v]
-    if changed:
-        raise UserError(
-            f"{folder}: the run was begun with other arguments ({'; '.join(changed)}). Resume it "
-            "with the same, or train without resume."
-        )
-    load_weights(model, files[-1])
+    load_weights(model, last)
     checkpoints.restore_optimizer(model, state, path)
-    return epoch
+    return place, state.get("means", {})
 
 
 def _labels(class_ids: np.ndarray, masks: np.ndarray) -> np.ndarray:

@@ -49,7 +49,8 @@ def read_manifest(folder: Path | None = None) -> dict[str, dict[str, Any]]:
 def find_weights(name_or_path: str | Path, folder: Path | None = None) -> WeightsFile:
     """A name of the manifest, or else a path, as a file that is there and whole.
 
-    A config for a file given by its path is taken from `config.json` in its folder.
+    A file given by its path that is one of the manifest's, by its checksum, is taken for it. Else
+    its config is `config.json` in its folder.
 
     Raises:
         FileNotFoundError: no such name or file.
@@ -66,8 +67,11 @@ def find_weights(name_or_path: str | Path, folder: Path | None = None) -> Weight
                 f"(names: {', '.join(manifest) or 'none'}). Train with `sebre train`, or give "
                 "the path of a weights file."
             )
+        checksum = file_sha256(path)
+        for entry in (entry for entry in manifest.values() if entry.get("sha256") == checksum):
+            return WeightsFile(path, checksum, config=_config_of(entry, folder), entry=entry)
         config = path.parent / "config.json"
-        return WeightsFile(path, file_sha256(path), config=config if config.is_file() else None)
+        return WeightsFile(path, checksum, config=config if config.is_file() else None)
 
     path = folder / entry["file"]
     if not path.is_file():
@@ -83,17 +87,24 @@ def find_weights(name_or_path: str | Path, folder: Path | None = None) -> Weight
             f"{path}: SHA-256 {checksum} differs from the manifest's {entry.get('sha256')}. The "
             "file is damaged or was exchanged; restore it."
         )
-    config = folder / entry["config"] if entry.get("config") else None
-    return WeightsFile(path, checksum, str(name_or_path), config, entry)
+    return WeightsFile(path, checksum, str(name_or_path), _config_of(entry, folder), entry)
+
+
+def _config_of(entry: dict[str, Any], folder: Path) -> Path | None:
+    return folder / entry["config"] if entry.get("config") else None
 
 
 def network_of(found: WeightsFile) -> str:
     """Which of `NETWORKS` the weights are of, by their settings; without any, a Mask R-CNN."""
+    return "unet" if "UNET_WIDTH" in stored_settings(found) else "mask_rcnn"
+
+
+def stored_settings(found: WeightsFile) -> dict[str, Any]:
+    """The settings beside weights, as they are in the file; none where there is no such file."""
     if found.config is None:
-        return "mask_rcnn"
+        return {}
     try:
-        settings = json.loads(found.config.read_text(encoding="utf-8"))
-        return "unet" if "UNET_WIDTH" in settings else "mask_rcnn"
+        return dict(json.loads(found.config.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{found.config}: not a saved configuration ({error}).") from error
 

@@ -19,6 +19,7 @@ from sebre.drawing.contact_sheet import save_sheet
 from sebre.drawing.overlay import label_map, overlay
 from sebre.prepare.layout import new_data_set
 from sebre.prepare.raw import RawSection, RawSet, card
+from sebre.prepare.region_map import in_lines
 
 SHEET_SECTIONS = 24  # at most this many on the contact sheet
 _SHEET_PX = 512  # longer side of a picture on the sheet
@@ -94,6 +95,7 @@ def build(
             split={"rule": str(rule), "seed": seed, "leaks": leaks},
             rotations=list(ANGLES) if rotations else None,
             processing=dict(raw_set.processing),
+            **({"region_map": dict(raw_set.region_map)} if raw_set.region_map else {}),
             raw_sha256=_checksums(raw_set.files),
         )
 
@@ -176,6 +178,7 @@ def _card(
         n_train=n_train,
         n_val=len(rows) - n_train,
         table=table,
+        region_map=in_lines(raw_set.region_map),
         plane=raw_set.plane,
         pixel_size="not known" if size is None else f"{size} um",
         license=raw_set.license,

@@ -51,6 +51,8 @@ class RawSet:
     texts: Mapping[str, str] = field(default_factory=dict)  # further text files, such as LICENSE
     volumetric: bool = False  # sections of one `subject` are slices of a volume, at index `slice`
     slice_spacing_um: float | None = None  # of neighboring slices; None: not known, or not one
+    # New names of the regions of the source by their own (`sebre.prepare.region_map`), if given.
+    region_map: Mapping[str, str] = field(default_factory=dict)
 
 
 def unused(raw_set: RawSet, raw: Path) -> str:

@@ -205,7 +205,9 @@ def _laminae(fine: np.ndarray, table: StructureTable, rng: np.random.Generator) 
     bands = np.zeros(fine.shape, np.float32)
     for class_id in rng.permutation(shown)[: rng.integers(1, 4)]:
         inside = (classes == class_id).astype(np.uint8)
-        depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3) * np.float32(_USUAL_SIZE / size)
+        # Without a border in the picture the distance is as good as infinite.
+        depth = np.minimum(cv2.distanceTransform(inside, cv2.DIST_L2, 3), size)
+        depth *= np.float32(_USUAL_SIZE / size)
         wave = np.float32(rng.uniform(0.15, 0.9)) * depth + np.float32(rng.uniform(0, 6.3))
         bands += np.float32(rng.uniform(0.05, 0.3)) * np.sin(wave) * inside
     return bands

@@ -6,6 +6,7 @@ import nrrd
 import numpy as np
 import tifffile
 from ibsr_scans import save_subject
+from named_sets import named_set
 from plates import make as make_plates
 from raw_samples import drawn_labels, painted, raw_folder, section, write
 from volumes import save_nifti
@@ -101,6 +102,10 @@ def ccf(raw: Path) -> None:
     tifffile.imwrite(raw / "downsampled_standard_brainreg.tiff", brain)
 
 
+def prepared(raw: Path) -> None:
+    named_set(raw, ("cortex", "hippocampus"))
+
+
 WHOLE = {
     "colour-code": colour_code,
     "labels": labels,
@@ -112,4 +117,5 @@ WHOLE = {
     "mouse-mri": mouse_mri,
     "demba": demba,
     "ccf": ccf,
+    "prepared": prepared,
 }

@@ -44,6 +44,8 @@ def test_a_sample_trains_as_the_command_does(name, variant, tmp_path, monkeypatc
             calls.append((sets, plain(options)))
 
     class Sections:
+        regions = EXPERIMENTS[name].regions
+
         def load(self, *where, **part):
             self.where = where, part
             return self

@@ -56,6 +56,7 @@ SOURCES = {
         "human T1 scans of the MICCAI 2012 multi-atlas challenge (NIfTI)", ("plane", "orientation")
     ),
     "mouse-mri": Source("in-vivo MRI of adult mice (NIfTI)", ("plane", "orientation")),
+    "prepared": Source("a prepared data set, for other regions (--map) or another split"),
     "sebre-figures": Source("four sections with masks from a figure of the released code (PNG)"),
     "slicemap": Source("sagittal mouse sections of Barbier et al. 2018 (NumPy arrays)"),
 }

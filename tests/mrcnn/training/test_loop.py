@@ -1,4 +1,3 @@
-import csv
 import json
 import math
 import os
@@ -6,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -14,13 +12,11 @@ import numpy as np
 import pytest
 from paths import HELPERS, ROOT, STUCK_SECONDS
 from phantoms import PhantomConfig, Phantoms, moving_averages
+from small_run import SmallRun, epochs_of
 
-from mrcnn.data.batches import Batches
 from mrcnn.data.samples import UnreadableImageError
 from mrcnn.model import MaskRCNN
-from mrcnn.training import checkpoints
 from mrcnn.training.loop import StopOnBadLoss, train
-from mrcnn.weights.loading import load_weights
 
 
 def test_a_bad_loss_stops_with_one_message_that_names_the_remedies():
@@ -30,54 +26,6 @@ def test_a_bad_loss_stops_with_one_message_that_names_the_remedies():
     for bad in (math.nan, math.inf):
         with pytest.raises(FloatingPointError, match=r"epoch 5, step 8 \(rpn_bbox_loss\).*smaller"):
             callback.on_train_batch_end(7, {"loss": bad, "rpn_bbox_loss": bad})
-
-
-class Noise(keras.layers.Layer):
-    def __init__(self):
-        super().__init__(name="noise")
-        self.seed_generator = keras.random.SeedGenerator(3)
-
-    def call(self, x):
-        return x + keras.random.normal(keras.ops.shape(x), seed=self.seed_generator)
-
-
-class SquaredError(keras.Model):
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        return keras.ops.mean(keras.ops.square(y_pred[0] - 1.0))
-
-
-class SmallRun:
-    """What `train` needs of a MaskRCNN, with a network of two layers and a random one."""
-
-    mode = "training"
-
-    def __init__(self, log_dir, epoch=0, **settings):
-        keras.utils.set_random_seed(1)
-        self.config = PhantomConfig(STEPS_PER_EPOCH=3, **settings)
-        self.log_dir, self.epoch = str(log_dir), epoch
-        (batch,) = Batches(Phantoms(2), self.config)[0]
-        inputs = [keras.Input(a.shape[1:], dtype=a.dtype.name) for a in batch]
-        x = Noise()(keras.layers.GlobalAveragePooling2D()(inputs[0]) / 255)
-        x = keras.layers.Dense(4, name="conv1")(x)
-        x = keras.layers.Dense(1, name="mrcnn_class")(x)
-        self.keras_model = SquaredError(inputs, [x, *inputs[1:]])
-        if epoch:
-            path = checkpoints.checkpoint_path_for(log_dir, "phantom").format(epoch=epoch)
-            load_weights(self.keras_model, path)
-
-    def two_stages(self, resume=False, callbacks=()):
-        for epochs, rate, layers in ((2, 0.1, "heads"), (4, 0.05, "all")):
-            train(
-                self,
-                Phantoms(5),
-                Phantoms(2, seed=1),
-                rate,
-                epochs,
-                layers,
-                custom_callbacks=list(callbacks),
-                resume=resume,
-                verbose=0,
-            )
 
 
 class Interrupt(keras.callbacks.Callback):
@@ -144,11 +92,6 @@ def finish(process):
     output, _ = process.communicate(timeout=STUCK_SECONDS)
     assert process.returncode == 0, output
     return output
-
-
-def epochs_of(log_dir):
-    with (Path(log_dir) / "log.csv").open(newline="") as file:
-        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Commands: exit codes, messages, and one small run through all of them."""
 
-import dataclasses
 import errno
 import json
 import os
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from named_sets import tiny_experiment
 from paths import ROOT
 from PIL import Image
 
@@ -19,43 +19,16 @@ from mrcnn.errors import MissingFileError, UserError
 from sebre.cli import commands as cli
 from sebre.experiments import EXPERIMENTS
 from sebre.experiments.base import Stage
-from sebre.experiments.slicemap import SlicemapConfig
 from sebre.networks.train import train, training_sets
 from sebre.program import STOPPED
 
 DATASET = ROOT / "datasets" / "slicemap"
 
 
-class TinyConfig(SlicemapConfig):
-    IMAGE_MIN_DIM = 64
-    IMAGE_MAX_DIM = 64
-    BACKBONE_WIDTH = 0.25
-    TOP_DOWN_PYRAMID_SIZE = 16
-    RPN_CONV_FILTERS = 16
-    FPN_CLASSIF_FC_LAYERS_SIZE = 32
-    MASK_CONV_FILTERS = 16
-    IMAGES_PER_GPU = 1
-    PRE_NMS_LIMIT = 100
-    POST_NMS_ROIS_TRAINING = 20
-    POST_NMS_ROIS_INFERENCE = 20
-    TRAIN_ROIS_PER_IMAGE = 8
-    VALIDATION_STEPS = 1
-    DETECTION_MIN_CONFIDENCE = 0.0
-
-
 @pytest.fixture
 def tiny(monkeypatch):
     """The experiment with the smallest network and a schedule of two steps in two parts."""
-    experiment = dataclasses.replace(
-        EXPERIMENTS["slicemap"],
-        variants={
-            "small": dataclasses.replace(
-                EXPERIMENTS["slicemap"].default,
-                config=TinyConfig,
-                schedule=(Stage("all", 1), Stage("heads", 1, rate=0.1)),
-            )
-        },
-    )
+    experiment = tiny_experiment(Stage("all", 1), Stage("heads", 1, rate=0.1))
     monkeypatch.setitem(EXPERIMENTS, "slicemap", experiment)
     return experiment
 

@@ -261,7 +261,7 @@ def test_a_region_that_no_section_shows(root):
 
 def test_names_against_numbers(root):
     cortex(root).rename(mask(root, "section_masks_0_Basal-Ganglia_m1.png"))
-    finding = one(root, "region name", "warning")
+    finding = one(root, "region name", "error")
     assert "class id 1 is cortex in the region set 'three', not Basal-Ganglia" in finding.problem
     mask(root, "section_masks_0_basal_ganglia_m2.png").rename(
         mask(root, "section_masks_0_basal ganglia_m2.png")

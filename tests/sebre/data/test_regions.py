@@ -93,6 +93,8 @@ def test_unknown_id_names_the_set():
         ((Region(1, "a", "a", (0, 0, 0)), Region(2, "a", "b", (1, 0, 0))), "'a' is used twice"),
         ((Region(1, "a", "a", (0, 0, 0)), Region(2, "b", "b", (0, 0, 0))), "color .* is used"),
         ((Region(1, "a", "a", (0, 300, 0)),), "from 0 to 255"),
+        ((Region(1, "layer 2/3", "a", (0, 0, 0)),), "'layer 2/3' of region 1 .* 'layer_2-3'"),
+        ((Region(1, "", "a", (0, 0, 0)),), "'' of region 1 cannot be a part of file names"),
     ],
 )
 def test_tables_that_cannot_work_are_refused(regions, message):
@@ -116,6 +118,41 @@ def test_csv_of_many_rows_without_ids_is_numbered_by_row_and_blank_rows_are_skip
     regions = read_regions(path)
     assert len(regions) == 64
     assert regions[64] == Region(64, "r64", "L64", (64, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("Primary motor area Layer 2/3", "Primary_motor_area_Layer_2-3"),
+        (r"a\b:c*d?e<f>g|h", "a-b-c-d-e-f-g-h"),
+        ("Area, lateral part  (x)", "Area,_lateral_part_(x)"),
+        ("Ammonshorn, Größe", "Ammonshorn,_Größe"),
+    ],
+)
+def test_names_become_parts_of_file_names(tmp_path, caplog, given, name):
+    path = tmp_path / "mine.csv"
+    path.write_text(f'name,r,g,b\nother,9,9,9\n"{given}",1,2,3\n', encoding="utf-8")
+    assert read_regions(path)[2].name == name
+    (tmp_path / f"section_0_{name}_m1.png").touch()
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == ("-" in name)
+    assert all(f"{path}, line 3: files cannot be named for {given!r}" in text for text in said)
+
+
+def test_names_that_become_the_same_are_refused(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("name,r,g,b\nlayer 2/3,1,2,3\nlayer 2-3,4,5,6\n")
+    with pytest.raises(ValueError, match=r"mine.csv: .*name 'layer_2-3' is used twice"):
+        read_regions(path)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_separators_of_other_countries(tmp_path, separator):
+    path = tmp_path / "mine.csv"
+    rows = [["id", "name", "r", "g", "b"], ["1", '"long; name, x"', "1", "2", "3"]]
+    text = "\r\n".join(separator.join(row) for row in rows)
+    path.write_text("\ufeff" + text, encoding="utf-8", newline="")
+    assert read_regions(path)[1] == Region(1, "long;_name,_x", "long;_name,_x", (1, 2, 3))
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,9 @@ def test_class_id_is_the_number_at_the_end_of_the_name(root, name):
 
 
 def test_ids_of_several_digits(root):
-    regions = RegionSet("many", tuple(Region(i, f"r{i}", "", (i, 0, 0)) for i in range(1, 126)))
+    names = ["cortex", *(f"r{i}" for i in range(2, 126))]
+    regions = (Region(i, name, "", (i, 0, 0)) for i, name in enumerate(names, start=1))
+    regions = RegionSet("many", tuple(regions))
     save(masks_dir(root, 0) / "section_masks_0_r12_m12.png", square(1, 3))
     save(masks_dir(root, 0) / "section_masks_0_r125_m125.png", square(1, 4))
     masks, class_ids = load(root, regions).load_mask(0)

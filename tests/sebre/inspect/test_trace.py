@@ -203,7 +203,7 @@ def test_weights_of_ones_own_keep_their_settings_and_the_regions_of_the_data_set
     ("arguments", "message"),
     [
         (("p15_mouse", None), "'p15_mouse' is not one of p14_mouse, "),
-        (("p14_mouse", "nowhere", "slicemap"), "nowhere.*: no such folder"),
+        (("slicemap", "nowhere", "slicemap"), "nowhere.*: no such folder"),
         (("slicemap", DATASET, "slicemap", "3"), "section is '3'; give part and number"),
         (("slicemap", DATASET, "slicemap", "val/99"), "no image ends in _99"),
     ],

@@ -88,7 +88,9 @@ def test_there_are_no_stages_to_show(weights, tmp_path, capsys):
 
 
 def test_a_mask_rcnn_cannot_start_from_it(weights, tmp_path, monkeypatch):
-    monkeypatch.setattr("sebre.networks.train.MaskRCNN", lambda *args: SimpleNamespace())
+    monkeypatch.setattr(
+        "sebre.networks.train.MaskRCNN", lambda mode, config, logs: SimpleNamespace(config=config)
+    )
     with pytest.raises(ValueError, match=r"unet_slicemap\.h5: .* another kind of network \(unet"):
         train(EXPERIMENTS["slicemap"], DATASET, str(weights), tmp_path, steps=[20])
 

@@ -38,18 +38,27 @@ def test_a_name_gives_file_settings_and_entry(store):
 
 
 def test_a_path_takes_the_settings_beside_it(store):
-    found = find_weights(store / "net.h5")
-    assert found.config is None
+    (store / "own.h5").write_bytes(b"others")
+    found = find_weights(store / "own.h5")
+    assert (found.config, found.name, found.entry) == (None, None, {})
     (store / "config.json").write_text("{}")
-    assert find_weights(store / "net.h5").config == store / "config.json"
-    assert find_weights(store / "net.h5").name is None
+    assert find_weights(store / "own.h5").config == store / "config.json"
+
+
+def test_a_path_of_shipped_weights_is_known_by_its_content(store, tmp_path):
+    copy = tmp_path / "copy.h5"
+    copy.write_bytes((store / "net.h5").read_bytes())
+    found = find_weights(copy)
+    assert (found.path, found.config, found.name) == (copy, store / "net.json", None)
+    assert found.entry == read_manifest()["net"]
 
 
 def test_the_settings_tell_the_kind_of_network(store):
+    (store / "own.h5").write_bytes(b"others")
     assert network_of(find_weights("net")) == "mask_rcnn"
-    assert network_of(find_weights(store / "net.h5")) == "mask_rcnn"
+    assert network_of(find_weights(store / "own.h5")) == "mask_rcnn"
     (store / "config.json").write_text('{"UNET_WIDTH": 16}')
-    assert network_of(find_weights(store / "net.h5")) == "unet"
+    assert network_of(find_weights(store / "own.h5")) == "unet"
     for damaged in ("{", "3"):
         (store / "net.json").write_text(damaged)
         with pytest.raises(ValueError, match="net.json: not a saved configuration"):

@@ -1,0 +1,139 @@
+"""What class ids mean, wherever they meet: names of weights, data sets and experiments compared.
+
+An id alone says nothing: two data sets number the same regions in other orders. So whoever joins
+two things that have ids compares the names behind them here first.
+"""
+
+import json
+import logging
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from mrcnn.errors import UserError
+from sebre.data.regions import RegionSet
+
+logger = logging.getLogger(__name__)
+
+# section_masks_12_basal_ganglia_m3 -> basal_ganglia
+_MASK_NAME = re.compile(r"(?P<section>.*?_\d+_)?(?P<region>.+?)_m_?\d+")
+_SECTION = re.compile(r".*_\d+_")
+
+
+def plain(name: str) -> str:
+    """A name as it is compared: neither case nor what stands between its words counts."""
+    return name.lower().strip(":").replace(" ", "_").replace("-", "_")
+
+
+def order_of(names: Sequence[str], wanted: Sequence[str]) -> list[int] | None:
+    """Where each class of `wanted` is among others, which have `names`; None for other names.
+
+    Both are without the background, the places with it: [0, 2, 1] for two that trade places.
+    """
+    places = {plain(name): place for place, name in enumerate(names, start=1)}
+    looked_for = [plain(name) for name in wanted]
+    if not len(places) == len(names) == len(wanted) or set(places) != set(looked_for):
+        return None
+    return [0, *(places[name] for name in looked_for)]
+
+
+def in_words(names: Iterable[str]) -> str:
+    """Names with their class ids, for a message: "1 cortex, 2 hippocampus"."""
+    return ", ".join(f"{number} {name}" for number, name in enumerate(names, start=1))
+
+
+def recorded_regions(root: Path) -> RegionSet | None:
+    """The regions in the dataset.json of a prepared data set; None if it has none."""
+    path = root / "dataset.json"
+    if not path.is_file():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(
+            f"{path}: its regions cannot be read (not JSON: {error}). Prepare the data set again."
+        ) from error
+    named = isinstance(record, dict) and "regions" in record
+    return RegionSet.from_json(record, path) if named else None
+
+
+def region_in(path: Path) -> str | None:
+    """The region that the file of a mask is named for, in the layout of prepared data sets."""
+    match = _MASK_NAME.fullmatch(path.stem)
+    return match["region"] if match and match["section"] else None
+
+
+def misnamed(
+    masks: Iterable[tuple[int, Path]], regions: RegionSet
+) -> Iterator[tuple[int, Path, str]]:
+    """Masks whose file names say another region than their class ids do.
+
+    What stands between the number of the section and `_m<id>` is the name of a region, unless masks
+    of several ids share it; elsewhere a name counts if it is one of the region set.
+
+    Args:
+        masks: class id and path of each.
+        regions: what the ids mean.
+
+    Yields:
+        Class id, path, and the name in it.
+    """
+    aliases = [{plain(region.name), plain(region.acronym)} for region in regions]
+    known = set().union(*aliases)
+    ids_of: dict[str, set[int]] = defaultdict(set)
+    found = []
+    for class_id, path in masks:
+        if match := _MASK_NAME.fullmatch(path.stem):
+            name = plain(match["region"])
+            ids_of[name].add(class_id)
+            found.append((class_id, path, match, name))
+    for class_id, path, match, name in found:
+        if not 1 <= class_id <= len(regions):
+            continue  # of no region
+        if {name, _SECTION.sub("", name)} & aliases[class_id - 1]:
+            continue
+        if name in known or (match["section"] and len(ids_of[name]) == 1):
+            yield class_id, path, match["region"]
+
+
+def demand_regions(
+    root: Path, masks: Iterable[tuple[int, Path]], regions: RegionSet, where: str = ""
+) -> None:
+    """Raise UserError unless a prepared data set has these regions under these class ids.
+
+    Its dataset.json says what it has, and so do the names of its masks (class id and path of
+    each). Where neither says anything, a warning says what is assumed.
+
+    Args:
+        root: folder with dataset.json, if there is one.
+        masks: those that are read.
+        regions: what is looked for.
+        where: what is read, for the warning; the folder by default.
+    """
+    masks = list(masks)
+    recorded = recorded_regions(root)
+    if recorded is not None and [*map(plain, recorded.names)] != [*map(plain, regions.names)]:
+        numbered = order_of(recorded.names, regions.names) is not None
+        raise UserError(
+            f"{root / 'dataset.json'}: the data set has the regions {in_words(recorded.names)}; "
+            f"wanted are those of {regions.name}: {in_words(regions.names)}. "
+            + ("The same in another order: " if numbered else "Other regions: ")
+            + "take the experiment that it was prepared for, or prepare it for these (`sebre "
+            "prepare --regions-of`, with --map where names differ)."
+        )
+    if wrong := next(misnamed(masks, regions), None):
+        class_id, path, name = wrong
+        raise UserError(
+            f"{path}: named for the region {name}, but class id {class_id} is "
+            f"{regions[class_id].name} in {regions.name}: {in_words(regions.names)}. Take the "
+            "experiment that the masks were drawn for, or rename the file."
+        )
+    if recorded is None and masks and not any(region_in(path) for _, path in masks):
+        logger.warning(
+            "%s: neither dataset.json nor the names of the masks say which regions they show; "
+            "taken to be those of %s: %s.",
+            where or root,
+            regions.name,
+            in_words(regions.names),
+        )

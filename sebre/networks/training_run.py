@@ -1,0 +1,141 @@
+"""What a training run was begun with, and whether it is resumed with the same.
+
+The folder of a run holds config.json, its settings, and training.json, what these do not say:
+start, schedule, augmentation, data. Both are written once, when the run begins.
+`sebre.networks.train` and `sebre.networks.unet_train` begin and resume their runs here.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from mrcnn.config import Config
+from mrcnn.errors import UserError
+from mrcnn.io.download import file_sha256
+from mrcnn.io.files import replace_text
+from mrcnn.weights.layer_match import listed
+from sebre.data.section_files import list_subset
+from sebre.experiments.base import Variant
+
+logger = logging.getLogger(__name__)
+
+CONFIG_FILE = "config.json"  # of a run: its settings
+TRAINING_FILE = "training.json"  # of a run: what its settings do not say
+
+# What may change when a run is resumed, as nothing that is learned depends on it. Of the data set
+# its content counts, not its name.
+_MAY_CHANGE = ("CACHE_DIR", "CACHE_MEMORY_MB", "WORKERS", "dataset.name")
+_START = "start"  # a resumed run starts from its own last checkpoint
+
+
+def training_facts(
+    variant: Variant,
+    steps: Sequence[int],
+    dataset: str | Path,
+    inner_validation: float,
+    start: str = "none",
+) -> dict[str, Any]:
+    """What the settings of a run do not say, in JSON types.
+
+    Args:
+        variant: of the experiment.
+        steps: of each part of the schedule.
+        dataset: folder of the prepared data set; its training part is read.
+        inner_validation: share that is held out.
+        start: weights that the training starts from, as the user names them.
+    """
+    parts = zip(variant.schedule, steps, strict=True)
+    augmentation = variant.augmentation()
+    facts = {
+        _START: start,
+        "variant": variant.config.__name__,
+        "schedule": [asdict(replace(stage, steps=count)) for stage, count in parts],
+        "augmentation": augmentation
+        and {"class": type(augmentation).__name__, **vars(augmentation)},
+        "dataset": _dataset_facts(Path(dataset)),
+        "inner_validation": inner_validation,
+    }
+    return json.loads(json.dumps(facts, default=lambda thing: type(thing).__name__))
+
+
+def _dataset_facts(root: Path) -> dict[str, Any]:
+    """Name and size of the training part, and a checksum of all that is learned from it."""
+    sections, _ = list_subset(root, "train")
+    content = [
+        [number, file_sha256(files.image), {i: file_sha256(p) for i, p in files.masks.items()}]
+        for number, files in sections.items()
+    ]
+    checksum = hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    return {"name": root.resolve().name, "sections": len(sections), "sha256": checksum}
+
+
+def write_run(folder: str | Path, config: Config, facts: Mapping[str, Any]) -> None:
+    """Write what a run is begun with into its folder, which is made if it is not there."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    config.save(folder / CONFIG_FILE)
+    replace_text(folder / TRAINING_FILE, json.dumps(facts, indent=1) + "\n")
+
+
+def read_run(folder: str | Path) -> dict[str, Any]:
+    """What `write_run` wrote, as one mapping; less of a run that was begun before it did."""
+    found: dict[str, Any] = {}
+    for path in (Path(folder) / CONFIG_FILE, Path(folder) / TRAINING_FILE):
+        if not path.is_file():
+            continue
+        try:
+            found |= json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, TypeError) as error:
+            raise UserError(
+                f"{path}: not a record of a training ({error}). Train without --resume."
+            ) from error
+    return found
+
+
+def demand_same_run(folder: str | Path, config: Config, facts: Mapping[str, Any]) -> None:
+    """Raise UserError unless a run was begun with these settings and facts.
+
+    What differs and may is logged, and so is what the run did not write down.
+    """
+    before = dict(_flat(read_run(folder)))
+    now = dict(_flat({**config.to_dict(), **facts}))
+    unknown = [name for name in now if name not in before and name != _START]
+    changed = {
+        name: f"{name} {before[name]}, now {value}"
+        for name, value in now.items()
+        if name in before and name != _START and before[name] != value
+    }
+    changed |= {
+        name: f"{name} {value}, now none"
+        for name, value in before.items()
+        if name not in now and name != _START
+    }
+    refused = [text for name, text in changed.items() if name not in _MAY_CHANGE]
+    if refused:
+        raise UserError(
+            f"{folder}: the run was begun with other arguments ({listed(refused, '; ')}). Resume "
+            "it with the same; or train without --resume, from --weights FILE of this run to go "
+            "on from what it has learned."
+        )
+    if changed:
+        text = "%s: goes on with %s, on which nothing depends that is learned."
+        logger.info(text, folder, listed(list(changed.values()), "; "))
+    if unknown:
+        text = "%s: an earlier version began this run and did not write down %s; taken as now."
+        logger.warning(text, folder, listed(unknown))
+
+
+def _flat(values: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Entries of nested records under names such as "schedule.0.steps", others as they are."""
+    if isinstance(values, Mapping):
+        for key, value in values.items():
+            yield from _flat(value, f"{name}.{key}" if name else key)
+    elif isinstance(values, list) and any(isinstance(value, Mapping) for value in values):
+        for number, value in enumerate(values):
+            yield from _flat(value, f"{name}.{number}")
+    else:
+        yield name, values
