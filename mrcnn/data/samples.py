@@ -129,6 +129,7 @@ def sample_reader(dataset: Dataset, config: Config) -> Callable[..., Sample]:
     same is read once, and kept as the CACHE_* settings say."""
     load = functools.partial(load_sample, dataset, config)
     if not promised(dataset, "cacheable"):
+        logger.info("%s: each batch reads its images anew; see Dataset.", type(dataset).__name__)
         return load
     cache = SampleCache(load, config.CACHE_MEMORY_MB, config.CACHE_DIR)
     return lambda image_id, seed=None: cache.get(image_id)
