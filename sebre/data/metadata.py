@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mrcnn.errors import UserError
+from mrcnn.imageio.contrast import BITS
 from sebre.data.csv_tables import read_rows
 
 
@@ -52,6 +53,16 @@ class SetFacts:
     def pixel_of(self, name: str) -> tuple[float, float] | None:
         """Height and width of a pixel of a section in mm; None if not known."""
         return self.pixels_mm.get(name, self.pixel_mm)
+
+
+def recorded_contrast(root: str | Path) -> str:
+    """How values of the source of a prepared data set became 8 bits: the CONTRAST with which
+    networks trained on it read deeper pictures. Where dataset.json does not say, by the bits."""
+    try:
+        record = json.loads((Path(root) / "dataset.json").read_text(encoding="utf-8"))
+        return str(record["processing"]["contrast"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return BITS
 
 
 def read_facts(root: str | Path, slice_um: float | None = None) -> SetFacts:

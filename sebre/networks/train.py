@@ -15,6 +15,7 @@ from mrcnn.utils import download_trained_weights
 from mrcnn.weights.layer_match import CLASS_LAYERS
 from mrcnn.weights.loading import reorder_classes
 from sebre.data.dataset import SectionDataset
+from sebre.data.metadata import recorded_contrast
 from sebre.data.region_names import in_words, order_of
 from sebre.data.split import split_groups
 from sebre.experiments.base import Experiment, Stage, Variant, with_settings
@@ -74,7 +75,8 @@ class TrainingOptions:
         usual = sum(stage.steps for stage in variant.schedule)
         config.WARMUP_STEPS = round(config.WARMUP_STEPS * sum(steps) / usual)
         config.STEPS_PER_EPOCH = steps_per_epoch(steps, config.STEPS_PER_EPOCH)
-        return with_settings(config, **{"SEED": self.seed, **self.settings})
+        read = {"SEED": self.seed, "CONTRAST": recorded_contrast(self.dataset)}
+        return with_settings(config, **{**read, **self.settings})
 
     def load(
         self, new: Callable[[], SectionDataset]

@@ -36,6 +36,7 @@ from mrcnn.training.loop import EpochFiles, StopOnBadLoss
 from mrcnn.training.optimizers import make_optimizer
 from mrcnn.weights.loading import load_weights, save_weights
 from sebre.data.dataset import SectionDataset
+from sebre.data.metadata import recorded_contrast
 from sebre.drawing.overlay import drawn_labels
 from sebre.experiments.base import Experiment, Variant, with_settings
 from sebre.networks.train import steps_per_epoch, training_sets
@@ -88,7 +89,8 @@ def train_unet(
             begun in another way.
         FloatingPointError: the loss became NaN or infinite.
     """
-    run = _plan(experiment, steps, settings, seed)
+    read = {"CONTRAST": recorded_contrast(dataset)}
+    run = _plan(experiment, steps, {**read, **(settings or {})}, seed)
     train_set, val_set = training_sets(experiment, dataset, inner_validation, seed)
     facts = training_facts(run.variant, [run.steps], dataset, inner_validation)
     name = f"unet_{experiment.name}"
@@ -160,7 +162,7 @@ class _Plan:
 
 
 def _plan(
-    experiment: Experiment, steps: int | None, settings: Mapping[str, Any] | None, seed: int
+    experiment: Experiment, steps: int | None, settings: Mapping[str, Any], seed: int
 ) -> _Plan:
     """The settings of a training that can work."""
     variant = experiment.variant("small")
@@ -173,7 +175,7 @@ def _plan(
     config.STEPS_PER_EPOCH = steps_per_epoch([steps], config.STEPS_PER_EPOCH)
     own = {"MAX_GT_INSTANCES": len(experiment.regions), "USE_MINI_MASK": False, "SEED": seed}
     own["CLASS_NAMES"] = experiment.regions.names
-    with_settings(config, **{**own, **(settings or {})})
+    with_settings(config, **{**own, **settings})
     if steps % config.STEPS_PER_EPOCH:
         raise UserError(
             f"steps is {steps}; it must be a multiple of STEPS_PER_EPOCH, {config.STEPS_PER_EPOCH}."
