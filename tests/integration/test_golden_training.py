@@ -15,6 +15,9 @@ from mrcnn.modeling.network import LOSS_NAMES
 # chaotic would else widen what it is judged by.
 ROUNDING = 1e-7
 MARGIN = 4
+# Two roundings say little of the unrest of a hundred layers: with and without AVX-512 the numbers
+# of this case are up to 5 times what they show, bit for bit as ever on each.
+MARGINS = {"train_r101_384_all": 8}
 CEILING = 16
 # Two steps of a hundred layers, without AVX-512: a loss of the second step moves by 4 %.
 CEILINGS = {"train_r101_384_all": 64}
@@ -118,6 +121,7 @@ def run(request, golden, build):
     found = two_steps(inputs)
     found["moving_before"] = before
     found["ceiling"] = CEILINGS.get(request.param, CEILING)
+    found["margin"] = MARGINS.get(request.param, MARGIN)
     found["shaken"] = []
     for seed in SHAKES:
         noise = np.random.default_rng(seed).standard_normal(inputs[0].shape).astype("float32")
@@ -134,8 +138,8 @@ def test_losses(run):
 
 
 def allowed(tolerance, slack, found):
-    """The tolerance, or MARGIN times what a rounding does, up to the ceiling."""
-    return np.clip(MARGIN * slack, tolerance, found["ceiling"] * tolerance)
+    """The tolerance, or the margin times what a rounding does, up to the ceiling."""
+    return np.clip(found["margin"] * slack, tolerance, found["ceiling"] * tolerance)
 
 
 def demand(kind, errors, limits):
