@@ -8,7 +8,6 @@ import math
 from pathlib import Path
 
 import numpy as np
-import tifffile
 
 from mrcnn.errors import MissingFileError, UserError, reading
 from mrcnn.imageio.contrast import BITS
@@ -16,7 +15,7 @@ from mrcnn.imageio.header import EVERYTHING, Choice, PictureHeader
 from mrcnn.imageio.pillow_files import count_pages, open_pillow, opened
 from mrcnn.imageio.pillow_files import read_header as pillow_header
 from mrcnn.imageio.tiff_files import open_tiff
-from mrcnn.imageio.tiff_headers import leading_axes, read_contents
+from mrcnn.imageio.tiff_headers import leading_axes, opened_tiff, read_contents
 from mrcnn.imageio.windows import ArraySource, PictureSource
 
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -80,7 +79,7 @@ def read_header(path: str | Path, choice: Choice = EVERYTHING) -> PictureHeader:
     path = Path(path)
     with reading(path):
         if _is_tiff(path):
-            with tifffile.TiffFile(path) as tiff:
+            with opened_tiff(path) as tiff:
                 return read_contents(tiff, path, choice).header
         with opened(path) as image:
             return pillow_header(path, image, choice)
@@ -91,7 +90,7 @@ def count_pictures(path: str | Path) -> int:
     path = Path(path)
     with reading(path):
         if _is_tiff(path):
-            with tifffile.TiffFile(path) as tiff:
+            with opened_tiff(path) as tiff:
                 return math.prod(n for _, n in leading_axes(tiff.series[0]))
         with opened(path) as image:
             return count_pages(image)

@@ -18,7 +18,7 @@ import tifffile
 
 from mrcnn.errors import UserError
 from mrcnn.imageio.header import EVERYTHING, Choice, demand_plausible
-from mrcnn.imageio.tiff_headers import Contents, read_contents
+from mrcnn.imageio.tiff_headers import Contents, opened_tiff, read_contents
 from mrcnn.imageio.windows import ArraySource, PictureSource
 
 _KEPT_BYTES = 64 * 2**20  # decoded strips and tiles that are kept for the next window
@@ -37,7 +37,7 @@ def open_tiff(
     brightness depends on all of them.
     """
     with ExitStack() as stack:
-        tiff = stack.enter_context(tifffile.TiffFile(path))
+        tiff = stack.enter_context(opened_tiff(path))
         contents = read_contents(tiff, path, choice)
         if not contents.pages:  # stored without pages of its own, as ImageJ does
             return ArraySource(_whole_stack(contents), path, contents.header, rule)

@@ -2,7 +2,8 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,19 @@ class Contents:
     level: Any
     first_axis: int
     taken: list[list[int]]
+
+
+@contextmanager
+def opened_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
+    """An open file. One that is named as a slide scanner's and is a plain TIFF is read as that."""
+    with path.open("rb") as file:
+        try:
+            tiff = tifffile.TiffFile(path)
+            tiff.pages.first  # noqa: B018
+        except Exception:
+            tiff = tifffile.TiffFile(file, name=f"{path.stem}.tif")
+        with tiff:
+            yield tiff
 
 
 def read_contents(tiff: tifffile.TiffFile, path: Path, choice: Choice) -> Contents:

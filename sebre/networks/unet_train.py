@@ -202,10 +202,10 @@ class _LastEpoch(EpochFiles):
     """The files of the last epoch alone: those of the one before go when it is complete."""
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        old = self.newest()
+        before = [*self.folder.glob(self.weights_name.replace("{epoch:04d}", "*"))]
         super().on_epoch_end(epoch, logs)
-        if old is not None:
-            old.unlink(missing_ok=True)
+        for path in before:
+            path.unlink(missing_ok=True)  # those of a step went with it
 
 
 def _last_checkpoint(logs: str | Path, name: str) -> tuple[Path, Path]:

@@ -88,15 +88,8 @@ def test_another_order_changes_the_ids_and_not_what_is_found(weights, tmp_path, 
     found = segmenter.detect([image])[0]
     same_under_other_ids(result, found, NAMES, PERMUTED)
     # What is written of it has the new order, inside as well.
-    stages = segmenter.model.inspect(image)
-    assert stages.mrcnn_class.shape[-1] == 7
     segmenter.model.save_weights(tmp_path / "again.h5")
-    again = load_segmenter(tmp_path / "again.h5", looks_for(PERMUTED), **_tiny_settings())
-    same_under_other_ids(result, again.detect([image])[0], NAMES, PERMUTED)
-
-
-def _tiny_settings():
-    return {"DETECTION_MAX_INSTANCES": 20}
+    assert read_classes(tmp_path / "again.h5") == (PERMUTED, 6)
 
 
 @pytest.mark.parametrize("case", OTHERS)

@@ -212,16 +212,16 @@ def test_weights_last_without_resume_begin_a_run_of_their_own(begun, data, tmp_p
     assert read_run(other)["start"] == "last" and read_run(folder)["start"] == "none"
 
 
-@pytest.mark.parametrize("network", ["mask_rcnn", "unet"])
+@pytest.mark.parametrize(("network", "epoch"), [("mask_rcnn", 0), ("unet", 1)])
 def test_ctrl_c_saves_and_prints_the_command_that_goes_on(
-    network, begun, data, tmp_path, monkeypatch, capsys
+    network, epoch, begun, data, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr("sys.argv", ["/usr/bin/sebre"])
-    pressed = []
+    batches = []
 
     def press(self, batch, logs=None):
-        if not pressed:
-            pressed.append(batch)
+        batches.append(batch)
+        if len(batches) == 2 * epoch + 1:
             signal.raise_signal(signal.SIGINT)
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -232,13 +232,15 @@ def test_ctrl_c_saves_and_prints_the_command_that_goes_on(
     signal.signal(signal.SIGINT, before)
     said, command = capsys.readouterr().err.strip().splitlines()[-2:]
     (folder,) = (tmp_path / "my logs").iterdir()
-    (checkpoint,) = folder.glob("*_0000_step_0001.h5")
+    (checkpoint,) = folder.glob(f"*_{epoch:04d}_step_0001.h5")
     assert said == f"sebre train: stopped, with the checkpoint {checkpoint}. Go on with:"
     program, *again = shlex.split(command)
     assert program == "sebre" and again == [*words, *resume(network)]
     settings = (folder / "config.json").read_bytes()
     assert cli.main(again) == cli.DONE
     assert (folder / "config.json").read_bytes() == settings
+    left = [sorted(p.name for p in f.iterdir() if p.is_file()) for f in (folder, begun[network])]
+    assert left[0] == left[1]
     logs = [(path / "log.csv").read_text().splitlines() for path in (begun[network], folder)]
     for wanted, row in zip(*logs, strict=True):
         if wanted != logs[0][0]:
