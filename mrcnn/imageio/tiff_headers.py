@@ -66,9 +66,10 @@ def opened_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
     """An open file. One that is named as a slide scanner's and is a plain TIFF is read as that."""
     with path.open("rb") as file:
         try:
-            tiff = tifffile.TiffFile(path)
+            tiff = tifffile.TiffFile(file, name=str(path))
             tiff.pages.first  # noqa: B018
         except Exception:
+            file.seek(0)
             tiff = tifffile.TiffFile(file, name=f"{path.stem}.tif")
         with tiff:
             yield tiff
