@@ -18,7 +18,7 @@ REGIONS = RegionSet(
     "three",
     (
         Region(1, "cortex", "Ctx", (250, 10, 20), (315,)),
-        Region(2, "hippocampus & co", "Hip", (10, 250, 20)),
+        Region(2, "hippocampus_&_co", "Hip", (10, 250, 20)),
         Region(3, "not_there", "No", (10, 20, 250)),
     ),
 )
@@ -51,7 +51,7 @@ def drawn(rings):
 
 def test_geojson(written):
     features = json.loads(written[".geojson"].read_text())["features"]
-    assert [f["properties"]["name"] for f in features] == ["cortex", "hippocampus & co"]
+    assert [f["properties"]["name"] for f in features] == ["cortex", "hippocampus_&_co"]
     for feature, region in zip(features, REGIONS, strict=False):
         outline = shape(feature["geometry"])
         assert outline.is_valid
@@ -68,7 +68,7 @@ def test_geojson(written):
 
 def test_imagej(written):
     rois = roifile.roiread(written["_rois.zip"])
-    assert [roi.name for roi in rois] == ["cortex", "hippocampus & co"]
+    assert [roi.name for roi in rois] == ["cortex", "hippocampus_&_co"]
     for roi, region in zip(rois, REGIONS, strict=False):
         rings = roifile.ImagejRoi.path2coords(roi.multi_coordinates)
         np.testing.assert_array_equal(drawn(rings), region.id == LABELS)
@@ -81,7 +81,7 @@ def test_svg(written):
     root = ElementTree.parse(written[".svg"]).getroot()
     assert root.attrib["viewBox"] == "0 0 120 90"
     paths = root.findall("{http://www.w3.org/2000/svg}path")
-    assert [path.attrib["id"] for path in paths] == ["cortex", "hippocampus & co"]
+    assert [path.attrib["id"] for path in paths] == ["cortex", "hippocampus_&_co"]
     for path, region in zip(paths, REGIONS, strict=False):
         assert path.attrib["fill"] == "#{:02x}{:02x}{:02x}".format(*region.color)
         rings = []
