@@ -14,7 +14,6 @@ from sebre import __version__
 from sebre.data.csv_tables import read_rows
 from sebre.experiments import EXPERIMENTS
 from sebre.networks.weights_store import NETWORKS
-from sebre.predict.exchange import FORMATS as FORMAT_NAMES
 from sebre.prepare.sources import SOURCES, source_name
 from sebre.registration.transform import METHODS
 
@@ -77,6 +76,9 @@ _NUMBER = {"type": _number, "metavar": "N"}
 _PX = {"type": _number, "metavar": "PX"}
 _SEED = {"type": _count, "default": 0}
 
+
+# Of `sebre.predict.exchange`, which is heavy to import.
+EXCHANGE_FORMATS = ("geojson", "imagej", "svg", "coco", "flat")
 
 # Options of several commands.
 _SHARED = {
@@ -237,7 +239,7 @@ def _add_detect(sub: argparse.ArgumentParser) -> None:
         add(name)
     add("--channel")
     add("--z")
-    add("--format", nargs="+", choices=FORMAT_NAMES)
+    add("--format", nargs="+", choices=EXCHANGE_FORMATS)
     add = _adder(sub, sub.add_argument_group("large sections"))
     add("--reduced-decode", **_FLAG)
     add("--tile", **_PX)

@@ -11,6 +11,7 @@ from sebre.data.dataset import SectionDataset
 from sebre.data.region_masks import RegionMasks
 from sebre.data.regions import SLICEMAP
 from sebre.evaluation.section import Section, score_section
+from sebre.experiments.slicemap import SlicemapConfig
 
 SIDE = 32
 Box = tuple[int, int, int, int]
@@ -59,6 +60,7 @@ def drawn_of(section: Section, field: str) -> dict:
 class Scripted:
     """Stands for a segmenter: gives prepared results in turn, and keeps what it was shown."""
 
+    config = SlicemapConfig()
     regions = SLICEMAP
     network = "scripted"
     weights = SimpleNamespace(name="", path=Path("w.h5"), sha256="0" * 64)

@@ -11,6 +11,7 @@ from matplotlib.path import Path as Outline
 from pycocotools.coco import COCO
 from shapely.geometry import shape
 
+from sebre.cli.parser import EXCHANGE_FORMATS
 from sebre.data.regions import Region, RegionSet
 from sebre.predict.exchange import FORMATS, found_section, write_formats
 
@@ -102,6 +103,10 @@ def test_coco(written, capsys):
         assert mask[y : y + height, x : x + width].sum() == annotation["area"] == wanted.sum()
     assert [c["name"] for c in data.loadCats(data.getCatIds())] == REGIONS.names
     assert data.loadImgs(1)[0]["file_name"] == "s 1.tif"
+
+
+def test_the_command_line_offers_all():
+    assert set(EXCHANGE_FORMATS) == set(FORMATS)
 
 
 def test_flat(written):
