@@ -11,7 +11,6 @@ from sebre.data.dataset import SectionDataset
 from sebre.data.region_masks import RegionMasks
 from sebre.data.regions import SLICEMAP
 from sebre.evaluation.section import Section, score_section
-from sebre.experiments.slicemap import SlicemapConfig
 
 SIDE = 32
 Box = tuple[int, int, int, int]
@@ -60,7 +59,7 @@ def drawn_of(section: Section, field: str) -> dict:
 class Scripted:
     """Stands for a segmenter: gives prepared results in turn, and keeps what it was shown."""
 
-    config = SlicemapConfig()
+    config = SimpleNamespace(CONTRAST="bits")
     regions = SLICEMAP
     network = "scripted"
     weights = SimpleNamespace(name="", path=Path("w.h5"), sha256="0" * 64)

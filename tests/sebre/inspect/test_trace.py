@@ -435,7 +435,7 @@ def test_inspect_writes_nine_panels_and_the_stages(tmp_path, capsys):
     assert cli.main([*arguments, "--set", "POST_NMS_ROIS_INFERENCE=50"]) == 0
     printed = capsys.readouterr().out
     assert "proposals          50\n" in printed
-    written = sorted(path.name for path in out.iterdir())
+    written = sorted(path.name for path in out.iterdir() if not path.name.startswith("."))
     assert [name.split("_")[3] for name in written[:9]] == list(stages.PANELS)
     assert written[9:] == ["section_img_3_panels.png", "section_img_3_stages.npz"]
     kept = Stages.load(out / "section_img_3_stages.npz")
@@ -448,9 +448,9 @@ def test_inspect_writes_nine_panels_and_the_stages(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["missing.png"], "missing.png: cannot read this image"),
-        ([ROOT / "README.md"], "README.md: cannot read this image"),
-        ([IMAGE, "--masks", "nowhere"], "nowhere: No such file or directory"),
+        (["missing.png"], "missing.png: cannot read this picture"),
+        ([ROOT / "README.md"], "README.md: cannot read this picture"),
+        ([IMAGE, "--masks", "nowhere"], "nowhere: no such folder"),
         ([IMAGE, "--masks", ROOT / "sebre"], "belong here"),
         ([IMAGE, "--masks", ROOT / "datasets/slicemap/mrcnn_val_dataset_images"], "class id"),
         ([IMAGE, "--weights", "nothing"], "neither a file nor a name"),
