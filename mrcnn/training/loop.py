@@ -205,7 +205,7 @@ class EpochFiles(keras.callbacks.Callback):
     def _calls(self) -> int:
         # JAX keeps the variables to itself while it trains.
         getattr(self.model, "jax_state_sync", lambda: None)()
-        return int(self.model.optimizer.iterations)
+        return int(np.asarray(self.model.optimizer.iterations))
 
     def _write(self, epoch: int, step: int, facts: dict[str, Any]) -> None:
         # The weights come last: once they are there, everything that belongs to them is.

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mrcnn.errors import MissingFileError
 from mrcnn.imageio.header import PICTURE_TYPES
 
 # Names, in small letters, that macOS, Windows and Synology give to what they leave behind.
@@ -28,8 +27,6 @@ def is_left_by_system(path: Path) -> bool:
 def visible(folder: Path, pattern: str = "*") -> Iterator[Path]:
     """What lies in a folder under a pattern, in the order of names, but for what is hidden, or left
     behind by systems."""
-    if not folder.is_dir():
-        raise MissingFileError(f"{folder}: no such folder.")
     for path in sorted(folder.glob(pattern)):
         below = path.relative_to(folder).parts
         if not any(part.startswith(".") or is_left_by_system(Path(part)) for part in below):

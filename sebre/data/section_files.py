@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-from mrcnn.errors import UserError
+from mrcnn.errors import MissingFileError, UserError
 from mrcnn.imageio import label_files
 from mrcnn.imageio.header import PICTURE_TYPES
 from mrcnn.imageio.reading import read_header
@@ -58,6 +58,8 @@ def scan(folder: Path, kind: Literal["file", "folder"]) -> tuple[dict[int, Path]
     What operating systems leave behind is passed over; what has no such name, or a number that was
     there before, is refused.
     """
+    if not folder.is_dir():
+        raise MissingFileError(f"{folder}: no such folder.")
     found: dict[int, Path] = {}
     refused = []
     for path in visible(folder):

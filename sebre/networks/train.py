@@ -228,7 +228,7 @@ def start_from(model: MaskRCNN, weights: str) -> None:
         order = None if names is None else order_of(names, wanted)
         exclude = CLASS_LAYERS if order is None else None
         if exclude:
-            logger.warning(
+            logger.info(
                 "%s: finds %s, and this training is for %s; the layers that depend on them (%s) "
                 "are not taken and start from random numbers.",
                 found.path,

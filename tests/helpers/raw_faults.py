@@ -129,7 +129,9 @@ def overlay_without_section(raw):
     (raw / "images" / "slide_2.png").unlink()
 
 
-@case("colour-code", "images/notes.txt", "only images named <anything>_<number>", "(.png, .jpg")
+@case(
+    "colour-code", "images/notes.txt", "only images named <anything>_<number>", "(.png, .apng, .jpg"
+)
 def no_image(raw):
     (raw / "images" / "notes.txt").write_text("brain 7: torn")
 

@@ -21,6 +21,7 @@ MARGINS = {"train_r101_384_all": 8}
 CEILING = 16
 # Two steps of a hundred layers, without AVX-512: a loss of the second step moves by 4 %.
 CEILINGS = {"train_r101_384_all": 64}
+USUAL = 90  # percentile of the tensors of a case
 SHAKES = (0, 1)  # seeds; the worst of them counts, for one may flip nothing
 
 CASES = (
@@ -174,6 +175,9 @@ def test_gradient_norms(run):
     wanted = dict(zip(map(str, numbers["trainable_names"]), numbers["grad_norms"], strict=True))
     assert set(norms) == set(wanted)
     slack = {n: max(abs(other[n] - norms[n]) for other in shaken) for n in norms}
+    # Two roundings may miss a single tensor; what most of the others show counts for it too.
+    usual = np.percentile([slack[n] / wanted[n] for n in norms if wanted[n]], USUAL)
+    slack = {n: max(slack[n], usual * wanted[n]) for n in norms}
     # Where a gradient vanishes nothing is relative.
     limits = {n: 1e-5 + allowed(1e-4 * wanted[n], slack[n], found) for n in norms}
     demand("gradient norms", {n: abs(norms[n] - wanted[n]) for n in norms}, limits)

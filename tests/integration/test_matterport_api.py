@@ -161,7 +161,7 @@ SIGNATURES = [
     (
         modellib,
         "conv_block",
-        "input_tensor kernel_size filters stage block strides=(2, 2) use_bias=True train_bn=True",
+        "input_tensor kernel_size filters stage block strides=(2,2) use_bias=True train_bn=True",
     ),
     (modellib, "rpn_graph", "feature_map anchors_per_location anchor_stride"),
     (modellib, "log2_graph", "x"),
@@ -298,7 +298,7 @@ def test_arguments_and_defaults_are_those_of_the_public_interface(owner, name, a
     ]
     found = [
         "**" * (p.kind is p.VAR_KEYWORD)
-        + (p.name if p.default is p.empty else f"{p.name}={p.default!r}")
+        + (p.name if p.default is p.empty else f"{p.name}={p.default!r}".replace(" ", ""))
         for p in parameters
     ]
     wanted = arguments.split()

@@ -252,6 +252,7 @@ def test_a_training_takes_the_heads_of_the_same_regions(weights, names, tmp_path
 def test_a_training_leaves_out_the_heads_of_other_regions_and_says_so(
     weights, case, tmp_path, caplog
 ):
+    caplog.set_level(logging.INFO, "sebre")
     before = tiny_network()
     before.load_weights(weights)
     model = tiny_network(OTHERS[case], "training", tmp_path)
@@ -260,13 +261,14 @@ def test_a_training_leaves_out_the_heads_of_other_regions_and_says_so(
         assert old.shape != new.shape or not np.array_equal(old, new)
     stem = [m.keras_model.get_layer("conv1").get_weights()[0] for m in (before, model)]
     np.testing.assert_array_equal(*stem)
-    (record,) = (r for r in caplog.records if r.levelno == logging.WARNING)
+    (record,) = (r for r in caplog.records if r.name == "sebre.networks.train")
     assert "finds 1 cortex, 2 hippocampus" in record.getMessage()
     assert f"this training is for 1 {OTHERS[case][0]}, " in record.getMessage()
     assert "mrcnn_class_logits" in record.getMessage()
 
 
 def test_a_training_may_start_from_old_files(weights, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "sebre")
     path = copied(weights, tmp_path, None)
     model = tiny_network(PERMUTED, "training", tmp_path)
     start_from(model, str(path))

@@ -132,7 +132,7 @@ def test_it_ships(weights, tmp_path, monkeypatch, capsys):
     entry = read_manifest()[name]
     assert (entry["network"], entry["experiment"]) == ("unet", "slicemap")
     files = [f"{name}{end}" for end in (".config.json", ".h5", ".log.csv", ".md", ".training.json")]
-    assert sorted(path.name for path in store.iterdir()) == ["manifest.json", *files]
+    assert sorted(path.name for path in store.glob("[!.]*")) == ["manifest.json", *files]
     log = weights.with_name("log.csv").read_text()
     assert (store / f"{name}.log.csv").read_text() == log
     record = json.loads((tmp_path / "results" / f"{name}.json").read_text())
