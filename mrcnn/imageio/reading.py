@@ -97,7 +97,10 @@ def count_pictures(path: str | Path) -> int:
 
 
 def _is_tiff(path: Path) -> bool:
-    if not path.is_file():
+    if not path.exists() or path.is_dir():
         raise MissingFileError(f"{path}: cannot read this picture (no such file).")
     with path.open("rb") as file:
-        return file.read(4) in _TIFF_STARTS
+        start = file.read(4)
+    if not start:
+        raise UserError(f"{path}: cannot read this picture (the file is empty). Replace the file.")
+    return start in _TIFF_STARTS
