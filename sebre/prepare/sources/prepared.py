@@ -17,6 +17,7 @@ from sebre.prepare.raw import RawSection, RawSet, card
 
 _PARTS = ("train", "val")
 _TURNED = ("angle", "flipped")
+_BESIDE = ("sections.csv", "LICENSE", "README.md", "SHA256SUMS", "contact_sheet.png")
 _WRITTEN = ("section", "subset", "regions", *_TURNED)  # anew, by the preparation
 
 
@@ -40,6 +41,7 @@ def read_source(raw: Path) -> RawSet:
             "one that was prepared without --rotations."
         )
     sections = []
+    read_too = [raw / name for name in _BESIDE]
     for part in _PARTS:
         dataset = SectionDataset(regions).load(raw, part)
         dataset.prepare()
@@ -48,6 +50,8 @@ def read_source(raw: Path) -> RawSet:
             facts = {key: cell for key, cell in row.items() if key not in _WRITTEN and cell}
             read = functools.partial(_read, dataset, int(image_id))
             sections.append(RawSection(read, facts, part))
+            info = dataset.image_info[image_id]
+            read_too += [info["path"], *info["masks"].values()]
     record = known.record
     size = record.get("pixel_size_um")
     license_file = raw / "LICENSE"
@@ -61,6 +65,7 @@ def read_source(raw: Path) -> RawSet:
         license=record.get("licence") or "not stated",
         card=card("prepared", name=raw.resolve().name),
         files=[raw / "dataset.json"],
+        also_read=read_too,
         split="source",
         processing=record.get("processing") or {},
         texts={"LICENSE": license_file.read_text("utf-8")} if license_file.is_file() else {},
