@@ -1,6 +1,8 @@
 """Every command that writes keeps files that it did not write, before it computes anything."""
 
+import importlib
 import json
+import pkgutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from paths import ROOT
 from PIL import Image
 from section_folders import tree
 
+import sebre
 from sebre.cli import commands as cli
 from sebre.cli.publish import Release, publish
 from sebre.evaluation.evaluate import demand_result_path, save_json
@@ -60,6 +63,10 @@ def nothing_is_computed(monkeypatch):
     def fail(*_, **__):
         pytest.fail("something was computed")
 
+    # What is imported while names stand for others would keep them.
+    for module in pkgutil.walk_packages(sebre.__path__, "sebre."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
     for name in (
         *("cli.demo.load_segmenter", "networks.segmenter.load_segmenter"),
         *("networks.exports.load_segmenter", "predict.job.load_segmenter", "bench.run.run_cases"),
