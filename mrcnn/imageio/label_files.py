@@ -10,6 +10,7 @@ from mrcnn.errors import UserError, reading
 from mrcnn.imageio.color_models import split
 from mrcnn.imageio.header import Choice, PictureHeader
 from mrcnn.imageio.reading import count_pictures, open_source
+from mrcnn.imageio.windows import PictureSource
 
 logger = logging.getLogger(__name__)
 
@@ -29,20 +30,24 @@ def read_mask(path: str | Path) -> np.ndarray:
     not matter: stored zeros are outside, also where zero is shown white.
     """
     with reading(path), open_source(path) as source:
-        samples = source.read_values(0, 0, *source.shape[:2])
-        return inside(mask_values(samples, source.header), source.header)
+        return _whole(source)
 
 
 def read_mask_at(path: str | Path, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Some rows [h], in rising order, and columns [w] of a mask, bool [h, w]; needs little memory
     where the mask has no opacity."""
     with reading(path), open_source(path) as source:
-        if source.header.has_alpha:
-            samples = source.read_values(0, 0, *source.shape[:2])
-            whole = inside(mask_values(samples, source.header), source.header)
-            return whole[rows[:, None], columns[None, :]]
-        values = mask_values(source.values_at(rows, columns), source.header)
-        return inside(values, source.header)
+        if source.header.has_alpha:  # its meaning is seen from the whole mask
+            return _whole(source)[rows[:, None], columns[None, :]]
+        return _inside(source.values_at(rows, columns), source.header)
+
+
+def _whole(source: PictureSource) -> np.ndarray:
+    return _inside(source.read_values(0, 0, *source.shape[:2]), source.header)
+
+
+def _inside(samples: np.ndarray, header: PictureHeader) -> np.ndarray:
+    return inside(mask_values(samples, header), header)
 
 
 def mask_values(samples: np.ndarray, header: PictureHeader) -> np.ndarray:

@@ -68,12 +68,6 @@ def read_whole(source: PictureSource) -> np.ndarray:
     return pixels
 
 
-def read_values(path: str | Path, choice: Choice = EVERYTHING) -> np.ndarray:
-    """The stored samples of a whole picture, upright, [H, W] or [H, W, n]; of a palette indices."""
-    with reading(path), open_source(path, choice=choice) as source:
-        return np.ascontiguousarray(source.read_values(0, 0, *source.shape[:2]))
-
-
 def read_header(path: str | Path, choice: Choice = EVERYTHING) -> PictureHeader:
     """What a file says of its picture; no pixel is decoded."""
     path = Path(path)

@@ -45,7 +45,6 @@ class PictureSource:
     ):
         """`stored`, `step` and `first` are (rows, columns) as they lie in the file."""
         self.header, self.path, self.rule = header, header.path, rule
-        self._stored = stored
         self.original = header.shape
         self.shape = (*upright(stored, header.orientation), 3)
         transposed, *flips = TURNS[header.orientation]
@@ -134,7 +133,7 @@ class PictureSource:
             yield y, min(y + rows, height)
 
     def values_at(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """Some rows (in rising order) and columns of the colors at full depth, [h, w, ...]."""
+        """Some rows (in rising order) and columns of the samples as they are in the file."""
         parts = []
         for y1, y2 in self.bands():
             wanted = rows[(rows >= y1) & (rows < y2)]
@@ -177,7 +176,7 @@ class PictureSource:
         stride = max(1, math.isqrt(max(1, math.prod(self.shape) // SAMPLE)))
         parts = []
         for y1, y2 in self.bands(stride):
-            values = split(self.read_values(y1, 0, y2, width), self.header)[0]
+            values = self.read_raw(y1, 0, y2, width)
             if values.dtype.kind == "f" and not np.isfinite(values).all():
                 return values.ravel()  # refused, wherever it is
             parts.append(values[::stride, ::stride].ravel())

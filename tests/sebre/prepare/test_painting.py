@@ -5,7 +5,7 @@ import pytest
 from paths import ROOT
 from PIL import Image
 
-from mrcnn.imageio.reading import read_values as read_array
+from mrcnn.imageio.reading import read_picture
 from sebre.data.dataset import SectionDataset
 from sebre.data.regions import SLICEMAP, Region, RegionSet
 from sebre.data.section_files import numbered
@@ -61,9 +61,9 @@ def test_pictures_overlays_and_table(dataset, tmp_path):
     assert (raw / "regions.csv").read_text() == (
         "name,r,g,b\ncerebellum,238,93,255\ncortex,242,25,60\n"
     )
-    overlay = read_array(numbered(raw / "overlays", "file")[0])
+    overlay = read_picture(numbered(raw / "overlays", "file")[0])
     assert overlay.shape == (336, 336, 3) and overlay.dtype == np.uint8
-    assert read_array(numbered(raw / "images", "file")[0]).shape == (336, 336, 3)
+    assert read_picture(numbered(raw / "images", "file")[0]).shape == (336, 336, 3)
     pure = [(255, 255, 255), *(region.color for region in TWO)]
     exact = [np.all(overlay == color, axis=-1) for color in pure]
     # Inside the masks and outside of them; between them a thin edge of mixed colors.
@@ -78,7 +78,7 @@ def test_the_smaller_of_two_masks_is_seen(dataset, tmp_path, monkeypatch):
     masks[10:60, 10:60, 0] = masks[20:30, 20:30, 1] = True
     monkeypatch.setattr(dataset, "load_mask", lambda image_id: (masks, np.array([1, 6])))
     paint_overlays(dataset, TWO, tmp_path)
-    overlay = read_array(tmp_path / "overlays" / "section_0.png")
+    overlay = read_picture(tmp_path / "overlays" / "section_0.png")
     assert tuple(overlay[25, 25]) == TWO[1].color
     assert tuple(overlay[40, 40]) == TWO[2].color
     assert tuple(overlay[5, 5]) == (255, 255, 255)
@@ -88,7 +88,7 @@ def test_a_section_without_the_regions_is_white(dataset, tmp_path, monkeypatch):
     nothing = np.zeros((84, 84, 0), bool), np.zeros(0, np.int32)
     monkeypatch.setattr(dataset, "load_mask", lambda image_id: nothing)
     paint_overlays(dataset, TWO, tmp_path, scale=2)
-    overlay = read_array(tmp_path / "overlays" / "section_0.png")
+    overlay = read_picture(tmp_path / "overlays" / "section_0.png")
     assert overlay.shape == (168, 168, 3) and overlay.min() == 255
 
 
