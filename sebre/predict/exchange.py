@@ -12,6 +12,7 @@ first pixel lies at (0.5, 0.5); contours here count from that center.
 | `flat` | `<name>.flat` and `<name>_flat.json` | the QUINT workflow (VisuAlign, Nutil, PyNutil) |
 """
 
+import functools
 import io
 import json
 import struct
@@ -49,13 +50,16 @@ class FoundRegion:
         region: which.
         score: of its detection, 0..1.
         rle: its pixels in the label map, as run lengths.
-        contours: of the same pixels.
     """
 
     region: Region
     score: float
     rle: dict[str, Any]
-    contours: Contours
+
+    @functools.cached_property
+    def contours(self) -> Contours:
+        """Contours of the same pixels."""
+        return rle_to_contours(self.rle)
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ def found_section(
     found = []
     for class_id in (int(i) for i in np.unique(labels) if i):
         rle = mask_to_rle(labels == class_id)
-        found.append(FoundRegion(region_set[class_id], scores[class_id], rle, rle_to_contours(rle)))
+        found.append(FoundRegion(region_set[class_id], scores[class_id], rle))
     return FoundSection(name, labels, tuple(found), region_set, pixel_um)
 
 

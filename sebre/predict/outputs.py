@@ -14,18 +14,12 @@ from mrcnn.imageio.reading import open_source, read_header
 from mrcnn.imageio.reduced import ReducedPicture, read_reduced
 from mrcnn.imageio.tiles import detect_tiled
 from mrcnn.io.own_files import replace_own_text
-from mrcnn.structures.mask_formats import (
-    Masks,
-    count_masks,
-    mask_to_rle,
-    rle_to_contours,
-    rle_to_text,
-)
+from mrcnn.structures.mask_formats import Contours, Masks, count_masks, rle_to_text
 from sebre.data.csv_tables import write_table
 from sebre.data.regions import RegionSet
 from sebre.drawing.overlay import LONGEST_PX, overlay, reduced_labels, save_png
 from sebre.networks.segmenter import Segmenter, best_labels, best_per_region, read_image
-from sebre.predict.exchange import format_paths, found_section, write_formats
+from sebre.predict.exchange import FoundSection, format_paths, found_section, write_formats
 
 TABLE_COLUMNS = ("image", "region_id", "region", "score", "area_px", "y1", "x1", "y2", "x2")
 OVERLAY_PX = LONGEST_PX  # longest side of an overlay
@@ -120,17 +114,16 @@ def save_section(
 
 
 def save_shapes(
-    rows: Sequence[dict[str, Any]], labels: np.ndarray, shapes: str, path: Path
+    rows: Sequence[dict[str, Any]], found: FoundSection, shapes: str, path: Path
 ) -> None:
-    """Write the regions of a label map as JSON, each beside its row of the table.
+    """Write the regions of a section as JSON, each beside its row of the table.
 
     `shapes` is "rle", run lengths as in COCO's annotation files ("size" [H, W], "counts" text),
     or "contours", "polygons" of (y, x) px, 0 being the center of a pixel.
     """
-    written = (mask_to_rle(labels == row["region_id"]) for row in rows)
     entries = [
-        {**row, shapes: rle_to_text(mask) if shapes == "rle" else _polygons(mask)}
-        for row, mask in zip(rows, written, strict=True)
+        {**row, shapes: rle_to_text(one.rle) if shapes == "rle" else _polygons(one.contours)}
+        for row, one in zip(rows, found.regions, strict=True)
     ]
     replace_own_text(path, json.dumps(entries, indent=1) + "\n")
 
@@ -187,18 +180,18 @@ def segment_picture(
     rows = region_rows(name, result, segmenter.regions, labels)
     before_writing()
     save_section(name, picture, result, segmenter.regions, out, overlay_px, labels)
+    if shapes is None and not formats:
+        return rows
+    scores = {row["region_id"]: row["score"] for row in rows}
+    pixel_um = read_header(path, choice).pixel_um
+    found = found_section(name, labels, scores, segmenter.regions, pixel_um)
     if shapes is not None:
-        save_shapes(rows, labels, shapes, output_paths(name, out, shapes)[-1])
-    if formats:
-        scores = {row["region_id"]: row["score"] for row in rows}
-        pixel_um = read_header(path, choice).pixel_um
-        found = found_section(name, labels, scores, segmenter.regions, pixel_um)
-        write_formats(found, out, formats, path.name)
+        save_shapes(rows, found, shapes, output_paths(name, out, shapes)[-1])
+    write_formats(found, out, formats, path.name)
     return rows
 
 
-def _polygons(mask: dict[str, Any]) -> dict[str, Any]:
-    contours = rle_to_contours(mask)
+def _polygons(contours: Contours) -> dict[str, Any]:
     polygons = [np.round(polygon, 2).tolist() for polygon in contours["polygons"]]
     return {"size": list(contours["size"]), "polygons": polygons}
 
