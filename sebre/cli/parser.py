@@ -104,8 +104,8 @@ SOURCE_OPTIONS = {
     "structures": _CSV,
     "gene": {"metavar": "NAME[,NAME]"},
     "age": {"metavar": "AGE[,AGE]"},
-    "channel": {"metavar": "N", "type": _number},
-    "z": {"metavar": "N|max", "type": _page},
+    "channel": {},
+    "z": {},
 }
 
 

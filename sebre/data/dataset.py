@@ -8,6 +8,7 @@ import numpy as np
 
 from mrcnn.data.dataset import Dataset
 from mrcnn.errors import UserError
+from mrcnn.imageio.label_files import read_mask
 from mrcnn.imageio.reading import read_header
 from sebre.data.region_names import demand_regions
 from sebre.data.regions import MOUSE, RegionSet
@@ -16,7 +17,6 @@ from sebre.data.section_files import (
     list_subset,
     numbered,
     part_folder,
-    read_mask,
     read_mask_at,
 )
 

@@ -122,11 +122,6 @@ def list_subset(root: Path, subset: str) -> tuple[dict[int, SectionFiles], list[
     return sections, refused
 
 
-def read_mask(path: Path) -> np.ndarray:
-    """A mask, bool [H, W]; a ValueError if it cannot be read, or is not a mask."""
-    return label_files.read_mask(path)
-
-
 def read_mask_at(
     path: Path, image: Path, shape: tuple[int, int], rows: np.ndarray, columns: np.ndarray
 ) -> np.ndarray:

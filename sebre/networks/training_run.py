@@ -15,8 +15,7 @@ from typing import Any
 
 from mrcnn.config import Config
 from mrcnn.errors import UserError
-from mrcnn.io.download import file_sha256
-from mrcnn.io.files import replace_text
+from mrcnn.io.files import file_sha256, replace_text
 from mrcnn.weights.layer_match import listed
 from sebre.data.section_files import list_subset
 from sebre.experiments.base import Variant

@@ -27,7 +27,7 @@ from mrcnn.backend import keep_memory_together
 from mrcnn.config import Config
 from mrcnn.data.batches import Batches
 from mrcnn.errors import MissingFileError, UserError
-from mrcnn.io.download import file_sha256
+from mrcnn.io.files import file_sha256
 from mrcnn.modeling.network import seeded
 from mrcnn.training import checkpoints
 from mrcnn.training.fitting import fit

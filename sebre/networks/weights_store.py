@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mrcnn.errors import MissingFileError, UserError
-from mrcnn.io.download import file_sha256
-from mrcnn.io.files import replace_text
+from mrcnn.io.files import file_sha256, replace_text
 
 NETWORKS = ("mask_rcnn", "unet")  # kinds of networks
 

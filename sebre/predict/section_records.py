@@ -167,6 +167,7 @@ def _path(out: Path, name: str) -> Path:
 def _read(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        return {**record, "picture": {**record["picture"], "path": record["picture"]["path"]}}
+        record["picture"]["path"]  # noqa: B018 (without it, it is damaged)
+        return record
     except (OSError, ValueError, KeyError, TypeError):
         return {}

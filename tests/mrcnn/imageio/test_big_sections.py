@@ -14,7 +14,7 @@ from mrcnn.data.dataset import Dataset
 from mrcnn.data.resizing import read_for
 from mrcnn.imageio.tiles import detect_tiled
 from mrcnn.structures.mask_formats import rle_area, rle_iou, to_rles
-from sebre.data import section_files
+from sebre.data import dataset as section_dataset
 from sebre.data.dataset import SectionDataset
 from sebre.experiments import EXPERIMENTS
 from sebre.networks.segmenter import best_per_region, load_segmenter, read_image
@@ -63,7 +63,7 @@ def test_no_step_reads_a_section_again(tmp_path, monkeypatch):
 
     counted(Dataset, "load_image")
     counted(SectionDataset, "load_mask")
-    counted(section_files, "read_mask")
+    counted(section_dataset, "read_mask")
     model = train(
         EXPERIMENTS["p14_mouse"],
         tmp_path,
