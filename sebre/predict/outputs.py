@@ -1,6 +1,7 @@
 """What is written for a segmented section: tables, overlays, label maps, shapes."""
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from sebre.data.regions import RegionSet
 from sebre.drawing.overlay import LONGEST_PX, overlay, reduced_labels, save_png
 from sebre.networks.segmenter import Segmenter, best_labels, best_per_region, read_image
 from sebre.predict.exchange import FoundSection, format_paths, found_section, write_formats
+
+logger = logging.getLogger(__name__)
 
 TABLE_COLUMNS = ("image", "region_id", "region", "score", "area_px", "y1", "x1", "y2", "x2")
 OVERLAY_PX = LONGEST_PX  # longest side of an overlay
@@ -144,7 +147,7 @@ def segment_picture(
 ) -> list[dict[str, Any]]:
     """Segment an image file and write its label map and overlay.
 
-    The file is read by the CONTRAST of the network.
+    The file is read by the CONTRAST of the network; what is converted or passed over is logged.
 
     Args:
         segmenter: the network. With its setting REDUCED_DECODE a large picture is read at a
@@ -165,6 +168,9 @@ def segment_picture(
         Its `region_rows`.
     """
     choice, config = Choice(channel, z), segmenter.config
+    header = read_header(path, choice)
+    for note in header.notes:
+        logger.info("%s: %s.", path, note)
     if tile is not None:
         picture = read_reduced(path, overlay_px, choice, config.CONTRAST)
         with open_source(path, choice=choice, rule=config.CONTRAST) as source:
@@ -183,8 +189,7 @@ def segment_picture(
     if shapes is None and not formats:
         return rows
     scores = {row["region_id"]: row["score"] for row in rows}
-    pixel_um = read_header(path, choice).pixel_um
-    found = found_section(name, labels, scores, segmenter.regions, pixel_um)
+    found = found_section(name, labels, scores, segmenter.regions, header.pixel_um)
     if shapes is not None:
         save_shapes(rows, found, shapes, output_paths(name, out, shapes)[-1])
     write_formats(found, out, formats, path.name)

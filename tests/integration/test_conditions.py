@@ -70,6 +70,19 @@ def _rows(out: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def test_what_was_assumed_of_a_picture_is_said(tmp_path, caplog):
+    caplog.set_level("INFO")
+    for name in ("ome_channels", "jpeg_6", "cmyk_tiff"):
+        FORMS[name][1](GRAY, tmp_path / f"{name}.{FORMS[name][0]}")
+    assert run("detect", "slicemap", tmp_path, "--out", tmp_path / "out") == cli.DONE
+    for text in (
+        "ome_channels.ome.tif: three channels are taken as red, green and blue.",
+        "jpeg_6.jpg: turned upright by its EXIF orientation.",
+        "cmyk_tiff.tif: converted from cmyk.",
+    ):
+        assert text in caplog.text
+
+
 # --- What is refused ----------------------------------------------------------------------
 
 
