@@ -34,10 +34,10 @@ class Recipe:
         damage: chance of each kind of damage.
     """
 
-    canonical: float = 0.6
-    coronal: float = 0.5
+    canonical: float = 0.75
+    coronal: float = 0.42
     tilt_deg: float = 12.0
-    any_angle: float = 0.5
+    any_angle: float = 1.0
     turn_deg: float = 20.0
     scale: float = 0.2
     closer: float = 0.2
@@ -67,7 +67,7 @@ class Recipe:
 EASY = Recipe(
     canonical=1.0,
     tilt_deg=4.0,
-    any_angle=0.0,
+    any_angle=0.3,
     turn_deg=8.0,
     scale=0.08,
     closer=0.0,

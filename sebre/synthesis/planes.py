@@ -14,7 +14,7 @@ CANONICAL = {
     "sagittal": np.array([[0, 1, 0], [1, 0, 0], [0, 0, 1]], float),
     "horizontal": np.array([[1, 0, 0], [0, 0, 1], [0, 1, 0]], float),
 }
-_SAGITTAL_OF_REST = 0.65  # of the canonical planes that are not coronal
+_SAGITTAL_OF_REST = 0.75  # of the canonical planes that are not coronal
 _COARSE = 40  # px; side of the coarse grid that finds the tissue
 _USUAL_SHARE = 0.92  # of the picture's side that the tissue fills
 

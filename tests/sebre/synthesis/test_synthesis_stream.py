@@ -137,7 +137,7 @@ def test_the_curriculum_goes_from_easy_to_hard():
     assert recipe_at(0) == recipe_at(0.1) == EASY
     assert recipe_at(0.6) == recipe_at(1) == HARD
     middle = recipe_at(0.35)
-    assert middle.any_angle == pytest.approx(HARD.any_angle / 2)
+    assert middle.any_angle == pytest.approx((EASY.any_angle + HARD.any_angle) / 2)
     assert isinstance(middle, Recipe)
 
 
