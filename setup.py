@@ -15,7 +15,7 @@ setup(
     license="MIT",  # of the code; weights/*.md name the terms of the weights
     python_requires=">=3.11",
     packages=find_packages(include=["mrcnn", "mrcnn.*", "sebre", "sebre.*"]),
-    package_data={"": ["*.csv", "files/*.csv", "*.md", "cards/*.md"]},
+    package_data={"": ["*.csv", "files/*.csv", "*.md", "cards/*.md", "*.html"]},
     install_requires=[
         "tensorflow>=2.20",
         "keras>=3.12",
@@ -36,6 +36,7 @@ setup(
         "nibabel>=5.3",
         "pynrrd>=1.1",
         "svgelements>=1.9.6",
+        "pandas>=2.2",
         "opencv-python-headless>=4.10",
     ],
     extras_require={

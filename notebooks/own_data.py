@@ -55,7 +55,7 @@ from sebre.experiments import EXPERIMENTS
 from sebre.inspect.stage_figures import show_losses
 from sebre.networks.segmenter import load_segmenter, read_image
 from sebre.networks.train import train
-from sebre.predict.outputs import region_rows
+from sebre.predict.measures import region_rows
 from sebre.prepare.build import build
 from sebre.prepare.color_matching import downsample_labels, match_colors, match_exactly
 from sebre.prepare.painting import paint_overlays

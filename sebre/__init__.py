@@ -8,26 +8,28 @@ __all__ = ["load"]
 
 
 def load(name: str, **overrides: Any) -> Any:
-    """Load shipped weights by name, ready to segment.
+    """Load a network by name, ready to find regions.
 
     Args:
-        name: in weights/manifest.json, such as "slicemap"; or the path of a weights file
-            beside its manifest's experiment.
+        name: of `sebre models`, such as "slicemap"; or the path of a weights file.
         **overrides: settings that differ, such as DETECTION_MIN_CONFIDENCE=0.5.
 
     Returns:
-        A `sebre.networks.segmenter.Segmenter`, whose `detect([image])` gives regions, scores
-        and masks.
+        A `sebre.predict.prediction.Network`: `predict(picture)` gives a table of regions, the
+        label map and files; `detect([image])` what `MaskRCNN.detect` does.
 
     Raises:
         FileNotFoundError: no such weights.
         UserError: damaged weights.
 
     Example:
-        >>> segmenter = sebre.load("slicemap")  # doctest: +SKIP
-        >>> segmenter.detect([image])[0]["class_ids"]  # doctest: +SKIP
+        >>> network = sebre.load("slicemap")  # doctest: +SKIP
+        >>> found = network.predict("section.tif")  # doctest: +SKIP
+        >>> found.regions[["score", "area_px"]]  # doctest: +SKIP
+        >>> found.save("results", formats=["geojson"])  # doctest: +SKIP
     """
-    # The network is heavy to import; `import sebre` alone must not pay for it.
+    # Networks are heavy to import; `import sebre` alone must not pay for it.
     from sebre.networks.segmenter import load_segmenter
+    from sebre.predict.prediction import Network
 
-    return load_segmenter(name, **overrides)
+    return Network(load_segmenter(name, **overrides))

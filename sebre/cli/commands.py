@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mrcnn.errors import TrainingStopped, UserError
 
@@ -31,6 +31,11 @@ from sebre.program import (  # noqa: E402
     run_program,
     say,
 )
+
+if TYPE_CHECKING:  # heavy to import
+    from sebre.experiments.base import Experiment
+    from sebre.predict.job import Job
+    from sebre.predict.pictures import Inputs
 
 _QUIET = ("demo", "publish")  # commands whose progress is not of interest
 
@@ -242,35 +247,82 @@ def _score(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _detect(args: argparse.Namespace) -> int:
+def _predict(args: argparse.Namespace) -> int:
     from sebre.data.listing import some
     from sebre.predict.folders import detect_folders
     from sebre.predict.job import plan_job
+    from sebre.predict.overview import PAGE
     from sebre.predict.pictures import find_inputs
+    from sebre.predict.section_records import TABLE
 
     found = find_inputs(args.inputs, args.out)
+    weights, experiment = _network_for(args)
     job = plan_job(
-        _weights(args),
-        EXPERIMENTS[args.experiment],
+        weights,
+        experiment,
         args.out,
         _settings(args),
         shapes=args.masks,
         formats=args.format or (),
         **_chosen(args, "tile", "overlap", "overlay_px", "channel", "z"),
+        **_chosen(args, "pixel_um", "plane", "orientation"),
     )
+    if args.dry_run:
+        return _say_plan(found, job)
     how = _chosen(args, "workers", "scheduler", "restart", "retries")
     outcomes = detect_folders(job, found.sections, **how)
-    for row in (row for outcome in outcomes for row in outcome.rows):
-        say(f"{row['image']:24} {row['region']:24} {row['score']:6.3f} {row['area_px']:8d} px")
-    say(f"Label maps, overlays and regions.csv: {args.out}")
-    if empty := [outcome.name for outcome in outcomes if not (outcome.rows or outcome.error)]:
+    for outcome in outcomes:
+        for text in outcome.warnings:
+            say(f"{outcome.name:24} warning: {text}")
+        for row in outcome.found:
+            say(f"{row['image']:24} {row['region']:24} {row['score']:6.3f} {_size_of(row)}")
+    say(f"Label maps, overlays, {TABLE} and {PAGE}: {args.out}")
+    if empty := [outcome.name for outcome in outcomes if not (outcome.found or outcome.error)]:
         say(f"No region was found in {len(empty)} of {len(outcomes)} section(s): {some(empty)}")
     if line := found.closing_line():
         say(line)
     failed = [outcome.error for outcome in outcomes if outcome.error]
     for message in failed:
-        complain(f"sebre detect: {message}")
+        complain(f"sebre {args.command}: {message}")
     return SOME_FAILED if failed else DONE
+
+
+def _network_for(args: argparse.Namespace) -> "tuple[str, Experiment]":
+    """The weights to predict with, and the experiment that they are of."""
+    from sebre.networks.segmenter import find_network
+
+    if args.experiment is not None:
+        return _weights(args), EXPERIMENTS[args.experiment]
+    weights = args.weights
+    if weights is None:
+        raise UserError(
+            "Which network? Give --weights, a name or the path of weights of your own; "
+            "`sebre models` lists the names."
+        )
+    if weights in EXPERIMENTS and EXPERIMENTS[weights].weights and not Path(weights).exists():
+        weights = EXPERIMENTS[weights].weights[0]  # what is shipped for it
+    return weights, find_network(weights)[1]
+
+
+def _say_plan(found: "Inputs", job: "Job") -> int:
+    """What a call would do."""
+    from sebre.predict.job import finished
+
+    for section in found.sections:
+        done = "  finished before" if finished(job, section) else ""
+        say(f"{section.path}  ->  {job.out / section.name}_*{done}")
+    regions = ", ".join(job.experiment.regions.names)
+    say(f"{len(found.sections)} input(s), network {job.weights}: {regions}")
+    if line := found.closing_line():
+        say(line)
+    return DONE
+
+
+def _size_of(row: dict[str, Any]) -> str:
+    if "volume_mm3" in row:
+        return f"{row['volume_mm3']:10.1f} mm3"
+    size = f"{row['area_px']:8d} px"
+    return f"{size} {row['area_mm2']:9.4f} mm2" if "area_mm2" in row else size
 
 
 def _export(args: argparse.Namespace) -> int:
@@ -402,7 +454,8 @@ _COMMANDS = {
     "check": _check,
     "train": _train,
     "evaluate": _evaluate,
-    "detect": _detect,
+    "predict": _predict,
+    "detect": _predict,
     "export": _export,
     "inspect": _inspect,
     "register": _register,

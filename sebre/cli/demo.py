@@ -13,8 +13,11 @@ from sebre.evaluation.evaluate import evaluate_sections, save_json
 from sebre.evaluation.section import sheet_row
 from sebre.evaluation.summary import dices_by_region, summarize
 from sebre.experiments import EXPERIMENTS
-from sebre.networks.segmenter import load_segmenter
-from sebre.predict.outputs import output_paths, region_rows, save_section
+from sebre.networks.segmenter import best_labels, load_segmenter
+from sebre.predict.measures import region_rows
+from sebre.predict.outputs import output_paths
+from sebre.predict.overview import PAGE, SUMMARY, about
+from sebre.predict.prediction import Prediction
 from sebre.predict.section_records import (
     TABLE,
     claim,
@@ -36,7 +39,8 @@ def run(weights: str, root: Path, out: Path) -> None:
     pictures = [Path(dataset.image_info[i]["path"]).absolute() for i in dataset.image_ids]
     names = [dataset.image_reference(i).replace("/", "_") for i in dataset.image_ids]
     files = [path for name in names for path in output_paths(name, out)]
-    demand_own([*files, *(out / name for name in (TABLE, _SCORES, _SHEET))], pictures)
+    files += [out / name for name in (TABLE, PAGE, SUMMARY, _SCORES, _SHEET)]
+    demand_own(files, pictures)
     segmenter = load_segmenter(weights, EXPERIMENTS["slicemap"])
     regions = segmenter.regions
     say(f"Segmenting the {dataset.num_images} test sections of {_short(root)}")
@@ -46,8 +50,11 @@ def run(weights: str, root: Path, out: Path) -> None:
     for section, name, picture in zip(lying, names, pictures, strict=True):
         name, seen = claim(out, name, picture), stamp(picture)
         forget(out, name)
-        save_section(name, section.image, section.result, regions, out)
-        write_record(out, name, seen, region_rows(name, section.result, regions))
+        labels = best_labels(section.result, section.image.shape)
+        rows = region_rows(name, section.result, regions, labels)
+        found = Prediction(name, section.image, labels, rows, regions, picture.name)
+        found.save(out)
+        write_record(out, name, seen, rows, about=about(found))
     write_table_of_all(out)
     scores = {"as_they_lie": summarize(lying, regions), "turned": summarize(turned, regions)}
     stored = {key: summary.to_json() for key, summary in scores.items()}
@@ -60,6 +67,7 @@ def run(weights: str, root: Path, out: Path) -> None:
     say(f"Contact sheet            {_short(out / _SHEET)}")
     say(f"Overlays and label maps  {_short(out)}/val_*_overlay.png, val_*_labels.png")
     say(f"Tables                   {_short(out / TABLE)}, {_short(out / _SCORES)}")
+    say(f"To look at in a browser  {_short(out / PAGE)}")
     say(f"{time.perf_counter() - start:.0f} s")
 
 

@@ -10,11 +10,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from mrcnn.errors import UserError
 from sebre import __version__
 from sebre.data.csv_tables import read_rows
 from sebre.experiments import EXPERIMENTS
 from sebre.networks.weights_store import NETWORKS
 from sebre.prepare.sources import SOURCES, source_name
+from sebre.prepare.volume import PLANES
+from sebre.prepare.volume_header import checked_orientation
 from sebre.registration.transform import METHODS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,6 +52,23 @@ def _page(text: str) -> int | str:
     return text if text == "max" else _number(text)
 
 
+def _length(text: str) -> float:
+    try:
+        length = float(text)
+    except ValueError:
+        length = 0.0
+    if not 0 < length < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a length above 0")
+    return length
+
+
+def _orientation(text: str) -> str:
+    try:
+        return checked_orientation(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def _setting(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals:
@@ -78,7 +98,7 @@ _SEED = {"type": _count, "default": 0}
 
 
 # Of `sebre.predict.exchange`, which is heavy to import.
-EXCHANGE_FORMATS = ("geojson", "imagej", "svg", "coco", "flat")
+EXCHANGE_FORMATS = ("geojson", "imagej", "svg", "coco", "flat", "tiff")
 
 # Options of several commands.
 _SHARED = {
@@ -113,12 +133,14 @@ _, _rows = read_rows(Path(__file__).with_name("options.csv"))
 _HELP = {(row["command"], row["option"]): row["help"] for row in _rows}
 
 
-def _adder(parser: argparse.ArgumentParser, group: Any = None) -> Callable[..., None]:
+def _adder(
+    parser: argparse.ArgumentParser, group: Any = None, command: str | None = None
+) -> Callable[..., None]:
     """`add_argument` of a command or of a group of its options, which knows their help.
 
     What is not given of an option that several commands share is that of `_SHARED`.
     """
-    command = parser.prog.rpartition(" ")[2]
+    command = command or parser.prog.rpartition(" ")[2]
 
     def add(name: str, *others: str, **how: Any) -> None:
         text = _HELP.get((command, name)) or _HELP.get(("", name))
@@ -148,8 +170,11 @@ def build_parser(
     _adder(parser)("--debug", default=False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def command(name: str, text: str, takes_experiment: bool = True) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=text, description=text)
+    def command(
+        name: str, text: str, takes_experiment: bool = True, listed: bool = True
+    ) -> argparse.ArgumentParser:
+        named = {"help": text} if listed else {}
+        sub = commands.add_parser(name, description=text, **named)
         sub.set_defaults(run=run[name])
         _adder(sub)("--debug", default=argparse.SUPPRESS)  # it may stand before or after
         if takes_experiment and experiment is None:
@@ -161,7 +186,9 @@ def build_parser(
     _add_prepare(command("prepare", "make a prepared data set from raw data", False), experiment)
     _add_train(command("train", "train a network"))
     _add_evaluate(command("evaluate", "score a network on a prepared data set"))
-    _add_detect(command("detect", "find regions in images"))
+    _add_predict(command("predict", "find regions in pictures and volumes", False))
+    # The name of `predict` until 0.2, which wanted the experiment first.
+    _add_predict(command("detect", "find regions; see predict", listed=False))
     _add_export(command("export", "write a network for other programs and runtimes"))
     _add_inspect(command("inspect", "draw every stage of one section, from anchors to masks"))
     _add_register(command("register", "score the labels that registration carries over"))
@@ -232,28 +259,33 @@ def _add_evaluate(sub: argparse.ArgumentParser) -> None:
     add("--slice-um", type=float, metavar="UM")
 
 
-def _add_detect(sub: argparse.ArgumentParser) -> None:
-    add = _adder(sub)
+def _add_predict(sub: argparse.ArgumentParser) -> None:
+    add = _adder(sub, command="predict")
     add("inputs", nargs="+", type=Path, metavar="INPUT")
     for name in ("--weights", "--out", "--precision", "--runtime", "--set"):
         add(name)
     add("--channel")
     add("--z")
+    add("--pixel-um", type=_length, metavar="UM")
     add("--format", nargs="+", choices=EXCHANGE_FORMATS)
-    add = _adder(sub, sub.add_argument_group("large sections"))
+    add("--dry-run", **_FLAG)
+    add = _adder(sub, sub.add_argument_group("volumes"), "predict")
+    add("--plane", choices=PLANES)
+    add("--orientation", type=_orientation, metavar="XYZ")
+    add = _adder(sub, sub.add_argument_group("large sections"), "predict")
     add("--reduced-decode", **_FLAG)
     add("--tile", **_PX)
     add("--overlap", type=_count, metavar="PX")
     add("--masks", choices=("rle", "contours"))
     add("--overlay-px", default=2048, **_PX)
     many = sub.add_argument_group("many sections")
-    add = _adder(sub, many.add_mutually_exclusive_group())
+    add = _adder(sub, many.add_mutually_exclusive_group(), "predict")
     add("--workers", **_NUMBER)
     add("--scheduler", metavar="ADDRESS")
-    add = _adder(sub, many.add_mutually_exclusive_group())
+    add = _adder(sub, many.add_mutually_exclusive_group(), "predict")
     add("--resume", **_FLAG)
     add("--restart", **_FLAG)
-    _adder(sub, many)("--retries", type=_count, default=2, metavar="K")
+    _adder(sub, many, "predict")("--retries", type=_count, default=2, metavar="K")
 
 
 def _add_export(sub: argparse.ArgumentParser) -> None:

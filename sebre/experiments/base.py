@@ -126,6 +126,7 @@ class Experiment:
     weights: tuple[str, ...]  # names in the manifest; the first is the default
     sources: tuple[str, ...]  # of stand-in data, for `prepare`; the first is the default
     dataset: type[SectionDataset] = SectionDataset  # class of its prepared data sets
+    plane: str = ""  # of its sections: sagittal, coronal or horizontal; empty if not one of them
 
     def sections(self) -> SectionDataset:
         """A data set of its regions, still empty."""

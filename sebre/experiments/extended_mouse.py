@@ -45,4 +45,5 @@ EXPERIMENT = Experiment(
     weights=("extended_mouse_mri", "extended_mouse_demba", "extended_mouse_384"),
     sources=("mouse_mri", "demba", "ccf", "colour_code", "allen_ish"),
     dataset=ExtendedMouseDataset,
+    plane="sagittal",
 )

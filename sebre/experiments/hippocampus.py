@@ -54,4 +54,5 @@ EXPERIMENT = Experiment(
     weights=("hippocampus",),
     sources=("ara_nissl", "colour_code"),
     dataset=HippocampusDataset,
+    plane="coronal",
 )

@@ -47,4 +47,5 @@ EXPERIMENT = Experiment(
     weights=("ibsr",),
     sources=("malc2012", "ibsr"),
     dataset=IBSRDataset,
+    plane="horizontal",
 )

@@ -52,4 +52,5 @@ EXPERIMENT = Experiment(
     weights=(),
     sources=("sebre_figures", "colour_code", "allen_ish"),
     dataset=P14MouseDataset,
+    plane="sagittal",
 )

@@ -51,4 +51,5 @@ EXPERIMENT = Experiment(
     weights=("slicemap", "slicemap_384"),
     sources=("slicemap",),
     dataset=SlicemapDataset,
+    plane="sagittal",
 )

@@ -172,6 +172,7 @@ def _is_exported(found: WeightsFile) -> bool:
 
 def demand_mask_rcnn(segmenter: Segmenter) -> MaskRCNNSegmenter:
     """The segmenter itself, for what needs the Keras network of a Mask R-CNN and its stages."""
+    segmenter = getattr(segmenter, "segmenter", segmenter)  # of what `sebre.load` gives
     if not isinstance(segmenter, MaskRCNNSegmenter):
         raise UserError(
             f"{segmenter.weights.path}: the weights of a {segmenter.network}, which has none of "

@@ -10,6 +10,7 @@ first pixel lies at (0.5, 0.5); contours here count from that center.
 | `svg` | `<name>.svg` | drawing programs |
 | `coco` | `<name>_coco.json` | COCO's tools; run lengths, as polygons have no holes there |
 | `flat` | `<name>.flat` and `<name>_flat.json` | the QUINT workflow (VisuAlign, Nutil, PyNutil) |
+| `tiff` | `<name>_labels.tif` | ImageJ, napari: the label map, with names, colors and size |
 """
 
 import functools
@@ -264,6 +265,25 @@ def flat_names(section: FoundSection) -> list[dict[str, Any]]:
     ]
 
 
+def tiff(section: FoundSection) -> bytes:
+    """The label map as TIFF; `regions` in its description are the names of its numbers."""
+    import tifffile
+
+    names = {str(region.id): region.name for region in section.region_set}
+    options: dict[str, Any] = {"compression": "zlib", "description": json.dumps({"regions": names})}
+    if section.labels.dtype == np.uint8:
+        colors = np.zeros((3, 256), np.uint16)
+        for region in section.region_set:
+            colors[:, region.id] = np.array(region.color) * 257  # 8 bits to 16
+        options |= {"photometric": "palette", "colormap": colors}
+    if section.pixel_um is not None:
+        a_cm = tuple(1e4 / um for um in reversed(section.pixel_um))
+        options |= {"resolution": a_cm, "resolutionunit": "CENTIMETER"}
+    packed = io.BytesIO()
+    tifffile.imwrite(packed, section.labels, **options, metadata=None, software=False)
+    return packed.getvalue()
+
+
 # --- Files --------------------------------------------------------------------------------
 
 
@@ -288,6 +308,7 @@ FORMATS: dict[str, tuple[tuple[str, ...], Callable[[FoundSection, Sequence[Path]
             _write_json(paths[1], flat_names(s)),
         ),
     ),
+    "tiff": (("_labels.tif",), lambda s, paths, _: _write_bytes(paths[0], tiff(s))),
 }
 
 

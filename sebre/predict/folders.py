@@ -5,6 +5,7 @@ A run that was stopped goes on where it stopped: see `sebre.predict.job.finished
 
 import contextlib
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ def detect_files(
     A file that cannot be read does not stop the others. `inputs` are those of `find_inputs`.
 
     Returns:
-        The rows of these pictures, and a message for each file that failed.
+        The rows of the regions that were found in these pictures, and a message for each file
+        that failed.
     """
     out = Path(out).absolute()
     found = find_inputs(inputs, out)
@@ -37,7 +39,7 @@ def detect_files(
     write_table_of_all(out)
     if line := found.closing_line():
         logger.warning("%s", line)
-    rows = [row for outcome in outcomes for row in outcome.rows]
+    rows = [row for outcome in outcomes for row in outcome.found]
     return rows, [outcome.error for outcome in outcomes if outcome.error]
 
 
@@ -49,7 +51,7 @@ def detect_folders(
     restart: bool = False,
     retries: int = RETRIES,
 ) -> list[SectionOutcome]:
-    """Segment pictures; write label maps, overlays, a record of each, and `regions.csv`.
+    """Segment pictures and volumes; write label maps, overlays, `regions.csv` and `report.html`.
 
     Sections that an earlier run finished with the same network and settings are left as they
     are. The table has the rows of all sections that were ever segmented to this folder
@@ -79,13 +81,28 @@ def detect_folders(
     demand_free(waiting, job.out, job.options["shapes"], formats=job.options["formats"])
     if outcomes:
         logger.info("%d of %d sections were finished before.", len(outcomes), len(sections))
+    begun, done = time.monotonic(), 0
     with contextlib.closing(_run(job, waiting, workers, scheduler, retries)) as results:
         for outcome in results:
             outcomes[outcome.section.path] = outcome
-            found = "failed" if outcome.error else f"{len(outcome.rows)} regions"
-            logger.info("%d of %d  %s  %s", len(outcomes), len(sections), outcome.name, found)
+            done += 1
+            found = "failed" if outcome.error else f"{len(outcome.found)} regions"
+            left = (time.monotonic() - begun) / done * (len(waiting) - done)
+            logger.info(
+                "%d of %d  %s  %s%s",
+                *(len(outcomes), len(sections), outcome.name, found),
+                f"  about {_duration(left)} left" if len(waiting) > done else "",
+            )
     write_table_of_all(job.out, job.fingerprint)
     return [outcomes[section.path] for section in sections]
+
+
+def _duration(seconds: float) -> str:
+    """A duration in one word or two: 45 s, 12 min, 3 h 20 min."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _run(

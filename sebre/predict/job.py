@@ -25,8 +25,12 @@ from sebre.experiments.base import Experiment
 from sebre.networks.environment import packages
 from sebre.networks.segmenter import Segmenter, find_network, load_segmenter
 from sebre.networks.weights_store import WeightsFile
-from sebre.predict.outputs import OVERLAY_PX, output_paths, segment_picture
+from sebre.predict.measures import is_found
+from sebre.predict.outputs import OVERLAY_PX, output_paths
+from sebre.predict.overview import PAGE, SUMMARY, about
 from sebre.predict.pictures import SectionFile
+from sebre.predict.prediction import Prediction, predict_picture
+from sebre.predict.scans import ScanPrediction, predict_scan, scan_paths
 from sebre.predict.section_records import (
     TABLE,
     claim,
@@ -40,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 # Raise it with every change that gives other outputs for the same picture, weights and settings:
 # what an earlier version finished is then done again.
-RESULTS = 2
+RESULTS = 3
 _RUN_FILE = "run.json"
 
 
@@ -49,7 +53,9 @@ class SectionOutcome:
     """The outcome of a section."""
 
     section: SectionFile  # under the name that its outputs have
-    rows: list[dict[str, Any]] = field(default_factory=list)  # of `region_rows`
+    # One for each region that was looked for: `sebre.predict.measures.TABLE_COLUMNS`.
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    warnings: tuple[str, ...] = ()  # of the section as a whole
     error: str = ""  # why it failed; empty where it did not
     earlier: bool = False  # it was finished in an earlier run
 
@@ -57,6 +63,11 @@ class SectionOutcome:
     def name(self) -> str:
         """Of the section."""
         return self.section.name
+
+    @property
+    def found(self) -> list[dict[str, Any]]:
+        """The rows of regions that were found."""
+        return [row for row in self.rows if is_found(row)]
 
 
 @dataclass(frozen=True)
@@ -67,7 +78,7 @@ class Job:
     experiment: Experiment
     settings: Mapping[str, Any]  # that differ from those of the weights
     out: Path  # folder of the outputs, absolute
-    options: Mapping[str, Any]  # of `segment_picture`
+    options: Mapping[str, Any]  # of `segment_section`
     facts: Mapping[str, Any]  # all that the outputs depend on but the pictures: `run_facts`
 
     @functools.cached_property
@@ -119,11 +130,14 @@ def plan_job(
     formats: Sequence[str] = (),
     channel: int | None = None,
     z: int | str | None = None,
+    pixel_um: float | None = None,
+    plane: str | None = None,
+    orientation: str | None = None,
 ) -> Job:
     """A job, checked without building the network.
 
     `weights` is a name in the manifest or a path; `settings` differ from those of the weights;
-    for `tile` and what follows see `segment_picture`.
+    for `tile` and what follows see `segment_section`.
 
     Raises:
         FileNotFoundError: no such weights.
@@ -137,6 +151,8 @@ def plan_job(
     Choice(channel, z)  # may refuse
     options = {"tile": tile, "overlap": overlap, "overlay_px": overlay_px, "shapes": shapes}
     options |= {"formats": sorted(set(formats)), "channel": channel, "z": z}
+    plane = plane or experiment.plane or None
+    options |= {"pixel_um": pixel_um, "plane": plane, "orientation": orientation}
     found, _, config = find_network(weights, experiment, **settings)
     return Job(
         weights=found.name or str(found.path.absolute()),
@@ -174,9 +190,42 @@ def demand_free(
     formats: Sequence[str] = (),
 ) -> None:
     """Raise a UserError if outputs of sections, or of the run, would replace what is not ours."""
-    paths = [p for section in sections for p in output_paths(section.name, out, shapes, formats)]
-    paths += [out / TABLE, *([out / _RUN_FILE] if run else [])]
+    paths = [path for one in sections for path in paths_of(one, out, shapes, formats)]
+    paths += [out / TABLE, *([out / _RUN_FILE, out / PAGE, out / SUMMARY] if run else [])]
     demand_own(paths, [section.path for section in sections])
+
+
+def paths_of(
+    section: SectionFile, out: Path, shapes: str | None = None, formats: Sequence[str] = ()
+) -> list[Path]:
+    """Where the outputs of a section go."""
+    if section.is_volume:
+        return scan_paths(section.name, out)
+    return output_paths(section.name, out, shapes, formats)
+
+
+def segment_section(
+    segmenter: Segmenter,
+    section: SectionFile,
+    overlay_px: int = OVERLAY_PX,
+    tile: int | None = None,
+    overlap: int | None = None,
+    channel: int | None = None,
+    z: int | str | None = None,
+    pixel_um: float | None = None,
+    plane: str | None = None,
+    orientation: str | None = None,
+) -> Prediction | ScanPrediction:
+    """Find the regions of a picture or a volume.
+
+    For the options see `sebre.predict.prediction.predict_picture`; `plane` and `orientation` are
+    those of `sebre.predict.scans.predict_scan`; of a volume the others do not count.
+    """
+    if section.is_volume:
+        return predict_scan(segmenter, section.path, section.name, plane, orientation)
+    return predict_picture(
+        segmenter, section.path, section.name, tile, overlap, channel, z, pixel_um, overlay_px
+    )
 
 
 def segment_file(
@@ -184,31 +233,42 @@ def segment_file(
     section: SectionFile,
     out: Path,
     fingerprint: str | None = None,
+    shapes: str | None = None,
+    formats: Sequence[str] = (),
     **options: Any,
 ) -> SectionOutcome:
-    """Segment a picture and write its label map, its overlay and last its record.
+    """Segment a picture or volume and write its label map, its overlay and last its record.
 
-    Nothing is raised: the outcome says what went wrong. The folder `out` exists. The fingerprint
-    is that of the job; what has none is never taken for finished. Options are those of
-    `segment_picture`.
+    Nothing is raised: the outcome says what went wrong. The folder `out` exists.
+
+    Args:
+        segmenter: the network.
+        section: what to segment.
+        out: folder.
+        fingerprint: of the job; what has none is never taken for finished.
+        shapes: also write the regions to `<name>_regions.json`, see `save_shapes`.
+        formats: also write them for other programs, see `sebre.predict.exchange`.
+        **options: of `segment_section`.
     """
     try:
         # The name may have been given to another picture meanwhile.
         section = dataclasses.replace(section, name=claim(out, section.name, section.path))
-        # While outputs are replaced, and if that stops halfway, no run may take them for its own.
-        forgotten = functools.partial(forget, out, section.name)
         seen = stamp(section.path)  # before it is read: a change meanwhile is found later
         try:
-            options["before_writing"] = forgotten
-            rows = segment_picture(segmenter, section.path, section.name, out, **options)
-        except Exception:
-            forgotten()
-            raise
-        write_record(out, section.name, seen, rows, fingerprint)
+            found = segment_section(segmenter, section, **options)
+        finally:
+            # While outputs are replaced, and if that stops halfway, no run may take them for its
+            # own.
+            forget(out, section.name)
+        if isinstance(found, Prediction):
+            found.save(out, formats, options.get("overlay_px", OVERLAY_PX), shapes)
+        else:
+            found.save(out)
+        write_record(out, section.name, seen, found.rows, fingerprint, about(found))
     except Exception as error:  # whatever a picture leads to, the others go on
         logger.debug("%s failed", section.path, exc_info=True)
         return SectionOutcome(section, error=describe(error, section.path))
-    return SectionOutcome(section, rows)
+    return SectionOutcome(section, found.rows, found.warnings)
 
 
 def finished(job: Job, section: SectionFile) -> SectionOutcome | None:
@@ -217,12 +277,13 @@ def finished(job: Job, section: SectionFile) -> SectionOutcome | None:
     record = read_record(job.out, section.name)
     if "rows" not in record or record["fingerprint"] != job.fingerprint:
         return None
-    outputs = output_paths(section.name, job.out, job.options["shapes"], job.options["formats"])
+    outputs = paths_of(section, job.out, job.options["shapes"], job.options["formats"])
     if not all(path.is_file() for path in (section.path, *outputs)):
         return None
     if record["picture"] != stamp(section.path):
         return None
-    return SectionOutcome(section, record["rows"], earlier=True)
+    warnings = tuple(record.get("about", {}).get("warnings", ()))
+    return SectionOutcome(section, record["rows"], warnings, earlier=True)
 
 
 def describe(error: BaseException, path: Path) -> str:

@@ -1,5 +1,6 @@
-"""Which pictures to segment: files, folders, and folders of brains. `sebre detect` calls it."""
+"""Which pictures to segment: files, folders, and folders of brains. `sebre predict` calls it."""
 
+import glob
 import os
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from sebre.data.listing import (
     some,
     visible,
 )
+from sebre.predict.scans import VOLUME_TYPES, is_volume, volume_stem
 from sebre.predict.section_records import is_brain, is_free, numbered
 
 _NO_PICTURE = "no picture by the ending"
@@ -33,6 +35,11 @@ class SectionFile:
 
     path: Path  # absolute
     name: str  # of its outputs in the output folder, without the ending: "s_1" or "brain/s_1"
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether it is a volume in place of a picture."""
+        return is_volume(self.path)
 
 
 @dataclass
@@ -68,18 +75,18 @@ def find_inputs(inputs: Sequence[str | Path], out: str | Path | None = None) -> 
     earlier calls wrote is never an input.
 
     Args:
-        inputs: in their order; within a folder the natural order of names counts (s_2, s_10).
+        inputs: files, folders or patterns, in their order; within a folder the natural order of
+            names counts (s_2, s_10).
         out: folder of the outputs, which is not taken for a brain.
 
     Raises:
-        FileNotFoundError: an input does not exist, or a folder has no image.
+        FileNotFoundError: an input does not exist, a pattern matches nothing, or a folder has no
+            image.
     """
     found = Inputs()
     names = _Names(None if out is None else Path(out).absolute())
     seen: set[Path] = set()
-    for entry in map(Path, inputs):
-        if not os.path.lexists(entry):
-            raise MissingFileError(f"{entry}: no such file or folder.")
+    for entry in (path for given in inputs for path in _matching(Path(given))):
         if is_left_by_system(entry):
             found.pass_over(str(entry), _OF_SYSTEM)
         elif entry.is_dir():
@@ -92,6 +99,18 @@ def find_inputs(inputs: Sequence[str | Path], out: str | Path | None = None) -> 
             _add(found, [entry], names, "", seen)
     if not found.sections:
         raise MissingFileError(f"Nothing to segment. {found.closing_line()}")
+    return found
+
+
+def _matching(entry: Path) -> list[Path]:
+    """The file or folder; where there is none, those that a pattern such as *.tif matches."""
+    if os.path.lexists(entry):
+        return [entry]
+    if not glob.has_magic(str(entry)):
+        raise MissingFileError(f"{entry}: no such file or folder.")
+    found = sorted(map(Path, glob.glob(str(entry), recursive=True)), key=natural)
+    if not found:
+        raise MissingFileError(f"{entry}: no file or folder matches this pattern.")
     return found
 
 
@@ -117,7 +136,8 @@ def _groups(entry: Path, out: Path | None, found: Inputs) -> Iterator[tuple[str,
             found.pass_over(f"{brain.name}/", _EMPTY)
     if not files and not groups:
         raise MissingFileError(
-            f"{entry}: no image in it or its sub-folders ({', '.join(PICTURE_TYPES)}). "
+            f"{entry}: no image in it or its sub-folders "
+            f"({', '.join((*PICTURE_TYPES, *VOLUME_TYPES))}). "
             f"{found.closing_line()}".strip()
         )
     yield from [("", files)] if files else groups
@@ -129,7 +149,7 @@ def _pictures(folder: Path, entry: Path, found: Inputs) -> list[Path]:
     for path in sorted((path for path in visible(folder) if not path.is_dir()), key=natural):
         if is_own(path, written):
             found.pass_over(path.relative_to(entry).as_posix(), _OWN)
-        elif is_picture(path):
+        elif is_picture(path) or is_volume(path):
             kept.append(path)
         else:
             found.pass_over(path.relative_to(entry).as_posix(), _NO_PICTURE)
@@ -145,8 +165,12 @@ def _add(
             continue
         seen.add(path.resolve())
         absolute = path.absolute()
-        name = names.of_picture(_written(prefix + path.stem), absolute)
+        name = names.of_picture(_written(prefix + _stem(path)), absolute)
         found.sections.append(SectionFile(absolute, name))
+
+
+def _stem(path: Path) -> str:
+    return volume_stem(path) if is_volume(path) else path.stem
 
 
 def _written(name: str) -> str:

@@ -1,8 +1,10 @@
-"""A record of every section in a folder of outputs, and the table that is made of all of them.
+"""A record of every section in a folder of outputs, and what is made of all of them.
 
-    <out>/.records/<name>.json    of the picture that the name belongs to; `fingerprint` and `rows`
-                                  from when it was finished
+    <out>/.records/<name>.json    of the picture that the name belongs to; `fingerprint`, `rows` and
+                                  `about` from when it was finished
     <out>/regions.csv             the rows of all records
+    <out>/report.html             the same to look at, with pictures
+    <out>/summary.json            counts and warnings
 
 One name is one picture, whatever call it was given to. A call that is stopped, or that runs while
 another one does, so neither loses rows nor writes over outputs of other pictures.
@@ -18,8 +20,10 @@ from typing import Any
 
 from mrcnn.errors import UnavailableError
 from mrcnn.io.files import replace_text
+from mrcnn.io.own_files import replace_own_text
 from sebre.data.listing import natural, some
-from sebre.predict.outputs import label_path, save_table
+from sebre.predict.outputs import label_paths, save_table
+from sebre.predict.overview import PAGE, SUMMARY, page, summary
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +50,7 @@ def write_record(
     picture: Mapping[str, Any],
     rows: Sequence[Mapping[str, Any]],
     fingerprint: str | None = None,
+    about: Mapping[str, Any] | None = None,
 ) -> None:
     """Record that the outputs of a section are complete.
 
@@ -55,8 +60,9 @@ def write_record(
         picture: `stamp` of the picture, from before it was read.
         rows: of the table.
         fingerprint: of the job that made them; None if no later call may take them for its own.
+        about: what the page says and shows of it (`sebre.predict.overview.about`).
     """
-    facts = {"picture": picture, "fingerprint": fingerprint, "rows": rows}
+    facts = {"picture": picture, "fingerprint": fingerprint, "rows": rows, "about": about or {}}
     replace_text(_path(out, name), json.dumps(facts, indent=1) + "\n")
 
 
@@ -109,12 +115,13 @@ def is_brain(out: Path, name: str, pictures: Sequence[Path]) -> bool:
 
 
 def write_table_of_all(out: Path, fingerprint: str | None = None) -> None:
-    """Write the table of all sections whose label map is there, in the natural order of names.
+    """Write table, page and summary of all sections whose label map is there, in the natural order
+    of their names.
 
-    What it leaves out, and what was not made by the job of this fingerprint, is logged.
+    What they leave out, and what was not made by the job of this fingerprint, is logged.
     """
     folder = out / _RECORDS
-    rows: list[Mapping[str, Any]] = []
+    kept: dict[str, Mapping[str, Any]] = {}
     damaged, removed, others = [], [], []
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(out):
@@ -127,13 +134,15 @@ def write_table_of_all(out: Path, fingerprint: str | None = None) -> None:
                 damaged.append(name)
             elif "rows" not in record:  # claimed, and not finished
                 continue
-            elif not label_path(out, name).is_file():
+            elif not any(path.is_file() for path in label_paths(out, name)):
                 removed.append(name)
                 _path(out, name).unlink()
             else:
-                rows += record["rows"]
+                kept[name] = record
                 others += [name] * (record.get("fingerprint") != fingerprint)
-        save_table(rows, out / TABLE)
+        save_table([row for record in kept.values() for row in record["rows"]], out / TABLE)
+        replace_own_text(out / PAGE, page(kept))
+        replace_own_text(out / SUMMARY, json.dumps(summary(kept), indent=1) + "\n")
     for names, why in (
         (damaged, "not in it: their records are damaged; segment them again"),
         (removed, "not in it: their label maps were removed"),

@@ -6,6 +6,7 @@ A test that lacks something is skipped with a reason that the summary of the run
 
 import importlib.util
 import os
+import shutil
 from collections import Counter
 from collections.abc import Iterable
 from typing import NoReturn
@@ -31,6 +32,14 @@ def demand_package(name: str) -> None:
     """Skip a test whose package is not installed."""
     if importlib.util.find_spec(name) is None:
         pytest.skip(f"{PACKAGE}: {name} is not installed.")
+
+
+def demand_program(*names: str) -> str:
+    """Path of the first of some programs that is there; without any, skip the test."""
+    for name in names:
+        if path := shutil.which(name):
+            return path
+    pytest.skip(f"{PACKAGE}: {names[0]} is not installed.")
 
 
 def summary(reasons: Iterable[str]) -> str:

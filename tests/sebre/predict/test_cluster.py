@@ -106,7 +106,7 @@ def test_results_are_those_of_one_process_in_the_order_of_the_inputs(address, br
     assert all(outcome.earlier for outcome in outcomes)
     assert names(outcomes) == names(sections)
     assert tree(tmp_path / "two") == tree(tmp_path / "one")
-    assert len(tree(tmp_path / "two")) == 2 * len(sections) + 2
+    assert len(tree(tmp_path / "two")) == 2 * len(sections) + 4
     records = [tree(tmp_path / name / ".records") for name in ("one", "two")]
     assert records[0] == records[1] and len(records[0].keys() - {"lock"}) == len(sections)
 

@@ -7,10 +7,13 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 import roifile
+import tifffile
 from matplotlib.path import Path as Outline
 from pycocotools.coco import COCO
 from shapely.geometry import shape
 
+from mrcnn.imageio.label_files import read_labels
+from mrcnn.imageio.reading import read_header
 from sebre.cli.parser import EXCHANGE_FORMATS
 from sebre.data.regions import Region, RegionSet
 from sebre.predict.exchange import FORMATS, found_section, write_formats
@@ -37,7 +40,7 @@ LABELS[80:82, 5:7], LABELS[82:84, 7:9] = 1, 1  # two squares that touch at a cor
 def written(tmp_path):
     section = found_section("s 1", LABELS, {1: 0.9, 2: 0.5}, REGIONS, (2.0, 4.0))
     paths = write_formats(section, tmp_path, list(FORMATS), "s 1.tif")
-    assert all(path.is_file() for path in paths) and len(paths) == 6
+    assert all(path.is_file() for path in paths) and len(paths) == 7
     return {path.name.removeprefix("s 1"): path for path in paths}
 
 
@@ -125,3 +128,15 @@ def test_the_same_regions_give_the_same_files(tmp_path, written):
     again.mkdir()
     for path in write_formats(section, again, list(FORMATS), "s 1.tif"):
         assert path.read_bytes() == (tmp_path / path.name).read_bytes()
+
+
+def test_tiff(written):
+    with tifffile.TiffFile(written["_labels.tif"]) as file:
+        page = file.pages[0]
+        np.testing.assert_array_equal(page.asarray(), LABELS)
+        names = json.loads(page.description)["regions"]
+        assert names == {str(region.id): region.name for region in REGIONS}
+        for region in REGIONS:
+            assert tuple(page.colormap[:, region.id] // 257) == region.color
+    assert read_header(written["_labels.tif"]).pixel_um == pytest.approx((2.0, 4.0))
+    np.testing.assert_array_equal(read_labels(written["_labels.tif"]), LABELS)

@@ -14,11 +14,12 @@ from paths import ROOT
 from PIL import Image
 from section_folders import names, save_picture, tree
 
+from sebre.data.regions import SLICEMAP
 from sebre.experiments import EXPERIMENTS
 from sebre.networks.segmenter import best_labels
 from sebre.predict.folders import detect_files, detect_folders
 from sebre.predict.job import Job, plan_job
-from sebre.predict.outputs import TABLE_COLUMNS
+from sebre.predict.measures import TABLE_COLUMNS
 from sebre.predict.pictures import find_sections
 
 
@@ -32,17 +33,22 @@ def test_a_broken_file_does_not_stop_the_others(tmp_path):
     assert "broken.png" in failed[0]
     assert sorted(tree(tmp_path / "out")) == [
         "regions.csv",
+        "report.html",
         "s-2_labels.png",
         "s-2_overlay.png",
         "s_labels.png",
         "s_overlay.png",
+        "summary.json",
     ]
     labels = np.asarray(Image.open(tmp_path / "out" / "s_labels.png"))
     np.testing.assert_array_equal(labels, best_labels(RESULT, (SIDE, SIDE)))
     with (tmp_path / "out" / "regions.csv").open(newline="") as file:
         table = list(csv.DictReader(file))
+    assert len(table) == 2 * len(SLICEMAP)  # found or not
+    assert [row["region"] for row in table[:6] if row["found"] == "yes"] == ["cortex", "thalamus"]
     assert list(table[0]) == list(TABLE_COLUMNS)
-    assert [r["image"] for r in table] == ["s", "s", "s-2", "s-2"]
+    found = [row for row in table if row["found"] == "yes"]
+    assert [row["image"] for row in found] == ["s", "s", "s-2", "s-2"]
     assert len(rows) == 4
 
 
@@ -93,7 +99,7 @@ def test_a_second_run_does_what_is_missing_or_changed(network, sections, tmp_pat
     first = tree(tmp_path / "out")
     assert "brain_1/s_2_labels.png" in first
     table = first["regions.csv"].decode().splitlines()
-    assert [line.split(",")[0] for line in table[1::2]] == names(sections)
+    assert [line.split(",")[0] for line in table[1 :: len(SLICEMAP)]] == names(sections)
 
     with monkeypatch.context() as patch:
         patch.setattr(Job, "load", lambda job: pytest.fail("the network was loaded"))

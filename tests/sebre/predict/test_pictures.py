@@ -8,7 +8,9 @@ from fixed_segmenter import RESULT, Fixed
 from PIL import Image
 from section_folders import names, save_picture
 
+from mrcnn.errors import MissingFileError
 from sebre.data.listing import PICTURE_TYPES
+from sebre.data.regions import SLICEMAP
 from sebre.networks.segmenter import read_image
 from sebre.predict.folders import detect_files
 from sebre.predict.pictures import find_inputs, find_sections
@@ -129,7 +131,7 @@ def test_names_that_are_no_utf_8_are_written_with_signs_for_what_does_not_fit(tm
         assert found.closing_line().endswith("(\ufffd.txt)")
         detect_files(Fixed(RESULT), [tmp_path / "in"], tmp_path / "out")
     table = (tmp_path / "out" / "regions.csv").read_text("utf-8")
-    assert table.count("a\ufffd,") == table.count("a\ufffd-2,") == 2
+    assert table.count("a\ufffd,") == table.count("a\ufffd-2,") == len(SLICEMAP)
 
 
 def test_a_file_given_twice_is_segmented_once(tmp_path, monkeypatch):
@@ -151,7 +153,7 @@ def test_own_outputs_are_no_inputs(tmp_path):
         (reason,) = found.left_out
         assert reason == "written by an earlier call"
         assert [os.path.basename(name) for name in found.left_out[reason]] == [
-            *("regions.csv", "s_labels.png", "s_overlay.png"),
+            *("regions.csv", "report.html", "s_labels.png", "s_overlay.png", "summary.json"),
         ]
     # What the user made of an output is the user's.
     save_picture(tmp_path / "s_overlay.png", gray=9)
@@ -185,3 +187,18 @@ def test_names_of_earlier_calls_stay_those_of_their_pictures(tmp_path):
     assert list(dict.fromkeys(line.split(",")[0] for line in table[1:])) == [
         *("brain/t", "brain-2/t", "brain-3/t", "s", "s-2"),
     ]
+
+
+def test_patterns_and_volumes(tmp_path):
+    for name in ("s_10.png", "s_2.png", "t.tif", "scan.v1.nii.gz", "b.nrrd", "c.hdr", "c.img"):
+        (tmp_path / name).write_bytes(b"x")
+    found = find_inputs([tmp_path / "s_*.png", tmp_path / "*.nii.gz"])
+    assert names(found.sections) == ["s_2", "s_10", "scan.v1"]
+    assert [section.is_volume for section in found.sections] == [False, False, True]
+    everything = find_inputs([tmp_path])
+    assert names(everything.sections) == ["b", "c", "s_2", "s_10", "scan.v1", "t"]
+    assert "c.img" in everything.closing_line()
+    with pytest.raises(MissingFileError, match=r"u_\*.png: no file or folder matches"):
+        find_inputs([tmp_path / "u_*.png"])
+    (tmp_path / "a[1].png").write_bytes(b"x")  # a name that looks like a pattern
+    assert names(find_inputs([tmp_path / "a[1].png"]).sections) == ["a[1]"]

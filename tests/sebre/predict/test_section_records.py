@@ -22,15 +22,14 @@ from mrcnn.structures.mask_formats import contours_to_mask, rle_from_text, rle_t
 from sebre.experiments import EXPERIMENTS
 from sebre.predict import section_records
 from sebre.predict.folders import detect_files, detect_folders
-from sebre.predict.job import Job, plan_job
-from sebre.predict.outputs import segment_picture
-from sebre.predict.pictures import find_sections
+from sebre.predict.job import Job, plan_job, segment_file
+from sebre.predict.pictures import SectionFile, find_sections
 from sebre.predict.section_records import claim, stamp, write_record, write_table_of_all
 
 
 def rows_of(out: Path) -> list[dict[str, str]]:
     with (out / "regions.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
+        return [row for row in csv.DictReader(file) if row["found"] == "yes"]
 
 
 def images(out: Path) -> list[str]:
@@ -196,8 +195,11 @@ OVERLAPPING = result_of(
 @pytest.mark.parametrize("shapes", ["rle", "contours"])
 def test_table_label_map_and_shapes_give_a_region_the_same_pixels(tmp_path, shapes):
     path = save_picture(tmp_path / "s.png")
-    rows = segment_picture(Fixed(OVERLAPPING), path, "s", tmp_path, shapes=shapes)
+    outcome = segment_file(Fixed(OVERLAPPING), SectionFile(path, "s"), tmp_path, shapes=shapes)
+    rows = outcome.found
     assert [(row["region_id"], row["area_px"]) for row in rows] == [(1, 100), (2, 75)]
+    assert [row["reason"].split(":")[0] for row in outcome.rows[2:4]] == ["suppressed"] * 2
+    assert {row["reason"].split(":")[0] for row in outcome.rows[4:]} == {"not found"}
     labels = np.asarray(Image.open(tmp_path / "s_labels.png"))
     written = json.loads((tmp_path / "s_regions.json").read_text())
     assert [{k: v for k, v in entry.items() if k != shapes} for entry in written] == rows
@@ -206,14 +208,16 @@ def test_table_label_map_and_shapes_give_a_region_the_same_pixels(tmp_path, shap
         mask = rle_to_mask(rle_from_text(entry[shapes])) if mask is None else mask
         np.testing.assert_array_equal(mask, labels == entry["region_id"])
         assert mask.sum() == entry["area_px"]
-    assert np.asarray(Image.open(tmp_path / "s_overlay.png")).shape[0] % SIDE == 0
+    assert np.asarray(Image.open(tmp_path / "s_overlay.png")).shape[1] % SIDE == 0
 
 
 def test_the_table_follows_the_natural_order_of_names(tmp_path):
     picture = save_picture(tmp_path / "s.png")
     for name in ("b/s_10", "b/s_9", "s", "s-2", "a b", "dot.v1.2"):
         assert claim(tmp_path, name, picture) == name
-        write_record(tmp_path, name, stamp(picture), [{"image": name}])
+        write_record(
+            tmp_path, name, stamp(picture), [{"image": name, "region": "cortex", "found": "yes"}]
+        )
         (tmp_path / f"{name}_labels.png").parent.mkdir(exist_ok=True)
         (tmp_path / f"{name}_labels.png").touch()
     write_table_of_all(tmp_path)

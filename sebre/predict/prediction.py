@@ -1,0 +1,257 @@
+"""Regions of one picture: found, measured, shown and written.
+
+    network = sebre.load("slicemap")
+    found = network.predict("section.tif")
+    found.regions                       # a pandas table
+    found.save("results", formats=["geojson"])
+
+`sebre predict` does the same for every picture (`sebre.predict.job.segment_file`).
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mrcnn.config import Config
+from mrcnn.data.resizing import read_for
+from mrcnn.errors import UserError
+from mrcnn.imageio.header import Choice
+from mrcnn.imageio.reading import open_source, read_header, read_whole
+from mrcnn.imageio.reduced import ReducedPicture, read_reduced
+from mrcnn.imageio.tiles import detect_tiled
+from mrcnn.io.own_files import demand_own
+from sebre.data.regions import RegionSet
+from sebre.drawing.overlay import reduced_labels
+from sebre.networks.segmenter import Segmenter, best_labels, read_image
+from sebre.predict.exchange import found_section, write_formats
+from sebre.predict.measures import TABLE_COLUMNS, is_found, region_rows
+from sebre.predict.outputs import OVERLAY_PX, output_paths, save_section, save_shapes
+
+if TYPE_CHECKING:  # heavy to import, and not needed to segment
+    import pandas
+    from matplotlib.figure import Figure
+
+logger = logging.getLogger(__name__)
+
+_STACK_PX = 2048**2  # of larger sections, masks are kept as run lengths
+_SAME_UM = 0.01  # relative difference of pixel sizes that rounding leaves
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The regions of one section.
+
+    Attributes:
+        name: of its outputs.
+        picture: uint8 [H, W, 3], as the network was shown it, or at reduced scale.
+        label_map: class ids, uint8 (uint16 above 255) [H, W]; 0 is no region.
+        rows: of the table, `sebre.predict.measures.TABLE_COLUMNS`.
+        region_set: all regions that were looked for.
+        file_name: of the picture, for files of other programs.
+        pixel_um: (rows, columns) um from one pixel to the next; None if not known.
+        warnings: why it should not be trusted as a whole; none where nothing was seen.
+    """
+
+    name: str
+    picture: np.ndarray | ReducedPicture
+    label_map: np.ndarray
+    rows: list[dict[str, Any]]
+    region_set: RegionSet
+    file_name: str = ""
+    pixel_um: tuple[float, float] | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """The picture as it is held, uint8 [h, w, 3]."""
+        return self.picture.pixels if isinstance(self.picture, ReducedPicture) else self.picture
+
+    @property
+    def regions(self) -> "pandas.DataFrame":
+        """The rows as a table of pandas, one for each region that was looked for."""
+        import pandas
+
+        table = pandas.DataFrame(self.rows, columns=list(TABLE_COLUMNS))
+        return table.set_index("region", drop=False)
+
+    def mask(self, region: str) -> np.ndarray:
+        """Pixels of a region by its name, bool [H, W].
+
+        Raises:
+            UserError: there is no such region.
+        """
+        for one in self.region_set:
+            if one.name == region:
+                return self.label_map == one.id
+        known = ", ".join(self.region_set.names)
+        raise UserError(f"No region {region!r}; the network looks for {known}.")
+
+    def plot(self) -> "Figure":
+        """Picture and regions side by side."""
+        from matplotlib.figure import Figure
+
+        from sebre.drawing.canvas import Panel
+
+        pixels = self.pixels
+        labels = reduced_labels(self.label_map, pixels.shape)
+        height, width = pixels.shape[:2]
+        figure = Figure(figsize=(10, 0.5 + 5 * min(height / width, 1.6)), layout="constrained")
+        shown, found = figure.subplots(1, 2)
+        Panel(shown, pixels, self.region_set)
+        panel = Panel(found, pixels, self.region_set)
+        ids = np.array([row["region_id"] for row in self.rows if is_found(row)], int)
+        masks = labels[..., None] == ids
+        panel.masks(masks, ids, np.ones(len(ids)))
+        figure.canvas.draw()
+        for k, class_id in enumerate(ids):
+            panel.name_inside(masks[..., k], class_id)
+        return figure
+
+    def save(
+        self,
+        out: str | Path,
+        formats: Sequence[str] = (),
+        overlay_px: int = OVERLAY_PX,
+        shapes: str | None = None,
+    ) -> list[Path]:
+        """Write label map, overlay and files for other programs.
+
+        Args:
+            out: folder, made if it is not there. Files that are not ours are not replaced.
+            formats: names of `sebre.predict.exchange.FORMATS`.
+            overlay_px: longest side of the overlay.
+            shapes: "rle" or "contours": also write `<name>_regions.json`.
+
+        Returns:
+            What was written.
+
+        Raises:
+            UserError: files of other origin are in the way.
+        """
+        out = Path(out)
+        paths = output_paths(self.name, out, shapes, formats)
+        demand_own(paths)
+        size = self.pixel_um
+        save_section(
+            self.name, self.picture, self.label_map, self.region_set, out, overlay_px, size
+        )
+        if shapes is None and not formats:
+            return paths
+        rows = [row for row in self.rows if is_found(row)]
+        scores = {row["region_id"]: row["score"] for row in rows}
+        found = found_section(self.name, self.label_map, scores, self.region_set, size)
+        if shapes is not None:
+            save_shapes(rows, found, shapes, output_paths(self.name, out, shapes)[-1])
+        write_formats(found, out, formats, self.file_name or self.name)
+        return paths
+
+
+class Network:
+    """A segmenter that predicts: what `sebre.load` gives. All of the segmenter is its own, too."""
+
+    def __init__(self, segmenter: Segmenter):
+        self.segmenter = segmenter
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "segmenter":  # while it is copied or unpickled
+            raise AttributeError(name)
+        return getattr(self.segmenter, name)
+
+    def predict(self, picture: str | Path | np.ndarray, **options: Any) -> Prediction:
+        """Find the regions of a picture.
+
+        Args:
+            picture: file, or array [H, W], [H, W, 1], [H, W, 3] or [H, W, 4]: gray or colors of
+                8 or 16 bits or floating point, which is scaled as a file of it would be.
+            **options: of `predict_picture`.
+
+        Raises:
+            FileNotFoundError: no such file.
+            UserError: no picture that can be read.
+        """
+        return predict_picture(self.segmenter, picture, **options)
+
+
+def predict_picture(
+    segmenter: Segmenter,
+    picture: str | Path | np.ndarray,
+    name: str | None = None,
+    tile: int | None = None,
+    overlap: int | None = None,
+    channel: int | None = None,
+    z: int | str | None = None,
+    pixel_um: float | None = None,
+    preview_px: int = OVERLAY_PX,
+) -> Prediction:
+    """Find the regions of a picture.
+
+    A file is read by the CONTRAST of the network; what is converted or passed over is logged.
+
+    Args:
+        segmenter: the network. With its setting REDUCED_DECODE a large picture is read at a
+            reduced scale where the format allows.
+        picture: file, or array as of `Network.predict`.
+        name: of the outputs; None takes that of the file.
+        tile: side of the tiles that are segmented one by one, px; None for the whole picture.
+        overlap: of neighboring tiles, px; None takes a quarter of a tile.
+        channel: of a file with channels, see `mrcnn.imageio.header.Choice`.
+        z: of a file with pages.
+        pixel_um: um from one pixel to the next; None takes what the file says.
+        preview_px: longest side that the picture of a section in tiles is kept at.
+    """
+    choice, config = Choice(channel, z), segmenter.config
+    path, size = Path("picture"), None
+    if not isinstance(picture, np.ndarray):
+        picture = path = Path(picture)
+        header = read_header(path, choice)
+        for note in header.notes:
+            logger.info("%s: %s.", path, note)
+        size = header.pixel_um
+    name, size = name or path.stem, chosen_size(path, size, pixel_um)
+    if tile is not None:
+        shown = _preview(picture, preview_px, choice, config.CONTRAST)
+        with open_source(picture, choice=choice, rule=config.CONTRAST) as source:
+            result = detect_tiled(segmenter, source, tile, overlap)
+    else:
+        shown = _whole(picture, config, choice)
+        large = shown.shape[0] * shown.shape[1] > _STACK_PX
+        result = segmenter.detect([shown], masks="rle" if large else "full")[0]
+    labels = best_labels(result, shown.shape)
+    least = config.DETECTION_MIN_CONFIDENCE
+    rows = region_rows(name, result, segmenter.regions, labels, size, least_score=least)
+    return Prediction(name, shown, labels, rows, segmenter.regions, path.name, size)
+
+
+def _whole(
+    picture: Path | np.ndarray, config: Config, choice: Choice
+) -> np.ndarray | ReducedPicture:
+    if isinstance(picture, np.ndarray):
+        return read_whole(open_source(picture, rule=config.CONTRAST))
+    if config.REDUCED_DECODE:
+        return read_for(picture, config, choice)
+    return read_image(picture, config.CONTRAST, choice)
+
+
+def _preview(
+    picture: Path | np.ndarray, longest: int, choice: Choice, rule: str
+) -> np.ndarray | ReducedPicture:
+    if isinstance(picture, np.ndarray):
+        return read_whole(open_source(picture, rule=rule))
+    return read_reduced(picture, longest, choice, rule)
+
+
+def chosen_size(
+    path: Path, said: tuple[float, float] | None, given: float | None
+) -> tuple[float, float] | None:
+    """(Rows, columns) um of a pixel: what the user gave, or else what the file says."""
+    if given is None:
+        return said
+    if said is not None and not np.allclose(said, given, rtol=_SAME_UM):
+        logger.warning(
+            "%s: pixels of %g x %g um by the file; %g um, as given, is used.", path, *said, given
+        )
+    return given, given

@@ -1,0 +1,272 @@
+"""Regions of a volume: cut in the network's plane, segmented slice by slice, stacked again.
+
+The label volume lies on the grid of the scan itself: same shape, same affine. Slices are those
+that `sebre prepare` cuts (`sebre.prepare.volume.section`), so that a network sees what it was
+trained on.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+from nibabel.orientations import apply_orientation, axcodes2ornt, ornt_transform
+from PIL import Image
+
+from mrcnn.errors import UserError
+from mrcnn.io.own_files import demand_own, replace_own, replace_own_text
+from sebre.data.regions import RegionSet
+from sebre.drawing.annotate import annotated
+from sebre.drawing.overlay import overlay, save_png
+from sebre.experiments import EXPERIMENTS
+from sebre.networks.segmenter import Segmenter, best_labels, best_per_region
+from sebre.predict.measures import TABLE_COLUMNS, count_labels, side_in
+from sebre.prepare.volume import PLANES, Volume, read_volume, section, to_8_bit
+from sebre.prepare.volume_header import open_volume
+
+logger = logging.getLogger(__name__)
+
+VOLUME_TYPES = (".nii", ".nii.gz", ".nrrd", ".mgz", ".mgh", ".hdr")
+_CANONICAL = "RAS"
+_AT_ONCE = 8  # slices that are handed to the network
+_SHEET = 12  # slices that the overlay shows
+_LEAST_SHARE = 0.005  # of the voxels of a slice above 0, without which it is left out
+
+
+@dataclass(frozen=True)
+class ScanPrediction:
+    """The regions of one volume.
+
+    Attributes:
+        name: of its outputs.
+        label_map: class ids, uint8 or uint16, on the grid of the scan [I, J, K].
+        affine: float [4, 4], from indices to mm to the right, the front, and upward.
+        voxel_mm: sides of a voxel along the three indices.
+        rows: of the table, one for each region that was looked for.
+        region_set: all regions that were looked for.
+        sheet: slices with their regions, uint8 [H, W, 3].
+        warnings: why it should not be trusted as a whole; none where nothing was seen.
+    """
+
+    name: str
+    label_map: np.ndarray
+    affine: np.ndarray
+    voxel_mm: tuple[float, float, float]
+    rows: list[dict[str, Any]]
+    region_set: RegionSet
+    sheet: np.ndarray
+    warnings: tuple[str, ...] = ()
+
+    def save(self, out: str | Path) -> list[Path]:
+        """Write `<name>_labels.nii.gz`, its names for ITK-SNAP, and `<name>_overlay.png`."""
+        paths = scan_paths(self.name, Path(out))
+        demand_own(paths)
+        image = nibabel.Nifti1Image(self.label_map, self.affine)
+        image.header.set_xyzt_units("mm")
+        image.header["intent_name"] = b"SeBRe regions"
+
+        def save(part: Path) -> None:
+            # NiBabel goes by the ending, which a part of a file does not have.
+            whole = part.with_name(part.name + ".nii.gz")
+            nibabel.save(image, whole)
+            whole.replace(part)
+
+        replace_own(paths[0], save)
+        replace_own_text(paths[1], itk_snap_names(self.region_set))
+        save_png(self.sheet, paths[2])
+        return paths
+
+
+def is_volume(path: Path) -> bool:
+    """Whether the ending is one of a volume."""
+    return path.name.lower().endswith(VOLUME_TYPES)
+
+
+def volume_stem(path: Path) -> str:
+    """The name of a volume without its ending."""
+    ending = next(e for e in sorted(VOLUME_TYPES, key=len)[::-1] if path.name.lower().endswith(e))
+    return path.name[: -len(ending)]
+
+
+def scan_paths(name: str, out: Path) -> list[Path]:
+    """Where label volume, names and overlay of a scan go."""
+    return [out / f"{name}{ending}" for ending in ("_labels.nii.gz", "_labels.txt", "_overlay.png")]
+
+
+def predict_scan(
+    segmenter: Segmenter,
+    path: str | Path,
+    name: str | None = None,
+    plane: str | None = None,
+    orientation: str | None = None,
+) -> ScanPrediction:
+    """Find the regions of a volume.
+
+    Args:
+        segmenter: the network.
+        path: NIfTI, Analyze, NRRD or MGH file.
+        name: of the outputs; None takes that of the file.
+        plane: to cut, one of `sebre.prepare.volume.PLANES`; None takes that of the network.
+        orientation: of the array, such as "LAS", where the header does not say.
+
+    Raises:
+        FileNotFoundError: no such file.
+        UserError: no volume that can be read, or the plane is not known.
+    """
+    path, plane = Path(path), plane or plane_of(segmenter)
+    if plane not in PLANES:
+        raise UserError(
+            f"{path}: which plane the network was trained on is not known (found {plane!r}); give "
+            f"--plane {' or '.join(PLANES)}, in which the volume is cut."
+        )
+    volume = read_volume(path, orientation)
+    data = np.nan_to_num(volume.data.astype(np.float32), posinf=0, neginf=0)
+    if not (data > 0).any():
+        raise UserError(f"{path}: no voxel is above 0, so there is nothing to segment.")
+    cut = replace(volume, data=to_8_bit(data))
+    whole, scores, sheet = _segment(segmenter, cut, plane)
+    own, affine, sides = _on_own_grid(path, orientation, volume, whole)
+    rows = _rows(name or volume_stem(path), whole, scores, segmenter.regions, volume)
+    logger.info("%s: cut into %d %s slices.", path, cut.data.shape[PLANES[plane]], plane)
+    return ScanPrediction(
+        name or volume_stem(path), own, affine, sides, rows, segmenter.regions, sheet
+    )
+
+
+def plane_of(segmenter: Segmenter) -> str:
+    """The plane that the network of a segmenter knows; empty if that is not known."""
+    entry = getattr(getattr(segmenter, "weights", None), "entry", {})
+    experiment = EXPERIMENTS.get(entry.get("experiment", ""))
+    return entry.get("plane") or (experiment.plane if experiment else "")
+
+
+def _segment(
+    segmenter: Segmenter, cut: Volume, plane: str
+) -> tuple[np.ndarray, dict[int, tuple[float, float]], np.ndarray]:
+    """Labels on the grid of `cut`, sums (score x voxels, voxels) by class id, and the sheet."""
+    axis = PLANES[plane]
+    shown = np.moveaxis(cut.data, axis, 0)
+    least = _LEAST_SHARE * shown[0].size
+    indices = [index for index, one in enumerate(shown) if np.count_nonzero(one) > least]
+    labels = np.zeros(cut.data.shape, np.min_scalar_type(segmenter.regions.num_classes - 1))
+    sums: dict[int, np.ndarray] = {}
+    drawn: list[tuple[np.ndarray, np.ndarray]] = []
+    wanted = set(np.linspace(0, len(indices) - 1, _SHEET).round().astype(int).tolist())
+    for number, index, picture, result in _slices(segmenter, cut, plane, indices):
+        found = best_labels(result, picture.shape)
+        for class_id, row in best_per_region(result).items():
+            count = np.count_nonzero(found == class_id)
+            weighed = np.array([float(result["scores"][row]) * count, count])
+            sums[class_id] = sums.get(class_id, np.zeros(2)) + weighed
+        place = [slice(None)] * 3
+        place[axis] = index
+        labels[tuple(place)] = _on_slice(found, labels[tuple(place)].shape)
+        if number in wanted:
+            drawn.append((picture, found))
+    return labels, {i: tuple(s) for i, s in sums.items()}, _sheet(drawn, segmenter.regions)
+
+
+def _slices(
+    segmenter: Segmenter, cut: Volume, plane: str, indices: Sequence[int]
+) -> Iterator[tuple[int, int, np.ndarray, dict[str, Any]]]:
+    """Number, index, picture and result of each slice."""
+    for start in range(0, len(indices), _AT_ONCE):
+        some = indices[start : start + _AT_ONCE]
+        pictures = [
+            np.repeat(np.ascontiguousarray(section(cut, plane, i, order=1))[..., None], 3, axis=-1)
+            for i in some
+        ]
+        results = segmenter.detect(pictures)
+        for k, values in enumerate(zip(some, pictures, results, strict=True)):
+            yield start + k, *values
+
+
+def _on_slice(found: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """A label map of `section` on the voxels [i, j] it was cut from: undoes what that did."""
+    height, width = shape[::-1]
+    rows, columns = (
+        ((np.arange(n) + 0.5) * m / n).astype(int)
+        for n, m in zip((height, width), found.shape, strict=True)
+    )
+    return found[rows[:, None], columns][::-1, ::-1].T
+
+
+def _on_own_grid(
+    path: Path, orientation: str | None, volume: Volume, labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, tuple[float, ...]]:
+    """Labels of the canonical volume as the file has its voxels, the affine, sides of voxels."""
+    affine = None if orientation else open_volume(path).affine
+    codes = orientation or "".join(nibabel.aff2axcodes(affine))
+    turn = ornt_transform(axcodes2ornt(_CANONICAL), axcodes2ornt(codes.upper()))
+    own = apply_orientation(labels, turn)
+    sides = tuple(float(volume.voxel_mm[int(axis)]) for axis in np.argsort(turn[:, 0]))
+    if affine is None:  # the header says nothing of it: the middle of the volume is 0
+        steps = nibabel.orientations.inv_ornt_aff(axcodes2ornt(codes.upper()), own.shape)
+        in_mm = np.diag([*volume.voxel_mm, 1.0])
+        in_mm[:3, 3] = -0.5 * (np.array(labels.shape) - 1) * volume.voxel_mm
+        affine = in_mm @ np.linalg.inv(steps)
+    return np.ascontiguousarray(own), affine, sides
+
+
+def _rows(
+    name: str,
+    labels: np.ndarray,
+    scores: dict[int, tuple[float, float]],
+    regions: RegionSet,
+    volume: Volume,
+) -> list[dict[str, Any]]:
+    """Table rows of a volume: `area_px` counts voxels, the score is the mean over them."""
+    voxels = count_labels(labels.reshape(len(labels), -1), regions.num_classes)
+    voxel_mm3 = float(np.prod(volume.voxel_mm))
+    rows = []
+    for region in regions:
+        count = int(voxels[region.id])
+        row = {"image": name, "region_id": region.id, "region": region.name, "found": "no"}
+        row |= {"hemisphere": side_in(region.name), "area_px": count}
+        row |= {"reason": "not found in any slice"}
+        if count:
+            total, seen = scores[region.id]
+            row |= {"found": "yes", "reason": "", "score": round(float(total / seen), 4)}
+            row |= {"volume_mm3": float(f"{count * voxel_mm3:.6g}")}
+        rows.append({column: row[column] for column in TABLE_COLUMNS if column in row})
+    return rows
+
+
+def _sheet(drawn: Sequence[tuple[np.ndarray, np.ndarray]], regions: RegionSet) -> np.ndarray:
+    """Slices with their regions, side by side."""
+    if not drawn:
+        return np.zeros((64, 64, 3), np.uint8)
+    size = tuple(int(n) for n in np.max([picture.shape[:2] for picture, _ in drawn], axis=0))
+    scale = max(1, round(256 / max(size)))
+    tiles, maps = [], []
+    for picture, labels in drawn:
+        canvas, shown = np.zeros((*size, 3), np.uint8), np.zeros(size, labels.dtype)
+        canvas[: picture.shape[0], : picture.shape[1]] = picture
+        shown[: labels.shape[0], : labels.shape[1]] = labels
+        painted = overlay(canvas, shown, regions, longest=max(size))
+        large = Image.fromarray(painted).resize((size[1] * scale, size[0] * scale))
+        tiles.append(np.asarray(large))
+        maps.append(shown)
+    columns = min(4, len(tiles))
+    lines = -(-len(tiles) // columns)
+    blank = [np.zeros_like(tiles[0])] * (lines * columns - len(tiles))
+    tiles, empty = tiles + blank, [np.zeros_like(maps[0])] * len(blank)
+    maps = maps + empty
+
+    def grid(parts: list[np.ndarray]) -> np.ndarray:
+        rows = [parts[i * columns : (i + 1) * columns] for i in range(lines)]
+        return np.concatenate([np.concatenate(row, axis=1) for row in rows])
+
+    return annotated(grid(tiles), grid(maps), regions)
+
+
+def itk_snap_names(regions: RegionSet) -> str:
+    """A label description file of ITK-SNAP: number, color, opacity, shown, meshed, name."""
+    lines = ['    0     0    0    0        0  0  0    "Clear Label"']
+    for region in regions:
+        r, g, b = region.color
+        lines.append(f'{region.id:5d} {r:5d} {g:4d} {b:4d}        1  1  1    "{region.name}"')
+    return "\n".join([*lines, ""])
