@@ -50,6 +50,9 @@ class RegionSet:
 
     name: str
     regions: tuple[Region, ...]
+    # A whole section shows each region twice, left and right of its midline; pictures to learn from
+    # show one side.
+    bilateral: bool = False
 
     def __post_init__(self):
         ids = [region.id for region in self.regions]
@@ -157,6 +160,7 @@ HIPPOCAMPUS = RegionSet(
         Region(3, "CA3", "CA3", (0, 158, 115), (463,)),
         Region(4, "DG", "DG", (204, 121, 167), (726,)),
     ),
+    bilateral=True,
 )
 
 # Numbers are those of FreeSurfer's and the IBSR's label tables. Left and right share a hue,

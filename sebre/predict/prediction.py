@@ -26,6 +26,7 @@ from mrcnn.imageio.tiles import detect_tiled
 from mrcnn.io.own_files import demand_own
 from sebre.data.regions import RegionSet
 from sebre.drawing.overlay import reduced_labels
+from sebre.networks.hemispheres import Half, find_midline, halves
 from sebre.networks.segmenter import Segmenter, best_labels, read_image
 from sebre.predict.exchange import found_section, write_formats
 from sebre.predict.measures import TABLE_COLUMNS, is_found, region_rows
@@ -103,7 +104,7 @@ class Prediction:
         shown, found = figure.subplots(1, 2)
         Panel(shown, pixels, self.region_set)
         panel = Panel(found, pixels, self.region_set)
-        ids = np.array([row["region_id"] for row in self.rows if is_found(row)], int)
+        ids = np.unique([row["region_id"] for row in self.rows if is_found(row)]).astype(int)
         masks = labels[..., None] == ids
         panel.masks(masks, ids, np.ones(len(ids)))
         figure.canvas.draw()
@@ -215,23 +216,63 @@ def predict_picture(
     if tile is not None:
         shown = _preview(picture, preview_px, choice, config.CONTRAST)
         with open_source(picture, choice=choice, rule=config.CONTRAST) as source:
-            result = detect_tiled(segmenter, source, tile, overlap)
+            parts = [_Part("", detect_tiled(segmenter, source, tile, overlap), shown.shape)]
     else:
-        shown = _whole(picture, config, choice)
-        large = shown.shape[0] * shown.shape[1] > _STACK_PX
-        result = segmenter.detect([shown], masks="rle" if large else "full")[0]
-    labels = best_labels(result, shown.shape)
-    least = config.DETECTION_MIN_CONFIDENCE
-    rows = region_rows(name, result, segmenter.regions, labels, size, least_score=least)
+        shown = _whole(picture, config, choice, segmenter.regions.bilateral)
+        parts = _detect(segmenter, shown, path)
+    labels = np.zeros(shown.shape[:2], np.min_scalar_type(segmenter.regions.num_classes - 1))
+    rows = []
+    for part in parts:
+        own = part.labels(labels)
+        least = config.DETECTION_MIN_CONFIDENCE
+        some = region_rows(name, part.result, segmenter.regions, own, size, least_score=least)
+        rows += [{**row, "hemisphere": part.side or row["hemisphere"]} for row in some]
+    rows.sort(key=lambda row: row["region_id"])
     return Prediction(name, shown, labels, rows, segmenter.regions, path.name, size)
 
 
+@dataclass(frozen=True)
+class _Part:
+    """What was found in a section, or in one side of it."""
+
+    side: str  # of the picture: "left" or "right"; "" for all of it
+    result: dict[str, Any]
+    shape: Sequence[int]  # of the picture that was looked at
+    half: Half | None = None
+
+    def labels(self, whole: np.ndarray) -> np.ndarray:
+        """Its label map, at the size of the section; it is added to that of the whole, too."""
+        own = best_labels(self.result, self.shape)
+        if self.half is None:
+            whole[:] = own
+            return own
+        self.half.place(own, whole)
+        alone = np.zeros_like(whole)
+        self.half.place(own, alone)
+        return alone
+
+
+def _detect(segmenter: Segmenter, shown: np.ndarray | ReducedPicture, path: Path) -> list[_Part]:
+    """The regions of a picture; of each side, where a region set has its regions on both."""
+    masks = "rle" if shown.shape[0] * shown.shape[1] > _STACK_PX else "full"
+    midline = find_midline(shown) if segmenter.regions.bilateral else None
+    if midline is None:
+        return [_Part("", segmenter.detect([shown], masks=masks)[0], shown.shape)]
+    logger.info("%s: a whole section; its halves are segmented one by one.", path)
+    sides = list(halves(shown, midline))
+    results = segmenter.detect([half.pixels for half in sides], masks=masks)
+    return [
+        _Part(half.side, result, half.pixels.shape, half)
+        for half, result in zip(sides, results, strict=True)
+    ]
+
+
 def _whole(
-    picture: Path | np.ndarray, config: Config, choice: Choice
+    picture: Path | np.ndarray, config: Config, choice: Choice, to_be_cut: bool
 ) -> np.ndarray | ReducedPicture:
     if isinstance(picture, np.ndarray):
         return read_whole(open_source(picture, rule=config.CONTRAST))
-    if config.REDUCED_DECODE:
+    if config.REDUCED_DECODE and not to_be_cut:
         return read_for(picture, config, choice)
     return read_image(picture, config.CONTRAST, choice)
 
