@@ -18,7 +18,7 @@ On a CPU, with MRI of 20 mice, or templates from P4 to adult, as stand-ins:
         --weights slicemap --logs logs --seed 0
     python samples/extended_mouse.py evaluate --dataset datasets/mouse_mri \
         --weights extended_mouse_mri --out results/extended_mouse_mri.json
-    python samples/extended_mouse.py detect my_section.png --out mine
+    python samples/extended_mouse.py predict my_section.png --out mine
 """
 
 import sys

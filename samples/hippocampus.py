@@ -16,7 +16,7 @@ On a CPU, held out in blocks of neighboring plates:
         --weights slicemap --logs logs --seed 0
     python samples/hippocampus.py evaluate --dataset datasets/ara_nissl \
         --out results/hippocampus.json
-    python samples/hippocampus.py detect my_section.png --out mine
+    python samples/hippocampus.py predict my_section.png --out mine
 """
 
 import sys

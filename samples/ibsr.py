@@ -15,7 +15,7 @@ On a CPU, with the scans of the MICCAI 2012 challenge as a stand-in, split by su
     python samples/ibsr.py train --small --dataset datasets/malc2012 --weights slicemap \
         --logs logs --seed 0
     python samples/ibsr.py evaluate --dataset datasets/malc2012 --out results/ibsr.json
-    python samples/ibsr.py detect my_section.png --out mine
+    python samples/ibsr.py predict my_section.png --out mine
 """
 
 import sys

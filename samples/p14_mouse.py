@@ -8,7 +8,7 @@ split by section; from COCO weights, 6,000 steps of the heads, then 9,000 of all
     python samples/p14_mouse.py train --dataset datasets/p14 --weights coco --logs logs --seed 0
     python samples/p14_mouse.py evaluate --dataset datasets/p14 --weights logs/<run>/<file>.h5 \
         --out results/p14_mouse.json
-    python samples/p14_mouse.py detect my_section.jpg --weights logs/<run>/<file>.h5 --out mine
+    python samples/p14_mouse.py predict my_section.jpg --weights logs/<run>/<file>.h5 --out mine
 
 On a CPU, with the four sections in a figure of the released code as a stand-in:
 

@@ -2,7 +2,7 @@ r"""Six regions in sagittal mouse brain sections, in any orientation.
 
     python samples/slicemap.py train --dataset datasets/slicemap --weights none --logs logs --seed 0
     python samples/slicemap.py evaluate --dataset datasets/slicemap --out results/slicemap.json
-    python samples/slicemap.py detect my_section.png --out results/mine
+    python samples/slicemap.py predict my_section.png --out results/mine
 
 To choose settings without looking at the test part, hold out a share of the training part:
 

@@ -16,7 +16,6 @@ from sebre.data.csv_tables import read_rows
 from sebre.experiments import EXPERIMENTS
 from sebre.networks.weights_store import NETWORKS
 from sebre.prepare.sources import SOURCES, source_name
-from sebre.prepare.volume import PLANES
 from sebre.prepare.volume_header import checked_orientation
 from sebre.registration.transform import METHODS
 
@@ -97,8 +96,9 @@ _PX = {"type": _number, "metavar": "PX"}
 _SEED = {"type": _count, "default": 0}
 
 
-# Of `sebre.predict.exchange`, which is heavy to import.
+# Of `sebre.predict.exchange` and `sebre.prepare.volume`, which are heavy to import.
 EXCHANGE_FORMATS = ("geojson", "imagej", "svg", "coco", "flat", "tiff")
+PLANES = ("sagittal", "coronal", "horizontal")
 
 # Options of several commands.
 _SHARED = {

@@ -45,12 +45,16 @@ COMMANDS = {
     "detect": """
         EXPERIMENT INPUTS --weights --out --precision --runtime --set --reduced-decode --tile
         --overlap --masks --overlay-px --workers --scheduler --resume --restart --retries""",
+    "predict": """
+        INPUTS --weights --out --precision --runtime --set --format --pixel-um --dry-run --channel
+        --z --plane --orientation --reduced-decode --tile --overlap --masks --overlay-px --workers
+        --scheduler --resume --restart --retries""",
     "export": "EXPERIMENT --weights --format --out --precision --calibrate --shape --set",
     "inspect": "EXPERIMENT IMAGE --weights --out --masks --set",
     "register": "EXPERIMENT --dataset --method --weights --out --rotate --limit --seed --threads",
     "compare": "--results --out",
 }
-WITHOUT_EXPERIMENT = ("check", "compare")
+WITHOUT_EXPERIMENT = ("check", "compare", "predict")
 
 
 @pytest.fixture

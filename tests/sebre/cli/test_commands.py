@@ -1,6 +1,7 @@
 """Commands: exit codes, messages, and one small run through all of them."""
 
 import errno
+import csv
 import json
 import os
 import subprocess
@@ -68,7 +69,7 @@ def test_prepare_train_evaluate_detect_publish(tiny, tmp_path, capsys, monkeypat
     (tmp_path / "bad.png").write_bytes(b"x")
     image = DATASET / "mrcnn_val_dataset_images" / "section_img_0.png"
     code = run(
-        "detect", "slicemap", image, tmp_path / "bad.png", "--weights", weights, "--out", out,
+        "predict", image, tmp_path / "bad.png", "--weights", weights, "--out", out,
         "--masks", "rle", "--set", "DETECTION_MAX_INSTANCES=4",
     )  # fmt: skip
     assert code == cli.SOME_FAILED
@@ -78,10 +79,11 @@ def test_prepare_train_evaluate_detect_publish(tiny, tmp_path, capsys, monkeypat
     labels = np.asarray(Image.open(out / "section_img_0_labels.png"))
     assert labels.shape == (84, 84)
     assert (out / "section_img_0_overlay.png").is_file()
-    table = (out / "regions.csv").read_text().splitlines()
-    assert table[0].startswith("image,region_id,region,score,area_px")
+    with (out / "regions.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert len(table) == len(tiny.regions)
     shapes = json.loads((out / "section_img_0_regions.json").read_text())
-    assert len(shapes) == len(table) - 1 <= 4
+    assert len(shapes) == [row["found"] for row in table].count("yes") <= 4
     assert json.loads((out / "run.json").read_text())["settings"]["DETECTION_MAX_INSTANCES"] == 4
 
     assert run("export", "slicemap", "--weights", weights, "--out", out / "n.onnx") == cli.DONE
@@ -384,6 +386,6 @@ def test_help_starts_without_the_network(command):
         timeout=60,
     )
     assert done.returncode == 0
-    for verb in ("prepare", "train", "evaluate", "detect"):
+    for verb in ("prepare", "train", "evaluate", "predict"):
         assert verb in done.stdout
     assert "tensorflow" not in done.stderr

@@ -175,10 +175,11 @@ def test_detect_may_write_to_the_folder_of_the_pictures(tmp_path, monkeypatch, c
         assert cli.main(["detect", "slicemap", tmp_path, "--out", tmp_path, *more]) == cli.DONE
     assert len(network.shown) == 2
     assert capsys.readouterr().out.splitlines()[-1] == (
-        "Left out: 4: written by an earlier call (regions.csv, run.json, s_labels.png and 1 more)"
+        "Left out: 6: written by an earlier call (regions.csv, report.html, run.json and 3 more)"
     )
     assert sorted(path.name for path in tmp_path.glob("[!.]*")) == [
-        *("regions.csv", "run.json", "s.png", "s_labels.png", "s_overlay.png"),
+        *("regions.csv", "report.html", "run.json"),
+        *("s.png", "s_labels.png", "s_overlay.png", "summary.json"),
     ]
     network.result = result_of()  # nothing found is told
     assert cli.main(["detect", "slicemap", tmp_path / "s.png", "--out", tmp_path / "x"]) == cli.DONE

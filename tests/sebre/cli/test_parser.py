@@ -4,10 +4,14 @@ import argparse
 
 import pytest
 
-from sebre.cli.parser import _HELP, build_parser
+from sebre.cli.parser import _HELP, PLANES, build_parser
+from sebre.prepare import volume
 
-COMMANDS = """prepare train evaluate detect export inspect register check compare demo publish
+COMMANDS = """prepare train evaluate predict detect export inspect register check compare demo publish
     bench""".split()
+
+
+_SAME = {"detect": "predict"}  # an older name
 
 
 def _options(experiment: str | None) -> set[tuple[str, str, str | None]]:
@@ -15,7 +19,7 @@ def _options(experiment: str | None) -> set[tuple[str, str, str | None]]:
     parser = build_parser(experiment, dict.fromkeys(COMMANDS))
     (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
     return {
-        (command, (action.option_strings or [action.dest])[0], action.help)
+        (_SAME.get(command, command), (action.option_strings or [action.dest])[0], action.help)
         for command, sub in commands.choices.items()
         for action in sub._actions
         if not isinstance(action, argparse._HelpAction) and action.dest != "experiment"
@@ -33,3 +37,7 @@ def test_every_help_is_of_an_option():
         ("", name) for _, name, _ in options
     }
     assert set(_HELP) <= known
+
+
+def test_planes_are_those_that_volumes_are_cut_in():
+    assert PLANES == tuple(volume.PLANES)
