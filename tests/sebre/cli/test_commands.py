@@ -1,7 +1,7 @@
 """Commands: exit codes, messages, and one small run through all of them."""
 
-import errno
 import csv
+import errno
 import json
 import os
 import subprocess
