@@ -364,6 +364,22 @@ def _compare(args: argparse.Namespace) -> int:
     return SOME_FAILED if problems else DONE
 
 
+def _morphometry(args: argparse.Namespace) -> int:
+    from mrcnn.io.own_files import demand_own
+    from sebre.predict.morphometry import OUTPUTS, measure, write
+
+    demand_own([args.out / name for name in OUTPUTS])
+    chosen = _chosen(args, "by", "table", "subject", "trusted_only", "spacing_um", "seed")
+    result = measure(args.predictions, **chosen)
+    write(result, args.out, args.draw, command=args.line, seed=args.seed)
+    for line in result.lines():
+        say(line)
+    for note in result.notes:
+        complain(f"sebre morphometry: {note}")
+    say(f"Table, record and growth curves: {', '.join(str(args.out / name) for name in OUTPUTS)}")
+    return SOME_FAILED if result.missing else DONE
+
+
 def _demo(args: argparse.Namespace) -> int:
     from sebre.cli.demo import run
 
@@ -407,6 +423,7 @@ _COMMANDS = {
     "inspect": _inspect,
     "register": _register,
     "compare": _compare,
+    "morphometry": _morphometry,
     "bench": _bench,
     "demo": _demo,
     "publish": _publish,

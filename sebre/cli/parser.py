@@ -5,6 +5,7 @@ The help of each option is in options.csv, in a row without a command where seve
 
 import argparse
 import ast
+import math
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -39,6 +40,16 @@ def _number(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
     return int(text)
+
+
+def _length(text: str) -> float:
+    try:
+        length = float(text)
+    except ValueError:
+        length = math.nan
+    if not 0 < length < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return length
 
 
 def _devices(text: str) -> int | str:
@@ -79,6 +90,9 @@ _SEED = {"type": _count, "default": 0}
 
 # Of `sebre.predict.exchange`, which is heavy to import.
 EXCHANGE_FORMATS = ("geojson", "imagej", "svg", "coco", "flat")
+
+# Of `sebre.predict.morphometry`, which is heavy to import.
+MEASURES = "area_mm2 area_px tissue_share solidity box_aspect compactness volume_mm3".split()
 
 # Options of several commands.
 _SHARED = {
@@ -168,6 +182,8 @@ def build_parser(
     if experiment is None:
         _add_check(command("check", "find faults of a prepared data set", False))
         _add_compare(command("compare", "published scores beside stored results", False))
+        text = "measure predicted regions by age or group of animals"
+        _add_morphometry(command("morphometry", text, False))
         _add_demo(command("demo", "segment the test sections of datasets/slicemap", False))
         _add_publish(command("publish", "ship trained weights, with scores and a model card"))
         # `sebre.cli.commands.main` hands its arguments on to `sebre.bench`.
@@ -300,6 +316,19 @@ def _add_compare(sub: argparse.ArgumentParser) -> None:
     add = _adder(sub)
     add("--results", default=Path("results"), **_DIR)
     add("--out", default=Path(), required=False)
+
+
+def _add_morphometry(sub: argparse.ArgumentParser) -> None:
+    add = _adder(sub)
+    add("predictions", nargs="+", **_DIR)
+    add("--by", required=True, nargs="+", metavar="COLUMN")
+    add("--table", **_CSV)
+    add("--subject", metavar="COLUMN|PATTERN")
+    add("--out")
+    add("--trusted-only", **_FLAG)
+    add("--spacing-um", type=_length, metavar="UM")
+    add("--draw", choices=MEASURES)
+    add("--seed", **_SEED)
 
 
 def _add_demo(sub: argparse.ArgumentParser) -> None:

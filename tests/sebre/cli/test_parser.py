@@ -7,7 +7,7 @@ import pytest
 from sebre.cli.parser import _HELP, build_parser
 
 COMMANDS = """prepare train evaluate detect export inspect register check compare demo publish
-    bench""".split()
+    bench morphometry""".split()
 
 
 def _options(experiment: str | None) -> set[tuple[str, str, str | None]]:
