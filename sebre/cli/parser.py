@@ -14,6 +14,7 @@ from typing import Any
 from sebre import __version__
 from sebre.data.csv_tables import read_rows
 from sebre.experiments import EXPERIMENTS
+from sebre.experiments.custom import NAME as CUSTOM
 from sebre.networks.weights_store import NETWORKS
 from sebre.prepare.sources import SOURCES, source_name
 from sebre.registration.transform import METHODS
@@ -162,22 +163,27 @@ def build_parser(
     _adder(parser)("--debug", default=False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def command(name: str, text: str, takes_experiment: bool = True) -> argparse.ArgumentParser:
+    def command(
+        name: str, text: str, takes_experiment: bool = True, own: bool = False
+    ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(run=run[name])
         _adder(sub)("--debug", default=argparse.SUPPRESS)  # it may stand before or after
         if takes_experiment and experiment is None:
-            sub.add_argument("experiment", choices=EXPERIMENTS)
+            more = [CUSTOM] if own else []  # regions of one's own
+            sub.add_argument("experiment", choices=[*EXPERIMENTS, *more])
         else:
             sub.set_defaults(experiment=experiment)
         return sub
 
     _add_prepare(command("prepare", "make a prepared data set from raw data", False), experiment)
-    _add_train(command("train", "train a network"))
-    _add_evaluate(command("evaluate", "score a network on a prepared data set"))
+    _add_train(command("train", "train a network", own=True))
+    _add_evaluate(command("evaluate", "score a network on a prepared data set", own=True))
     _add_detect(command("detect", "find regions in images"))
-    _add_export(command("export", "write a network for other programs and runtimes"))
-    _add_inspect(command("inspect", "draw every stage of one section, from anchors to masks"))
+    _add_export(command("export", "write a network for other programs and runtimes", own=True))
+    _add_inspect(
+        command("inspect", "draw every stage of one section, from anchors to masks", own=True)
+    )
     _add_register(command("register", "score the labels that registration carries over"))
     if experiment is None:
         _add_check(command("check", "find faults of a prepared data set", False))
@@ -185,7 +191,9 @@ def build_parser(
         text = "measure predicted regions by age or group of animals"
         _add_morphometry(command("morphometry", text, False))
         _add_demo(command("demo", "segment the test sections of datasets/slicemap", False))
-        _add_publish(command("publish", "ship trained weights, with scores and a model card"))
+        _add_publish(
+            command("publish", "ship trained weights, with scores and a model card", own=True)
+        )
         # `sebre.cli.commands.main` hands its arguments on to `sebre.bench`.
         command("bench", "time detection, training and input on this machine", False)
     return parser
@@ -219,7 +227,8 @@ def _add_train(sub: argparse.ArgumentParser) -> None:
     add = _adder(sub, sub.add_argument_group("data"))
     add("--dataset")
     add("--logs", required=True, **_DIR)
-    add("--inner-validation")
+    add("--inner-validation", default=None)
+    add("--regions", **_CSV)
     add = _adder(sub, sub.add_argument_group("training"))
     add("--network", choices=NETWORKS, default=NETWORKS[0])
     add("--weights", default="none")
