@@ -72,6 +72,7 @@ def _prepare(args: argparse.Namespace) -> int:
     from sebre.prepare.raw_download import download_source
     from sebre.prepare.region_map import map_regions
     from sebre.prepare.sources import read_source
+    from sebre.prepare.subjects import name_subjects
 
     given = {name: getattr(args, name) for name in SOURCE_OPTIONS}
     options = {name: value for name, value in given.items() if value is not None}
@@ -79,6 +80,8 @@ def _prepare(args: argparse.Namespace) -> int:
     if args.download:
         download_source(args.source, args.raw, options)
     raw_set = read_source(args.source, args.raw, options)
+    if args.subjects or args.subject_pattern:
+        raw_set = name_subjects(raw_set, args.subjects, args.subject_pattern)
     # A script of samples/ prepares for its experiment.
     wanted = args.regions_of or args.experiment
     if wanted or args.map:
@@ -88,6 +91,9 @@ def _prepare(args: argparse.Namespace) -> int:
     given += ["--exact"] if "exact" in options else []
     given += [f"--map {shlex.quote('='.join(pair))}" for pair in args.map]
     given += [f"--regions-of {wanted}"] if raw_set.region_map else []
+    if args.subject_pattern:
+        given += [f"--subject-pattern {shlex.quote(args.subject_pattern)}"]
+    given += [f"--subjects {args.subjects.name}"] if args.subjects else []
     given += [f"--split {args.split}"] if args.split else []
     given += [f"--seed {args.seed}"] if args.seed else []
     given += ["--rotations"] if args.rotations else []

@@ -214,6 +214,8 @@ def _add_prepare(sub: argparse.ArgumentParser, experiment: str | None) -> None:
     add("--rotations", **_FLAG)
     add("--download", **_FLAG)
     add("--map", type=_renamed, action="extend", default=[], metavar="NAME=NAME[,NAME=NAME]")
+    add("--subjects", **_CSV)
+    add("--subject-pattern", metavar="REGEX")
     if experiment is None:
         add("--regions-of", choices=EXPERIMENTS, metavar="EXPERIMENT")
     else:

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 
 from mrcnn.config import Config
@@ -18,7 +17,7 @@ from mrcnn.errors import UserError
 from mrcnn.imageio.reading import read_header
 from sebre.data.dataset import SectionDataset
 from sebre.data.region_names import plain, recorded_regions
-from sebre.data.regions import Color, Region, RegionSet, read_regions, safe_name
+from sebre.data.regions import Region, RegionSet, distinct_colors, read_regions, safe_name
 from sebre.experiments.base import (
     Experiment,
     FromScratch,
@@ -126,21 +125,6 @@ def experiment_of_settings(names: Sequence[str], settings: Mapping[str, Any]) ->
         for number, (name, color) in enumerate(zip(names, colors, strict=True), start=1)
     )
     return custom_experiment(RegionSet(str(settings.get("NAME") or NAME), regions))
-
-
-def distinct_colors(count: int) -> list[Color]:
-    """As many colors, each once: the first 20 of Matplotlib's, others around the color circle."""
-    table = [tuple(round(255 * value) for value in c) for c in matplotlib.colormaps["tab20"].colors]
-    colors: list[Color] = [*table[::2], *table[1::2]][:count]
-    while len(colors) < count:
-        hue = (len(colors) * 0.6180339887) % 1  # the golden ratio: neighbors lie far apart
-        value = 1 - 0.4 * (len(colors) // 40 % 2)
-        made = matplotlib.colors.hsv_to_rgb((hue, 0.55 + 0.45 * (len(colors) % 2), value))
-        color = tuple(round(255 * part) for part in made)
-        while color in colors:  # of thousands of regions
-            color = (*color[:2], (color[2] + 1) % 256)
-        colors.append(color)
-    return colors
 
 
 def held_out_share(root: str | Path, regions: RegionSet) -> float:
