@@ -389,15 +389,32 @@ def _register(args: argparse.Namespace) -> int:
 
 
 def _compare(args: argparse.Namespace) -> int:
+    if args.files:
+        return _compare_files(args)
     from sebre.report.page import FIGURES, PAGE, compare
 
-    tables, problems = compare(args.results, args.out)
+    out = args.out or Path()
+    tables, problems = compare(args.results, out)
     for table in tables:
         say(table.text())
-    say(f"Page and figures: {args.out / PAGE}, {args.out / FIGURES}")
+    say(f"Page and figures: {out / PAGE}, {out / FIGURES}")
     for problem in problems:
         complain(f"sebre compare: {problem}")
     return SOME_FAILED if problems else DONE
+
+
+def _compare_files(args: argparse.Namespace) -> int:
+    from sebre.report.side_by_side import OUTPUTS, compare_files, write_comparison
+
+    found = compare_files(args.files)
+    for table in found.tables:
+        say(table.text())
+    if args.out is not None:
+        write_comparison(found, args.out)
+        say(f"Tables: {', '.join(str(args.out / name) for name in OUTPUTS)}")
+    for line in (*found.refused, *found.notes):
+        complain(f"sebre compare: {line}")
+    return SOME_FAILED if found.refused else DONE
 
 
 def _morphometry(args: argparse.Namespace) -> int:

@@ -187,7 +187,13 @@ def build_parser(
     _add_register(command("register", "score the labels that registration carries over"))
     if experiment is None:
         _add_check(command("check", "find faults of a prepared data set", False))
-        _add_compare(command("compare", "published scores beside stored results", False))
+        _add_compare(
+            command(
+                "compare",
+                "own results side by side, or published scores beside stored results",
+                False,
+            )
+        )
         text = "measure predicted regions by age or group of animals"
         _add_morphometry(command("morphometry", text, False))
         _add_demo(command("demo", "segment the test sections of datasets/slicemap", False))
@@ -325,8 +331,9 @@ def _add_check(sub: argparse.ArgumentParser) -> None:
 
 def _add_compare(sub: argparse.ArgumentParser) -> None:
     add = _adder(sub)
+    add("files", nargs="*", type=Path, metavar="FILE.json")
     add("--results", default=Path("results"), **_DIR)
-    add("--out", default=Path(), required=False)
+    add("--out", default=None, required=False)
 
 
 def _add_morphometry(sub: argparse.ArgumentParser) -> None:
