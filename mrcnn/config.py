@@ -91,6 +91,8 @@ class Config:
     # Names of the classes by id, without the background; None: not known. They are stored in weight
     # files and exports, and `MaskRCNN.train` compares them with those of the data set.
     CLASS_NAMES = None
+    # Colors of the classes, [r, g, b] each, 0..255, for pictures of them; None: not known.
+    CLASS_COLORS = None
     RPN_ANCHOR_SCALES = (32, 64, 128, 256, 512)  # px, one for each of P2..P6
     RPN_ANCHOR_RATIOS = [0.5, 1, 2]  # width / height
     RPN_ANCHOR_STRIDE = 1  # feature map cells between anchors
@@ -275,6 +277,12 @@ class Config:
             names is None or len(set(names)) == len(names) == self.NUM_CLASSES - 1,
             "CLASS_NAMES",
             f"None, or {self.NUM_CLASSES - 1} different names (NUM_CLASSES - 1)",
+        )
+        colors = self.CLASS_COLORS
+        demand(
+            colors is None or len(colors) == self.NUM_CLASSES - 1,
+            "CLASS_COLORS",
+            f"None, or {self.NUM_CLASSES - 1} colors [r, g, b] (NUM_CLASSES - 1)",
         )
         for left, right in self.SIDE_PAIRS:
             demand(

@@ -229,7 +229,8 @@ class MaskRCNN:
                 40 trains 20 and 20.
             layers: "heads", "3+", "4+", "5+", "all", or a regular expression of names.
             augmentation: an imgaug augmenter or a callable; see `mrcnn.data.augment`.
-            custom_callbacks: Keras callbacks, called after the built-in ones.
+            custom_callbacks: Keras callbacks, called after the built-in ones; an
+                `mrcnn.training.loop.EpochScore` comes before them and chooses the best weights.
             no_augmentation_sources: sources of images that are not augmented.
             resume: go on with the `train` call that wrote the checkpoint loaded before: its
                 optimizer and random states are restored. When that call was complete, this is

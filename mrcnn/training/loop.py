@@ -11,6 +11,7 @@ import io
 import logging
 import math
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,15 +66,17 @@ def train(
     batches.epoch = model.epoch
     facts = {"layers": layers, "learning_rate": learning_rate}
     facts |= {"first_epoch": first_epoch, "epochs": epochs}
+    scores, others = _by_kind(custom_callbacks or ())
     files = Checkpoints(
         model,
         facts,
-        monitor="loss" if checks is None else "val_loss",
+        monitor=scores[0].column if scores else "loss" if checks is None else "val_loss",
+        higher=bool(scores),
         class_names=_class_names(config, train_dataset),
         behind=(step, state.get("means", {}) if step else {}),
     )
     stop = StopOnInterrupt(files)
-    callbacks = [StopOnBadLoss(), *_tensorboard(log_dir), files, *(custom_callbacks or []), stop]
+    callbacks = [StopOnBadLoss(), *scores, *_tensorboard(log_dir), files, *others, stop]
     progress = {"initial_epoch": model.epoch, "epochs": epochs, "verbose": verbose}
     network = model.keras_model
     with distribution_scope(config.GPU_COUNT), stop:
@@ -91,6 +94,14 @@ def train(
         history = fit(network, batches, checks, step, callbacks=callbacks, **progress)
     model.epoch = max(model.epoch, epochs)
     return history
+
+
+def _by_kind(
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> tuple[list["EpochScore"], list[keras.callbacks.Callback]]:
+    """Those that add columns to the log, which come before it is written, and the others."""
+    scores = [one for one in callbacks if isinstance(one, EpochScore)]
+    return scores, [one for one in callbacks if not isinstance(one, EpochScore)]
 
 
 def _demand_trainable(model: Any) -> None:
@@ -135,6 +146,26 @@ def _batches(
     steps = config.VALIDATION_STEPS
     shuffle = steps is not None
     return batches, kind(val_dataset, config, shuffle=shuffle, steps=steps, training=False)
+
+
+class EpochScore(keras.callbacks.Callback):
+    """A column of log.csv that is no loss: a score of the network after each epoch, the higher the
+    better. The best weights are those of its highest value.
+
+    Args:
+        column: its name.
+        score: gives it, with the weights as they are.
+    """
+
+    def __init__(self, column: str, score: Callable[[], float]):
+        super().__init__()
+        self.column, self.score = column, score
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Add the column, for the callbacks that come after."""
+        # JAX keeps the variables to itself while it trains.
+        getattr(self.model, "jax_state_sync", lambda: None)()
+        logs[self.column] = self.score()
 
 
 class EpochFiles(keras.callbacks.Callback):
@@ -222,17 +253,26 @@ class EpochFiles(keras.callbacks.Callback):
 
 
 class Checkpoints(EpochFiles):
-    """The files of each epoch, and the weights of the best one by the column `monitor` of log.csv.
-    The model's `epoch` counts the epochs that are safely on disk, `step` the batches after it."""
+    """The files of each epoch, and the weights of the best one by the column `monitor` of log.csv:
+    of its smallest value, or with `higher` of its largest. The model's `epoch` counts the epochs
+    that are safely on disk, `step` the batches after it."""
 
-    def __init__(self, model: Any, facts: dict[str, Any], monitor: str, **options: Any):
+    def __init__(
+        self,
+        model: Any,
+        facts: dict[str, Any],
+        monitor: str,
+        higher: bool = False,
+        **options: Any,
+    ):
         name = checkpoints.checkpoint_path_for("", model.config.NAME)
         super().__init__(model.log_dir, name, facts, **options)
-        self.mask_rcnn, self.monitor = model, monitor
+        self.mask_rcnn, self.monitor, self.higher = model, monitor, higher
 
     def on_epoch_end(self, epoch, logs=None):
         """Write all files of one epoch; `epoch` is 0-based, the files count from 1."""
-        if self.whole(logs, self.params["steps"])[self.monitor] < self.log.best(self.monitor):
+        now = self.whole(logs, self.params["steps"])[self.monitor]
+        if self.log.is_better(now, self.monitor, self.higher):
             best = self.folder / f"best_mask_rcnn_{self.mask_rcnn.config.NAME.lower()}.h5"
             save_weights(self.model, best, class_names=self.class_names)
         super().on_epoch_end(epoch, logs)
@@ -268,10 +308,14 @@ class EpochLog:
         self.rows.append(row)
         self._write()
 
-    def best(self, column: str) -> float:
-        """Smallest value of a column so far; infinity without any."""
-        values = [float(row[column]) for row in self.rows if row.get(column) not in (None, "")]
-        return min(values, default=math.inf)
+    def is_better(self, value: float, column: str, higher: bool = False) -> bool:
+        """Whether a value is below all of a column so far, or with `higher` above; a first one is,
+        unless it is NaN."""
+        cells = (float(row[column]) for row in self.rows if row.get(column) not in (None, ""))
+        known = [cell for cell in cells if not math.isnan(cell)]
+        if not known or math.isnan(value):
+            return not math.isnan(value)
+        return value > max(known) if higher else value < min(known)
 
     def _write(self) -> None:
         columns = list(dict.fromkeys(name for row in self.rows for name in row))

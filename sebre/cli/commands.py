@@ -21,7 +21,8 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from sebre.cli.parser import SOURCE_OPTIONS, build_parser  # noqa: E402
-from sebre.experiments import EXPERIMENTS  # noqa: E402
+from sebre.experiments import EXPERIMENTS, custom  # noqa: E402
+from sebre.experiments.base import Experiment  # noqa: E402
 from sebre.program import (  # noqa: E402
     DONE,
     SOME_FAILED,
@@ -76,6 +77,7 @@ def _prepare(args: argparse.Namespace) -> int:
     from sebre.prepare.raw_download import download_source
     from sebre.prepare.region_map import map_regions
     from sebre.prepare.sources import read_source
+    from sebre.prepare.subjects import name_subjects
 
     given = {name: getattr(args, name) for name in SOURCE_OPTIONS}
     options = {name: value for name, value in given.items() if value is not None}
@@ -83,6 +85,8 @@ def _prepare(args: argparse.Namespace) -> int:
     if args.download:
         download_source(args.source, args.raw, options)
     raw_set = read_source(args.source, args.raw, options)
+    if args.subjects or args.subject_pattern:
+        raw_set = name_subjects(raw_set, args.subjects, args.subject_pattern)
     # A script of samples/ prepares for its experiment.
     wanted = args.regions_of or args.experiment
     if wanted or args.map:
@@ -92,6 +96,9 @@ def _prepare(args: argparse.Namespace) -> int:
     given += ["--exact"] if "exact" in options else []
     given += [f"--map {shlex.quote('='.join(pair))}" for pair in args.map]
     given += [f"--regions-of {wanted}"] if raw_set.region_map else []
+    if args.subject_pattern:
+        given += [f"--subject-pattern {shlex.quote(args.subject_pattern)}"]
+    given += [f"--subjects {args.subjects.name}"] if args.subjects else []
     given += [f"--split {args.split}"] if args.split else []
     given += [f"--seed {args.seed}"] if args.seed else []
     given += ["--rotations"] if args.rotations else []
@@ -113,9 +120,13 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
-    unet = args.network == "unet"
+    unet, experiment = args.network == "unet", _experiment(args)
+    if args.inner_validation is None:
+        own = experiment.name == custom.NAME
+        share = custom.held_out_share(args.dataset, experiment.regions) if own else 0.0
+        args.inner_validation = share
     try:
-        return _train_unet(args) if unet else _train_mask_rcnn(args)
+        return (_train_unet if unet else _train_mask_rcnn)(args, experiment)
     except KeyboardInterrupt as stopped:
         if args.resume or isinstance(stopped, TrainingStopped):
             options = ["--resume"] if unet else ["--weights", "last", "--resume"]
@@ -147,21 +158,23 @@ def _command(argv: Sequence[str]) -> str:
     return shlex.join([*begun, *argv])
 
 
-def _train_mask_rcnn(args: argparse.Namespace) -> int:
+def _train_mask_rcnn(args: argparse.Namespace, experiment: Experiment) -> int:
     from mrcnn.backend import count_devices
     from sebre.networks.train import TrainingOptions, run_training
 
     settings = dict(args.set)
+    if experiment.name == custom.NAME and not (args.resume or args.variant):
+        args.variant = None if args.weights in ("coco", "imagenet") else "small"
     if args.devices is not None:
         settings["GPU_COUNT"] = count_devices(args.devices)
     names = ("dataset", "logs", "weights", "variant", "steps", "seed", "inner_validation", "resume")
     options = TrainingOptions(**_chosen(args, *names), settings=settings)
-    model = (args.train or partial(run_training, EXPERIMENTS[args.experiment]))(options)
+    model = (args.train or partial(run_training, experiment))(options)
     say(f"Weights: {model.checkpoint_path.format(epoch=model.epoch)}")
     return DONE
 
 
-def _train_unet(args: argparse.Namespace) -> int:
+def _train_unet(args: argparse.Namespace, experiment: Experiment) -> int:
     from sebre.networks.unet_train import train_unet
 
     if args.weights != "none" and not (args.resume and args.weights == "last"):
@@ -177,13 +190,35 @@ def _train_unet(args: argparse.Namespace) -> int:
             "one number."
         )
     segmenter = train_unet(
-        EXPERIMENTS[args.experiment],
+        experiment,
         steps=args.steps[0] if args.steps else None,
         settings=dict(args.set),
         **_chosen(args, "dataset", "logs", "seed", "inner_validation", "resume"),
     )
     say(f"Weights: {segmenter.weights.path}")
     return DONE
+
+
+def _experiment(args: argparse.Namespace) -> Experiment:
+    """The experiment named, or that of regions of one's own: of the data set that is trained on,
+    or of the weights."""
+    if args.experiment != custom.NAME:
+        if getattr(args, "regions", None) is not None:
+            raise UserError(
+                f"--regions: {args.experiment} has its own regions. Leave it out, or train "
+                f"{custom.NAME}."
+            )
+        return EXPERIMENTS[args.experiment]
+    if args.command == "train":
+        return custom.experiment_of_dataset(args.dataset, args.regions)
+    from sebre.networks.segmenter import find_network
+
+    if args.weights is None:
+        raise UserError(
+            f"{custom.NAME} has no weights of its own. Give --weights: a file, or the folder of "
+            "the run that `sebre train custom` made."
+        )
+    return find_network(args.weights)[1]
 
 
 def _chosen(args: argparse.Namespace, *names: str) -> dict[str, Any]:
@@ -211,7 +246,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     from sebre.networks.segmenter import load_segmenter
     from sebre.networks.train import training_sets
 
-    experiment = EXPERIMENTS[args.experiment]
+    experiment = _experiment(args)
     demand_result_path(args.out)
     if args.inner_validation:
         _, dataset = training_sets(experiment, args.dataset, args.inner_validation, args.seed)
@@ -226,6 +261,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         dataset,
         experiment.name,
         args.dataset,
+        turn=experiment.turn,
         facts=facts,
         angles=default_angles(experiment.turn) if args.angles else None,
         **_chosen(args, "draws", "angle_sections", "slice_um"),
@@ -329,7 +365,7 @@ def _export(args: argparse.Namespace) -> int:
     from sebre.networks.exports import export_network
 
     path = export_network(
-        EXPERIMENTS[args.experiment],
+        _experiment(args),
         _weights(args),
         args.out,
         args.format,
@@ -357,7 +393,7 @@ def _inspect(args: argparse.Namespace) -> int:
     from sebre.inspect.trace import walk_section
     from sebre.networks.segmenter import demand_mask_rcnn, load_segmenter, read_image
 
-    experiment = EXPERIMENTS[args.experiment]
+    experiment = _experiment(args)
     demand_own(panel_paths(args.out, args.image.stem), [args.image])
     segmenter = demand_mask_rcnn(load_segmenter(_weights(args), experiment, **dict(args.set)))
     choice = Choice(args.channel, args.z)
@@ -405,15 +441,48 @@ def _register(args: argparse.Namespace) -> int:
 
 
 def _compare(args: argparse.Namespace) -> int:
+    if args.files:
+        return _compare_files(args)
     from sebre.report.page import FIGURES, PAGE, compare
 
-    tables, problems = compare(args.results, args.out)
+    out = args.out or Path()
+    tables, problems = compare(args.results, out)
     for table in tables:
         say(table.text())
-    say(f"Page and figures: {args.out / PAGE}, {args.out / FIGURES}")
+    say(f"Page and figures: {out / PAGE}, {out / FIGURES}")
     for problem in problems:
         complain(f"sebre compare: {problem}")
     return SOME_FAILED if problems else DONE
+
+
+def _compare_files(args: argparse.Namespace) -> int:
+    from sebre.report.side_by_side import OUTPUTS, compare_files, write_comparison
+
+    found = compare_files(args.files)
+    for table in found.tables:
+        say(table.text())
+    if args.out is not None:
+        write_comparison(found, args.out)
+        say(f"Tables: {', '.join(str(args.out / name) for name in OUTPUTS)}")
+    for line in (*found.refused, *found.notes):
+        complain(f"sebre compare: {line}")
+    return SOME_FAILED if found.refused else DONE
+
+
+def _morphometry(args: argparse.Namespace) -> int:
+    from mrcnn.io.own_files import demand_own
+    from sebre.predict.morphometry import OUTPUTS, measure, write
+
+    demand_own([args.out / name for name in OUTPUTS])
+    chosen = _chosen(args, "by", "table", "subject", "trusted_only", "spacing_um", "seed")
+    result = measure(args.predictions, **chosen)
+    write(result, args.out, args.draw, command=args.line, seed=args.seed)
+    for line in result.lines():
+        say(line)
+    for note in result.notes:
+        complain(f"sebre morphometry: {note}")
+    say(f"Table, record and growth curves: {', '.join(str(args.out / name) for name in OUTPUTS)}")
+    return SOME_FAILED if result.missing else DONE
 
 
 def _demo(args: argparse.Namespace) -> int:
@@ -425,13 +494,15 @@ def _demo(args: argparse.Namespace) -> int:
 
 def _publish(args: argparse.Namespace) -> int:
     from sebre.cli.publish import Release, publish
+    from sebre.networks.training_run import weights_of_run
     from sebre.networks.weights_store import find_weights, network_of, store_dir
 
+    args.weights = Path(weights_of_run(args.weights))
     unet = network_of(find_weights(args.weights)) == "unet"
     name = args.name or args.experiment + ("_unet" if unet else "")
     release = Release(
         name,
-        experiment=EXPERIMENTS[args.experiment],
+        experiment=_experiment(args),
         command=args.trained_by,
         **_chosen(args, "weights", "dataset", "start", "license", "note"),
     )
@@ -460,6 +531,7 @@ _COMMANDS = {
     "inspect": _inspect,
     "register": _register,
     "compare": _compare,
+    "morphometry": _morphometry,
     "bench": _bench,
     "demo": _demo,
     "publish": _publish,

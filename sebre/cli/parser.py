@@ -5,6 +5,7 @@ The help of each option is in options.csv, in a row without a command where seve
 
 import argparse
 import ast
+import math
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from mrcnn.errors import UserError
 from sebre import __version__
 from sebre.data.csv_tables import read_rows
 from sebre.experiments import EXPERIMENTS
+from sebre.experiments.custom import NAME as CUSTOM
 from sebre.networks.weights_store import NETWORKS
 from sebre.prepare.sources import SOURCES, source_name
 from sebre.prepare.volume_header import checked_orientation
@@ -41,6 +43,16 @@ def _number(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
     return int(text)
+
+
+def _length(text: str) -> float:
+    try:
+        length = float(text)
+    except ValueError:
+        length = math.nan
+    if not 0 < length < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return length
 
 
 def _devices(text: str) -> int | str:
@@ -99,6 +111,9 @@ _SEED = {"type": _count, "default": 0}
 # Of `sebre.predict.exchange` and `sebre.prepare.volume`, which are heavy to import.
 EXCHANGE_FORMATS = ("geojson", "imagej", "svg", "coco", "flat", "tiff")
 PLANES = ("sagittal", "coronal", "horizontal")
+
+# Of `sebre.predict.morphometry`, which is heavy to import.
+MEASURES = "area_mm2 area_px tissue_share solidity box_aspect compactness volume_mm3".split()
 
 # Options of several commands.
 _SHARED = {
@@ -171,32 +186,45 @@ def build_parser(
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(
-        name: str, text: str, takes_experiment: bool = True, listed: bool = True
+        name: str, text: str, takes_experiment: bool = True, own: bool = False, listed: bool = True
     ) -> argparse.ArgumentParser:
         named = {"help": text} if listed else {}
         sub = commands.add_parser(name, description=text, **named)
         sub.set_defaults(run=run[name])
         _adder(sub)("--debug", default=argparse.SUPPRESS)  # it may stand before or after
         if takes_experiment and experiment is None:
-            sub.add_argument("experiment", choices=EXPERIMENTS)
+            more = [CUSTOM] if own else []  # regions of one's own
+            sub.add_argument("experiment", choices=[*EXPERIMENTS, *more])
         else:
             sub.set_defaults(experiment=experiment)
         return sub
 
     _add_prepare(command("prepare", "make a prepared data set from raw data", False), experiment)
-    _add_train(command("train", "train a network"))
-    _add_evaluate(command("evaluate", "score a network on a prepared data set"))
+    _add_train(command("train", "train a network", own=True))
+    _add_evaluate(command("evaluate", "score a network on a prepared data set", own=True))
     _add_predict(command("predict", "find regions in pictures and volumes", False))
     # The name of `predict` until 0.2, which wanted the experiment first.
     _add_predict(command("detect", "find regions; see predict", listed=False))
-    _add_export(command("export", "write a network for other programs and runtimes"))
-    _add_inspect(command("inspect", "draw every stage of one section, from anchors to masks"))
+    _add_export(command("export", "write a network for other programs and runtimes", own=True))
+    _add_inspect(
+        command("inspect", "draw every stage of one section, from anchors to masks", own=True)
+    )
     _add_register(command("register", "score the labels that registration carries over"))
     if experiment is None:
         _add_check(command("check", "find faults of a prepared data set", False))
-        _add_compare(command("compare", "published scores beside stored results", False))
+        _add_compare(
+            command(
+                "compare",
+                "own results side by side, or published scores beside stored results",
+                False,
+            )
+        )
+        text = "measure predicted regions by age or group of animals"
+        _add_morphometry(command("morphometry", text, False))
         _add_demo(command("demo", "segment the test sections of datasets/slicemap", False))
-        _add_publish(command("publish", "ship trained weights, with scores and a model card"))
+        _add_publish(
+            command("publish", "ship trained weights, with scores and a model card", own=True)
+        )
         # `sebre.cli.commands.main` hands its arguments on to `sebre.bench`.
         command("bench", "time detection, training and input on this machine", False)
     return parser
@@ -217,6 +245,8 @@ def _add_prepare(sub: argparse.ArgumentParser, experiment: str | None) -> None:
     add("--rotations", **_FLAG)
     add("--download", **_FLAG)
     add("--map", type=_renamed, action="extend", default=[], metavar="NAME=NAME[,NAME=NAME]")
+    add("--subjects", **_CSV)
+    add("--subject-pattern", metavar="REGEX")
     if experiment is None:
         add("--regions-of", choices=EXPERIMENTS, metavar="EXPERIMENT")
     else:
@@ -230,7 +260,8 @@ def _add_train(sub: argparse.ArgumentParser) -> None:
     add = _adder(sub, sub.add_argument_group("data"))
     add("--dataset")
     add("--logs", required=True, **_DIR)
-    add("--inner-validation")
+    add("--inner-validation", default=None)
+    add("--regions", **_CSV)
     add = _adder(sub, sub.add_argument_group("training"))
     add("--network", choices=NETWORKS, default=NETWORKS[0])
     add("--weights", default="none")
@@ -330,8 +361,22 @@ def _add_check(sub: argparse.ArgumentParser) -> None:
 
 def _add_compare(sub: argparse.ArgumentParser) -> None:
     add = _adder(sub)
+    add("files", nargs="*", type=Path, metavar="FILE.json")
     add("--results", default=Path("results"), **_DIR)
-    add("--out", default=Path(), required=False)
+    add("--out", default=None, required=False)
+
+
+def _add_morphometry(sub: argparse.ArgumentParser) -> None:
+    add = _adder(sub)
+    add("predictions", nargs="+", **_DIR)
+    add("--by", required=True, nargs="+", metavar="COLUMN")
+    add("--table", **_CSV)
+    add("--subject", metavar="COLUMN|PATTERN")
+    add("--out")
+    add("--trusted-only", **_FLAG)
+    add("--spacing-um", type=_length, metavar="UM")
+    add("--draw", choices=MEASURES)
+    add("--seed", **_SEED)
 
 
 def _add_demo(sub: argparse.ArgumentParser) -> None:

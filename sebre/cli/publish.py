@@ -86,7 +86,9 @@ def publish(release: Release, folder: Path, results: Path) -> dict[str, Any]:
     line = f"sebre evaluate {experiment.name} --dataset datasets/{facts['dataset']}"
     line += f" --weights {name} --out results/{name}.json"
     sections, how = experiment.load(release.dataset, "val"), {"command": line}
-    record = evaluate(shipped, sections, experiment.name, release.dataset, facts=how)
+    record = evaluate(
+        shipped, sections, experiment.name, release.dataset, experiment.turn, facts=how
+    )
     save_json(record, results)
     keys = ("n_sections", "map_paper", "dice_mean", "dice_per_region")
     stored = record.to_json()

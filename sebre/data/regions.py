@@ -132,6 +132,24 @@ class RegionSet:
             ) from error
 
 
+def distinct_colors(count: int) -> list[Color]:
+    """As many colors, each once: the first 20 of Matplotlib's, others around the color circle."""
+    import matplotlib  # heavy
+    from matplotlib.colors import hsv_to_rgb
+
+    table = [tuple(round(255 * value) for value in c) for c in matplotlib.colormaps["tab20"].colors]
+    colors: list[Color] = [*table[::2], *table[1::2]][:count]
+    while len(colors) < count:
+        hue = (len(colors) * 0.6180339887) % 1  # the golden ratio: neighbors lie far apart
+        value = 1 - 0.4 * (len(colors) // 40 % 2)
+        made = hsv_to_rgb((hue, 0.55 + 0.45 * (len(colors) % 2), value))
+        color = tuple(round(255 * part) for part in made)
+        while color in colors:  # of thousands of regions
+            color = (*color[:2], (color[2] + 1) % 256)
+        colors.append(color)
+    return colors
+
+
 # Ids of the released SeBRe code; the paper lists 7 and 8 in the other order. Numbers are
 # structures of the Allen mouse brain common coordinate framework. Paints are the colors of the
 # Allen developing mouse brain atlas, in which the released code expects its overlays; some of

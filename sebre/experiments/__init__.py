@@ -1,4 +1,7 @@
-"""The experiments, one module each: settings, sections, schedule; `EXPERIMENTS` by name."""
+"""The experiments, one module each: settings, sections, schedule; `EXPERIMENTS` by name.
+
+`custom` makes one for other regions.
+"""
 
 from sebre.experiments import extended_mouse, hippocampus, ibsr, p14_mouse, slicemap
 

@@ -7,12 +7,13 @@ taken at the word of their experiment, or of who gives them, with a warning.
 
 import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mrcnn.errors import UserError
 from mrcnn.weights.loading import read_classes
 from sebre.data.region_names import in_words, order_of
-from sebre.experiments import EXPERIMENTS
+from sebre.experiments import EXPERIMENTS, custom
 from sebre.experiments.base import Experiment
 from sebre.networks.weights_store import WeightsFile, stored_settings
 
@@ -94,17 +95,27 @@ def class_order(
     return order
 
 
-def experiment_of(found: WeightsFile, inside: Classes | None = None) -> Experiment | None:
+def experiment_of(
+    found: WeightsFile,
+    inside: Classes | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Experiment | None:
     """The experiment that weights belong to: by the manifest, their settings, or their regions.
 
-    None if nothing says it; `inside` as of `stored_regions`.
+    Of regions that no experiment looks for, and of those of a `custom` training, it is made. None
+    if nothing says which they are; `inside` as of `stored_regions`, `settings` are those inside an
+    exported file.
     """
     names, _ = stored_regions(found, inside)
-    name = found.entry.get("experiment") or stored_settings(found).get("NAME")
+    settings = stored_settings(found) if settings is None else settings
+    name = found.entry.get("experiment") or settings.get("NAME")
     stated, fitting = EXPERIMENTS.get(name), _experiments_for(names)
     if stated is not None and (names is None or stated in fitting):
         return stated
-    return fitting[0] if fitting else None
+    if names is None:
+        return None
+    own = name == custom.NAME or not fitting
+    return custom.experiment_of_settings(names, settings) if own else fitting[0]
 
 
 def _assume(found: WeightsFile, whose: str, names: Sequence[str]) -> None:

@@ -22,6 +22,7 @@ from sebre.drawing.overlay import label_map
 from sebre.experiments import EXPERIMENTS
 from sebre.experiments.base import Experiment, with_settings
 from sebre.networks.region_match import class_order, experiment_of
+from sebre.networks.training_run import weights_of_run
 from sebre.networks.unet import UNetSegmenter, load_unet, unet_config
 from sebre.networks.weights_store import WeightsFile, find_weights, network_of
 
@@ -85,7 +86,8 @@ def load_segmenter(
     """Build the network of a weights file, of either kind, and load it.
 
     Args:
-        weights: name in the manifest, or path; also of an ONNX file of `sebre export`.
+        weights: name in the manifest, or path; also of an ONNX file of `sebre export`, or of the
+            folder of a training run (`weights_of_run`).
         experiment: that the weights belong to; None takes it from the manifest, or from what the
             weights say of themselves. They must find its regions: under its class ids, which
             those of the weights are changed to where they number the same regions otherwise.
@@ -141,13 +143,14 @@ def _plan(
     overrides: Mapping[str, Any],
 ) -> _Plan:
     """What is to be loaded, with everything checked that can be without a network."""
-    found = find_weights(weights, folder)
-    exported = inside = None
+    found = find_weights(weights_of_run(weights), folder)
+    exported = inside = settings = None
     if _is_exported(found):
         exported = load_exported(found.path, overrides.get("RUNTIME"), **overrides)
         inside = exported.labels and exported.labels[1:], exported.config.NUM_CLASSES - 1
+        settings = exported.config.to_dict()
     if experiment is None:
-        experiment = experiment_of(found, inside)
+        experiment = experiment_of(found, inside, settings)
         if experiment is None:
             raise UserError(
                 f"{weights}: which experiment the weights belong to is not known (found "
@@ -163,6 +166,8 @@ def _plan(
         config = variant.config.load(found.config) if found.config else variant.config()
         config = with_settings(config, **{"IMAGES_PER_GPU": 1, "GPU_COUNT": 1, **overrides})
     config.CLASS_NAMES = experiment.regions.names
+    if config.CLASS_COLORS is not None:
+        config.CLASS_COLORS = [list(region.color) for region in experiment.regions]
     return _Plan(found, experiment, config, order, exported)
 
 

@@ -19,6 +19,7 @@ from sebre.data.metadata import recorded_contrast
 from sebre.data.region_names import in_words, order_of
 from sebre.data.split import split_groups
 from sebre.experiments.base import Experiment, Stage, Variant, with_settings
+from sebre.networks.epoch_reports import dice_of_mask_rcnn, report_of
 from sebre.networks.region_match import stored_regions
 from sebre.networks.training_run import demand_same_run, read_run, training_facts, write_run
 from sebre.networks.weights_store import find_weights, network_of, store_dir
@@ -163,7 +164,11 @@ def run_training(experiment: Experiment, options: TrainingOptions) -> MaskRCNN:
     sections, held_out = options.load(experiment.sections)
     model = MaskRCNN("training", config, options.logs)
     options.begin(model, variant, sections)
-    for stage, epochs in options.stages(variant, config):
+    stages = options.stages(variant, config)
+    callbacks = [report_of(stages[-1][1], held_out is not None)]
+    if held_out is not None:
+        callbacks.append(dice_of_mask_rcnn(model, held_out))
+    for stage, epochs in stages:
         model.train(
             sections,
             held_out,
@@ -171,6 +176,7 @@ def run_training(experiment: Experiment, options: TrainingOptions) -> MaskRCNN:
             epochs=epochs,
             layers=stage.layers,
             augmentation=variant.augmentation(),
+            custom_callbacks=callbacks,
             resume=options.resume,
             verbose=options.verbose,
         )

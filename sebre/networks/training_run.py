@@ -14,15 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from mrcnn.config import Config
-from mrcnn.errors import UserError
+from mrcnn.errors import MissingFileError, UserError
 from mrcnn.io.files import file_sha256, replace_text
 from mrcnn.weights.layer_match import listed
+from sebre.data.csv_tables import read_rows
 from sebre.data.section_files import list_subset
 from sebre.experiments.base import Variant
 
 logger = logging.getLogger(__name__)
 
 CONFIG_FILE = "config.json"  # of a run: its settings
+LOG_FILE = "log.csv"  # of a run: losses and scores, a row an epoch
 TRAINING_FILE = "training.json"  # of a run: what its settings do not say
 
 # What may change when a run is resumed, as nothing that is learned depends on it. Of the data set
@@ -93,6 +95,33 @@ def read_run(folder: str | Path) -> dict[str, Any]:
                 f"{path}: not a record of a training ({error}). Train without --resume."
             ) from error
     return found
+
+
+def weights_of_run(path: str | Path) -> str | Path:
+    """The weights of the folder of a run: the best by its held-out sections, else the last.
+
+    Anything else, such as a file or a name, is given back as it is.
+
+    Raises:
+        MissingFileError: the run has no weights yet.
+    """
+    folder = Path(path)
+    if not (folder / CONFIG_FILE).is_file():
+        return path
+    best = sorted(folder.glob("best_*.h5")) if _is_validated(folder / LOG_FILE) else []
+    # Of a U-Net the finished network has no number; names of epochs rise.
+    others = sorted(file for file in folder.glob("*.h5") if not file.name.startswith("best_"))
+    finished = [file for file in others if not file.stem[-4:].isdecimal()]
+    for files in (best, finished, others):
+        if files:
+            logger.info("%s: takes %s.", folder, files[-1].name)
+            return files[-1]
+    raise MissingFileError(f"{folder}: a run without weights. Wait for its first epoch.")
+
+
+def _is_validated(log: Path) -> bool:
+    """Whether the log of a run has scores of held-out sections."""
+    return log.is_file() and any(name.startswith("val_") for name in read_rows(log)[0])
 
 
 def demand_same_run(folder: str | Path, config: Config, facts: Mapping[str, Any]) -> None:

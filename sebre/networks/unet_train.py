@@ -7,6 +7,7 @@ the same order; only what is learned from them differs. A run keeps its files in
         config.json                        settings
         log.csv                            one row an epoch
         unet_<experiment>_<epoch:04d>.h5   weights of the last epoch, float32
+        best_unet_<experiment>.h5          weights of the best epoch, if sections are held out
         training_state_<epoch:04d>.npz     optimizer state of the last epoch
         unet_<experiment>.h5               the trained network, float16
 
@@ -17,6 +18,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +34,14 @@ from mrcnn.modeling.network import seeded
 from mrcnn.training import checkpoints
 from mrcnn.training.fitting import fit
 from mrcnn.training.interruption import StopOnInterrupt
-from mrcnn.training.loop import EpochFiles, StopOnBadLoss
+from mrcnn.training.loop import EpochFiles, EpochScore, StopOnBadLoss
 from mrcnn.training.optimizers import make_optimizer
 from mrcnn.weights.loading import load_weights, save_weights
 from sebre.data.dataset import SectionDataset
 from sebre.data.metadata import recorded_contrast
 from sebre.drawing.overlay import drawn_labels
 from sebre.experiments.base import Experiment, Variant, with_settings
+from sebre.networks.epoch_reports import VAL_DICE, mean_dice, report_of
 from sebre.networks.train import steps_per_epoch, training_sets
 from sebre.networks.training_run import CONFIG_FILE, demand_same_run, training_facts, write_run
 from sebre.networks.unet import DiceCrossEntropy, UNetSegmenter, build_unet, unet_config
@@ -149,8 +152,13 @@ def _train(
     if val_set is not None:
         checks = LabelBatches(val_set, run.config, shuffle=False, training=False)
     progress = {"initial_epoch": begun, "epochs": epochs, "verbose": verbose}
+    scores = []
+    if val_set is not None:
+        finder = UNetSegmenter(model, run.config, val_set.regions, WeightsFile(files.folder, ""))
+        scores.append(EpochScore(VAL_DICE, partial(mean_dice, finder, val_set)))
+    report = report_of(epochs, val_set is not None)
     with StopOnInterrupt(files) as stop:
-        callbacks = [StopOnBadLoss(), files, stop]
+        callbacks = [StopOnBadLoss(), *scores, files, report, stop]
         fit(model, batches, checks, step, callbacks=callbacks, **progress)
 
 
@@ -199,9 +207,13 @@ def _compiled(run: _Plan) -> keras.Model:
 
 
 class _LastEpoch(EpochFiles):
-    """The files of the last epoch alone: those of the one before go when it is complete."""
+    """The files of the last epoch alone: those of the one before go when it is complete. And the
+    weights of the best epoch, where held-out sections are scored."""
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        if VAL_DICE in logs and self.log.is_better(logs[VAL_DICE], VAL_DICE, higher=True):
+            best = self.folder / f"best_{self.folder.name[:-15]}.h5"
+            save_weights(self.model, best, dtype="float16", class_names=self.class_names)
         before = [*self.folder.glob(self.weights_name.replace("{epoch:04d}", "*"))]
         super().on_epoch_end(epoch, logs)
         for path in before:

@@ -38,6 +38,10 @@ SOURCES = {
         ("regions", "gene", "age", "plane", "downsample"),
         ("gene", "age", "plane", "downsample"),
     ),
+    "annotations": Source(
+        "sections with outlines: GeoJSON of QuPath, COCO, labelme, ROIs of ImageJ",
+        ("regions", "plane", "downsample", "channel", "z"),
+    ),
     "ara-nissl": Source("Nissl plates and drawings of the Allen Reference Atlas (JPEG, SVG)"),
     "ccf": Source(
         "Allen CCFv3 annotation and one registered brain (NRRD, TIFF)", ("plane", "structures")

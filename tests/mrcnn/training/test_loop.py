@@ -7,6 +7,7 @@ import sys
 import time
 from types import SimpleNamespace
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from small_run import SmallRun, epochs_of
 
 from mrcnn.data.samples import UnreadableImageError
 from mrcnn.model import MaskRCNN
-from mrcnn.training.loop import StopOnBadLoss, train
+from mrcnn.training.loop import EpochScore, StopOnBadLoss, train
 
 
 def test_a_bad_loss_stops_with_one_message_that_names_the_remedies():
@@ -26,6 +27,30 @@ def test_a_bad_loss_stops_with_one_message_that_names_the_remedies():
     for bad in (math.nan, math.inf):
         with pytest.raises(FloatingPointError, match=r"epoch 5, step 8 \(rpn_bbox_loss\).*smaller"):
             callback.on_train_batch_end(7, {"loss": bad, "rpn_bbox_loss": bad})
+
+
+def test_a_score_is_logged_and_chooses_the_best_weights(tmp_path):
+    run, scores = SmallRun(tmp_path), iter([0.5, math.nan, 0.9, 0.7])
+    run.two_stages(callbacks=[EpochScore("dice", lambda: next(scores))])
+    logged = [row["dice"] for row in epochs_of(tmp_path)]
+    assert logged == pytest.approx([0.5, math.nan, 0.9, 0.7], nan_ok=True)
+    best, third, last = (
+        read_weights(tmp_path / f"{name}.h5")
+        for name in ("best_mask_rcnn_phantom", *(f"mask_rcnn_phantom_000{i}" for i in (3, 4)))
+    )
+    assert best == third != last
+
+
+def read_weights(path):
+    found = {}
+
+    def note(name, item):
+        if isinstance(item, h5py.Dataset):
+            found[name] = item[()].tolist()
+
+    with h5py.File(path) as file:
+        file.visititems(note)
+    return found
 
 
 class Interrupt(keras.callbacks.Callback):

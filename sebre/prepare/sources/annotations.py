@@ -1,0 +1,201 @@
+"""Sections with outlines of QuPath (GeoJSON), COCO, labelme or ImageJ (ROIs).
+
+    <raw>/images/<name>.tif                       the sections
+    <raw>/annotations/<name>.geojson, <name>.json, <name>.zip, <name>.roi, <name>_rois.zip
+    <raw>/annotations/<anything>.json             COCO: pictures by their file names
+    <raw>/regions.csv                             id, name, R, G, B; may be left out
+
+The names of the annotations are those of the regions; without regions.csv they are numbered in
+their natural order. Sections without a file of annotations are left out.
+"""
+
+import functools
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from mrcnn.errors import MissingFileError, UserError
+from mrcnn.imageio.header import EVERYTHING, Choice
+from mrcnn.imageio.reading import read_header
+from sebre.data.listing import is_picture, natural, some, visible
+from sebre.data.region_names import plain
+from sebre.data.regions import Region, RegionSet, distinct_colors, read_regions, safe_name
+from sebre.prepare.big_pictures import picture_size, read_shrunk
+from sebre.prepare.color_matching import downsample_labels
+from sebre.prepare.outline_files import ENDINGS, Outline, OutlineFile, read_outlines
+from sebre.prepare.raw import RawSet
+from sebre.prepare.sources.image_pairs import (
+    IMAGES,
+    Pair,
+    check_downsample,
+    described,
+    picture_set,
+)
+
+ANNOTATIONS = "annotations"
+REGIONS = "regions.csv"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class OutlinedImage(Pair):
+    """An image and the outlines drawn on it."""
+
+    outlines: tuple[Outline, ...] = ()
+    stated: tuple[int, int] | None = None  # size that the file says
+
+    def check_sizes(self, choice: Choice = EVERYTHING) -> tuple[int, int]:
+        """Size of the image, (height, width); a UserError if the file says another."""
+        size = picture_size(self.image, choice)
+        if self.stated not in (None, size):
+            raise UserError(
+                f"{self.drawing}: drawn on a picture of {self.stated[0]} x {self.stated[1]} px "
+                f"(height x width), but {self.image} has {size[0]} x {size[1]}. Give the picture "
+                "that was drawn on."
+            )
+        return size
+
+
+def read_source(
+    raw: Path,
+    *,
+    regions: Path | None = None,
+    plane: str | None = None,
+    downsample: int = 1,
+    channel: int | None = None,
+    z: int | str | None = None,
+) -> RawSet:
+    """Read a folder of sections and annotations."""
+    raw = Path(raw)
+    check_downsample(downsample)
+    pairs = _pairs(raw)
+    table = Path(regions) if regions else raw / REGIONS
+    region_set = read_regions(table) if regions or table.is_file() else _regions_of(pairs, raw)
+    ids = {plain(region.name): region.id for region in region_set}
+    for pair in pairs:
+        for outline in pair.outlines:
+            if plain(safe_name(outline.region)) not in ids:
+                raise UserError(
+                    f"{pair.drawing}: the region {outline.region!r} is not in {table}, which has "
+                    f"{', '.join(region_set.names)}. Add it there, or remove the annotation."
+                )
+    choice = Choice(channel, z)
+    shrunk = f"shrunk by {downsample}, "
+    processing = {
+        "image": f"{shrunk}averages of areas" if downsample > 1 else "as in the source",
+        "mask": f"{shrunk}each pixel by the larger area" if downsample > 1 else "as drawn",
+        "downsample": downsample,
+        **described(choice),
+    }
+    raw_set = picture_set(
+        raw,
+        pairs,
+        functools.partial(_read, ids=ids, factor=downsample, choice=choice),
+        name=ANNOTATIONS,
+        regions=region_set,
+        plane=plane,
+        table=table,
+        processing=processing,
+        choice=choice,
+    )
+    sizes = {read_header(pair.image, choice).pixel_um for pair in pairs}
+    size = sizes.pop() if len(sizes) == 1 else None
+    pixel_um = None
+    if size is not None:
+        height, width = (side * downsample for side in size)
+        pixel_um = height if height == width else (height, width)
+    files = list(dict.fromkeys(raw_set.files))  # one COCO file is of many pictures
+    return replace(raw_set, pixel_size_um=pixel_um, files=files)
+
+
+def _pairs(raw: Path) -> list[OutlinedImage]:
+    """The images that have annotations, in the natural order of names."""
+    for name in (IMAGES, ANNOTATIONS):
+        if not (raw / name).is_dir():
+            raise MissingFileError(
+                f"{raw / name}: no such folder. The raw folder must hold {IMAGES}/ with pictures "
+                f"and {ANNOTATIONS}/ with files of the same names ({', '.join(ENDINGS)})."
+            )
+    pictures = [path for path in visible(raw / IMAGES) if path.is_file() and is_picture(path)]
+    by_name: dict[str, list[Path]] = {}
+    for path in pictures:
+        for name in {path.name, path.stem}:
+            by_name.setdefault(name, []).append(path)
+    files = [path for path in visible(raw / ANNOTATIONS) if path.suffix.lower() in ENDINGS]
+    found: dict[Path, OutlineFile] = {}
+    for drawn in (drawn for path in files for drawn in read_outlines(path)):
+        image = _image_of(drawn, by_name, raw / IMAGES)
+        if image in found:
+            raise UserError(
+                f"{drawn.path}: {image.name} has annotations in {found[image].path} too. Keep one."
+            )
+        found[image] = drawn
+    if not found:
+        raise UserError(f"{raw / ANNOTATIONS}: holds no annotations ({', '.join(ENDINGS)}).")
+    if ignored := sum(drawn.ignored for drawn in found.values()):
+        _log.info("%d annotation(s) that are no areas (points, lines) are left out.", ignored)
+    if bare := [path.name for path in pictures if path not in found]:
+        _log.info("%d section(s) without annotations are left out: %s", len(bare), some(bare))
+    pairs = []
+    for number, image in enumerate(sorted(found, key=natural)):
+        drawn = found[image]
+        facts = {"source_row": str(number), "source_image": image.name}
+        pairs.append(
+            OutlinedImage(number, image, drawn.path, "", facts, drawn.outlines, drawn.size)
+        )
+    return pairs
+
+
+def _image_of(drawn: OutlineFile, by_name: dict[str, list[Path]], folder: Path) -> Path:
+    """The picture that annotations are of: by its name with or without the ending."""
+    # labelme may name a copy of another kind, as it shows no TIFF.
+    names = (drawn.image, Path(drawn.image).stem, drawn.path.stem)
+    images = next((by_name[name] for name in names if name in by_name), [])
+    if len(images) != 1:
+        raise UserError(
+            f"{drawn.path}: {len(images) or 'no'} picture(s) in {folder} are called "
+            f"{drawn.image!r}; wanted one. Rename the file, or add the picture."
+        )
+    return images[0]
+
+
+def _regions_of(pairs: Sequence[OutlinedImage], raw: Path) -> RegionSet:
+    """The regions that are drawn, numbered in the natural order of their names."""
+    outlines = [outline for pair in pairs for outline in pair.outlines]
+    names: dict[str, str] = {}
+    for outline in outlines:
+        names.setdefault(plain(safe_name(outline.region)), safe_name(outline.region))
+    if not names:
+        raise UserError(f"{raw / ANNOTATIONS}: no area is drawn in any file.")
+    ordered = sorted(names, key=lambda name: natural(Path(name)))
+    drawn = {plain(safe_name(o.region)): o.color for o in outlines if o.color is not None}
+    colors = [drawn.get(name) for name in ordered]
+    if None in colors or len(set(colors)) < len(colors):
+        colors = distinct_colors(len(ordered))
+    regions = (
+        Region(number, names[name], names[name], color)
+        for number, (name, color) in enumerate(zip(ordered, colors, strict=True), start=1)
+    )
+    return RegionSet(raw.resolve().name, tuple(regions))
+
+
+def _read(
+    pair: OutlinedImage, ids: dict[str, int], factor: int, choice: Choice
+) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+    size = pair.check_sizes(choice)
+    masks: dict[int, np.ndarray] = {}
+    for outline in pair.outlines:
+        class_id = ids[plain(safe_name(outline.region))]
+        mask = outline.mask(size)
+        masks[class_id] = masks[class_id] | mask if class_id in masks else mask
+    if factor > 1:
+        masks = {
+            class_id: downsample_labels(mask.astype(np.uint8), factor) > 0
+            for class_id, mask in masks.items()
+        }
+    masks = {class_id: mask for class_id, mask in sorted(masks.items()) if mask.any()}
+    return read_shrunk(pair.image, factor, choice), masks

@@ -1,0 +1,246 @@
+"""Outlines of other programs become masks: each form against pixels that are known."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import roifile
+import tifffile
+from paths import ROOT
+from PIL import Image
+from pycocotools import mask as coco_masks
+
+from sebre.cli import commands as cli
+from sebre.data.csv_tables import read_rows
+from sebre.data.dataset import SectionDataset
+from sebre.data.region_names import recorded_regions
+from sebre.data.regions import SLICEMAP
+from sebre.evaluation.mask_metrics import iou
+from sebre.predict.exchange import coco, found_section, geojson, imagej
+from sebre.prepare.outline_files import read_outlines
+from sebre.prepare.sources import read_source
+
+SIZE = (40, 60)
+# A square with a hole, and a square; px from the corner of the picture: x from 10 to 30.
+SQUARE = [(10, 5), (30, 5), (30, 25), (10, 25)]
+HOLE = [(15, 10), (15, 20), (25, 20), (25, 10)]
+OTHER = [(40, 10), (50, 10), (50, 30), (40, 30)]
+
+
+def square(hole: bool = True) -> np.ndarray:
+    mask = np.zeros(SIZE, bool)
+    mask[5:25, 10:30] = True
+    mask[10:20, 15:25] = not hole
+    return mask
+
+
+def other() -> np.ndarray:
+    mask = np.zeros(SIZE, bool)
+    mask[10:30, 40:50] = True
+    return mask
+
+
+def closed(ring):
+    return [*ring, ring[0]]
+
+
+def feature(name, kind, coordinates, **properties):
+    return {
+        "type": "Feature",
+        "geometry": {"type": kind, "coordinates": coordinates},
+        "properties": {"objectType": "annotation", "classification": {"name": name}, **properties},
+    }
+
+
+def qupath(folder: Path) -> Path:
+    features = [
+        feature("Layer 2/3", "Polygon", [closed(SQUARE), closed(HOLE)]),
+        feature("CA1", "MultiPolygon", [[closed(OTHER)]]),
+        feature("CA1", "Point", [3, 4]),
+    ]
+    path = folder / "m1_a.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    return path
+
+
+def coco_file(folder: Path) -> Path:
+    packed = coco_masks.encode(np.asfortranarray(square().astype(np.uint8)))
+    flat = [float(v) for point in OTHER for v in point]
+    record = {
+        "images": [{"id": 7, "file_name": "x/m1_a.tif", "height": SIZE[0], "width": SIZE[1]}],
+        "categories": [{"id": 1, "name": "Layer 2/3"}, {"id": 9, "name": "CA1"}],
+        "annotations": [
+            {
+                "image_id": 7,
+                "category_id": 1,
+                "segmentation": {**packed, "counts": packed["counts"].decode()},
+            },
+            {"image_id": 7, "category_id": 9, "segmentation": [flat]},
+        ],
+    }
+    path = folder / "instances.json"
+    path.write_text(json.dumps(record))
+    return path
+
+
+def labelme(folder: Path) -> Path:
+    shapes = [
+        {"label": "Layer 2/3", "shape_type": "polygon", "points": SQUARE},
+        {"label": "CA1", "shape_type": "rectangle", "points": [OTHER[0], OTHER[2]]},
+        {"label": "CA1", "shape_type": "line", "points": [(0, 0), (5, 5)]},
+    ]
+    record = {"shapes": shapes, "imagePath": "..\\m1_a.jpg"}
+    record |= {"imageHeight": SIZE[0], "imageWidth": SIZE[1]}
+    path = folder / "m1_a.json"
+    path.write_text(json.dumps(record))
+    return path
+
+
+def rois(folder: Path) -> Path:
+    path = folder / "m1_a_rois.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, ring in (("Layer 2-3", SQUARE), ("CA1", OTHER), ("CA1-1", OTHER)):
+            roi = roifile.ImagejRoi.frompoints(np.array(ring, float), name=name)
+            roi.roitype = roifile.ROI_TYPE.POLYGON
+            archive.writestr(f"{name}.roi", roi.tobytes())
+    return path
+
+
+FORMS = {"qupath": (qupath, True), "coco": (coco_file, True), "labelme": (labelme, False)}
+FORMS["imagej"] = (rois, False)
+
+
+@pytest.fixture
+def raw(tmp_path) -> Path:
+    """One picture of 2 um a pixel."""
+    for name in ("images", "annotations"):
+        (tmp_path / "raw" / name).mkdir(parents=True)
+    picture = np.full(SIZE, 90, np.uint8)
+    per_cm = {"resolution": (5000, 5000), "resolutionunit": "CENTIMETER"}
+    tifffile.imwrite(tmp_path / "raw" / "images" / "m1_a.tif", picture, **per_cm)
+    return tmp_path / "raw"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_each_form_gives_the_same_masks(raw, form, caplog):
+    caplog.set_level("INFO", "sebre")
+    write, has_hole = FORMS[form]
+    write(raw / "annotations")
+    raw_set = read_source("annotations", raw, {})
+    assert raw_set.regions.names == ["CA1", "Layer_2-3"]
+    (section,) = raw_set.sections
+    image, masks = section.read()
+    assert image.shape == (*SIZE, 3) and image.max() == 90
+    np.testing.assert_array_equal(masks[1], other())
+    np.testing.assert_array_equal(masks[2], square(has_hole))
+    assert raw_set.pixel_size_um == 2.0
+    assert ("1 annotation(s) that are no areas" in caplog.text) == (form in ("qupath", "labelme"))
+
+
+def test_shrunk(raw):
+    qupath(raw / "annotations")
+    raw_set = read_source("annotations", raw, {"downsample": 5})
+    image, masks = raw_set.sections[0].read()
+    assert image.shape == (8, 12, 3) and raw_set.pixel_size_um == 10.0
+    np.testing.assert_array_equal(masks[2], square()[2::5, 2::5])
+
+
+@pytest.mark.parametrize("form", ["geojson", "imagej", "coco"])
+def test_what_detection_writes_is_read_again(tmp_path, form):
+    """Predictions that were corrected by hand go back into training."""
+    labels = np.zeros((84, 84), np.uint8)
+    masks = ROOT / "datasets" / "slicemap" / "mrcnn_val_dataset_masks" / "section_masks_0"
+    for path in sorted(masks.glob("*.png")):
+        labels[np.asarray(Image.open(path)) > 0] = int(path.stem.rpartition("_m")[2])
+    found = found_section("s", labels, dict.fromkeys(range(1, 7), 0.5), SLICEMAP)
+    made = {
+        "geojson": ("s.geojson", lambda: json.dumps(geojson(found)).encode()),
+        "imagej": ("s_rois.zip", lambda: imagej(found)),
+        "coco": ("s_coco.json", lambda: json.dumps(coco(found, "s.png")).encode()),
+    }
+    name, content = made[form]
+    (tmp_path / name).write_bytes(content())
+    (drawn,) = read_outlines(tmp_path / name)
+    assert Path(drawn.image).stem == "s" and len(drawn.outlines) >= 6
+    for region in SLICEMAP:
+        shapes = [o.mask(labels.shape) for o in drawn.outlines if o.region == region.name]
+        mask = np.any(shapes, axis=0)
+        assert iou(mask, labels == region.id) > 0.99
+    if form == "geojson":
+        assert {o.color for o in drawn.outlines} == {region.color for region in SLICEMAP}
+
+
+def test_a_worked_example_from_outlines_to_a_set_split_by_animal(raw, tmp_path):
+    outline = json.loads(qupath(raw / "annotations").read_text())
+    for name in ("m1_b", "m2_a", "m3_a", "m4_a"):
+        Image.new("L", SIZE[::-1], 90).save(raw / "images" / f"{name}.png")
+        (raw / "annotations" / f"{name}.geojson").write_text(json.dumps(outline))
+    Image.new("L", (8, 8)).save(raw / "images" / "not_drawn.png")
+    out, words = tmp_path / "set", ["prepare", "annotations", "--raw", str(raw)]
+    assert cli.main([*words, "--subject-pattern", r"^(m\d+)_", "--out", str(out)]) == cli.DONE
+    _, rows = read_rows(out / "sections.csv")
+    part_of = {}
+    for row in rows:
+        part_of.setdefault(row["subject"], set()).add(row["subset"])
+    assert sorted(part_of) == ["m1", "m2", "m3", "m4"]
+    assert all(len(parts) == 1 for parts in part_of.values())  # no animal is in both parts
+    assert set.union(*part_of.values()) == {"train", "val"}
+    assert recorded_regions(out).names == ["CA1", "Layer_2-3"]
+    sections = SectionDataset(recorded_regions(out)).load(out, "train")
+    sections.prepare()
+    masks, class_ids = sections.load_mask(0)
+    assert class_ids.tolist() == [1, 2]
+    np.testing.assert_array_equal(masks[..., 1], square())
+    assert "subject-pattern" in (out / "README.md").read_text()
+    # The same by a table, with further facts.
+    table = tmp_path / "animals.csv"
+    table.write_text(
+        "image,subject,age\nm1_a,x,P4\nm1_b.png,x,P4\nm2_a,y,P5\nm3_a,z,P6\nm4_a,u,P7\n"
+    )
+    words += ["--subjects", str(table), "--split", "age=P7"]
+    assert cli.main([*words, "--out", str(tmp_path / "by_table")]) == cli.DONE
+    _, rows = read_rows(tmp_path / "by_table" / "sections.csv")
+    assert {(row["subject"], row["age"], row["subset"]) for row in rows} == {
+        *[("x", "P4", "train"), ("y", "P5", "train"), ("z", "P6", "train"), ("u", "P7", "val")]
+    }
+
+
+def test_what_does_not_fit_is_one_line(raw, tmp_path, capsys):
+    folder = raw / "annotations"
+
+    def refused(text: str, *options: str) -> None:
+        words = ["prepare", "annotations", "--raw", str(raw), "--out", str(tmp_path / "out")]
+        assert cli.main([*words, *options]) == cli.USER_ERROR
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert text in line
+        for path in folder.iterdir():
+            path.unlink()
+
+    refused("holds no annotations")
+    (folder / "m1_a.json").write_text("{")
+    refused("cannot read these annotations")
+    (folder / "m1_a.json").write_text('{"a": 1}')
+    refused("neither GeoJSON (features), COCO")
+    qupath(folder).rename(folder / "stray.geojson")
+    refused("no picture(s) in")
+    qupath(folder), labelme(folder)
+    refused("m1_a.tif has annotations in")
+    unnamed = feature(None, "Polygon", [closed(SQUARE)])
+    (folder / "m1_a.geojson").write_text(json.dumps(unnamed))
+    refused("annotation 1 has no name of a region")
+    roi = roifile.ImagejRoi.frompoints(np.array(SQUARE, float), name="0001-0023")
+    roi.tofile(folder / "m1_a.roi")
+    refused("'0001-0023' is not named for a region")
+    path = labelme(folder)
+    path.write_text(path.read_text().replace('"imageWidth": 60', '"imageWidth": 61'))
+    refused("drawn on a picture of 40 x 61 px (height x width), but")
+    qupath(folder)
+    (raw / "regions.csv").write_text("name,r,g,b\nCA1,1,2,3\n")
+    refused("the region 'Layer 2/3' is not in")
+    (raw / "regions.csv").unlink()
+    qupath(folder)
+    refused("no animal for 1 of 1 sections (m1_a.tif)", "--subject-pattern", r"^x")
+    qupath(folder)
+    refused("not a regular expression", "--subject-pattern", "(")
