@@ -371,6 +371,12 @@ def _demo(args: argparse.Namespace) -> int:
     return DONE
 
 
+def _models(args: argparse.Namespace) -> int:
+    from sebre.cli.models import models
+
+    return models(args)
+
+
 def _publish(args: argparse.Namespace) -> int:
     from sebre.cli.publish import Release, publish
     from sebre.networks.weights_store import find_weights, network_of, store_dir
@@ -409,5 +415,6 @@ _COMMANDS = {
     "compare": _compare,
     "bench": _bench,
     "demo": _demo,
+    "models": _models,
     "publish": _publish,
 }

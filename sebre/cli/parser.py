@@ -169,6 +169,7 @@ def build_parser(
         _add_check(command("check", "find faults of a prepared data set", False))
         _add_compare(command("compare", "published scores beside stored results", False))
         _add_demo(command("demo", "segment the test sections of datasets/slicemap", False))
+        _add_models(command("models", "the networks at hand, and which of them fits", False))
         _add_publish(command("publish", "ship trained weights, with scores and a model card"))
         # `sebre.cli.commands.main` hands its arguments on to `sebre.bench`.
         command("bench", "time detection, training and input on this machine", False)
@@ -307,6 +308,20 @@ def _add_demo(sub: argparse.ArgumentParser) -> None:
     add("--weights", default="slicemap")
     add("--dataset", default=ROOT / "datasets" / "slicemap", required=False)
     add("--out", default=ROOT / "results" / "demo", required=False)
+
+
+def _add_models(sub: argparse.ArgumentParser) -> None:
+    add = _adder(sub)
+    add("words", nargs="*", metavar="NAME | suggest IMAGE [IMAGE ...] | calibrate")
+    add("--json", **_FLAG)
+    add = _adder(sub, sub.add_argument_group("calibrate"))
+    add("--weights")
+    add("--dataset", required=False)
+    add("--out", **_JSON, required=False)
+    add("--seed", **_SEED)
+    add("--sections", default=100, **_NUMBER)
+    add("--others", nargs="+", type=Path, default=[], metavar="PATH")
+    add("--results", **_JSON)
 
 
 def _add_publish(sub: argparse.ArgumentParser) -> None:

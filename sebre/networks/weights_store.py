@@ -196,3 +196,10 @@ def write_entry(name: str, folder: Path, **facts: Any) -> dict[str, Any]:
     manifest = {**read_manifest(folder), name: entry}
     replace_text(folder / _MANIFEST, json.dumps(manifest, indent=1) + "\n")
     return entry
+
+
+def add_to_entry(name: str, folder: Path, **facts: Any) -> None:
+    """Add facts to an entry that the manifest of a store has, or replace those it has of them."""
+    manifest = read_manifest(folder)
+    manifest[name] = {**manifest[name], **facts}
+    replace_text(folder / _MANIFEST, json.dumps(manifest, indent=1) + "\n")
