@@ -1,12 +1,19 @@
 """Installs the two packages: mrcnn (the network) and sebre (the brains)."""
 
+import json
 import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 # Read as text: the packages that sebre imports may not be there yet.
-_SOURCE = (Path(__file__).parent / "sebre" / "__init__.py").read_text(encoding="utf-8")
+_ROOT = Path(__file__).parent
+_SOURCE = (_ROOT / "sebre" / "__init__.py").read_text(encoding="utf-8")
+
+# The folder `weights` is installed as a package without modules, for the store to find. Weights
+# that have an address are fetched when they are asked for, and left out.
+_STORE = "sebre.shipped_weights"
+_MANIFEST = json.loads((_ROOT / "weights" / "manifest.json").read_text(encoding="utf-8"))
 
 setup(
     name="sebre",
@@ -14,8 +21,16 @@ setup(
     description="Finds brain regions in sections: Mask R-CNN on Keras 3, after Iqbal et al. 2019",
     license="MIT",  # of the code; weights/*.md name the terms of the weights
     python_requires=">=3.11",
-    packages=find_packages(include=["mrcnn", "mrcnn.*", "sebre", "sebre.*"]),
-    package_data={"": ["*.csv", "files/*.csv", "*.md", "cards/*.md", "*.html"]},
+    packages=[*find_packages(include=["mrcnn", "mrcnn.*", "sebre", "sebre.*"]), _STORE],
+    package_dir={_STORE: "weights"},
+    package_data={
+        "": ["*.csv", "files/*.csv", "*.md", "cards/*.md", "*.html"],
+        _STORE: ["*.json", "*.h5", "*.png"],
+    },
+    exclude_package_data={
+        _STORE: [entry["file"] for entry in _MANIFEST.values() if entry.get("url")]
+        + ["*.log.csv", ".written.jsonl"]
+    },
     install_requires=[
         "tensorflow>=2.20",
         "keras>=3.12",
@@ -32,6 +47,7 @@ setup(
         "shapely>=2.0",
         "imageio>=2.35",
         "tqdm>=4.66",
+        "platformdirs>=4.2",
         "tensorboard>=2.20",
         "nibabel>=5.3",
         "pynrrd>=1.1",

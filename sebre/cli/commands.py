@@ -492,6 +492,12 @@ def _demo(args: argparse.Namespace) -> int:
     return DONE
 
 
+def _models(args: argparse.Namespace) -> int:
+    from sebre.cli.models import models
+
+    return models(args)
+
+
 def _publish(args: argparse.Namespace) -> int:
     from sebre.cli.publish import Release, publish
     from sebre.networks.training_run import weights_of_run
@@ -534,5 +540,6 @@ _COMMANDS = {
     "morphometry": _morphometry,
     "bench": _bench,
     "demo": _demo,
+    "models": _models,
     "publish": _publish,
 }

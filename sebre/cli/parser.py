@@ -222,6 +222,7 @@ def build_parser(
         text = "measure predicted regions by age or group of animals"
         _add_morphometry(command("morphometry", text, False))
         _add_demo(command("demo", "segment the test sections of datasets/slicemap", False))
+        _add_models(command("models", "the networks at hand, and which of them fits", False))
         _add_publish(
             command("publish", "ship trained weights, with scores and a model card", own=True)
         )
@@ -384,6 +385,20 @@ def _add_demo(sub: argparse.ArgumentParser) -> None:
     add("--weights", default="slicemap")
     add("--dataset", default=ROOT / "datasets" / "slicemap", required=False)
     add("--out", default=ROOT / "results" / "demo", required=False)
+
+
+def _add_models(sub: argparse.ArgumentParser) -> None:
+    add = _adder(sub)
+    add("words", nargs="*", metavar="NAME | suggest IMAGE [IMAGE ...] | calibrate")
+    add("--json", **_FLAG)
+    add = _adder(sub, sub.add_argument_group("calibrate"))
+    add("--weights")
+    add("--dataset", required=False)
+    add("--out", **_JSON, required=False)
+    add("--seed", **_SEED)
+    add("--sections", default=100, **_NUMBER)
+    add("--others", nargs="+", type=Path, default=[], metavar="PATH")
+    add("--results", **_JSON)
 
 
 def _add_publish(sub: argparse.ArgumentParser) -> None:

@@ -25,16 +25,19 @@ from sebre.drawing.overlay import drawn_labels
 from sebre.evaluation.evaluate import demand_result_path, evaluate, save_json
 from sebre.evaluation.mask_metrics import dice
 from sebre.experiments.base import Experiment
+from sebre.networks.network_facts import facts_of_data
 from sebre.networks.segmenter import Segmenter, load_segmenter
 from sebre.networks.training_run import TRAINING_FILE
 from sebre.networks.weights_store import find_weights, network_of, read_manifest, write_entry
+from sebre.predict.thumbnails import drawing_of, save_small
 
-_FILES = _WEIGHTS, _CONFIG, _TRAINING, _LOG, _CARD = (
+_FILES = _WEIGHTS, _CONFIG, _TRAINING, _LOG, _CARD, _PICTURE = (
     ".h5",
     ".config.json",
     ".training.json",
     ".log.csv",
     ".md",
+    ".png",
 )  # endings of the files of a network
 
 _CONV_BEFORE_NORM = (
@@ -93,11 +96,25 @@ def publish(release: Release, folder: Path, results: Path) -> dict[str, Any]:
     keys = ("n_sections", "map_paper", "dice_mean", "dice_per_region")
     stored = record.to_json()
     scores = {key: stored[key] for key in keys}
+    scores |= score_facts(stored)
     scores["turned"] = {key: stored["turned"][key] for key in keys}
+    picture = drawing_of(experiment, release.dataset)
+    replace_own(folder / f"{name}{_PICTURE}", lambda part: save_small(picture, part), known=known)
+    facts["thumbnail"] = f"{name}{_PICTURE}"
     entry = write_entry(name, folder, **facts, scores=scores)
     card = _card(release, shipped, entry, stored)
     replace_own_text(folder / f"{name}{_CARD}", card, known)
     return entry
+
+
+def score_facts(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """What a score holds for, of a stored result: cut-off, interval, and what it varies over."""
+    return {
+        "min_confidence": stored["detection_min_confidence"],
+        "unit": stored["interval_unit"],
+        "n_units": stored["n_interval_units"],
+        "dice_interval": stored["intervals"]["dice_mean"],
+    }
 
 
 def _demand_free(release: Release, folder: Path, results: Path) -> Callable[[Path], bool]:
@@ -153,6 +170,7 @@ def _facts(release: Release) -> dict[str, Any]:
         "dataset": Path(release.dataset).name,
         "licence": license_of(release),
         "command": release.command,
+        **facts_of_data(release.dataset),
     }
 
 

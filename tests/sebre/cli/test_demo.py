@@ -67,6 +67,11 @@ def test_table_is_printed(capsys, tmp_path):
 
 def test_missing_weights_are_a_friendly_error(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SEBRE_WEIGHTS", str(tmp_path))
-    assert main(["demo", "--out", str(tmp_path / "demo")]) == 2
-    assert "slicemap: neither a file nor a name" in capsys.readouterr().err
+    (tmp_path / "manifest.json").write_text('{"lost": {"file": "lost.h5"}}')
+    for weights, message in (
+        ("lost", "lost.h5: the weights 'lost' are not there"),
+        ("nobody", "nobody: neither a file nor a name"),
+    ):
+        assert main(["demo", "--weights", weights, "--out", str(tmp_path / "demo")]) == 2
+        assert message in capsys.readouterr().err
     assert not (tmp_path / "demo").exists()

@@ -1,15 +1,23 @@
 """Shipped weights by name, checked before use."""
 
-import json
+import hashlib
 
+import platformdirs
 import pytest
+from local_server import LocalServer, Reply
 
 import sebre
+from mrcnn.errors import UserError
 from sebre.networks.weights_store import (
+    cache_dir,
     find_weights,
+    is_here,
+    known_networks,
     network_of,
     read_manifest,
+    shipped_store,
     store_dir,
+    stores,
     write_entry,
 )
 
@@ -76,20 +84,31 @@ def test_damaged_file_is_refused(store):
         sebre.load("net")
 
 
-def test_missing_file_says_where_to_get_it(store):
+def test_missing_file_without_an_address(store):
     (store / "net.h5").unlink()
     with pytest.raises(FileNotFoundError, match="net.h5: the weights 'net' are not there"):
-        find_weights("net")
-    manifest = read_manifest()
-    manifest["net"]["url"] = "https://example.org/net.h5"
-    (store / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(FileNotFoundError, match="Get them from https://example.org/net.h5"):
         find_weights("net")
 
 
 def test_unknown_name_lists_the_names(store):
-    with pytest.raises(FileNotFoundError, match=r"nett: neither a file nor a name .*names: net\)"):
+    with pytest.raises(
+        FileNotFoundError, match=r"nett: neither a file nor a name .*names: net, slicemap, "
+    ):
         find_weights("nett")
+
+
+def test_names_of_ones_own_come_before_those_that_ship(store):
+    assert stores() == [store, shipped_store()]
+    assert find_weights("slicemap").path == shipped_store() / "slicemap.h5"
+    assert find_weights("slicemap").store == shipped_store()
+    (store / "mine.h5").write_bytes(b"mine")
+    write_entry("slicemap", store, file="mine.h5", experiment="slicemap")
+    assert find_weights("slicemap").path == store / "mine.h5"
+    assert list(known_networks())[:2] == ["net", "slicemap"]
+    assert known_networks()["slicemap"][0] == store
+    assert known_networks()["hippocampus"][0] == shipped_store()
+    assert list(known_networks(store)) == ["net", "slicemap"]
+    assert store_dir() == store, "what is published goes to the folder named"
 
 
 def test_without_manifest(tmp_path):
@@ -109,3 +128,80 @@ def test_the_store_lies_beside_the_packages(monkeypatch):
     monkeypatch.delenv("SEBRE_WEIGHTS", raising=False)
     assert store_dir().name == "weights"
     assert (store_dir().parent / "sebre" / "networks" / "weights_store.py").is_file()
+    assert stores() == [store_dir()]
+
+
+# --- Fetching ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server():
+    with LocalServer() as running:
+        yield running
+
+
+CONTENT = b"weights of a network" * 20_000
+
+
+@pytest.fixture
+def remote(tmp_path, monkeypatch, server):
+    """A store whose only file is at an address, and a cache folder of the user."""
+    folder, cache = tmp_path / "shipped", tmp_path / "cache"
+    folder.mkdir()
+    (folder / "net.h5").write_bytes(CONTENT)
+    (folder / "net.json").write_text("{}")
+    url = f"{server.address}/net.h5"
+    write_entry("net", folder, file="net.h5", config="net.json", url=url)
+    (folder / "net.h5").unlink()
+    monkeypatch.delenv("SEBRE_WEIGHTS", raising=False)
+    monkeypatch.setattr("sebre.networks.weights_store.shipped_store", lambda: folder)
+    monkeypatch.setattr(platformdirs, "user_cache_dir", lambda name, appauthor: str(cache / name))
+    server.routes["/net.h5"] = Reply(CONTENT)
+    return folder
+
+
+def test_weights_are_fetched_once_by_their_name(remote, server):
+    assert not is_here(*known_networks()["net"])
+    found = find_weights("net")
+    assert found.path == cache_dir() / "net.h5"
+    assert found.path.read_bytes() == CONTENT
+    assert (found.config, found.store) == (remote / "net.json", remote)
+    assert is_here(*known_networks()["net"])
+    assert find_weights("net") == found
+    assert len(server.requests) == 1
+
+
+def test_a_broken_download_goes_on_where_it_was(remote, server):
+    server.routes["/net.h5"] = Reply(CONTENT, cut=100_000)
+    with pytest.MonkeyPatch.context() as quick:
+        quick.setattr("sebre.networks.weights_store._RETRIES", 0)
+        with pytest.raises(OSError, match=r"net.h5: download failed: .*save it as .*cache.sebre"):
+            find_weights("net")
+    assert not (cache_dir() / "net.h5").exists()
+    server.routes["/net.h5"] = Reply(CONTENT)
+    assert find_weights("net").path.read_bytes() == CONTENT
+    assert server.asked("/net.h5")[-1]["Range"] == "bytes=100000-"
+
+
+def test_wrong_weights_are_not_taken(remote, server, monkeypatch):
+    monkeypatch.setattr("sebre.networks.weights_store._RETRIES", 0)
+    server.routes["/net.h5"] = Reply(CONTENT[::-1])
+    with pytest.raises(UserError, match=f"wanted {hashlib.sha256(CONTENT).hexdigest()}"):
+        find_weights("net")
+    assert not (cache_dir() / "net.h5").exists()
+
+
+def test_without_a_network_one_line_says_so(remote, server, monkeypatch):
+    monkeypatch.setattr("sebre.networks.weights_store._RETRIES", 0)
+    server.routes["/net.h5"] = Reply(drop=True)
+    with pytest.raises(OSError) as caught:
+        find_weights("net")
+    assert isinstance(caught.value, UserError)
+    assert "\n" not in str(caught.value)
+    assert f"save it as {cache_dir() / 'net.h5'}" in str(caught.value)
+
+
+def test_the_folder_of_ones_own_is_the_cache(remote, tmp_path, monkeypatch):
+    mine = tmp_path / "mine"
+    monkeypatch.setenv("SEBRE_WEIGHTS", str(mine))
+    assert find_weights("net").path == mine / "net.h5"

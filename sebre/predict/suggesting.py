@@ -1,0 +1,88 @@
+"""Which of the networks at hand knows pictures like some given ones: `sebre models suggest`."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mrcnn.errors import UserError
+from sebre.networks.segmenter import load_segmenter, read_image
+from sebre.networks.weights_store import find_weights, is_here, known_networks
+from sebre.predict.tissue import small_tissue
+from sebre.predict.trust import load_trust
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How well a network fits some pictures."""
+
+    name: str
+    distance: float  # median over the pictures; up to 1 they are of the kind that it knows
+    distances: tuple[float, ...]  # of each picture that could be read
+    n_known: int  # pictures within 1
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """The networks at hand, the nearest first."""
+
+    fits: tuple[Fit, ...]
+    n_pictures: int  # that could be read
+    untold: tuple[str, ...] = ()  # networks without a trust file, and those still to be fetched
+    failed: tuple[str, ...] = ()  # what is wrong with the other pictures
+
+    def verdict(self) -> str:
+        """In one sentence, which to take, or that none fits."""
+        fitting = [fit.name for fit in self.fits if fit.distance <= 1]
+        if fitting:
+            also = f" ({', '.join(fitting[1:])} would do, too)" if fitting[1:] else ""
+            return f"Take {fitting[0]}: it was trained on pictures like these{also}."
+        if not self.fits:
+            return "No network at hand says what it knows."
+        return (
+            "None fits: the pictures are of a kind that no network at hand was trained on (a "
+            "distance up to 1 would fit). Whatever a network finds on them is not to be trusted. "
+            "Train one on sections of your own (docs/own_data.md)."
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {**asdict(self), "verdict": self.verdict()}
+
+
+def suggest(pictures: Sequence[str | Path]) -> Suggestion:
+    """Rank the networks by the distance of pictures from their training pictures.
+
+    Networks that are still to be fetched are not.
+
+    Raises:
+        UserError: none of the pictures can be read.
+    """
+    readable, failed = [], []
+    for path in pictures:
+        try:
+            readable.append((path, read_image(path)))
+        except UserError as error:
+            failed.append(str(error))
+    if not readable:
+        raise UserError(failed[0])
+    fits, untold = [], []
+    for name, place in known_networks().items():
+        trust = load_trust(find_weights(name)) if is_here(*place) else None
+        if trust is None:
+            untold.append(name)
+            continue
+        segmenter = load_segmenter(name)
+        features = trust.features_of(segmenter)
+        distances = []
+        for path, image in readable:
+            if segmenter.config.CONTRAST != "bits":
+                image = read_image(path, segmenter.config.CONTRAST)
+            distances.append(trust.inputs.distance(features(image, small_tissue(image))))
+        known = sum(distance <= 1 for distance in distances)
+        rounded = tuple(round(distance, 3) for distance in distances)
+        fits.append(Fit(name, round(float(np.median(distances)), 3), rounded, known))
+    fits.sort(key=lambda fit: fit.distance)
+    return Suggestion(tuple(fits), len(readable), tuple(untold), tuple(failed))

@@ -1,0 +1,429 @@
+"""The trust file of a network, made of the training part of its data set: `calibrate`.
+
+Predictions on sections that a network was trained on are better than those on new ones. The
+expected Dice is therefore fitted on the training sections turned, scaled, bent, blurred, noisy, in
+another tone, cut off or damaged, more than in any training; and what is left to choose is chosen
+by leaving out one animal (or block of neighboring sections) after the other.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import scipy.ndimage
+import scipy.optimize
+
+from mrcnn.data.augment import RandomRotateFlip
+from mrcnn.errors import UserError
+from sebre.data.dataset import SectionDataset
+from sebre.data.metadata import SetFacts, read_facts
+from sebre.data.rotation import border_median
+from sebre.drawing.overlay import drawn_labels
+from sebre.evaluation.mask_metrics import dice
+from sebre.experiments.base import Turn
+from sebre.networks.segmenter import Segmenter, best_labels, best_per_region
+from sebre.predict.tissue import small_tissue
+from sebre.predict.trust import (
+    EVIDENCE,
+    DiceModel,
+    InputModel,
+    RegionRange,
+    TrustModel,
+    region_evidence,
+)
+from sebre.predict.trust_features import PictureFeatures, measure_looks, measure_regions, side_pairs
+from sebre.predict.turned import detect_turned
+
+SECTIONS = 100  # of the training part, spread over it
+PICTURES = 240  # that the distance is measured to: small sets take part in several versions
+VERSIONS = 4  # of each section, from slightly to badly disturbed
+DICE_LIMIT = 0.7  # an expected Dice below it is flagged
+
+_AXES, _NEIGHBORS, _WITHIN = 32, 3, 0.95
+_FIFTHS = 5  # where animals are not known, or are too few
+_MARGIN = 0.1  # of the range of a measure, on both sides
+_FLOORS = np.array([0.1, 0.02, 0.02, 0.02, 0.02])  # least deviations of the measures
+_STEPS = 12
+_PENALTIES = (0.3, 3.0, 30.0, 300.0)
+_BRIGHT = 64
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture of the training part, as it lies or disturbed."""
+
+    group: int  # of `group_sections`
+    features: np.ndarray  # [n]
+    tissue: np.ndarray  # bool [h, w]
+    looks: np.ndarray  # [3]
+    measures: dict[int, np.ndarray]  # of the drawn regions
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found on a disturbed picture."""
+
+    sample: Sample
+    result: dict[str, Any]
+    labels: np.ndarray
+    turned: list[dict[str, Any]]
+    dices: dict[int, float]  # of the regions found; 0 where none is drawn
+
+
+def calibrate(
+    segmenter: Segmenter,
+    sections: SectionDataset,
+    root: str | Path,
+    turn: Turn,
+    seed: int = 0,
+    command: str = "",
+    limit: int = SECTIONS,
+) -> TrustModel:
+    """Fit the trust model of a network.
+
+    Args:
+        segmenter: the network.
+        sections: training part of its data set, prepared (`Experiment.load(root, "train")`).
+        root: folder of the data set, whose sections.csv names the animals.
+        turn: orientations in which its sections may lie.
+        seed: of the disturbances.
+        command: that was given, for the file.
+        limit: how many sections take part.
+
+    Raises:
+        UserError: a part with fewer than ten sections, or without regions.
+    """
+    picked = _pick(sections, limit)
+    groups, unit = group_sections(sections, read_facts(root), picked)
+    features, rng = PictureFeatures(segmenter), np.random.default_rng(seed)
+    sections.contrast = segmenter.config.CONTRAST
+    versions = -(-PICTURES // len(picked))
+    plain, found = [], []
+    for number, (image_id, group) in enumerate(zip(picked, groups, strict=True)):
+        if number % 20 == 0:
+            _log.info("%d of %d training sections", number, len(picked))
+        picture, (masks, ids) = sections.load_image(image_id), sections.load_mask(image_id)
+        for version in range(versions):
+            changed = _mildly(picture, masks, turn, rng) if version else (picture, masks)
+            plain.append(_sample(features, *changed, ids, group))
+        for version in range(VERSIONS):
+            worse = disturb(picture, masks, turn, (version + 0.5) / VERSIONS, rng)
+            found.append(_find(segmenter, features, *worse, ids, group))
+    inputs, left_out = _fit_inputs(plain)
+    shares = [sample.tissue.mean() for sample in plain]
+    looks = np.array([sample.looks for sample in plain])
+    model = TrustModel(
+        weights_sha256=segmenter.weights.sha256,
+        inputs=inputs,
+        looks=np.array([looks.min(0), looks.max(0)]),
+        tissue=(float(min(shares)), float(max(shares))),
+        ranges=fit_ranges(plain, side_pairs(segmenter.regions)),
+        dice=None,  # of what follows, which needs the ranges
+        dice_turned=None,
+        dice_limit=DICE_LIMIT,
+        facts={
+            "dataset": Path(root).name,
+            "command": command,
+            "seed": seed,
+            "sections": len(picked),
+            "groups": [unit, len(set(groups))],
+            "pictures": len(plain),
+            "disturbed": len(found),
+            "regions": [region.name for region in segmenter.regions],
+        },
+    )
+    rows = _rows(model, segmenter, found, left_out)
+    model.dice, model.dice_turned = _fit_dice(rows.without_turned()), _fit_dice(rows)
+    return model
+
+
+def _pick(sections: SectionDataset, limit: int) -> list[int]:
+    ids = [int(i) for i in sections.image_ids]
+    if len(ids) < 10:
+        raise UserError(
+            f"The training part has {len(ids)} section(s); a trust file needs ten at least. Label "
+            "more sections, or do without it."
+        )
+    return [ids[i] for i in np.linspace(0, len(ids) - 1, min(limit, len(ids))).round().astype(int)]
+
+
+def group_sections(
+    sections: SectionDataset, facts: SetFacts, picked: Sequence[int]
+) -> tuple[list[int], str]:
+    """Numbers of the groups that sections belong to, and what groups are: the animals where the
+    data set names three or more, else every fifth section, with all its versions."""
+    names = [sections.image_reference(i) for i in picked]
+    animals = [facts.unit_of(name) for name in names] if facts.unit == "subject" else []
+    if len(set(animals)) >= 3:
+        order = {animal: number for number, animal in enumerate(dict.fromkeys(animals))}
+        return [order[animal] for animal in animals], "subject"
+    return [i % _FIFTHS for i in range(len(picked))], "section"
+
+
+# --- Pictures ----------------------------------------------------------------------------
+
+
+def _mildly(
+    picture: np.ndarray, masks: np.ndarray, turn: Turn, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """As in training: another orientation, size, tone and bending."""
+    mild = RandomRotateFlip(
+        turn.max_angle, turn.flip, (0.9, 1.1), 0.03, 0.01, (0.8, 1.25), (0.9, 1.1), _fill(picture)
+    )
+    return mild(picture, masks, rng)
+
+
+def _fill(picture: np.ndarray) -> str:
+    return "edge" if border_median(picture).max() > _BRIGHT else "zero"
+
+
+def disturb(
+    picture: np.ndarray,
+    masks: np.ndarray,
+    turn: Turn,
+    strength: float,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """A picture and its masks as a bad section would be.
+
+    Args:
+        picture: uint8 [H, W, 3].
+        masks: bool [H, W, N].
+        turn: orientations that the network knows; it is turned up to 30 degrees further.
+        strength: 0, hardly, to 1.
+        rng: of chance; each kind of damage befalls about half of the pictures.
+
+    Returns:
+        uint8 [H, W, 3] and bool [H, W, N]; where tissue was taken away, masks were too.
+    """
+    s = strength
+    worse = RandomRotateFlip(
+        min(180.0, turn.max_angle + 30 * s),
+        turn.flip,
+        (1 - 0.35 * s, 1 + 0.4 * s),
+        0.05 + 0.1 * s,
+        0.01 + 0.02 * s,
+        (1 / (1 + 1.5 * s), 1 + 1.5 * s),
+        (1 / (1 + 0.6 * s), 1 + 0.4 * s),
+        _fill(picture),
+    )
+    picture, masks = worse(picture, masks, rng)
+    ground = border_median(picture)
+    if rng.random() < 0.4:
+        gone = _lost(picture.shape[:2], s, rng)
+        picture, masks = picture.copy(), masks & ~gone[..., None]
+        picture[gone] = ground
+    values = picture.astype(np.float32)
+    if rng.random() < 0.5:
+        values = cv2.GaussianBlur(values, (0, 0), 0.3 + 0.02 * s * max(picture.shape[:2]))
+    if rng.random() < 0.5:
+        values = ground + (values - ground) * rng.uniform(1 - 0.7 * s, 1)
+    if rng.random() < 0.5:
+        values = values + rng.normal(0, 30 * s, picture.shape[:2])[..., None]
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8), masks
+
+
+def _lost(shape: tuple[int, int], strength: float, rng: np.random.Generator) -> np.ndarray:
+    """Where tissue is torn off: one side of a line, or a hole."""
+    rows, columns = np.indices(shape, np.float32)
+    center = np.array(shape) * rng.uniform(0.2, 0.8, 2)
+    if rng.random() < 0.5:
+        angle, share = rng.uniform(0, 2 * np.pi), 0.5 - 0.4 * strength * rng.random()
+        along = np.cos(angle) * (rows / shape[0] - 0.5) + np.sin(angle) * (columns / shape[1] - 0.5)
+        return along > share
+    radius = (0.05 + 0.2 * strength * rng.random()) * max(shape)
+    hole = np.hypot(rows - center[0], columns - center[1]) < radius
+    return scipy.ndimage.binary_dilation(hole) if radius < 3 else hole
+
+
+def _sample(
+    features: Any, picture: np.ndarray, masks: np.ndarray, ids: np.ndarray, group: int
+) -> Sample:
+    tissue = small_tissue(picture)
+    drawn = measure_regions(drawn_labels(ids, masks), tissue)
+    looks = measure_looks(picture, tissue)
+    return Sample(group, features(picture, tissue), tissue, looks, drawn)
+
+
+def _find(
+    segmenter: Segmenter,
+    features: Any,
+    picture: np.ndarray,
+    masks: np.ndarray,
+    ids: np.ndarray,
+    group: int,
+) -> Finding:
+    result = segmenter.detect([picture])[0]
+    labels = best_labels(result, picture.shape)
+    turned = detect_turned(segmenter, picture)
+    sample = _sample(features, picture, masks, ids, group)
+    return Finding(sample, result, labels, turned, found_dices(result, masks, ids))
+
+
+def found_dices(result: dict[str, Any], masks: np.ndarray, ids: Sequence[int]) -> dict[int, float]:
+    """Dice of the best mask of each class id found with the one drawn; 0 where none is drawn."""
+    drawn = {int(class_id): masks[..., row] for row, class_id in enumerate(ids)}
+    nothing = np.zeros(masks.shape[:2], bool)
+    return {
+        class_id: dice(result["masks"][..., row], drawn.get(class_id, nothing))
+        for class_id, row in best_per_region(result).items()
+    }
+
+
+# --- Fits --------------------------------------------------------------------------------
+
+
+def _axes(features: np.ndarray) -> InputModel:
+    """An input model without its limit, of features [N, n]."""
+    mean = features.mean(0)
+    scale = features.std(0) + 1e-3 * np.abs(features).mean(0) + 1e-6
+    scaled = (features - mean) / scale
+    _, singular, axes = np.linalg.svd(scaled, full_matrices=False)
+    variances = np.square(singular) / max(1, len(features) - 1)
+    count = max(1, min(_AXES, len(variances) - 1))
+    rest = max(1e-3, variances[count:].sum() / max(1, scaled.shape[1] - count))
+    points = scaled @ axes[:count].T / np.sqrt(variances[:count])
+    return InputModel(
+        mean, scale, axes[:count], variances[:count], float(rest), points, _NEIGHBORS, 1.0
+    )
+
+
+def _fit_inputs(plain: Sequence[Sample]) -> tuple[InputModel, dict[int, InputModel]]:
+    """The input model, and for each group the one that was fitted without it.
+
+    The limit is what 95 % of the pictures keep when their own group is left out.
+    """
+    features = np.array([sample.features for sample in plain])
+    groups = np.array([sample.group for sample in plain])
+    without = {int(g): _axes(features[groups != g]) for g in np.unique(groups)}
+    away = np.concatenate([without[int(g)].raw(features[groups == g]) for g in np.unique(groups)])
+    limit = float(np.quantile(away, _WITHIN))
+    limited = {g: _limited(model, limit) for g, model in without.items()}
+    return _limited(_axes(features), limit), limited
+
+
+def _limited(model: InputModel, limit: float) -> InputModel:
+    return InputModel(**{**vars(model), "limit": limit})
+
+
+def fit_ranges(plain: Sequence[Sample], pairs: dict[int, int]) -> dict[int, RegionRange]:
+    """Mean, deviation and range of the measures of every region that the samples show."""
+    ranges = {}
+    for class_id in sorted({i for sample in plain for i in sample.measures}):
+        shown = [sample.measures for sample in plain if class_id in sample.measures]
+        values = np.array([measures[class_id] for measures in shown])
+        margin = _MARGIN * np.ptp(values, axis=0) + _FLOORS
+        other = pairs.get(class_id)
+        ratios = [m[class_id][0] - m[other][0] for m in shown if other in m]
+        sides = None
+        if ratios:
+            wide = _MARGIN * np.ptp(ratios) + _FLOORS[0]
+            sides = (float(min(ratios) - wide), float(max(ratios) + wide))
+        ranges[class_id] = RegionRange(
+            values.mean(0),
+            np.maximum(values.std(0), _FLOORS),
+            values.min(0) - margin,
+            values.max(0) + margin,
+            sides,
+        )
+    return ranges
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Regions found on disturbed pictures."""
+
+    class_ids: np.ndarray  # int [N]
+    evidence: np.ndarray  # [N, e]
+    dices: np.ndarray  # [N]
+    groups: np.ndarray  # int [N]
+
+    def without_turned(self) -> "Rows":
+        """The same without the agreement of turned pictures."""
+        return Rows(self.class_ids, self.evidence[:, :-1], self.dices, self.groups)
+
+    def some(self, chosen: np.ndarray) -> "Rows":
+        """Those of a mask [N]."""
+        return Rows(*(values[chosen] for values in vars(self).values()))
+
+
+def _rows(
+    model: TrustModel,
+    segmenter: Segmenter,
+    found: Sequence[Finding],
+    left_out: dict[int, InputModel],
+) -> Rows:
+    ids, evidence, dices, groups = [], [], [], []
+    for one in found:
+        distance = left_out[one.sample.group].distance(one.sample.features)
+        facts = region_evidence(
+            model, segmenter, one.result, one.labels, one.sample.tissue, distance, one.turned
+        )
+        for class_id, values in facts.items():
+            ids.append(class_id)
+            evidence.append(values)
+            dices.append(one.dices[class_id])
+            groups.append(one.sample.group)
+    if len(ids) < 2 * len(EVIDENCE):
+        raise UserError(
+            f"The network found {len(ids)} region(s) on its disturbed training sections, which is "
+            "too few to tell good from bad ones. Train it further first."
+        )
+    return Rows(np.array(ids), np.array(evidence), np.array(dices), np.array(groups))
+
+
+def _fit_dice(rows: Rows) -> DiceModel:
+    """The model whose penalty does best on groups left out, with steps of what it said of them."""
+    best, said = None, None
+    for penalty in _PENALTIES:
+        expected = np.zeros(len(rows.dices))
+        for group in np.unique(rows.groups):
+            out = rows.groups == group
+            curve = _fit_curve(rows.some(~out), penalty)
+            expected[out] = curve.curve(rows.class_ids[out], rows.evidence[out])
+        error = float(np.mean(np.square(expected - rows.dices)))
+        if best is None or error < best[0]:
+            best, said = (error, penalty), expected
+    fitted = _fit_curve(rows, best[1])
+    return DiceModel(
+        fitted.mean, fitted.scale, fitted.weights, fitted.constants, _steps(said, rows.dices)
+    )
+
+
+def _fit_curve(rows: Rows, penalty: float) -> DiceModel:
+    """Logistic regression of the Dice, a share, with one constant for each region."""
+    mean, scale = rows.evidence.mean(0), np.maximum(rows.evidence.std(0), 1e-3)
+    inputs = (rows.evidence - mean) / scale
+    ids = np.unique(rows.class_ids)
+    place = np.searchsorted(ids, rows.class_ids)
+
+    def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
+        weights, usual, special = np.split(values, [inputs.shape[1], inputs.shape[1] + 1])
+        linear = inputs @ weights + usual + special[place]
+        value = np.sum(np.logaddexp(0, linear) - rows.dices * linear)
+        away = 1 / (1 + np.exp(-linear)) - rows.dices
+        slope = [inputs.T @ away + penalty * weights, [away.sum()]]
+        slope.append(np.bincount(place, away, len(ids)) + penalty * special)
+        value += penalty / 2 * (weights @ weights + special @ special)
+        return value, np.concatenate(slope)
+
+    start = np.zeros(inputs.shape[1] + 1 + len(ids))
+    found = scipy.optimize.minimize(loss, start, jac=True, method="L-BFGS-B").x
+    weights, usual, special = np.split(found, [inputs.shape[1], inputs.shape[1] + 1])
+    constants = {int(i): float(usual[0] + c) for i, c in zip(ids, special, strict=True)}
+    return DiceModel(mean, scale, weights, constants, np.array([[0.0, 1.0], [0.0, 1.0]]))
+
+
+def _steps(said: np.ndarray, dices: np.ndarray) -> np.ndarray:
+    """What was measured where the curve said something: means of equal shares, rising."""
+    order = np.argsort(said)
+    parts = [part for part in np.array_split(order, _STEPS) if len(part)]
+    means = np.array([dices[part].mean() for part in parts])
+    rising = scipy.optimize.isotonic_regression(means, weights=[len(p) for p in parts]).x
+    return np.array([[said[part].mean() for part in parts], rising])
