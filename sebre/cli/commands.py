@@ -301,7 +301,7 @@ def _predict(args: argparse.Namespace) -> int:
         shapes=args.masks,
         formats=args.format or (),
         **_chosen(args, "tile", "overlap", "overlay_px", "channel", "z"),
-        **_chosen(args, "pixel_um", "plane", "orientation"),
+        **_chosen(args, "pixel_um", "plane", "orientation", "tta"),
     )
     if args.dry_run:
         return _say_plan(found, job)
@@ -311,7 +311,9 @@ def _predict(args: argparse.Namespace) -> int:
         for text in outcome.warnings:
             say(f"{outcome.name:24} warning: {text}")
         for row in outcome.found:
-            say(f"{row['image']:24} {row['region']:24} {row['score']:6.3f} {_size_of(row)}")
+            doubt = f"  doubtful: {row['flags']}" if row.get("flags") else ""
+            size = f"{row['score']:6.3f} {_size_of(row)}"
+            say(f"{row['image']:24} {_region_of(row):24} {size}{doubt}")
     say(f"Label maps, overlays, {TABLE} and {PAGE}: {args.out}")
     if empty := [outcome.name for outcome in outcomes if not (outcome.found or outcome.error)]:
         say(f"No region was found in {len(empty)} of {len(outcomes)} section(s): {some(empty)}")
@@ -352,6 +354,11 @@ def _say_plan(found: "Inputs", job: "Job") -> int:
     if line := found.closing_line():
         say(line)
     return DONE
+
+
+def _region_of(row: dict[str, Any]) -> str:
+    side = row.get("hemisphere", "")
+    return row["region"] if row["region"].startswith(side) else f"{row['region']}, {side}"
 
 
 def _size_of(row: dict[str, Any]) -> str:

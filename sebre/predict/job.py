@@ -133,6 +133,7 @@ def plan_job(
     pixel_um: float | None = None,
     plane: str | None = None,
     orientation: str | None = None,
+    tta: bool = False,
 ) -> Job:
     """A job, checked without building the network.
 
@@ -152,7 +153,7 @@ def plan_job(
     options = {"tile": tile, "overlap": overlap, "overlay_px": overlay_px, "shapes": shapes}
     options |= {"formats": sorted(set(formats)), "channel": channel, "z": z}
     plane = plane or experiment.plane or None
-    options |= {"pixel_um": pixel_um, "plane": plane, "orientation": orientation}
+    options |= {"pixel_um": pixel_um, "plane": plane, "orientation": orientation, "tta": tta}
     found, _, config = find_network(weights, experiment, **settings)
     return Job(
         weights=found.name or str(found.path.absolute()),
@@ -215,6 +216,7 @@ def segment_section(
     pixel_um: float | None = None,
     plane: str | None = None,
     orientation: str | None = None,
+    tta: bool = False,
 ) -> Prediction | ScanPrediction:
     """Find the regions of a picture or a volume.
 
@@ -223,9 +225,8 @@ def segment_section(
     """
     if section.is_volume:
         return predict_scan(segmenter, section.path, section.name, plane, orientation)
-    return predict_picture(
-        segmenter, section.path, section.name, tile, overlap, channel, z, pixel_um, overlay_px
-    )
+    how = (tile, overlap, channel, z, pixel_um, overlay_px, tta)
+    return predict_picture(segmenter, section.path, section.name, *how)
 
 
 def segment_file(

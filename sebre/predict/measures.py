@@ -18,6 +18,7 @@ from mrcnn.structures.mask_formats import Masks, count_masks
 from sebre.data.regions import RegionSet
 from sebre.drawing.overlay import reduced_labels
 from sebre.networks.segmenter import best_labels, best_per_region
+from sebre.predict.trust import RegionTrust
 
 TABLE_COLUMNS = (
     *("image", "region_id", "region", "found", "reason", "score", "expected_dice", "flags"),
@@ -40,6 +41,7 @@ def region_rows(
     pixel_um: tuple[float, float] | None = None,
     tissue_px: int | None = None,
     least_score: float = 0.0,
+    trust: Mapping[int, RegionTrust] | None = None,
 ) -> list[dict[str, Any]]:
     """Table rows of one section, in the order of the class ids: see TABLE_COLUMNS.
 
@@ -54,6 +56,7 @@ def region_rows(
         pixel_um: (rows, columns) um from one pixel to the next; None leaves out um and mm.
         tissue_px: pixels of tissue; None leaves its shares out.
         least_score: that a detection had to have.
+        trust: of the regions found, by class id, as of `sebre.predict.trust`.
     """
     if labels is None:
         labels = best_labels(result, _shape_of(result["masks"]))
@@ -64,6 +67,9 @@ def region_rows(
         row |= {"hemisphere": side_in(region.name), "area_px": 0}
         if facts := measured.get(region.id):
             row |= {"found": "yes", "score": round(float(result["scores"][best[region.id]]), 4)}
+            if trust and region.id in trust:
+                told = trust[region.id]
+                row |= {"expected_dice": told.expected_dice, "flags": "; ".join(told.flags)}
             if tissue_px:
                 row["tissue_share"] = round(facts["area_px"] / tissue_px, 4)
             row |= facts

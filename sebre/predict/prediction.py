@@ -31,6 +31,9 @@ from sebre.networks.segmenter import Segmenter, best_labels, read_image
 from sebre.predict.exchange import found_section, write_formats
 from sebre.predict.measures import TABLE_COLUMNS, is_found, region_rows
 from sebre.predict.outputs import OVERLAY_PX, output_paths, save_section, save_shapes
+from sebre.predict.tissue import small_tissue
+from sebre.predict.trust import SectionTrust, TrustModel, trust_of
+from sebre.predict.turned import detect_turned
 
 if TYPE_CHECKING:  # heavy to import, and not needed to segment
     import pandas
@@ -187,6 +190,7 @@ def predict_picture(
     z: int | str | None = None,
     pixel_um: float | None = None,
     preview_px: int = OVERLAY_PX,
+    tta: bool = False,
 ) -> Prediction:
     """Find the regions of a picture.
 
@@ -203,6 +207,8 @@ def predict_picture(
         z: of a file with pages.
         pixel_um: um from one pixel to the next; None takes what the file says.
         preview_px: longest side that the picture of a section in tiles is kept at.
+        tta: look at the picture turned, too, for a better guess of how good the regions are; takes
+            three times as long, and changes no region.
     """
     choice, config = Choice(channel, z), segmenter.config
     path, size = Path("picture"), None
@@ -216,19 +222,28 @@ def predict_picture(
     if tile is not None:
         shown = _preview(picture, preview_px, choice, config.CONTRAST)
         with open_source(picture, choice=choice, rule=config.CONTRAST) as source:
-            parts = [_Part("", detect_tiled(segmenter, source, tile, overlap), shown.shape)]
+            parts = [_Part("", detect_tiled(segmenter, source, tile, overlap), shown)]
     else:
         shown = _whole(picture, config, choice, segmenter.regions.bilateral)
         parts = _detect(segmenter, shown, path)
     labels = np.zeros(shown.shape[:2], np.min_scalar_type(segmenter.regions.num_classes - 1))
-    rows = []
+    trust = None if tile is not None else trust_of(segmenter)
+    rows, warnings = [], []
     for part in parts:
-        own = part.labels(labels)
+        own = part.labels()
+        placed = part.place(own, labels)
+        told = part.trust(trust, segmenter, own, tta)
+        pixels = round(float(small_tissue(part.pixels).mean()) * own.size)
         least = config.DETECTION_MIN_CONFIDENCE
-        some = region_rows(name, part.result, segmenter.regions, own, size, least_score=least)
+        some = region_rows(
+            name, part.result, segmenter.regions, placed, size, pixels, least, told.regions
+        )
         rows += [{**row, "hemisphere": part.side or row["hemisphere"]} for row in some]
+        warnings += [f"{part.side} side: {text}" if part.side else text for text in told.warnings]
     rows.sort(key=lambda row: row["region_id"])
-    return Prediction(name, shown, labels, rows, segmenter.regions, path.name, size)
+    return Prediction(
+        name, shown, labels, rows, segmenter.regions, path.name, size, tuple(warnings)
+    )
 
 
 @dataclass(frozen=True)
@@ -237,12 +252,20 @@ class _Part:
 
     side: str  # of the picture: "left" or "right"; "" for all of it
     result: dict[str, Any]
-    shape: Sequence[int]  # of the picture that was looked at
+    picture: np.ndarray | ReducedPicture  # that was looked at
     half: Half | None = None
 
-    def labels(self, whole: np.ndarray) -> np.ndarray:
-        """Its label map, at the size of the section; it is added to that of the whole, too."""
-        own = best_labels(self.result, self.shape)
+    @property
+    def pixels(self) -> np.ndarray:
+        """The picture as it is held, uint8 [h, w, 3]."""
+        return self.picture.pixels if isinstance(self.picture, ReducedPicture) else self.picture
+
+    def labels(self) -> np.ndarray:
+        """Its label map."""
+        return best_labels(self.result, self.picture.shape)
+
+    def place(self, own: np.ndarray, whole: np.ndarray) -> np.ndarray:
+        """Add its label map to that of the section; returns it alone, at the size of that."""
         if self.half is None:
             whole[:] = own
             return own
@@ -251,18 +274,27 @@ class _Part:
         self.half.place(own, alone)
         return alone
 
+    def trust(
+        self, model: TrustModel | None, segmenter: Segmenter, own: np.ndarray, tta: bool
+    ) -> SectionTrust:
+        """How far to trust it; `own` is its label map."""
+        if model is None:
+            return SectionTrust(False)
+        turned = detect_turned(segmenter, self.pixels) if tta else None
+        return model.assess(segmenter, self.pixels, self.result, own, turned)
+
 
 def _detect(segmenter: Segmenter, shown: np.ndarray | ReducedPicture, path: Path) -> list[_Part]:
     """The regions of a picture; of each side, where a region set has its regions on both."""
     masks = "rle" if shown.shape[0] * shown.shape[1] > _STACK_PX else "full"
     midline = find_midline(shown) if segmenter.regions.bilateral else None
     if midline is None:
-        return [_Part("", segmenter.detect([shown], masks=masks)[0], shown.shape)]
+        return [_Part("", segmenter.detect([shown], masks=masks)[0], shown)]
     logger.info("%s: a whole section; its halves are segmented one by one.", path)
     sides = list(halves(shown, midline))
     results = segmenter.detect([half.pixels for half in sides], masks=masks)
     return [
-        _Part(half.side, result, half.pixels.shape, half)
+        _Part(half.side, result, half.pixels, half)
         for half, result in zip(sides, results, strict=True)
     ]
 

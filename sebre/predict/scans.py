@@ -6,6 +6,8 @@ trained on.
 """
 
 import logging
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +26,7 @@ from sebre.drawing.overlay import overlay, save_png
 from sebre.experiments import EXPERIMENTS
 from sebre.networks.segmenter import Segmenter, best_labels, best_per_region
 from sebre.predict.measures import TABLE_COLUMNS, count_labels, side_in
+from sebre.predict.trust import RegionTrust, SectionTrust, trust_of
 from sebre.prepare.volume import PLANES, Volume, read_volume, section, to_8_bit
 from sebre.prepare.volume_header import open_volume
 
@@ -33,6 +36,7 @@ VOLUME_TYPES = (".nii", ".nii.gz", ".nrrd", ".mgz", ".mgh", ".hdr")
 _CANONICAL = "RAS"
 _AT_ONCE = 8  # slices that are handed to the network
 _SHEET = 12  # slices that the overlay shows
+_TRUSTED = 24  # slices, evenly spaced, of which those that show a region are judged
 _LEAST_SHARE = 0.005  # of the voxels of a slice above 0, without which it is left out
 
 
@@ -127,13 +131,13 @@ def predict_scan(
     if not (data > 0).any():
         raise UserError(f"{path}: no voxel is above 0, so there is nothing to segment.")
     cut = replace(volume, data=to_8_bit(data))
-    whole, scores, sheet = _segment(segmenter, cut, plane)
-    own, affine, sides = _on_own_grid(path, orientation, volume, whole)
-    rows = _rows(name or volume_stem(path), whole, scores, segmenter.regions, volume)
     logger.info("%s: cut into %d %s slices.", path, cut.data.shape[PLANES[plane]], plane)
-    return ScanPrediction(
-        name or volume_stem(path), own, affine, sides, rows, segmenter.regions, sheet
-    )
+    found = _segment(segmenter, cut, plane)
+    own, affine, sides = _on_own_grid(path, orientation, volume, found.labels)
+    name = name or volume_stem(path)
+    rows = _rows(name, found, segmenter.regions, volume)
+    regions, warnings = segmenter.regions, found.warnings()
+    return ScanPrediction(name, own, affine, sides, rows, regions, found.sheet, warnings)
 
 
 def plane_of(segmenter: Segmenter) -> str:
@@ -143,30 +147,76 @@ def plane_of(segmenter: Segmenter) -> str:
     return entry.get("plane") or (experiment.plane if experiment else "")
 
 
-def _segment(
-    segmenter: Segmenter, cut: Volume, plane: str
-) -> tuple[np.ndarray, dict[int, tuple[float, float]], np.ndarray]:
-    """Labels on the grid of `cut`, sums (score x voxels, voxels) by class id, and the sheet."""
-    axis = PLANES[plane]
+@dataclass
+class _Stack:
+    """What was found in the slices of a volume.
+
+    Attributes:
+        labels: class ids [X, Y, Z], on the canonical grid.
+        scores: (score x voxels, voxels), summed over the slices, by class id.
+        trusts: of some slices that show a region, each with the voxels by class id.
+        sheet: some slices with their regions, uint8 [H, W, 3].
+    """
+
+    labels: np.ndarray
+    scores: dict[int, np.ndarray]
+    trusts: list[tuple[SectionTrust, dict[int, int]]]
+    sheet: np.ndarray
+
+    def warnings(self) -> tuple[str, ...]:
+        """What is said of most slices."""
+        said = Counter(text for trust, _ in self.trusts for text in _kinds(trust.warnings))
+        most = len(self.trusts) / 2
+        return tuple(
+            f"{text} ({count} of {len(self.trusts)} slices looked at)"
+            for text, count in said.items()
+            if count > most
+        )
+
+    def trust(self, class_id: int) -> RegionTrust | None:
+        """Of a region: the mean over its voxels, and what is said of it in most slices."""
+        seen = [(t.regions[class_id], n[class_id]) for t, n in self.trusts if class_id in t.regions]
+        if not seen:
+            return None
+        counts = [count for _, count in seen]
+        dice = np.average([one.expected_dice for one, _ in seen], weights=counts)
+        said = Counter(text for one, _ in seen for text in _kinds(one.flags))
+        flags = tuple(text for text, count in said.items() if count > len(seen) / 2)
+        return RegionTrust(round(float(dice), 4), flags)
+
+
+def _kinds(texts: Sequence[str]) -> list[str]:
+    """Remarks without their numbers, which differ from slice to slice."""
+    return [re.sub(r" \([^)]*\d[^)]*\)|(?<=expected Dice) [\d.]+,", "", text) for text in texts]
+
+
+def _segment(segmenter: Segmenter, cut: Volume, plane: str) -> _Stack:
+    axis, trust = PLANES[plane], trust_of(segmenter)
     shown = np.moveaxis(cut.data, axis, 0)
     least = _LEAST_SHARE * shown[0].size
     indices = [index for index, one in enumerate(shown) if np.count_nonzero(one) > least]
     labels = np.zeros(cut.data.shape, np.min_scalar_type(segmenter.regions.num_classes - 1))
-    sums: dict[int, np.ndarray] = {}
-    drawn: list[tuple[np.ndarray, np.ndarray]] = []
-    wanted = set(np.linspace(0, len(indices) - 1, _SHEET).round().astype(int).tolist())
+    scores: dict[int, np.ndarray] = {}
+    drawn, trusts = [], []
+    of_sheet, of_trust = (
+        set(np.linspace(0, len(indices) - 1, count).round().astype(int).tolist())
+        for count in (_SHEET, _TRUSTED)
+    )
     for number, index, picture, result in _slices(segmenter, cut, plane, indices):
         found = best_labels(result, picture.shape)
+        counts = {}
         for class_id, row in best_per_region(result).items():
-            count = np.count_nonzero(found == class_id)
+            count = counts[class_id] = int(np.count_nonzero(found == class_id))
             weighed = np.array([float(result["scores"][row]) * count, count])
-            sums[class_id] = sums.get(class_id, np.zeros(2)) + weighed
+            scores[class_id] = scores.get(class_id, np.zeros(2)) + weighed
         place = [slice(None)] * 3
         place[axis] = index
         labels[tuple(place)] = _on_slice(found, labels[tuple(place)].shape)
-        if number in wanted:
+        if number in of_sheet:
             drawn.append((picture, found))
-    return labels, {i: tuple(s) for i, s in sums.items()}, _sheet(drawn, segmenter.regions)
+        if trust is not None and number in of_trust and found.any():
+            trusts.append((trust.assess(segmenter, picture, result, found), counts))
+    return _Stack(labels, scores, trusts, _sheet(drawn, segmenter.regions))
 
 
 def _slices(
@@ -211,15 +261,9 @@ def _on_own_grid(
     return np.ascontiguousarray(own), affine, sides
 
 
-def _rows(
-    name: str,
-    labels: np.ndarray,
-    scores: dict[int, tuple[float, float]],
-    regions: RegionSet,
-    volume: Volume,
-) -> list[dict[str, Any]]:
+def _rows(name: str, found: _Stack, regions: RegionSet, volume: Volume) -> list[dict[str, Any]]:
     """Table rows of a volume: `area_px` counts voxels, the score is the mean over them."""
-    voxels = count_labels(labels.reshape(len(labels), -1), regions.num_classes)
+    voxels = count_labels(found.labels.reshape(len(found.labels), -1), regions.num_classes)
     voxel_mm3 = float(np.prod(volume.voxel_mm))
     rows = []
     for region in regions:
@@ -228,9 +272,11 @@ def _rows(
         row |= {"hemisphere": side_in(region.name), "area_px": count}
         row |= {"reason": "not found in any slice"}
         if count:
-            total, seen = scores[region.id]
+            total, seen = found.scores[region.id]
             row |= {"found": "yes", "reason": "", "score": round(float(total / seen), 4)}
             row |= {"volume_mm3": float(f"{count * voxel_mm3:.6g}")}
+            if told := found.trust(region.id):
+                row |= {"expected_dice": told.expected_dice, "flags": "; ".join(told.flags)}
         rows.append({column: row[column] for column in TABLE_COLUMNS if column in row})
     return rows
 

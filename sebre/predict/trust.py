@@ -362,6 +362,20 @@ _WORDS = (
 )
 
 
+# By checksum of the weights: read once, with what gives features from their network.
+_read: dict[str, TrustModel | None] = {}
+
+
+def trust_of(segmenter: Segmenter) -> TrustModel | None:
+    """The model of the weights of a segmenter, read once; None if there is none."""
+    weights = getattr(segmenter, "weights", None)
+    if weights is None:
+        return None
+    if weights.sha256 not in _read:
+        _read[weights.sha256] = load_trust(weights)
+    return _read[weights.sha256]
+
+
 def trust_path(weights: WeightsFile) -> Path:
     """Where the trust file of weights is, or goes: in their store under the name that the manifest
     has, else beside them."""
