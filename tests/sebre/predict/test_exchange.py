@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import roifile
 import tifffile
-from matplotlib.path import Path as Outline
+from other_readers import geojson_rings, imagej_rings, pixels, svg_rings
 from pycocotools.coco import COCO
-from shapely.geometry import shape
 
 from mrcnn.imageio.label_files import read_labels
 from mrcnn.imageio.reading import read_header
@@ -45,23 +44,15 @@ def written(tmp_path):
 
 
 def drawn(rings):
-    """Pixels whose centers are inside an odd number of closed lines (x, y)."""
-    centers = np.stack([X + 0.5, Y + 0.5], axis=-1).reshape(-1, 2)
-    inside = np.zeros(len(centers), int)
-    for ring in rings:
-        inside += Outline(np.asarray(ring)).contains_points(centers)
-    return inside.reshape(LABELS.shape) % 2 == 1
+    return pixels(rings, LABELS.shape)
 
 
 def test_geojson(written):
+    lines = geojson_rings(written[".geojson"])
+    assert list(lines) == ["cortex", "hippocampus_&_co"]
     features = json.loads(written[".geojson"].read_text())["features"]
-    assert [f["properties"]["name"] for f in features] == ["cortex", "hippocampus_&_co"]
     for feature, region in zip(features, REGIONS, strict=False):
-        outline = shape(feature["geometry"])
-        assert outline.is_valid
-        parts = outline.geoms if outline.geom_type == "MultiPolygon" else [outline]
-        rings = [ring.coords for part in parts for ring in (part.exterior, *part.interiors)]
-        np.testing.assert_array_equal(drawn(rings), region.id == LABELS)
+        np.testing.assert_array_equal(drawn(lines[region.name]), region.id == LABELS)
         properties = feature["properties"]
         assert properties["classification"] == {"name": region.name, "color": list(region.color)}
         area = int((region.id == LABELS).sum())
@@ -71,11 +62,10 @@ def test_geojson(written):
 
 
 def test_imagej(written):
-    rois = roifile.roiread(written["_rois.zip"])
-    assert [roi.name for roi in rois] == ["cortex", "hippocampus_&_co"]
-    for roi, region in zip(rois, REGIONS, strict=False):
-        rings = roifile.ImagejRoi.path2coords(roi.multi_coordinates)
-        np.testing.assert_array_equal(drawn(rings), region.id == LABELS)
+    lines = imagej_rings(written["_rois.zip"])
+    assert list(lines) == ["cortex", "hippocampus_&_co"]
+    for roi, region in zip(roifile.roiread(written["_rois.zip"]), REGIONS, strict=False):
+        np.testing.assert_array_equal(drawn(lines[region.name]), region.id == LABELS)
         rows, columns = np.nonzero(region.id == LABELS)
         box = (rows.min(), columns.min(), rows.max() + 1, columns.max() + 1)
         assert (roi.top, roi.left, roi.bottom, roi.right) == box
@@ -86,14 +76,10 @@ def test_svg(written):
     assert root.attrib["viewBox"] == "0 0 120 90"
     paths = root.findall("{http://www.w3.org/2000/svg}path")
     assert [path.attrib["id"] for path in paths] == ["cortex", "hippocampus_&_co"]
+    lines = svg_rings(written[".svg"])
     for path, region in zip(paths, REGIONS, strict=False):
         assert path.attrib["fill"] == "#{:02x}{:02x}{:02x}".format(*region.color)
-        rings = []
-        for part in path.attrib["d"].split("M ")[1:]:
-            points = part.replace("Z", "").split(" L ")
-            ring = [tuple(map(float, point.split())) for point in points]
-            rings.append([*ring, ring[0]])
-        np.testing.assert_array_equal(drawn(rings), region.id == LABELS)
+        np.testing.assert_array_equal(drawn(lines[region.name]), region.id == LABELS)
 
 
 def test_coco(written, capsys):
