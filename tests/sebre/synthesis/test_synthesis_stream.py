@@ -13,7 +13,16 @@ from sebre.synthesis.stream import batches, make_section, sections
 
 SIZE = 64
 STILL = dataclasses.replace(
-    EASY, tilt_deg=0, turn_deg=0, scale=0, bend=0, growth=0, partial=0, damage=0, coronal=0
+    EASY,
+    tilt_deg=0,
+    any_angle=0,
+    turn_deg=0,
+    scale=0,
+    bend=0,
+    growth=0,
+    partial=0,
+    damage=0,
+    coronal=0,
 )
 
 
