@@ -21,7 +21,7 @@ from sebre.networks.segmenter import best_per_region, load_segmenter, read_image
 from sebre.networks.train import train
 
 HEIGHT, WIDTH = 7_000, 10_000
-STEPS = 20
+STEPS = 8
 TINY = {
     "IMAGE_MIN_DIM": 64,
     "IMAGE_MAX_DIM": 64,

@@ -1,6 +1,8 @@
 """The demo with the shipped weights: files and accuracy."""
 
+import contextlib
 import csv
+import io
 import json
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 from paths import ROOT
 from PIL import Image
 
-from sebre.cli import demo, main
+from sebre.cli import main
 from sebre.data.regions import SLICEMAP
 
 DATASET = ROOT / "datasets" / "slicemap"
@@ -21,10 +23,17 @@ def picture(path: Path) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def out(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("demo")
-    demo.run("slicemap", DATASET, folder)
-    return folder
+def ran(tmp_path_factory) -> tuple[Path, str]:
+    """Where the demo wrote to, and what it printed."""
+    folder, printed = tmp_path_factory.mktemp("demo") / "out", io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        assert main(["demo", "--out", str(folder)]) == 0
+    return folder, printed.getvalue()
+
+
+@pytest.fixture(scope="module")
+def out(ran) -> Path:
+    return ran[0]
 
 
 @pytest.mark.parametrize("orientation", ["as_they_lie", "turned"])
@@ -58,9 +67,8 @@ def test_contact_sheet_is_wide_enough_to_read(out):
     assert picture(out / "contact_sheet.png").shape[1] >= 1500
 
 
-def test_table_is_printed(capsys, tmp_path):
-    assert main(["demo", "--out", str(tmp_path / "demo")]) == 0
-    text = capsys.readouterr().out
+def test_table_is_printed(ran):
+    text = ran[1]
     for part in ("val/11", "cerebellum", "mAP", "as they lie", "turned", "contact_sheet.png"):
         assert part in text
 
