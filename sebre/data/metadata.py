@@ -115,6 +115,19 @@ def read_facts(root: str | Path, slice_um: float | None = None) -> SetFacts:
     )
 
 
+def named_subjects(root: str | Path, subset: str) -> dict[int, str]:
+    """Animals of the sections of a subset by their numbers, where sections.csv names them."""
+    path = Path(root) / "sections.csv"
+    columns, rows = read_rows(path) if path.is_file() else ([], [])
+    if not {"section", "subset", "subject"} <= set(columns):
+        return {}
+    return {
+        int(row["section"]): row["subject"]
+        for row in rows
+        if row["subset"] == subset and row["subject"] and row["section"].isdecimal()
+    }
+
+
 def _pixel_mm(size: Any, path: Path) -> tuple[float, float] | None:
     if size is None:
         return None

@@ -126,6 +126,9 @@ class Experiment:
     weights: tuple[str, ...]  # names in the manifest; the first is the default
     sources: tuple[str, ...]  # of stand-in data, for `prepare`; the first is the default
     dataset: type[SectionDataset] = SectionDataset  # class of its prepared data sets
+    # Whether --inner-validation holds out whole animals where enough are named. Stored commands of
+    # the experiments of the paper draw sections.
+    inner_by_animal: bool = False
 
     def sections(self) -> SectionDataset:
         """A data set of its regions, still empty."""

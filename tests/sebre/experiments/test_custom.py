@@ -4,6 +4,7 @@ import csv
 import json
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +26,18 @@ from sebre.experiments.custom import (
 )
 from sebre.networks.epoch_reports import mean_dice, spoken_time
 from sebre.networks.segmenter import find_network, load_segmenter, read_image
+from sebre.networks.train import training_sets
 from sebre.networks.training_run import weights_of_run
+from sebre.prepare.layout import new_data_set
+
+pytestmark = pytest.mark.usefixtures("op_by_op")  # networks of a few steps
 
 SLICEMAP = ROOT / "datasets" / "slicemap"
 NAMES = ["cortex", "hippocampus", "thalamus"]
 TINY = {
     **{"IMAGE_MIN_DIM": 64, "IMAGE_MAX_DIM": 64, "STEPS_PER_EPOCH": 1, "IMAGES_PER_GPU": 1},
-    **{"BACKBONE_WIDTH": 0.125, "WORKERS": 0},
+    **{"BACKBONE_WIDTH": 0.125, "TOP_DOWN_PYRAMID_SIZE": 16, "RPN_CONV_FILTERS": 16},
+    **{"FPN_CLASSIF_FC_LAYERS_SIZE": 32, "MASK_CONV_FILTERS": 8, "WORKERS": 0},
 }
 SETTINGS = {
     "mask_rcnn": {**TINY, "POST_NMS_ROIS_INFERENCE": 50, "DETECTION_MIN_CONFIDENCE": 0.0},
@@ -118,6 +124,30 @@ def test_regions_of_a_table(three, tmp_path):
         experiment_of_dataset(bare, table)
 
 
+def test_whole_animals_are_held_out_where_five_are_named(tmp_path):
+    root, regions = tmp_path / "set", RegionSet("one", (Region(1, "a", "a", (1, 2, 3)),))
+    image, mask = np.zeros((8, 8), np.uint8), np.zeros((8, 8), bool)
+    mask[2:5, 2:5] = True
+    with new_data_set(root, regions) as writer:
+        for number in range(15):
+            writer.add("train", number, image, {1: mask}, subject=f"m{number % 5}")
+        writer.write_facts(name="set")
+    experiment = experiment_of_dataset(root)
+
+    def numbers(animals):
+        sections = training_sets(replace(experiment, inner_by_animal=animals), root, 0.2)
+        return [{info["number"] for info in part.image_info} for part in sections]
+
+    kept, held_out = numbers(True)
+    assert len({number % 5 for number in held_out}) == 1 and len(held_out) == 3
+    assert kept == set(range(15)) - held_out
+    assert len({number % 5 for number in numbers(False)[1]}) > 1  # as the other experiments draw
+    # Of four animals, sections are held out.
+    table = root / "sections.csv"
+    table.write_text(table.read_text().replace("m4", "m0"))
+    assert numbers(True) == numbers(False)
+
+
 def test_many_regions():
     colors = distinct_colors(300)
     assert len(set(colors)) == 300
@@ -172,8 +202,6 @@ def test_each_epoch_has_a_loss_and_a_score_of_sections_held_out(trained, three):
     # The score of the last epoch is what its weights score on the section that was held out.
     held_out = {"mask_rcnn": "mask_rcnn_custom_0002.h5", "unet": "unet_custom_0002.h5"}
     segmenter = load_segmenter(folder / held_out[network])
-    from sebre.networks.train import training_sets
-
     _, sections = training_sets(experiment_of_dataset(three), three, 0.25)
     assert sections.num_images == 1
     score = mean_dice(segmenter, sections)
