@@ -193,6 +193,25 @@ def test_weights_load_by_the_path_of_their_run(trained, three):
     assert sebre.load(str(segmenter.weights.path)).regions == segmenter.regions
 
 
+@pytest.mark.parametrize(
+    "header, files, taken",
+    [
+        ("epoch,loss,val_loss", ["best_mask_rcnn_a", "mask_rcnn_a_0002"], "best_mask_rcnn_a"),
+        ("epoch,loss", ["best_mask_rcnn_a", "mask_rcnn_a_0009", "mask_rcnn_a_0010"], None),
+        ("epoch,loss", ["unet_a", "unet_a_0002"], "unet_a"),
+        ("epoch,loss", ["unet_a_0002"], "unet_a_0002"),  # not finished
+    ],
+)
+def test_which_weights_of_a_run_are_taken(tmp_path, header, files, taken):
+    for name in files:
+        (tmp_path / f"{name}.h5").touch()
+    (tmp_path / "log.csv").write_text(f"{header}\n1,0.5,0.4\n")
+    assert weights_of_run(tmp_path) == tmp_path  # no run: it has no settings
+    (tmp_path / "config.json").write_text("{}")
+    assert weights_of_run(tmp_path) == tmp_path / f"{taken or files[-1]}.h5"
+    assert weights_of_run("slicemap") == "slicemap"
+
+
 def test_each_epoch_has_a_loss_and_a_score_of_sections_held_out(trained, three):
     network, folder = trained
     with (folder / "log.csv").open(newline="") as file:
