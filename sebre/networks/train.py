@@ -20,7 +20,7 @@ from sebre.data.metadata import named_subjects, recorded_contrast
 from sebre.data.region_names import in_words, order_of
 from sebre.data.split import split_groups
 from sebre.experiments.base import Experiment, Stage, Variant, with_settings
-from sebre.networks.epoch_reports import dice_of_mask_rcnn, report_of
+from sebre.networks.epoch_reports import VAL_DICE, dice_of_mask_rcnn, report_of
 from sebre.networks.region_match import stored_regions
 from sebre.networks.training_run import demand_same_run, read_run, training_facts, write_run
 from sebre.networks.weights_store import find_weights, network_of, store_dir
@@ -179,9 +179,13 @@ def run_training(experiment: Experiment, options: TrainingOptions) -> MaskRCNN:
     model = MaskRCNN("training", config, options.logs)
     options.begin(model, variant, sections)
     stages = options.stages(variant, config)
-    callbacks = [report_of(stages[-1][1], held_out is not None)]
+    chosen_by, callbacks = "loss", []
     if held_out is not None:
-        callbacks.append(dice_of_mask_rcnn(model, held_out))
+        chosen_by = "val_loss"
+        if config.GPU_COUNT == 1:  # the network that is scored is built beside the other
+            chosen_by = VAL_DICE
+            callbacks.append(dice_of_mask_rcnn(model, held_out))
+    callbacks.append(report_of(stages[-1][1], chosen_by))
     for stage, epochs in stages:
         model.train(
             sections,

@@ -230,6 +230,19 @@ def test_each_epoch_has_a_loss_and_a_score_of_sections_held_out(trained, three):
     assert mean_dice(kept, sections) == pytest.approx(float(best["val_dice"]), abs=0.01)
 
 
+def test_a_run_is_resumed(trained, three, caplog):
+    network, folder = trained
+    caplog.set_level(logging.INFO, "sebre")
+    words = [f"--set={name}={value}" for name, value in SETTINGS[network].items()]
+    words += [*([] if network == "unet" else ["--weights", "last"]), "--resume"]
+    code = run(
+        *("train", "custom", "--dataset", three, "--logs", folder.parent, "--steps", 2),
+        *("--network", network, "--inner-validation", 0.25, *words),
+    )
+    assert code == cli.DONE
+    assert "nothing is left to train; all 2 epochs are done" in caplog.text
+
+
 def test_evaluate_takes_the_regions_of_the_weights(trained, three, tmp_path, capsys):
     _, folder = trained
     out = tmp_path / "scores.json"
@@ -288,7 +301,7 @@ def test_the_time_left_and_what_best_means(caplog, monkeypatch):
     now = iter(range(0, 6000, 300))
     monkeypatch.setattr(epoch_reports.time, "monotonic", lambda: next(now))
     caplog.set_level(logging.INFO, "sebre")
-    report = epoch_reports.report_of(4, validated=True)
+    report = epoch_reports.report_of(4, "val_dice")
     assert "the highest val_dice, the mean Dice of up to 32 held-out" in caplog.text
     for epoch in range(2):
         report.on_epoch_begin(epoch)
@@ -298,6 +311,6 @@ def test_the_time_left_and_what_best_means(caplog, monkeypatch):
     assert line.startswith(
         "Epoch 2 of 4: loss 1.000, val_loss 2.000, val_dice 0.500; 300 s, about 10 min left (until"
     )
-    epoch_reports.report_of(4, validated=False)
+    epoch_reports.report_of(4, "loss")
     assert "the smallest loss on the training sections themselves" in caplog.messages[-1]
     assert [spoken_time(s) for s in (40, 720, 11100)] == ["40 s", "12 min", "3 h 5 min"]
