@@ -36,14 +36,15 @@ class SetFacts:
     # Of sections that are slices of volumes, upright and not mirrored.
     subjects: Mapping[str, str] = field(default_factory=dict)
     slices: Mapping[str, Slice] = field(default_factory=dict)
-    # What scores may vary over: the subject where sections are slices of volumes, otherwise the
-    # section that turned versions were made of.
+    # What scores may vary over: the subject where sections are slices of volumes, or the user named
+    # the animals; otherwise the section that turned versions were made of.
     units: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def unit(self) -> str:
         """What `units` are: "subject" or "section"."""
-        return "subject" if self.record.get("volumetric") and self.units else "section"
+        by_subject = self.record.get("volumetric") or self.record.get("animals_named")
+        return "subject" if by_subject and self.units else "section"
 
     def unit_of(self, name: str) -> str:
         """What a section, or a version of one such as "val/3#1", belongs to."""
@@ -93,7 +94,8 @@ def read_facts(root: str | Path, slice_um: float | None = None) -> SetFacts:
     rows = _rows(path.with_name("sections.csv"), volumetric)
     facts = SetFacts(record, pixel_mm, _pixels_mm(rows, path.with_name("sections.csv")))
     if not volumetric:
-        units = {name: row["source_row"] for name, row in rows.items() if row.get("source_row")}
+        key = "subject" if record.get("animals_named") else "source_row"
+        units = {name: row[key] for name, row in rows.items() if row.get(key)}
         return replace(facts, units=units)
     lying = {name: row for name, row in rows.items() if row["subject"] and _lies(row)}
     return replace(
@@ -113,6 +115,19 @@ def read_facts(root: str | Path, slice_um: float | None = None) -> SetFacts:
         },
         units={name: row["subject"] for name, row in rows.items() if row["subject"]},
     )
+
+
+def named_subjects(root: str | Path, subset: str) -> dict[int, str]:
+    """Animals of the sections of a subset by their numbers, where sections.csv names them."""
+    path = Path(root) / "sections.csv"
+    columns, rows = read_rows(path) if path.is_file() else ([], [])
+    if not {"section", "subset", "subject"} <= set(columns):
+        return {}
+    return {
+        int(row["section"]): row["subject"]
+        for row in rows
+        if row["subset"] == subset and row["subject"] and row["section"].isdecimal()
+    }
 
 
 def _pixel_mm(size: Any, path: Path) -> tuple[float, float] | None:

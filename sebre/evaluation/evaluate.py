@@ -127,7 +127,7 @@ def evaluate(
     regions = dataset.regions
     records: list[SectionScore] = []
     lying = iterate_sections(segmenter, dataset, pixel_mm=known.pixel_of)
-    scores = summarize(_recorded(lying, regions, records), regions, known, seed=seed)
+    scores = summarize(_recorded(lying, regions, records, known), regions, known, seed=seed)
     draws = TURN_DRAWS if draws is None else draws
     turned = by_angle = None
     if draws:
@@ -217,9 +217,16 @@ def _turned(
 
 
 def _recorded(
-    sections: Iterable[Section], regions: RegionSet, records: list[SectionScore]
+    sections: Iterable[Section],
+    regions: RegionSet,
+    records: list[SectionScore],
+    facts: SetFacts,
 ) -> Iterator[Section]:
-    """Pass sections on, and keep the scores of each."""
+    """Pass sections on, and keep the scores of each, with its animal where intervals are over
+    animals."""
     for section in sections:
-        records.append(section.record(regions))
+        record = section.record(regions)
+        if facts.unit == "subject":
+            record.unit = facts.unit_of(section.name)
+        records.append(record)
         yield section

@@ -81,7 +81,8 @@ def custom_experiment(
             turn,
         ),
         weights=(),
-        sources=("labels", "colour_code"),
+        sources=("annotations", "labels", "colour_code"),
+        inner_by_animal=True,
     )
 
 

@@ -23,6 +23,13 @@ logger = logging.getLogger(__name__)
 
 VAL_DICE = "val_dice"
 _SCORED = 32  # held-out sections, spread evenly; an epoch should not wait long for its score
+# What "best" means, by the column of the log that chooses it.
+_BEST = {
+    VAL_DICE: f"the highest {VAL_DICE}, the mean Dice of up to {_SCORED} held-out sections",
+    "val_loss": "the smallest val_loss, the loss on the held-out sections",
+    "loss": "the smallest loss on the training sections themselves, as none are held out "
+    "(--inner-validation SHARE holds some out)",
+}
 
 
 class _Finder(Protocol):
@@ -106,15 +113,9 @@ class EpochReport(keras.callbacks.Callback):
         self._line = ""
 
 
-def report_of(epochs: int, validated: bool) -> EpochReport:
-    """The report of a training; says what "best" means in it."""
-    text = (
-        f"the highest {VAL_DICE}, the mean Dice of up to {_SCORED} held-out sections"
-        if validated
-        else "the smallest loss on the training sections themselves, as none are held out "
-        "(--inner-validation SHARE holds some out)"
-    )
-    logger.info("Files best_*.h5 are of the epoch with %s.", text)
+def report_of(epochs: int, column: str) -> EpochReport:
+    """The report of a training; says by which column of its log the best weights are chosen."""
+    logger.info("Files best_*.h5 are of the epoch with %s.", _BEST[column])
     return EpochReport(epochs)
 
 

@@ -15,11 +15,12 @@ from mrcnn.utils import download_trained_weights
 from mrcnn.weights.layer_match import CLASS_LAYERS
 from mrcnn.weights.loading import reorder_classes
 from sebre.data.dataset import SectionDataset
-from sebre.data.metadata import recorded_contrast
+from sebre.data.listing import some
+from sebre.data.metadata import named_subjects, recorded_contrast
 from sebre.data.region_names import in_words, order_of
 from sebre.data.split import split_groups
 from sebre.experiments.base import Experiment, Stage, Variant, with_settings
-from sebre.networks.epoch_reports import dice_of_mask_rcnn, report_of
+from sebre.networks.epoch_reports import VAL_DICE, dice_of_mask_rcnn, report_of
 from sebre.networks.region_match import stored_regions
 from sebre.networks.training_run import demand_same_run, read_run, training_facts, write_run
 from sebre.networks.weights_store import find_weights, network_of, store_dir
@@ -27,6 +28,7 @@ from sebre.networks.weights_store import find_weights, network_of, store_dir
 logger = logging.getLogger(__name__)
 
 _FEWEST_STEPS = 20  # between two checkpoints
+_FEWEST_ANIMALS = 5  # to hold out whole ones: of fewer, a share is a large part
 
 
 @dataclass(frozen=True)
@@ -80,25 +82,37 @@ class TrainingOptions:
         return with_settings(config, **{**read, **self.settings})
 
     def load(
-        self, new: Callable[[], SectionDataset]
+        self, new: Callable[[], SectionDataset], by_animal: bool = False
     ) -> tuple[SectionDataset, SectionDataset | None]:
         """Sections to train on and to validate on, of the training part alone.
 
         `new` makes an empty data set, such as `IBSRDataset`. Both come back prepared; the second
-        is None when nothing is held out.
+        is None when nothing is held out. With `by_animal`, whole animals are held out where at
+        least five are named.
         """
         whole = new().load(self.dataset, "train")
         if not self.inner_validation:
             whole.prepare()
             return whole, None
         numbers = [info["number"] for info in whole.image_info]
-        kept, held_out = (
-            new().load(self.dataset, "train", numbers=part)
-            for part in split_groups(numbers, self.inner_validation, self.seed)
-        )
+        parts = split_groups(numbers, self.inner_validation, self.seed)
+        if by_animal:
+            parts = self._by_animal(numbers) or parts
+        kept, held_out = (new().load(self.dataset, "train", numbers=part) for part in parts)
         kept.prepare()
         held_out.prepare()
         return kept, held_out
+
+    def _by_animal(self, numbers: Sequence[int]) -> list[list[int]] | None:
+        """Sections of animals that are kept, and of those held out; None where too few are known
+        by name."""
+        animal_of = named_subjects(self.dataset, "train")
+        animals = list(dict.fromkeys(animal_of.get(number) for number in numbers))
+        if None in animals or len(animals) < _FEWEST_ANIMALS:
+            return None
+        kept, held_out = split_groups(animals, self.inner_validation, self.seed)
+        logger.info("Held out: %d of %d animals (%s).", len(held_out), len(animals), some(held_out))
+        return [[n for n in numbers if animal_of[n] in part] for part in (kept, held_out)]
 
     def begin(self, model: MaskRCNN, variant: Variant, sections: SectionDataset) -> None:
         """Load the weights to start from, and write down how the run is trained.
@@ -161,13 +175,17 @@ def run_training(experiment: Experiment, options: TrainingOptions) -> MaskRCNN:
     """Take the steps of `TrainingOptions` for an experiment; see `train`."""
     variant = options.variant_of(experiment)
     config = options.configure(variant)
-    sections, held_out = options.load(experiment.sections)
+    sections, held_out = options.load(experiment.sections, experiment.inner_by_animal)
     model = MaskRCNN("training", config, options.logs)
     options.begin(model, variant, sections)
     stages = options.stages(variant, config)
-    callbacks = [report_of(stages[-1][1], held_out is not None)]
+    chosen_by, callbacks = "loss", []
     if held_out is not None:
-        callbacks.append(dice_of_mask_rcnn(model, held_out))
+        chosen_by = "val_loss"
+        if config.GPU_COUNT == 1:  # the network that is scored is built beside the other
+            chosen_by = VAL_DICE
+            callbacks.append(dice_of_mask_rcnn(model, held_out))
+    callbacks.append(report_of(stages[-1][1], chosen_by))
     for stage, epochs in stages:
         model.train(
             sections,
@@ -188,7 +206,7 @@ def training_sets(
 ) -> tuple[SectionDataset, SectionDataset | None]:
     """The training part of a prepared data set, and what is held out: `TrainingOptions.load`."""
     options = TrainingOptions(dataset, "", seed=seed, inner_validation=inner_validation)
-    return options.load(experiment.sections)
+    return options.load(experiment.sections, experiment.inner_by_animal)
 
 
 def steps_per_epoch(lengths: Sequence[int], largest: int) -> int:

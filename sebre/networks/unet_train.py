@@ -41,7 +41,7 @@ from sebre.data.dataset import SectionDataset
 from sebre.data.metadata import recorded_contrast
 from sebre.drawing.overlay import drawn_labels
 from sebre.experiments.base import Experiment, Variant, with_settings
-from sebre.networks.epoch_reports import VAL_DICE, mean_dice, report_of
+from sebre.networks.epoch_reports import VAL_DICE, EpochReport, mean_dice, report_of
 from sebre.networks.train import steps_per_epoch, training_sets
 from sebre.networks.training_run import CONFIG_FILE, demand_same_run, training_facts, write_run
 from sebre.networks.unet import DiceCrossEntropy, UNetSegmenter, build_unet, unet_config
@@ -156,7 +156,7 @@ def _train(
     if val_set is not None:
         finder = UNetSegmenter(model, run.config, val_set.regions, WeightsFile(files.folder, ""))
         scores.append(EpochScore(VAL_DICE, partial(mean_dice, finder, val_set)))
-    report = report_of(epochs, val_set is not None)
+    report = report_of(epochs, VAL_DICE) if scores else EpochReport(epochs)
     with StopOnInterrupt(files) as stop:
         callbacks = [StopOnBadLoss(), *scores, files, report, stop]
         fit(model, batches, checks, step, callbacks=callbacks, **progress)

@@ -115,8 +115,9 @@ class Morphometry:
 
     @property
     def unit(self) -> str:
-        """What areas are in: "area_mm2" or "area_px"."""
-        return "area_mm2" if any("area_mm2" in row.measures for row in self.rows) else "area_px"
+        """What is told first: "area_mm2", else "area_px", else (of volumes) "volume_mm3"."""
+        there = {name for row in self.rows for name in row.measures}
+        return next(name for name in ("area_mm2", "area_px", "volume_mm3") if name in there)
 
 
 def measure(
@@ -207,22 +208,24 @@ def _measures_of(
 ) -> dict[str, Callable[[Row], float | None]]:
     """How each measure is read of a row. Areas are in mm2, or all in px: never in both."""
     rows = [row for section in sections for row in section.rows if _is_found(row)]
-    sized = sum(_number(row, "area_mm2") is not None for row in rows)
+    flat = [row for row in rows if not _is_volume(row)]
+    sized = sum(_number(row, "area_mm2") is not None for row in flat)
     how: dict[str, Callable[[Row], float | None]] = {
         name: (lambda row, name=name: _number(row, name))
         for name in ("tissue_share", "solidity", "volume_mm3")
     }
     how |= {"box_aspect": _box_aspect, "compactness": _compactness}
-    area = "area_mm2" if sized else "area_px"
-    how[area] = lambda row: _number(row, area)
-    if not sized:
+    if flat:
+        area = "area_mm2" if sized else "area_px"
+        how[area] = lambda row: None if _is_volume(row) else _number(row, area)
+    if flat and not sized:
         notes.append(
             "No section has a known pixel size: areas are in px, to be compared among pictures of "
             "one scale only. Predict with --pixel-um for mm2."
         )
-    elif sized < len(rows):
+    elif sized < len(flat):
         notes.append(
-            f"{len(rows) - sized} of {len(rows)} regions have no area in mm2, as their pixel size "
+            f"{len(flat) - sized} of {len(flat)} regions have no area in mm2, as their pixel size "
             "is not known; they do not count in areas."
         )
     if spacing_um is None:
@@ -250,7 +253,7 @@ def _measured(
     found: dict[tuple[int, str, str], list[tuple[str, Row]]] = {}
     for section in sections:
         for row in section.rows:
-            key = (int(row["region_id"]), row["region"], (row.get("hemisphere") or "").strip())
+            key = (int(row["region_id"]), row["region"], _text(row, "hemisphere"))
             shown = found.setdefault(key, [])
             if _is_found(row):
                 shown.append((section.animal, row))
@@ -365,15 +368,24 @@ def _order(group: tuple[str, ...]) -> list[Any]:
 
 
 def _is_found(row: Row) -> bool:
-    return (row.get("found") or "yes").strip().lower() == "yes"
+    return (_text(row, "found") or "yes").lower() == "yes"
 
 
 def _is_flagged(row: Row) -> bool:
-    return bool((row.get("flags") or "").strip())
+    return bool(_text(row, "flags"))
+
+
+def _is_volume(row: Row) -> bool:
+    """Whether a row is of a region of a scan, whose "area" counts voxels."""
+    return not _text(row, "area_mm2") and bool(_text(row, "volume_mm3"))
+
+
+def _text(row: Row, column: str) -> str:
+    return (row.get(column) or "").strip()
 
 
 def _number(row: Row, column: str) -> float | None:
-    text = (row.get(column) or "").strip()
+    text = _text(row, column)
     if not text:
         return None
     try:

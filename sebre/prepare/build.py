@@ -91,6 +91,7 @@ def build(
             pixel_size_um=raw_set.pixel_size_um,
             volumetric=raw_set.volumetric,
             **({"slice_spacing_um": raw_set.slice_spacing_um} if raw_set.volumetric else {}),
+            **({"animals_named": True} if raw_set.animals_named else {}),
             licence=raw_set.license,  # spelled as in the folders that are there
             split={"rule": str(rule), "seed": seed, "leaks": leaks},
             rotations=list(ANGLES) if rotations else None,

@@ -51,6 +51,7 @@ class RawSet:
     texts: Mapping[str, str] = field(default_factory=dict)  # further text files, such as LICENSE
     volumetric: bool = False  # sections of one `subject` are slices of a volume, at index `slice`
     slice_spacing_um: float | None = None  # of neighboring slices; None: not known, or not one
+    animals_named: bool = False  # each `subject` by the user: intervals of scores are over them
     # New names of the regions of the source by their own (`sebre.prepare.region_map`), if given.
     region_map: Mapping[str, str] = field(default_factory=dict)
 

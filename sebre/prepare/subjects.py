@@ -53,7 +53,7 @@ def name_subjects(
             f"({some(unknown)}). Name them in a table with the columns image,subject, or make the "
             "pattern fit."
         )
-    return replace(raw_set, sections=sections, split=SPLIT)
+    return replace(raw_set, sections=sections, split=SPLIT, animals_named=True)
 
 
 def _compiled(pattern: str) -> re.Pattern:

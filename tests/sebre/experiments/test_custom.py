@@ -4,6 +4,7 @@ import csv
 import json
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +26,18 @@ from sebre.experiments.custom import (
 )
 from sebre.networks.epoch_reports import mean_dice, spoken_time
 from sebre.networks.segmenter import find_network, load_segmenter, read_image
+from sebre.networks.train import training_sets
 from sebre.networks.training_run import weights_of_run
+from sebre.prepare.layout import new_data_set
+
+pytestmark = pytest.mark.usefixtures("op_by_op")  # networks of a few steps
 
 SLICEMAP = ROOT / "datasets" / "slicemap"
 NAMES = ["cortex", "hippocampus", "thalamus"]
 TINY = {
     **{"IMAGE_MIN_DIM": 64, "IMAGE_MAX_DIM": 64, "STEPS_PER_EPOCH": 1, "IMAGES_PER_GPU": 1},
-    **{"BACKBONE_WIDTH": 0.125, "WORKERS": 0},
+    **{"BACKBONE_WIDTH": 0.125, "TOP_DOWN_PYRAMID_SIZE": 16, "RPN_CONV_FILTERS": 16},
+    **{"FPN_CLASSIF_FC_LAYERS_SIZE": 32, "MASK_CONV_FILTERS": 8, "WORKERS": 0},
 }
 SETTINGS = {
     "mask_rcnn": {**TINY, "POST_NMS_ROIS_INFERENCE": 50, "DETECTION_MIN_CONFIDENCE": 0.0},
@@ -118,6 +124,30 @@ def test_regions_of_a_table(three, tmp_path):
         experiment_of_dataset(bare, table)
 
 
+def test_whole_animals_are_held_out_where_five_are_named(tmp_path):
+    root, regions = tmp_path / "set", RegionSet("one", (Region(1, "a", "a", (1, 2, 3)),))
+    image, mask = np.zeros((8, 8), np.uint8), np.zeros((8, 8), bool)
+    mask[2:5, 2:5] = True
+    with new_data_set(root, regions) as writer:
+        for number in range(15):
+            writer.add("train", number, image, {1: mask}, subject=f"m{number % 5}")
+        writer.write_facts(name="set")
+    experiment = experiment_of_dataset(root)
+
+    def numbers(animals):
+        sections = training_sets(replace(experiment, inner_by_animal=animals), root, 0.2)
+        return [{info["number"] for info in part.image_info} for part in sections]
+
+    kept, held_out = numbers(True)
+    assert len({number % 5 for number in held_out}) == 1 and len(held_out) == 3
+    assert kept == set(range(15)) - held_out
+    assert len({number % 5 for number in numbers(False)[1]}) > 1  # as the other experiments draw
+    # Of four animals, sections are held out.
+    table = root / "sections.csv"
+    table.write_text(table.read_text().replace("m4", "m0"))
+    assert numbers(True) == numbers(False)
+
+
 def test_many_regions():
     colors = distinct_colors(300)
     assert len(set(colors)) == 300
@@ -163,6 +193,25 @@ def test_weights_load_by_the_path_of_their_run(trained, three):
     assert sebre.load(str(segmenter.weights.path)).regions == segmenter.regions
 
 
+@pytest.mark.parametrize(
+    "header, files, taken",
+    [
+        ("epoch,loss,val_loss", ["best_mask_rcnn_a", "mask_rcnn_a_0002"], "best_mask_rcnn_a"),
+        ("epoch,loss", ["best_mask_rcnn_a", "mask_rcnn_a_0009", "mask_rcnn_a_0010"], None),
+        ("epoch,loss", ["unet_a", "unet_a_0002"], "unet_a"),
+        ("epoch,loss", ["unet_a_0002"], "unet_a_0002"),  # not finished
+    ],
+)
+def test_which_weights_of_a_run_are_taken(tmp_path, header, files, taken):
+    for name in files:
+        (tmp_path / f"{name}.h5").touch()
+    (tmp_path / "log.csv").write_text(f"{header}\n1,0.5,0.4\n")
+    assert weights_of_run(tmp_path) == tmp_path  # no run: it has no settings
+    (tmp_path / "config.json").write_text("{}")
+    assert weights_of_run(tmp_path) == tmp_path / f"{taken or files[-1]}.h5"
+    assert weights_of_run("slicemap") == "slicemap"
+
+
 def test_each_epoch_has_a_loss_and_a_score_of_sections_held_out(trained, three):
     network, folder = trained
     with (folder / "log.csv").open(newline="") as file:
@@ -172,8 +221,6 @@ def test_each_epoch_has_a_loss_and_a_score_of_sections_held_out(trained, three):
     # The score of the last epoch is what its weights score on the section that was held out.
     held_out = {"mask_rcnn": "mask_rcnn_custom_0002.h5", "unet": "unet_custom_0002.h5"}
     segmenter = load_segmenter(folder / held_out[network])
-    from sebre.networks.train import training_sets
-
     _, sections = training_sets(experiment_of_dataset(three), three, 0.25)
     assert sections.num_images == 1
     score = mean_dice(segmenter, sections)
@@ -181,6 +228,19 @@ def test_each_epoch_has_a_loss_and_a_score_of_sections_held_out(trained, three):
     best = max(rows, key=lambda row: float(row["val_dice"]))
     kept = load_segmenter(weights_of_run(folder))
     assert mean_dice(kept, sections) == pytest.approx(float(best["val_dice"]), abs=0.01)
+
+
+def test_a_run_is_resumed(trained, three, caplog):
+    network, folder = trained
+    caplog.set_level(logging.INFO, "sebre")
+    words = [f"--set={name}={value}" for name, value in SETTINGS[network].items()]
+    words += [*([] if network == "unet" else ["--weights", "last"]), "--resume"]
+    code = run(
+        *("train", "custom", "--dataset", three, "--logs", folder.parent, "--steps", 2),
+        *("--network", network, "--inner-validation", 0.25, *words),
+    )
+    assert code == cli.DONE
+    assert "nothing is left to train; all 2 epochs are done" in caplog.text
 
 
 def test_evaluate_takes_the_regions_of_the_weights(trained, three, tmp_path, capsys):
@@ -241,7 +301,7 @@ def test_the_time_left_and_what_best_means(caplog, monkeypatch):
     now = iter(range(0, 6000, 300))
     monkeypatch.setattr(epoch_reports.time, "monotonic", lambda: next(now))
     caplog.set_level(logging.INFO, "sebre")
-    report = epoch_reports.report_of(4, validated=True)
+    report = epoch_reports.report_of(4, "val_dice")
     assert "the highest val_dice, the mean Dice of up to 32 held-out" in caplog.text
     for epoch in range(2):
         report.on_epoch_begin(epoch)
@@ -251,6 +311,6 @@ def test_the_time_left_and_what_best_means(caplog, monkeypatch):
     assert line.startswith(
         "Epoch 2 of 4: loss 1.000, val_loss 2.000, val_dice 0.500; 300 s, about 10 min left (until"
     )
-    epoch_reports.report_of(4, validated=False)
+    epoch_reports.report_of(4, "loss")
     assert "the smallest loss on the training sections themselves" in caplog.messages[-1]
     assert [spoken_time(s) for s in (40, 720, 11100)] == ["40 s", "12 min", "3 h 5 min"]

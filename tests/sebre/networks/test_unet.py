@@ -227,7 +227,7 @@ def test_a_resumed_run_ends_as_if_nothing_had_happened(two_sections, tmp_path, m
         train_unet(EXPERIMENT, two_sections, logs, 3, **options)
     (folder,) = logs.iterdir()
     log = (folder / "log.csv").read_text()
-    left = ["config.json", "log.csv", "training.json"]
+    left = ["best_unet_slicemap.h5", "config.json", "log.csv", "training.json"]
     left += ["training_state_0002.npz", "unet_slicemap_0002.h5"]
     assert sorted(path.name for path in folder.iterdir()) == left
     monkeypatch.undo()

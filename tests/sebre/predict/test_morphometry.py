@@ -182,8 +182,13 @@ def test_shapes_and_volumes(tmp_path):
             **{"box_aspect": 2, "compactness": 1, "volume_mm3": 3 * 2 * 0.5},
         }
     )
-    volumes = predictions(tmp_path / "scan", cortex("m_P4", 2.0, volume_mm3=12.5))
-    assert measure([volumes], ["age"]).rows[0].measures["volume_mm3"].mean == 12.5
+    # A row of a whole scan: what it calls its area counts voxels.
+    volumes = predictions(tmp_path / "scan", cortex("m_P4", 9.0, mm2=False, volume_mm3=12.5))
+    scan = measure([volumes], ["age"])
+    assert {name: value.mean for name, value in scan.rows[0].measures.items()} == {
+        "volume_mm3": 12.5
+    }
+    assert scan.unit == "volume_mm3" and "px" not in " ".join(scan.notes)
     with pytest.raises(UserError, match="have volumes already"):
         measure([volumes], ["age"], spacing_um=500)
 

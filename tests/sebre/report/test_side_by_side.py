@@ -165,3 +165,19 @@ def test_what_is_no_result_is_one_line(record, tmp_path, capsys):
     bad.write_text('{"experiment": "x"}')
     assert main(["compare", good, str(bad)]) == 2
     assert f"{bad}: not a whole result of `sebre evaluate`: it lacks" in capsys.readouterr().err
+
+
+def test_pairs_are_drawn_by_animal_where_they_are_known(record, tmp_path):
+    changed = better(record, -0.02)
+    for one in (record, changed):
+        one["interval_unit"] = "subject"
+        for number, section in enumerate(one["sections"]):
+            section["unit"] = f"m{number % 4}"
+    changed["sections"][0]["regions"]["cortex"]["dice"] -= 0.3
+    files = [save(record, tmp_path / "a.json"), save(changed, tmp_path / "b.json")]
+    (lying, _) = compare_files(files).tables
+    assert column(lying, "over")["cortex"] == "4 subjects"
+    low, high = map(float, column(lying, "b minus a")["cortex"].partition("[")[2][:-1].split(", "))
+    # The animal of the outlier is drawn not at all, or up to all four times.
+    assert high == pytest.approx(-0.02, abs=1e-3)
+    assert low < -0.02 - 0.3 / 12

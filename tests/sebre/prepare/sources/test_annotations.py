@@ -15,6 +15,7 @@ from pycocotools import mask as coco_masks
 from sebre.cli import commands as cli
 from sebre.data.csv_tables import read_rows
 from sebre.data.dataset import SectionDataset
+from sebre.data.metadata import read_facts
 from sebre.data.region_names import recorded_regions
 from sebre.data.regions import SLICEMAP
 from sebre.evaluation.mask_metrics import iou
@@ -194,6 +195,8 @@ def test_a_worked_example_from_outlines_to_a_set_split_by_animal(raw, tmp_path):
     assert class_ids.tolist() == [1, 2]
     np.testing.assert_array_equal(masks[..., 1], square())
     assert "subject-pattern" in (out / "README.md").read_text()
+    facts = read_facts(out)
+    assert facts.unit == "subject" and facts.unit_of("train/0") in part_of  # of intervals
     # The same by a table, with further facts.
     table = tmp_path / "animals.csv"
     table.write_text(
