@@ -47,12 +47,13 @@ from sebre.predict.trust_features import (
 )
 from sebre.predict.turned import detect_turned
 
-SECTIONS = 100  # of the training part, spread over it
-PICTURES = 240  # that the distance is measured to: small sets take part in several versions
-VERSIONS = 4  # of each section, from slightly to badly disturbed
+PICTURES = 240  # that the distance is measured to, and as many as if turned in training
+SECTIONS = 100  # that are disturbed
+VERSIONS = 4  # of each of them, from slightly to badly disturbed
 DICE_LIMIT = 0.7  # an expected Dice below it is flagged
 
 _AXES, _NEIGHBORS, _WITHIN = 32, 3, 0.95
+_LEAST = 10  # sections
 _FIFTHS = 5  # where animals are not known, or are too few
 _MARGIN = 0.1  # of the range of a measure, on both sides
 _FLOORS = np.array([0.1, 0.02, 0.02, 0.02, 0.02])  # least deviations of the measures
@@ -72,6 +73,7 @@ class Sample:
     tissue: np.ndarray  # bool [h, w]
     looks: np.ndarray  # [3]
     measures: dict[int, np.ndarray]  # of the drawn regions
+    lies: bool = True  # as in the data set, not turned or disturbed
 
 
 @dataclass(frozen=True)
@@ -106,20 +108,26 @@ def calibrate(
     Raises:
         UserError: a part with fewer than ten sections, or without regions.
     """
-    picked = _pick(sections, limit)
+    picked = _spread([int(i) for i in sections.image_ids], PICTURES)
+    if len(picked) < _LEAST:
+        raise UserError(
+            f"The training part has {len(picked)} section(s); a trust file needs at least "
+            f"{_LEAST}. Label more sections, or do without it."
+        )
     groups, unit = group_sections(sections, read_facts(root), picked)
     features, rng = PictureFeatures(segmenter), np.random.default_rng(seed)
     sections.contrast = segmenter.config.CONTRAST
-    versions = -(-PICTURES // len(picked))
+    copies = -(-PICTURES // len(picked))
+    disturbed = set(_spread(picked, limit))
     plain, found = [], []
     for number, (image_id, group) in enumerate(zip(picked, groups, strict=True)):
-        if number % 20 == 0:
+        if number % 50 == 0:
             _log.info("%d of %d training sections", number, len(picked))
         picture, masks, ids = _load(sections, image_id, segmenter.config)
-        for version in range(versions):
-            changed = _mildly(picture, masks, turn, rng) if version else (picture, masks)
-            plain.append(_sample(features, *changed, ids, group))
-        for version in range(VERSIONS):
+        for copy in range(1 + copies):
+            changed = _mildly(picture, masks, turn, rng) if copy else (picture, masks)
+            plain.append(_sample(features, *changed, ids, group, lies=not copy))
+        for version in range(VERSIONS if image_id in disturbed else 0):
             worse = disturb(picture, masks, turn, (version + 0.5) / VERSIONS, rng)
             # Every other one turned, too: that takes most of the time.
             found.append(_find(segmenter, features, *worse, ids, group, version % 2 == 1))
@@ -139,7 +147,7 @@ def calibrate(
             "dataset": Path(root).name,
             "command": command,
             "seed": seed,
-            "sections": len(picked),
+            "sections": len(disturbed),
             "groups": [unit, len(set(groups))],
             "pictures": len(plain),
             "disturbed": len(found),
@@ -152,14 +160,10 @@ def calibrate(
     return model
 
 
-def _pick(sections: SectionDataset, limit: int) -> list[int]:
-    ids = [int(i) for i in sections.image_ids]
-    if len(ids) < 10:
-        raise UserError(
-            f"The training part has {len(ids)} section(s); a trust file needs ten at least. Label "
-            "more sections, or do without it."
-        )
-    return [ids[i] for i in np.linspace(0, len(ids) - 1, min(limit, len(ids))).round().astype(int)]
+def _spread(items: list[int], most: int) -> list[int]:
+    """Some of many, at even distances."""
+    places = np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)
+    return [items[place] for place in places]
 
 
 def _load(
@@ -266,12 +270,17 @@ def _lost(shape: tuple[int, int], strength: float, rng: np.random.Generator) -> 
 
 
 def _sample(
-    features: Any, picture: np.ndarray, masks: np.ndarray, ids: np.ndarray, group: int
+    features: Any,
+    picture: np.ndarray,
+    masks: np.ndarray,
+    ids: np.ndarray,
+    group: int,
+    lies: bool = False,
 ) -> Sample:
     tissue = small_tissue(picture)
     drawn = measure_regions(drawn_labels(ids, masks), tissue)
     looks = measure_looks(picture, tissue)
-    return Sample(group, features(picture, tissue), tissue, looks, drawn)
+    return Sample(group, features(picture, tissue), tissue, looks, drawn, lies)
 
 
 def _find(
@@ -322,12 +331,12 @@ def _axes(features: np.ndarray) -> InputModel:
 def fit_inputs(plain: Sequence[Sample]) -> tuple[InputModel, dict[int, InputModel]]:
     """The input model, and for each group the one that was fitted without it.
 
-    The limit is what 95 % of the pictures keep when their own group is left out.
+    The limit is what 95 % of the pictures as they lie keep when their own group is left out.
     """
     features = np.array([sample.features for sample in plain])
-    groups = np.array([sample.group for sample in plain])
+    groups, lie = (np.array([getattr(s, name) for s in plain]) for name in ("group", "lies"))
     without = {int(g): _axes(features[groups != g]) for g in np.unique(groups)}
-    away = np.concatenate([without[int(g)].raw(features[groups == g]) for g in np.unique(groups)])
+    away = np.concatenate([m.raw(features[(groups == g) & lie]) for g, m in without.items()])
     limit = float(np.quantile(away, _WITHIN))
     limited = {g: _limited(model, limit) for g, model in without.items()}
     return _limited(_axes(features), limit), limited

@@ -127,5 +127,5 @@ def test_dice_of_what_was_found():
 def test_a_small_part_is_refused(sections):
     few = EXPERIMENTS["slicemap"].sections().load(DATA, "train", numbers=range(3))
     few.prepare()
-    with pytest.raises(UserError, match=r"has 3 section\(s\); a trust file needs ten"):
+    with pytest.raises(UserError, match=r"has 3 section\(s\); a trust file needs at least 10"):
         calibrate(None, few, DATA, Turn(20, True))
