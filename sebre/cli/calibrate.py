@@ -111,8 +111,9 @@ def _measured(
 def _lines(record: dict[str, Any]) -> Iterator[str]:
     fitted = record["fitted_on"]
     unit, count = fitted["groups"]
+    parts = f"of {count} animals" if unit == "subject" else f"in {count} parts"
     yield (
-        f"Fitted on {fitted['sections']} training sections ({count} {unit}s), "
+        f"Fitted on {fitted['sections']} training sections {parts}, "
         f"{fitted['pictures']} pictures as in training and {fitted['disturbed']} disturbed ones"
     )
     titles = {

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from mrcnn.errors import UserError
+from mrcnn.imageio.contrast import BITS
 from sebre.networks.segmenter import load_segmenter, read_image
 from sebre.networks.weights_store import find_weights, is_here, known_networks
 from sebre.predict.tissue import small_tissue
 from sebre.predict.trust import load_trust
+from sebre.predict.trust_features import measure_looks
 
 
 @dataclass(frozen=True)
@@ -19,14 +21,14 @@ class Fit:
     """How well a network fits some pictures."""
 
     name: str
-    distance: float  # median over the pictures; up to 1 they are of the kind that it knows
+    distance: float  # median over the pictures; above 1 they are of no kind that it knows
     distances: tuple[float, ...]  # of each picture that could be read
-    n_known: int  # pictures within 1
+    n_known: int  # pictures of which nothing says that they are of another kind
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """The networks at hand, the nearest first."""
+    """The networks at hand: those that know most of the pictures first, then the nearest."""
 
     fits: tuple[Fit, ...]
     n_pictures: int  # that could be read
@@ -35,15 +37,15 @@ class Suggestion:
 
     def verdict(self) -> str:
         """In one sentence, which to take, or that none fits."""
-        fitting = [fit.name for fit in self.fits if fit.distance <= 1]
+        fitting = [fit.name for fit in self.fits if 2 * fit.n_known > self.n_pictures]
         if fitting:
             also = f" ({', '.join(fitting[1:])} would do, too)" if fitting[1:] else ""
             return f"Take {fitting[0]}: it was trained on pictures like these{also}."
         if not self.fits:
             return "No network at hand says what it knows."
         return (
-            "None fits: the pictures are of a kind that no network at hand was trained on (a "
-            "distance up to 1 would fit). Whatever a network finds on them is not to be trusted. "
+            "None fits: the pictures are of a kind that no network at hand was trained on. "
+            "Whatever a network finds on them is not to be trusted. "
             "Train one on sections of your own (docs/own_data.md)."
         )
 
@@ -53,7 +55,8 @@ class Suggestion:
 
 
 def suggest(pictures: Sequence[str | Path]) -> Suggestion:
-    """Rank the networks by the distance of pictures from their training pictures.
+    """Rank the networks by how many pictures they know, then by the distance from their training
+    pictures.
 
     Networks that are still to be fetched are not.
 
@@ -76,13 +79,15 @@ def suggest(pictures: Sequence[str | Path]) -> Suggestion:
             continue
         segmenter = load_segmenter(name)
         features = trust.features_of(segmenter)
-        distances = []
+        distances, known = [], 0
         for path, image in readable:
-            if segmenter.config.CONTRAST != "bits":
+            if segmenter.config.CONTRAST != BITS:
                 image = read_image(path, segmenter.config.CONTRAST)
-            distances.append(trust.inputs.distance(features(image, small_tissue(image))))
-        known = sum(distance <= 1 for distance in distances)
-        rounded = tuple(round(distance, 3) for distance in distances)
-        fits.append(Fit(name, round(float(np.median(distances)), 3), rounded, known))
-    fits.sort(key=lambda fit: fit.distance)
+            tissue = small_tissue(image)
+            distance = trust.inputs.distance(features(image, tissue))
+            looks, share = measure_looks(image, tissue), float(tissue.mean())
+            known += not any(trust.input_warnings(distance, looks, share))
+            distances.append(round(distance, 3))
+        fits.append(Fit(name, float(np.median(distances)), tuple(distances), known))
+    fits.sort(key=lambda fit: (-fit.n_known, fit.distance))
     return Suggestion(tuple(fits), len(readable), tuple(untold), tuple(failed))

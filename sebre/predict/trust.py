@@ -21,15 +21,14 @@ import numpy as np
 
 from mrcnn.errors import UserError
 from mrcnn.io.files import file_sha256
-from sebre.networks.segmenter import Segmenter, best_per_region
+from sebre.networks.segmenter import Segmenter
 from sebre.networks.weights_store import WeightsFile
 from sebre.predict.tissue import small_tissue, tissue_mask
 from sebre.predict.trust_features import (
+    FoundRegions,
     PictureFeatures,
-    agreement,
-    kept_shares,
+    describe_regions,
     measure_looks,
-    measure_regions,
     side_pairs,
 )
 
@@ -38,6 +37,8 @@ __all__ = ["RegionTrust", "SectionTrust", "TrustModel", "load_trust", "tissue_ma
 VERSION = 1
 # What the expected Dice follows from; the last only where turned pictures were segmented, too.
 EVIDENCE = ("score", "size", "place", "form", "kept", "distance", "sides", "found", "turned")
+
+_FARTHEST = 6.0  # deviations that a measure is away at most, as evidence
 
 _log = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ class RegionRange:
 
     def away(self, measures: np.ndarray) -> np.ndarray:
         """How many deviations measures [5] are from the mean, at most 6."""
-        return np.clip(np.abs(measures - self.mean) / self.deviation, 0, 6)
+        return np.clip(np.abs(measures - self.mean) / self.deviation, 0, _FARTHEST)
 
 
 @dataclass(frozen=True)
@@ -176,17 +177,16 @@ class TrustModel:
         """
         tissue = small_tissue(picture)
         distance = self.inputs.distance(self.features_of(segmenter)(picture, tissue))
-        ids = [i for i in best_per_region(dict(result)) if (labels == i).any()]
-        evidence = region_evidence(self, segmenter, result, labels, tissue, distance, tta)
+        found = describe_regions(result, labels, tissue, tta)
+        ids, pairs = list(found.measures), side_pairs(segmenter.regions)
         model = self.dice_turned if tta and self.dice_turned else self.dice
-        rows = np.array([evidence[i] for i in ids]).reshape(len(ids), len(EVIDENCE))
-        expected = model.expect(ids, rows[:, : len(model.weights)])
-        flags = region_flags(self, segmenter, labels, tissue)
+        evidence = region_evidence(self.ranges, found, distance, pairs, len(segmenter.regions))
+        expected = model.expect(ids, evidence[:, : len(model.weights)])
+        flags = region_flags(self.ranges, found.measures, pairs)
         regions = {}
         for class_id, value in zip(ids, expected, strict=True):
-            reasons = list(flags.get(class_id, ()))
-            if value < self.dice_limit:
-                reasons.insert(0, f"expected Dice {value:.2f}, below {self.dice_limit:.2f}")
+            low = f"expected Dice {value:.2f}, below {self.dice_limit:.2f}"
+            reasons = [*([low] if value < self.dice_limit else []), *flags[class_id]]
             regions[class_id] = RegionTrust(round(float(value), 4), tuple(reasons))
         share, looks = float(tissue.mean()), measure_looks(picture, tissue)
         warnings = tuple(self.input_warnings(distance, looks, share))
@@ -281,40 +281,40 @@ _SLACK = (40.0, 30.0, 15.0)  # gray values beyond what the training part has
 
 
 def region_evidence(
-    model: TrustModel,
-    segmenter: Segmenter,
-    result: Mapping[str, Any],
-    labels: np.ndarray,
-    tissue: np.ndarray,
+    ranges: Mapping[int, RegionRange],
+    found: FoundRegions,
     distance: float,
-    tta: Sequence[Mapping[str, Any]] | None = None,
-) -> dict[int, np.ndarray]:
-    """What the expected Dice follows from, by class id: float [9], see EVIDENCE."""
-    measures = measure_regions(labels, tissue)
-    kept, best = kept_shares(result, labels), best_per_region(dict(result))
-    agreed = agreement(labels, tta, list(measures)) if tta else {}
-    pairs, found = side_pairs(segmenter.regions), len(measures) / len(segmenter.regions)
-    rows = {}
-    for class_id, values in measures.items():
-        if class_id not in best:
-            continue
-        seen = model.ranges.get(class_id)
-        away = seen.away(values) if seen else np.full(len(values), 6.0)
-        score = float(np.clip(result["scores"][best[class_id]], 1e-3, 1 - 1e-4))
-        rows[class_id] = np.array(
+    pairs: Mapping[int, int],
+    n_regions: int,
+) -> np.ndarray:
+    """What the expected Dice follows from, float [N, 9] of N regions found, see EVIDENCE.
+
+    Args:
+        ranges: of the training part.
+        found: what was found on the picture.
+        distance: of the picture from the training part.
+        pairs: class id of the other side, of regions that have two.
+        n_regions: that the network knows.
+    """
+    rows = []
+    for class_id, values in found.measures.items():
+        seen = ranges.get(class_id)
+        away = seen.away(values) if seen else np.full(len(values), _FARTHEST)
+        score = float(np.clip(found.scores[class_id], 1e-3, 1 - 1e-4))
+        rows.append(
             [
                 np.log(score / (1 - score)),
                 away[0],
                 float(np.sqrt(np.mean(np.square(away[1:4])))),
                 away[4],
-                np.log(max(kept.get(class_id, 1.0), 0.05)),
+                np.log(max(found.kept[class_id], 0.05)),
                 np.log(max(distance, 0.05)),
-                _side_difference(class_id, measures, pairs),
-                found,
-                agreed.get(class_id, 0.0),
+                _side_difference(class_id, found.measures, pairs),
+                len(found.measures) / n_regions,
+                found.agreed.get(class_id, 0.0),
             ]
         )
-    return rows
+    return np.array(rows, float).reshape(len(rows), len(EVIDENCE))
 
 
 def _side_difference(
@@ -328,13 +328,15 @@ def _side_difference(
 
 
 def region_flags(
-    model: TrustModel, segmenter: Segmenter, labels: np.ndarray, tissue: np.ndarray
+    ranges: Mapping[int, RegionRange],
+    measures: Mapping[int, np.ndarray],
+    pairs: Mapping[int, int],
 ) -> dict[int, list[str]]:
-    """Why a region is like none of the training part, in words, by class id."""
-    measures, pairs = measure_regions(labels, tissue), side_pairs(segmenter.regions)
+    """Why regions are like none of the training part, in words, by class id; arguments as of
+    `region_evidence`, `measures` of the regions found."""
     flags: dict[int, list[str]] = {}
     for class_id, values in measures.items():
-        seen, said = model.ranges.get(class_id), flags.setdefault(class_id, [])
+        seen, said = ranges.get(class_id), flags.setdefault(class_id, [])
         if seen is None:
             said.append("no training section shows this region")
             continue

@@ -1,6 +1,7 @@
 """What `sebre.predict.trust` looks at: features of a picture, and measures of regions on it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -17,7 +18,7 @@ from sebre.predict.tissue import reduced
 
 _PREFIXES = (("res3", "_out"), ("res4", "_out")), (("down3", "b_relu"), ("down4", "b_relu"))
 _LEAST_CELLS = 0.5  # of tissue in a feature map; with less the whole window is pooled
-_OVERSIZE = 2  # a picture is reduced to this many times the input of the network at first
+OVERSIZE = 2  # a picture is reduced to this many times the input of the network at first
 
 # What a picture looks like, in this order (`measure_looks`).
 LOOKS = ("background", "contrast", "color")
@@ -47,7 +48,7 @@ class PictureFeatures:
 
     def __call__(self, picture: np.ndarray, tissue: np.ndarray) -> np.ndarray:
         """Features float32 [n] of a picture uint8 [H, W, 3] with its `small_tissue`."""
-        picture = reduced(picture, _OVERSIZE * self.config.IMAGE_MAX_DIM)
+        picture = reduced(picture, OVERSIZE * self.config.IMAGE_MAX_DIM)
         molded, _, windows = mold_inputs([picture], self.config)
         y1, x1, y2, x2 = (int(v) for v in windows[0])
         inside = np.zeros(molded.shape[1:3], np.float32)
@@ -141,13 +142,38 @@ def _hull_area(pixels: np.ndarray) -> float:
     return float(max(np.count_nonzero(drawn), len(pixels)))
 
 
-def kept_shares(result: Mapping[str, Any], labels: np.ndarray) -> dict[int, float]:
-    """Of the best mask of each class id found, the share of its pixels that the label map gives
-    it."""
-    rows = best_per_region(dict(result))
-    areas = mask_areas(result["masks"])
-    counts = np.bincount(labels.ravel(), minlength=max(rows, default=0) + 1)
-    return {i: float(min(1.0, counts[i] / max(1, areas[row]))) for i, row in rows.items()}
+@dataclass(frozen=True)
+class FoundRegions:
+    """What there is to judge the regions by that were found on a picture, by class id."""
+
+    measures: dict[int, np.ndarray]  # of `measure_regions`
+    scores: dict[int, float]  # of the best detection
+    kept: dict[int, float]  # share of its mask that the label map gives it
+    agreed: dict[int, float]  # of `agreement`; empty without turned pictures
+
+
+def describe_regions(
+    result: Mapping[str, Any],
+    labels: np.ndarray,
+    tissue: np.ndarray,
+    turned: Sequence[Mapping[str, Any]] | None = None,
+) -> FoundRegions:
+    """Describe the regions that were found on a picture.
+
+    Args:
+        result: of `detect`.
+        labels: label map of it, class ids [H, W].
+        tissue: `small_tissue` of the picture, bool [h, w].
+        turned: results on the same picture turned, turned back; None or empty without any.
+    """
+    best = best_per_region(dict(result))
+    measures = measure_regions(labels, tissue)
+    measures = {i: values for i, values in measures.items() if i in best}
+    areas, counts = mask_areas(result["masks"]), np.bincount(labels.ravel())
+    kept = {i: float(min(1.0, counts[i] / max(1, areas[best[i]]))) for i in measures}
+    scores = {i: float(result["scores"][best[i]]) for i in measures}
+    agreed = agreement(labels, turned, list(measures)) if turned else {}
+    return FoundRegions(measures, scores, kept, agreed)
 
 
 def agreement(

@@ -8,7 +8,7 @@ by leaving out one animal (or block of neighboring sections) after the other.
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,17 @@ import numpy as np
 import scipy.ndimage
 import scipy.optimize
 
+from mrcnn.config import Config
 from mrcnn.data.augment import RandomRotateFlip
 from mrcnn.errors import UserError
 from sebre.data.dataset import SectionDataset
 from sebre.data.metadata import SetFacts, read_facts
 from sebre.data.rotation import border_median
-from sebre.drawing.overlay import drawn_labels
+from sebre.drawing.overlay import drawn_labels, reduced_labels
 from sebre.evaluation.mask_metrics import dice
 from sebre.experiments.base import Turn
 from sebre.networks.segmenter import Segmenter, best_labels, best_per_region
-from sebre.predict.tissue import small_tissue
+from sebre.predict.tissue import reduced, small_tissue
 from sebre.predict.trust import (
     EVIDENCE,
     DiceModel,
@@ -35,15 +36,24 @@ from sebre.predict.trust import (
     TrustModel,
     region_evidence,
 )
-from sebre.predict.trust_features import PictureFeatures, measure_looks, measure_regions, side_pairs
+from sebre.predict.trust_features import (
+    OVERSIZE,
+    FoundRegions,
+    PictureFeatures,
+    describe_regions,
+    measure_looks,
+    measure_regions,
+    side_pairs,
+)
 from sebre.predict.turned import detect_turned
 
-SECTIONS = 100  # of the training part, spread over it
-PICTURES = 240  # that the distance is measured to: small sets take part in several versions
-VERSIONS = 4  # of each section, from slightly to badly disturbed
+PICTURES = 240  # that the distance is measured to, and as many as if turned in training
+SECTIONS = 100  # that are disturbed
+VERSIONS = 4  # of each of them, from slightly to badly disturbed
 DICE_LIMIT = 0.7  # an expected Dice below it is flagged
 
 _AXES, _NEIGHBORS, _WITHIN = 32, 3, 0.95
+_LEAST = 10  # sections
 _FIFTHS = 5  # where animals are not known, or are too few
 _MARGIN = 0.1  # of the range of a measure, on both sides
 _FLOORS = np.array([0.1, 0.02, 0.02, 0.02, 0.02])  # least deviations of the measures
@@ -63,6 +73,7 @@ class Sample:
     tissue: np.ndarray  # bool [h, w]
     looks: np.ndarray  # [3]
     measures: dict[int, np.ndarray]  # of the drawn regions
+    lies: bool = True  # as in the data set, not turned or disturbed
 
 
 @dataclass(frozen=True)
@@ -70,9 +81,7 @@ class Finding:
     """What was found on a disturbed picture."""
 
     sample: Sample
-    result: dict[str, Any]
-    labels: np.ndarray
-    turned: list[dict[str, Any]]
+    found: FoundRegions
     dices: dict[int, float]  # of the regions found; 0 where none is drawn
 
 
@@ -99,23 +108,30 @@ def calibrate(
     Raises:
         UserError: a part with fewer than ten sections, or without regions.
     """
-    picked = _pick(sections, limit)
+    picked = _spread([int(i) for i in sections.image_ids], PICTURES)
+    if len(picked) < _LEAST:
+        raise UserError(
+            f"The training part has {len(picked)} section(s); a trust file needs at least "
+            f"{_LEAST}. Label more sections, or do without it."
+        )
     groups, unit = group_sections(sections, read_facts(root), picked)
     features, rng = PictureFeatures(segmenter), np.random.default_rng(seed)
     sections.contrast = segmenter.config.CONTRAST
-    versions = -(-PICTURES // len(picked))
+    copies = -(-PICTURES // len(picked))
+    disturbed = set(_spread(picked, limit))
     plain, found = [], []
     for number, (image_id, group) in enumerate(zip(picked, groups, strict=True)):
-        if number % 20 == 0:
+        if number % 50 == 0:
             _log.info("%d of %d training sections", number, len(picked))
-        picture, (masks, ids) = sections.load_image(image_id), sections.load_mask(image_id)
-        for version in range(versions):
-            changed = _mildly(picture, masks, turn, rng) if version else (picture, masks)
-            plain.append(_sample(features, *changed, ids, group))
-        for version in range(VERSIONS):
+        picture, masks, ids = _load(sections, image_id, segmenter.config)
+        for copy in range(1 + copies):
+            changed = _mildly(picture, masks, turn, rng) if copy else (picture, masks)
+            plain.append(_sample(features, *changed, ids, group, lies=not copy))
+        for version in range(VERSIONS if image_id in disturbed else 0):
             worse = disturb(picture, masks, turn, (version + 0.5) / VERSIONS, rng)
-            found.append(_find(segmenter, features, *worse, ids, group))
-    inputs, left_out = _fit_inputs(plain)
+            # Every other one turned, too: that takes most of the time.
+            found.append(_find(segmenter, features, *worse, ids, group, version % 2 == 1))
+    inputs, left_out = fit_inputs(plain)
     shares = [sample.tissue.mean() for sample in plain]
     looks = np.array([sample.looks for sample in plain])
     model = TrustModel(
@@ -131,7 +147,7 @@ def calibrate(
             "dataset": Path(root).name,
             "command": command,
             "seed": seed,
-            "sections": len(picked),
+            "sections": len(disturbed),
             "groups": [unit, len(set(groups))],
             "pictures": len(plain),
             "disturbed": len(found),
@@ -139,18 +155,29 @@ def calibrate(
         },
     )
     rows = _rows(model, segmenter, found, left_out)
-    model.dice, model.dice_turned = _fit_dice(rows.without_turned()), _fit_dice(rows)
+    model.dice = fit_dice(rows.without_turned())
+    model.dice_turned = fit_dice(rows.some(rows.turned))
     return model
 
 
-def _pick(sections: SectionDataset, limit: int) -> list[int]:
-    ids = [int(i) for i in sections.image_ids]
-    if len(ids) < 10:
-        raise UserError(
-            f"The training part has {len(ids)} section(s); a trust file needs ten at least. Label "
-            "more sections, or do without it."
-        )
-    return [ids[i] for i in np.linspace(0, len(ids) - 1, min(limit, len(ids))).round().astype(int)]
+def _spread(items: list[int], most: int) -> list[int]:
+    """Some of many, at even distances."""
+    places = np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)
+    return [items[place] for place in places]
+
+
+def _load(
+    sections: SectionDataset, image_id: int, config: Config
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Picture, masks and class ids, reduced to what the network can see of it."""
+    picture, (masks, ids) = sections.load_image(image_id), sections.load_mask(image_id)
+    small = reduced(picture, OVERSIZE * config.IMAGE_MAX_DIM)
+    if small.shape == picture.shape:
+        return picture, masks, ids
+    stack = np.zeros((*small.shape[:2], len(ids)), bool)
+    for row in range(len(ids)):
+        stack[..., row] = reduced_labels(masks[..., row], small.shape)
+    return small, stack, ids
 
 
 def group_sections(
@@ -243,12 +270,17 @@ def _lost(shape: tuple[int, int], strength: float, rng: np.random.Generator) -> 
 
 
 def _sample(
-    features: Any, picture: np.ndarray, masks: np.ndarray, ids: np.ndarray, group: int
+    features: Any,
+    picture: np.ndarray,
+    masks: np.ndarray,
+    ids: np.ndarray,
+    group: int,
+    lies: bool = False,
 ) -> Sample:
     tissue = small_tissue(picture)
     drawn = measure_regions(drawn_labels(ids, masks), tissue)
     looks = measure_looks(picture, tissue)
-    return Sample(group, features(picture, tissue), tissue, looks, drawn)
+    return Sample(group, features(picture, tissue), tissue, looks, drawn, lies)
 
 
 def _find(
@@ -258,12 +290,14 @@ def _find(
     masks: np.ndarray,
     ids: np.ndarray,
     group: int,
+    with_turned: bool,
 ) -> Finding:
     result = segmenter.detect([picture])[0]
     labels = best_labels(result, picture.shape)
-    turned = detect_turned(segmenter, picture)
+    turned = detect_turned(segmenter, picture) if with_turned else []
     sample = _sample(features, picture, masks, ids, group)
-    return Finding(sample, result, labels, turned, found_dices(result, masks, ids))
+    found = describe_regions(result, labels, sample.tissue, turned)
+    return Finding(sample, found, found_dices(result, masks, ids))
 
 
 def found_dices(result: dict[str, Any], masks: np.ndarray, ids: Sequence[int]) -> dict[int, float]:
@@ -294,22 +328,22 @@ def _axes(features: np.ndarray) -> InputModel:
     )
 
 
-def _fit_inputs(plain: Sequence[Sample]) -> tuple[InputModel, dict[int, InputModel]]:
+def fit_inputs(plain: Sequence[Sample]) -> tuple[InputModel, dict[int, InputModel]]:
     """The input model, and for each group the one that was fitted without it.
 
-    The limit is what 95 % of the pictures keep when their own group is left out.
+    The limit is what 95 % of the pictures as they lie keep when their own group is left out.
     """
     features = np.array([sample.features for sample in plain])
-    groups = np.array([sample.group for sample in plain])
+    groups, lie = (np.array([getattr(s, name) for s in plain]) for name in ("group", "lies"))
     without = {int(g): _axes(features[groups != g]) for g in np.unique(groups)}
-    away = np.concatenate([without[int(g)].raw(features[groups == g]) for g in np.unique(groups)])
+    away = np.concatenate([m.raw(features[(groups == g) & lie]) for g, m in without.items()])
     limit = float(np.quantile(away, _WITHIN))
     limited = {g: _limited(model, limit) for g, model in without.items()}
     return _limited(_axes(features), limit), limited
 
 
 def _limited(model: InputModel, limit: float) -> InputModel:
-    return InputModel(**{**vars(model), "limit": limit})
+    return replace(model, limit=limit)
 
 
 def fit_ranges(plain: Sequence[Sample], pairs: dict[int, int]) -> dict[int, RegionRange]:
@@ -343,42 +377,46 @@ class Rows:
     evidence: np.ndarray  # [N, e]
     dices: np.ndarray  # [N]
     groups: np.ndarray  # int [N]
+    turned: np.ndarray  # bool [N], whether the last evidence is there
 
     def without_turned(self) -> "Rows":
         """The same without the agreement of turned pictures."""
-        return Rows(self.class_ids, self.evidence[:, :-1], self.dices, self.groups)
+        return replace(self, evidence=self.evidence[:, :-1])
 
     def some(self, chosen: np.ndarray) -> "Rows":
         """Those of a mask [N]."""
-        return Rows(*(values[chosen] for values in vars(self).values()))
+        return Rows(**{name: values[chosen] for name, values in vars(self).items()})
 
 
 def _rows(
     model: TrustModel,
     segmenter: Segmenter,
-    found: Sequence[Finding],
+    findings: Sequence[Finding],
     left_out: dict[int, InputModel],
 ) -> Rows:
-    ids, evidence, dices, groups = [], [], [], []
-    for one in found:
+    ids, evidence, dices, groups, turned = [], [], [], [], []
+    pairs = side_pairs(segmenter.regions)
+    for one in findings:
         distance = left_out[one.sample.group].distance(one.sample.features)
-        facts = region_evidence(
-            model, segmenter, one.result, one.labels, one.sample.tissue, distance, one.turned
+        some = one.found
+        evidence.append(
+            region_evidence(model.ranges, some, distance, pairs, len(segmenter.regions))
         )
-        for class_id, values in facts.items():
-            ids.append(class_id)
-            evidence.append(values)
-            dices.append(one.dices[class_id])
-            groups.append(one.sample.group)
+        ids += some.measures
+        dices += [one.dices[class_id] for class_id in some.measures]
+        groups += [one.sample.group] * len(some.measures)
+        turned += [class_id in some.agreed for class_id in some.measures]
     if len(ids) < 2 * len(EVIDENCE):
         raise UserError(
             f"The network found {len(ids)} region(s) on its disturbed training sections, which is "
             "too few to tell good from bad ones. Train it further first."
         )
-    return Rows(np.array(ids), np.array(evidence), np.array(dices), np.array(groups))
+    return Rows(
+        np.array(ids), np.concatenate(evidence), np.array(dices), np.array(groups), np.array(turned)
+    )
 
 
-def _fit_dice(rows: Rows) -> DiceModel:
+def fit_dice(rows: Rows) -> DiceModel:
     """The model whose penalty does best on groups left out, with steps of what it said of them."""
     best, said = None, None
     for penalty in _PENALTIES:
@@ -391,9 +429,7 @@ def _fit_dice(rows: Rows) -> DiceModel:
         if best is None or error < best[0]:
             best, said = (error, penalty), expected
     fitted = _fit_curve(rows, best[1])
-    return DiceModel(
-        fitted.mean, fitted.scale, fitted.weights, fitted.constants, _steps(said, rows.dices)
-    )
+    return replace(fitted, steps=_steps(said, rows.dices))
 
 
 def _fit_curve(rows: Rows, penalty: float) -> DiceModel:

@@ -19,6 +19,7 @@ from sebre.predict.trust_features import measure_looks
 from sebre.predict.trust_fitting import disturb, found_dices
 from sebre.predict.turned import detect_turned
 
+SECTIONS = 100  # of a test part that are scored, spread over it
 _BINS = 10  # of the reliability curve, with equal numbers of regions
 _SEED = 1  # of disturbances; those of the fit have another
 
@@ -39,7 +40,8 @@ def score_trust(
     turn: Turn,
     turned: bool = True,
 ) -> dict[str, Any]:
-    """Measure a trust model on a test part, and return the record as plain JSON values.
+    """Measure a trust model on a test part (`SECTIONS` of it at most), and return the record as
+    plain JSON values.
 
     Keys: "as_they_lie", "with_turned" (with the agreement of turned pictures) and "disturbed" (each
     section once, as `disturb` makes it with a strength from 0 to 1), each with `n_sections`,
@@ -72,7 +74,9 @@ def _assessed(
     rng: np.random.Generator | None,
 ) -> Iterator[tuple[SectionTrust, list[ScoredRegion]]]:
     sections.contrast = segmenter.config.CONTRAST
-    for image_id in sections.image_ids:
+    count = min(SECTIONS, len(sections.image_ids))
+    for place in np.linspace(0, len(sections.image_ids) - 1, count).round().astype(int):
+        image_id = sections.image_ids[place]
         picture, (masks, ids) = sections.load_image(image_id), sections.load_mask(image_id)
         if rng is not None:
             picture, masks = disturb(picture, masks, turn, rng.random(), rng)

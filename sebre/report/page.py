@@ -4,12 +4,14 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mrcnn.errors import UserError
 from mrcnn.io.own_files import demand_own, replace_own, replace_own_text
 from sebre.report.claims import ledger, ledger_table, statements_table, tested_table, verdicts_table
 from sebre.report.curves import angles_figure
 from sebre.report.details import failures_table, intervals_table, volumes_table
+from sebre.report.doubt import doubt_figure, doubt_table, read_trust
 from sebre.report.figures import (
     ap_figure,
     dice_figure,
@@ -67,6 +69,7 @@ class Records:
         confident: of the same networks, with the paper's cut-off on scores.
         problems: what is wrong with which file.
         published: the paper's numbers.
+        trust: of `sebre models calibrate`, by name of the network.
     """
 
     results: tuple[Result, ...]
@@ -75,6 +78,7 @@ class Records:
     confident: tuple[Result, ...]
     problems: tuple[str, ...]
     published: tuple[PublishedScore, ...]
+    trust: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -108,8 +112,9 @@ def read_records(folder: str | Path) -> Records:
     methods, more = read_methods(folder / METHODS_FOLDER)
     splits, yet_more = read_splits(folder / SPLITS_FOLDER)
     confident, last = read_confident(folder / CONFIDENT_FOLDER)
-    problems += more + yet_more + last
-    return Records(results, methods, splits, confident, problems, read_published())
+    trust, wrong = read_trust(folder)
+    problems += more + yet_more + last + wrong
+    return Records(results, methods, splits, confident, problems, read_published(), trust)
 
 
 def chapters(records: Records, claims: Sequence[Claim]) -> list[Chapter]:
@@ -142,6 +147,11 @@ def chapters(records: Records, claims: Sequence[Claim]) -> list[Chapter]:
         ),
         _chapter("Was Mask R-CNN needed?", (networks_table(results),), "no result is of a U-Net."),
         _chapter(
+            "What not to trust",
+            (doubt_table(records.trust),),
+            "no `trust.json` of `sebre models calibrate --results` beside the results.",
+        ),
+        _chapter(
             "The paper's split",
             (splits_table(results, records.splits),),
             f"no result in `{SPLITS_FOLDER}` beside the others.",
@@ -173,6 +183,8 @@ def figures(records: Records) -> dict[str, tuple[str, ReportFigure]]:
             "Methods on the same sections",
             methods_figure(records.methods, published),
         )
+    if records.trust:
+        made["trust"] = ("Expected and measured Dice", doubt_figure(records.trust))
     for name in dict.fromkeys(result.experiment for result in results):
         made |= {
             f"{name}_dice": (f"{name}: Dice by region", dice_figure(results, published, name)),

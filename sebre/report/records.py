@@ -18,6 +18,7 @@ from sebre.evaluation.stored import RecordFault
 from sebre.experiments import EXPERIMENTS
 from sebre.networks.weights_store import read_manifest
 
+TRUST_FILE = "trust.json"  # of `sebre models calibrate --results`; see `sebre.report.doubt`
 METHODS_FOLDER, SPLITS_FOLDER, CONFIDENT_FOLDER = "registration", "splits", "confidence_0.9"
 
 # Methods that are no network, in words, by the name that `sebre register` has for them.
@@ -235,7 +236,7 @@ def _read(
 ) -> tuple[dict[str, Evaluation | Registration], tuple[str, ...]]:
     """Whole records of a folder by name, and what is wrong with the others and with `expected`."""
     records, problems = {}, []
-    paths = {path.stem: path for path in visible(folder, "*.json")}
+    paths = {path.stem: path for path in visible(folder, "*.json") if path.name != TRUST_FILE}
     for name, path in paths.items():
         fault = ""
         try:

@@ -1,12 +1,20 @@
 """`sebre models`: the table, one network, and mistakes."""
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import skimage.data
+from paths import ROOT
+from PIL import Image
 
 from sebre.cli.commands import main
-from sebre.networks.weights_store import read_manifest, shipped_store, write_entry
+from sebre.networks.weights_store import find_weights, read_manifest, shipped_store, write_entry
+from sebre.predict.trust import load_trust
+
+DATASET = ROOT / "datasets" / "slicemap"
 
 
 def test_a_table_of_what_is_at_hand(capsys):
@@ -64,3 +72,71 @@ def test_mistakes_are_one_line(words, message, capsys):
     assert main(["models", *words]) == 2
     error = capsys.readouterr().err.strip()
     assert message in error and "\n" not in error
+
+
+# --- Calibrate, then suggest --------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory):
+    """A store of one's own with one network, calibrated on a few pictures."""
+    folder = tmp_path_factory.mktemp("calibrated")
+    store = folder / "store"
+    store.mkdir()
+    entry = read_manifest(shipped_store())["slicemap_unet"]
+    for file in (entry["file"], entry["config"]):
+        shutil.copy(shipped_store() / file, store / file)
+    facts = {key: entry[key] for key in ("file", "config", "network", "experiment", "regions")}
+    write_entry("mine", store, **facts)
+    section = DATASET / "mrcnn_val_dataset_images" / "section_img_0.png"
+    others = folder / "others"
+    others.mkdir()
+    inverted = 255 - np.asarray(Image.open(section))
+    Image.fromarray(inverted).save(others / "inverted.png")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEBRE_WEIGHTS", str(store))
+        patch.setattr("sebre.predict.trust_fitting.PICTURES", 40)
+        patch.setattr("sebre.predict.trust_scores.SECTIONS", 3)
+        command = ["models", "calibrate", "--weights", "mine", "--dataset", str(DATASET)]
+        command += ["--sections", "20", "--others", str(others)]
+        assert main([*command, "--results", str(folder / "trust.json")]) == 0
+    return store, folder / "trust.json", others / "inverted.png", section
+
+
+def test_a_network_of_ones_own_is_calibrated(calibrated, monkeypatch):
+    store, results, _, _ = calibrated
+    monkeypatch.setenv("SEBRE_WEIGHTS", str(store))
+    found = find_weights("mine")
+    assert found.entry["trust"]["file"] == "slicemap_unet.trust.json"
+    model = load_trust(found)
+    assert model.facts["sections"] == 20 and model.facts["groups"] == ["section", 5]
+    record = json.loads(results.read_text())["mine"]
+    assert record["weights_sha256"] == found.sha256
+    for key in ("as_they_lie", "with_turned", "disturbed"):
+        part = record["test_part"][key]
+        assert part["n_sections"] == 3
+        assert sum(point["n"] for point in part["curve"]) == part["n_regions"]
+        assert part["flagged"]["n"] + part["not_flagged"]["n"] == part["n_regions"]
+    assert record["test_part"]["as_they_lie"]["not_flagged"]["dice"] > 0.8
+    assert record["other_kinds"] == {
+        **{"n": 1, "n_told": 1, "missed": []},
+        "folders": {"others": {"n": 1, "n_told": 1}},
+    }
+
+
+def test_the_fitting_network_is_suggested(calibrated, monkeypatch, capsys):
+    store, _, inverted, section = calibrated
+    monkeypatch.setenv("SEBRE_WEIGHTS", str(store))
+    # That alone, so that one network is loaded.
+    monkeypatch.setattr("sebre.networks.weights_store.shipped_store", lambda: store)
+    assert main(["models", "suggest", str(section), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [fit["name"] for fit in found["fits"]] == ["mine"]
+    assert found["fits"][0]["distance"] <= 1 and found["fits"][0]["n_known"] == 1
+    assert found["verdict"].startswith("Take mine")
+    photo = store / "photo.png"
+    Image.fromarray(skimage.data.astronaut()).save(photo)
+    assert main(["models", "suggest", str(photo), str(inverted), str(store / "no.png")]) == 3
+    out, err = capsys.readouterr()
+    assert "None fits" in out and "0 of 2" in out
+    assert "no.png" in err

@@ -9,7 +9,8 @@ from paths import ROOT
 from sebre.evaluation.scores import Evaluation, Registration, SectionScore
 from sebre.evaluation.stored import RecordFault
 
-FILES = [p for p in sorted((ROOT / "results").rglob("*.json")) if p.parent.name != "bench"]
+OTHERS = ("bench.json", "trust.json")
+FILES = [p for p in sorted((ROOT / "results").rglob("*.json")) if p.name not in OTHERS]
 
 
 def kind_of(path):
