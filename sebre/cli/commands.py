@@ -328,14 +328,20 @@ def _predict(args: argparse.Namespace) -> int:
 def _network_for(args: argparse.Namespace) -> "tuple[str, Experiment]":
     """The weights to predict with, and the experiment that they are of."""
     from sebre.networks.segmenter import find_network
+    from sebre.networks.weights_store import known_networks
 
     if args.experiment is not None:
         return _weights(args), EXPERIMENTS[args.experiment]
     weights = args.weights
     if weights is None:
-        raise UserError(
-            "Which network? Give --weights, a name or the path of weights of your own; "
-            "`sebre models` lists the names."
+        weights = ANY_SECTION.name
+        if weights not in known_networks():
+            raise UserError(
+                "Which network? Give --weights, a name or the path of weights of your own; "
+                "`sebre models` lists the names."
+            )
+        complain(
+            f"No --weights: {weights} is used. `sebre models suggest` says whether one fits better."
         )
     if weights in EXPERIMENTS and EXPERIMENTS[weights].weights and not Path(weights).exists():
         weights = EXPERIMENTS[weights].weights[0]  # what is shipped for it

@@ -181,6 +181,22 @@ HIPPOCAMPUS = RegionSet(
     bilateral=True,
 )
 
+# All structures at or below those of `atlas_ids` in the tree of the Allen atlas.
+ANY_SECTION = RegionSet(
+    "any_section",
+    (
+        Region(1, "isocortex", "Isocortex", (112, 173, 71), (315,)),
+        Region(2, "hippocampal_formation", "HPF", (255, 192, 0), (1089,)),
+        Region(3, "basal_ganglia", "BG", (68, 114, 196), (477, 803)),
+        Region(4, "thalamus", "TH", (237, 85, 59), (549,)),
+        Region(5, "hypothalamus", "HY", (214, 64, 150), (1097,)),
+        Region(6, "midbrain", "MB", (0, 176, 190), (313,)),
+        Region(7, "hindbrain", "HB", (148, 103, 189), (771, 354)),
+        Region(8, "cerebellum", "CB", (245, 222, 120), (512, 728)),
+        Region(9, "olfactory_areas", "OLF", (165, 105, 60), (698,)),
+    ),
+)
+
 # Numbers are those of FreeSurfer's and the IBSR's label tables. Left and right share a hue,
 # left the lighter one.
 SUBCORTICAL = RegionSet(

@@ -17,7 +17,14 @@ from mrcnn.errors import UserError
 from mrcnn.imageio.reading import read_header
 from sebre.data.dataset import SectionDataset
 from sebre.data.region_names import plain, recorded_regions
-from sebre.data.regions import Region, RegionSet, distinct_colors, read_regions, safe_name
+from sebre.data.regions import (
+    ANY_SECTION,
+    Region,
+    RegionSet,
+    distinct_colors,
+    read_regions,
+    safe_name,
+)
 from sebre.experiments.base import (
     Experiment,
     FromScratch,
@@ -121,6 +128,8 @@ def experiment_of_settings(names: Sequence[str], settings: Mapping[str, Any]) ->
     colors = settings.get("CLASS_COLORS")
     if colors is None or settings.get("CLASS_NAMES") != list(names):
         colors = distinct_colors(len(names))
+    if list(names) == ANY_SECTION.names:
+        return custom_experiment(ANY_SECTION)
     regions = tuple(
         Region(number, safe_name(name), name, tuple(color))
         for number, (name, color) in enumerate(zip(names, colors, strict=True), start=1)

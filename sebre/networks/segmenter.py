@@ -21,6 +21,7 @@ from sebre.data.regions import RegionSet
 from sebre.drawing.overlay import label_map
 from sebre.experiments import EXPERIMENTS
 from sebre.experiments.base import Experiment, with_settings
+from sebre.networks.any_section import AnySectionConfig, load_any_section
 from sebre.networks.region_match import class_order, experiment_of
 from sebre.networks.training_run import weights_of_run
 from sebre.networks.unet import UNetSegmenter, load_unet, unet_config
@@ -105,6 +106,8 @@ def load_segmenter(
             model.reorder_classes(plan.order)
     elif network_of(plan.found) == "unet":
         return load_unet(plan.found, plan.config, plan.experiment.regions, plan.order)
+    elif network_of(plan.found) == "any_section":
+        return load_any_section(plan.found, plan.config, plan.experiment.regions)
     else:
         model = MaskRCNN("inference", plan.config, model_dir=".")
         model.load_weights(plan.found.path)
@@ -161,6 +164,8 @@ def _plan(
         config = exported.config
     elif network_of(found) == "unet":
         config = with_settings(unet_config(experiment).load(found.config), **overrides)
+    elif network_of(found) == "any_section":
+        config = with_settings(AnySectionConfig.load(found.config), **overrides)
     else:
         variant = experiment.variants.get(found.entry.get("variant", ""), experiment.default)
         config = variant.config.load(found.config) if found.config else variant.config()

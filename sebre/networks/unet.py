@@ -166,28 +166,48 @@ class UNetSegmenter:
         y1, x1, y2, x2 = windows[0]
         logits = self.keras_model.predict_on_batch(molded)[0, y1:y2, x1:x2]
         labels, probability = _most_probable(scipy.special.softmax(logits, -1), image.shape[:2])
-        ids, boxes, scores, masks = [], [], [], []
-        for class_id in range(1, self.config.NUM_CLASSES):  # one by one: sections may be large
-            mask = self._without_specks(labels == class_id)
-            if mask.any():
-                ids.append(class_id)
-                boxes.append(extract_bboxes(mask[..., None])[0])
-                scores.append(probability[mask].mean())
-                masks.append(_MASK_FORMS[form](mask))
-        if form == "full":
-            masks = np.stack(masks, axis=-1) if masks else np.zeros((*labels.shape, 0), bool)
-        return {
-            "rois": np.array(boxes, np.int32).reshape(-1, 4),
-            "class_ids": np.array(ids, np.int32),
-            "scores": np.array(scores, np.float32),
-            "masks": masks,
-        }
+        classes, speck = self.config.NUM_CLASSES, self.config.UNET_SPECK
+        return result_of_labels(labels, probability, classes, form, speck)
 
-    def _without_specks(self, mask: np.ndarray) -> np.ndarray:
-        parts, _ = scipy.ndimage.label(mask)
-        large = np.bincount(parts.ravel()) >= self.config.UNET_SPECK * mask.size
-        large[0] = False
-        return large[parts]
+
+def result_of_labels(
+    labels: np.ndarray, probability: np.ndarray, num_classes: int, form: str, speck: float
+) -> dict[str, Any]:
+    """A label map as a result of `detect`.
+
+    Args:
+        labels: class ids [H, W].
+        probability: float32 [H, W], of the label of each pixel.
+        num_classes: with the background.
+        form: of the masks, "full", "rle" or "contours".
+        speck: connected parts below this share of the picture are dropped.
+
+    Returns:
+        As `MaskRCNN.detect`, one row for each region found, in the order of the class ids.
+    """
+    ids, boxes, scores, masks = [], [], [], []
+    for class_id in range(1, num_classes):  # one by one: sections may be large
+        mask = _without_specks(labels == class_id, speck)
+        if mask.any():
+            ids.append(class_id)
+            boxes.append(extract_bboxes(mask[..., None])[0])
+            scores.append(probability[mask].mean())
+            masks.append(_MASK_FORMS[form](mask))
+    if form == "full":
+        masks = np.stack(masks, axis=-1) if masks else np.zeros((*labels.shape, 0), bool)
+    return {
+        "rois": np.array(boxes, np.int32).reshape(-1, 4),
+        "class_ids": np.array(ids, np.int32),
+        "scores": np.array(scores, np.float32),
+        "masks": masks,
+    }
+
+
+def _without_specks(mask: np.ndarray, speck: float) -> np.ndarray:
+    parts, _ = scipy.ndimage.label(mask)
+    large = np.bincount(parts.ravel()) >= speck * mask.size
+    large[0] = False
+    return large[parts]
 
 
 def load_unet(

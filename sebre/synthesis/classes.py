@@ -10,48 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from sebre.data.csv_tables import read_table
+from sebre.data.regions import ANY_SECTION
 
-NAMES = (
-    "isocortex",
-    "hippocampal_formation",
-    "basal_ganglia",
-    "thalamus",
-    "hypothalamus",
-    "midbrain",
-    "hindbrain",
-    "cerebellum",
-    "olfactory_areas",
-)
-NUM_CLASSES = len(NAMES) + 1  # with the outside, 0
+NAMES = tuple(ANY_SECTION.names)
+NUM_CLASSES = ANY_SECTION.num_classes  # with the outside, 0
 IGNORE = 255  # tissue of no class: fiber tracts, ventricles, cortical subplate, unlabeled tissue
 # (red, green, blue) of the outside and the classes, in pictures.
-COLORS = (
-    (0, 0, 0),
-    (112, 173, 71),
-    (255, 192, 0),
-    (68, 114, 196),
-    (237, 85, 59),
-    (214, 64, 150),
-    (0, 176, 190),
-    (148, 103, 189),
-    (245, 222, 120),
-    (165, 105, 60),
-)
+COLORS = ((0, 0, 0), *(region.color for region in ANY_SECTION))
 # Class of every structure at or below these of the Allen tree; none lies below another.
-ANCESTORS = {
-    315: 1,  # Isocortex
-    1089: 2,  # HPF, with entorhinal areas and subiculum
-    477: 3,  # STR
-    803: 3,  # PAL
-    549: 4,  # TH, with epithalamus and reticular nucleus
-    1097: 5,  # HY, with zona incerta
-    313: 6,  # MB
-    771: 7,  # P
-    354: 7,  # MY
-    512: 8,  # CB
-    728: 8,  # arbor vitae, under the fiber tracts in the tree
-    698: 9,  # OLF
-}
+ANCESTORS = {number: region.id for region in ANY_SECTION for number in region.atlas_ids}
 _FIBER_TRACTS, _VENTRICLES = 1009, 73
 _GROUP_DEPTH = 5  # of the path: about the level of "thalamus, polymodal association part"
 

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+from sebre.networks.any_section import normalized
 from sebre.synthesis.classes import StructureTable
 from sebre.synthesis.curriculum import Recipe
 from sebre.synthesis.fields import smooth_curve, smooth_field
@@ -166,27 +167,6 @@ def photograph(
     if rng.random() < recipe.invert:
         picture = -picture
     return normalized(picture)
-
-
-def normalized(picture: np.ndarray) -> np.ndarray:
-    """A picture stretched between its percentiles 1 and 99, cut to 0..1.
-
-    Training and prediction both do so.
-
-    Args:
-        picture: numbers [H, W].
-
-    Returns:
-        float32 [H, W].
-    """
-    picture = np.asarray(picture, np.float32)
-    ordered = (
-        np.sort(picture[::3, ::3], axis=None)
-        if picture.size > 4096
-        else np.sort(picture, axis=None)
-    )
-    low, high = ordered[len(ordered) // 100], ordered[-1 - len(ordered) // 100]
-    return np.clip((picture - low) / max(float(high - low), 1e-6), 0, 1)
 
 
 def _edges(fine: np.ndarray) -> np.ndarray:

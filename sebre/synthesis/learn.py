@@ -31,9 +31,10 @@ import cv2
 import keras
 import numpy as np
 
+from sebre.networks.any_section import STEP, any_section_segmenter, build_network
 from sebre.synthesis import zeroshot
-from sebre.synthesis.any_section import STEP, WeightedCrossEntropy, build_network, class_weights
 from sebre.synthesis.classes import IGNORE, NUM_CLASSES
+from sebre.synthesis.cross_entropy import WeightedCrossEntropy, class_weights
 from sebre.synthesis.curriculum import EASY, HARD, Recipe, recipe_at
 from sebre.synthesis.labeled_volume import Volume
 from sebre.synthesis.sources import read_volumes
@@ -98,7 +99,7 @@ class Checks:
             logits = model.predict(pictures, batch_size=16, verbose=0)
             scores[f"dice_{name}"] = mean_dice(logits.argmax(-1), labels)
         if self._real is not None:
-            real = zeroshot.evaluate(model, self._real)
+            real = zeroshot.evaluate(any_section_segmenter(model, turns=1), self._real)
             scores |= {f"real_{source}": score for source, score in real.items()}
         return scores
 

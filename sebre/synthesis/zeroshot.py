@@ -14,15 +14,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import keras
 import numpy as np
-import scipy.special
 from PIL import Image
 
 from sebre.data.csv_tables import read_table
+from sebre.networks.any_section import AnySectionSegmenter, any_section_segmenter
 from sebre.synthesis.classes import IGNORE, NUM_CLASSES
-from sebre.synthesis.intensity import normalized
 
 logger = logging.getLogger(__name__)
 
@@ -78,46 +76,6 @@ def real_sections(data: Path) -> Iterator[RealSection]:
         yield RealSection(f"{row}", "sagittal59", np.sqrt(picture), masks, everywhere)
 
 
-def prepared(picture: np.ndarray, size: int) -> np.ndarray:
-    """A picture as the network wants it: square, padded with the color of its border.
-
-    Args:
-        picture: [H, W]. Gray values.
-        size: side of the result, px.
-
-    Returns:
-        float32 [size, size], 0..1.
-    """
-    picture = np.asarray(picture, np.float32)
-    border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
-    side = max(picture.shape)
-    square = np.full((side, side), np.median(border), np.float32)
-    y, x = ((side - length) // 2 for length in picture.shape)
-    square[y : y + picture.shape[0], x : x + picture.shape[1]] = picture
-    how = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
-    return normalized(cv2.resize(square, (size, size), interpolation=how))
-
-
-def predict(model: keras.Model, picture: np.ndarray) -> np.ndarray:
-    """Classes of a picture of any size.
-
-    Args:
-        model: of `sebre.synthesis.any_section.build_network`.
-        picture: [H, W]. Gray values.
-
-    Returns:
-        uint8 [H, W].
-    """
-    size = model.input_shape[1]
-    logits = model.predict_on_batch(prepared(picture, size)[None, ..., None])[0]
-    side = max(picture.shape)
-    chances = scipy.special.softmax(np.asarray(logits, np.float32), axis=-1)
-    chances = cv2.resize(chances, (side, side), interpolation=cv2.INTER_LINEAR)
-    y, x = ((side - length) // 2 for length in picture.shape)
-    inside = chances[y : y + picture.shape[0], x : x + picture.shape[1]]
-    return inside.argmax(axis=-1).astype(np.uint8)
-
-
 def section_dices(found: np.ndarray, section: RealSection) -> dict[int, float]:
     """Dice of each drawn region, over the pixels that count, by class id.
 
@@ -136,11 +94,13 @@ def section_dices(found: np.ndarray, section: RealSection) -> dict[int, float]:
     return scores
 
 
-def evaluate(model: keras.Model, data: Path, variant: str = VARIANTS[0]) -> dict[str, float]:
+def evaluate(
+    network: AnySectionSegmenter, data: Path, variant: str = VARIANTS[0]
+) -> dict[str, float]:
     """Mean Dice of each source: over the drawn regions of a section, then over sections.
 
     Args:
-        model: the network.
+        network: to score.
         data: folder of the collections.
         variant: one of VARIANTS, a change of the pictures that should not matter.
 
@@ -151,7 +111,7 @@ def evaluate(model: keras.Model, data: Path, variant: str = VARIANTS[0]) -> dict
         raise ValueError(f"No variant {variant!r}. There are {', '.join(VARIANTS)}.")
     scores = defaultdict(list)
     for section in real_sections(data):
-        found = _changed_back(predict(model, _changed(section.picture, variant)), variant)
+        found = _changed_back(network.labels(_changed(section.picture, variant)), variant)
         dices = section_dices(found, section)
         if dices:
             scores[section.source].append(float(np.mean(list(dices.values()))))
@@ -178,14 +138,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--network", type=Path, required=True, help="file that a training wrote")
     parser.add_argument("--data", type=Path, required=True, help="folder of the collections")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    parser.add_argument("--turns", type=int, default=8, help="of each picture, 1 to 8")
     parser.add_argument("--variants", nargs="*", default=[VARIANTS[0]], choices=VARIANTS)
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     # The loss is a class of the package, and is not needed to predict.
     model = keras.models.load_model(args.network, compile=False)
+    network = any_section_segmenter(model, args.turns)
     scores = {}
     for variant in args.variants:
-        scores[variant] = evaluate(model, args.data, variant)
+        scores[variant] = evaluate(network, args.data, variant)
         logger.info("%s: %s", variant, {k: round(v, 3) for k, v in scores[variant].items()})
     args.out.write_text(json.dumps(scores, indent=2) + "\n", "utf-8")
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sebre.networks.any_section import any_section_segmenter, build_network, prepared
 from sebre.synthesis import zeroshot
-from sebre.synthesis.any_section import WeightedCrossEntropy, build_network, class_weights
+from sebre.synthesis.cross_entropy import WeightedCrossEntropy, class_weights
 from sebre.synthesis.curriculum import EASY
 from sebre.synthesis.gallery import colored, synthesize
 from sebre.synthesis.learn import TrainSettings, mean_dice, train
@@ -105,7 +106,7 @@ def real_section(shape=(40, 60)):
 
 
 def test_a_picture_is_made_square():
-    square = zeroshot.prepared(real_section().picture, 32)
+    square = prepared(real_section().picture, 32)
     assert square.shape == (32, 32)
     assert square[0].max() == 0
     assert square.max() == 1
@@ -113,18 +114,19 @@ def test_a_picture_is_made_square():
 
 def test_a_prediction_has_the_size_of_the_picture():
     section = real_section()
-    found = zeroshot.predict(Threshold(), section.picture)
+    found = any_section_segmenter(Threshold(), 1).labels(section.picture)
     assert found.shape == section.picture.shape
     dices = zeroshot.section_dices(found, section)
     assert dices[1] > 0.85
     assert dices[2] == 0
 
 
+@pytest.mark.parametrize("turns", [1, 8])
 @pytest.mark.parametrize("variant", zeroshot.VARIANTS[:-1])
-def test_scores_of_changed_pictures(monkeypatch, tmp_path, variant):
+def test_scores_of_changed_pictures(monkeypatch, tmp_path, variant, turns):
     monkeypatch.setattr(zeroshot, "real_sections", lambda data: iter([real_section()] * 2))
-    scores = zeroshot.evaluate(Threshold(), tmp_path, variant)
+    scores = zeroshot.evaluate(any_section_segmenter(Threshold(), turns), tmp_path, variant)
     assert set(scores) == {"source"}
     assert scores["source"] == pytest.approx(0.45, abs=0.05)
     with pytest.raises(ValueError, match="No variant 'upside down'"):
-        zeroshot.evaluate(Threshold(), tmp_path, "upside down")
+        zeroshot.evaluate(any_section_segmenter(Threshold()), tmp_path, "upside down")

@@ -4,6 +4,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
+from sebre.networks.any_section import normalized
 from sebre.synthesis import damage, intensity
 from sebre.synthesis.curriculum import EASY, HARD, Recipe, recipe_at
 from sebre.synthesis.deform import grow
@@ -206,7 +207,5 @@ def test_own_values_are_remapped(rng):
 
 def test_normalized_is_free_of_range(rng):
     picture = rng.random((80, 90))
-    assert intensity.normalized(picture) == pytest.approx(
-        intensity.normalized(1000 * picture - 5), abs=1e-4
-    )
-    assert intensity.normalized(np.ones((8, 8))).max() == 0
+    assert normalized(picture) == pytest.approx(normalized(1000 * picture - 5), abs=1e-4)
+    assert normalized(np.ones((8, 8))).max() == 0

@@ -1,0 +1,83 @@
+"""The network of any section as a segmenter: from a file, for pictures of any size and angle."""
+
+import numpy as np
+import pytest
+
+import sebre
+from mrcnn.weights.loading import save_weights
+from sebre.data.regions import ANY_SECTION
+from sebre.networks.any_section import (
+    AnySectionConfig,
+    AnySectionSegmenter,
+    any_section_segmenter,
+    build_network,
+    prepared,
+)
+from sebre.networks.segmenter import best_labels, load_segmenter
+
+
+@pytest.fixture(scope="module")
+def segmenter() -> AnySectionSegmenter:
+    return any_section_segmenter(build_network(32, (8, 16)))
+
+
+def picture(height: int, width: int) -> np.ndarray:
+    rows, columns = np.mgrid[:height, :width]
+    gray = 60 + 120 * (np.hypot(rows - height / 3, columns - width / 2) < height / 4)
+    return np.repeat(gray.astype(np.uint8)[..., None], 3, axis=-1)
+
+
+@pytest.mark.parametrize("shape", [(40, 90), (333, 100), (32, 32), (5, 7)])
+def test_a_result_has_the_size_of_the_picture(segmenter, shape):
+    (result,) = segmenter.detect([picture(*shape)])
+    assert result["masks"].shape == (*shape, len(result["class_ids"]))
+    assert result["masks"].sum(axis=-1).max() <= 1  # they do not overlap
+    labels = best_labels(result, shape)
+    assert set(np.unique(labels)) <= set(range(10))
+    assert all(0.1 <= score <= 1 for score in result["scores"])
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_what_is_found_turns_with_the_picture(segmenter, turns):
+    gray = picture(64, 64)[..., 0].astype(np.float32)
+    found, turned = segmenter.labels(gray), segmenter.labels(np.rot90(gray, turns))
+    assert (np.rot90(found, turns) == turned).mean() > 0.995
+    assert (segmenter.labels(gray[:, ::-1])[:, ::-1] == found).mean() > 0.995
+
+
+def test_labels_lie_where_the_picture_is(segmenter):
+    """A network that finds what is bright: the labels are those of the picture, unmoved."""
+
+    class Bright:
+        input_shape = (None, 64, 64, 1)
+
+        def predict_on_batch(self, pictures):
+            bright = pictures[:, 1::2, 1::2, 0] > 0.5
+            return 20.0 * np.stack([~bright, bright], axis=-1)
+
+    for shape in ((300, 180), (90, 256)):
+        gray = picture(*shape)[..., 0].astype(np.float32)
+        wanted = gray > 100
+        found = any_section_segmenter(Bright()).labels(gray) == 1
+        assert 2 * (found & wanted).sum() / (found.sum() + wanted.sum()) > 0.93
+        rows, columns = np.nonzero(found)
+        assert rows.mean() == pytest.approx(np.nonzero(wanted)[0].mean(), abs=1.5)
+        assert columns.mean() == pytest.approx(np.nonzero(wanted)[1].mean(), abs=1.5)
+
+
+def test_a_picture_is_padded_with_the_color_of_its_border():
+    square = prepared(200 - picture(40, 90)[..., 0].astype(np.float32), 64)
+    assert square.shape == (64, 64) and square[0, 0] == square[32, 0] == square.max()
+
+
+def test_weights_are_stored_and_loaded_by_path(segmenter, tmp_path):
+    config = AnySectionConfig().update(IMAGE_MIN_DIM=32, IMAGE_MAX_DIM=32, SECTION_WIDTHS=(8, 16))
+    config.save(tmp_path / "config.json")
+    path = tmp_path / "mine.h5"
+    save_weights(segmenter.keras_model, path, class_names=ANY_SECTION.names)
+    loaded = load_segmenter(path)
+    assert isinstance(loaded, AnySectionSegmenter) and loaded.regions is ANY_SECTION
+    gray = picture(50, 70)[..., 0].astype(np.float32)
+    np.testing.assert_array_equal(loaded.labels(gray), segmenter.labels(gray))
+    found = sebre.load(path).predict(picture(50, 70))
+    assert list(found.regions.index) == ANY_SECTION.names
