@@ -103,7 +103,7 @@ def _draw(
 
 
 def _axes(ax: Axes, groups: Sequence[str], place: dict[str, Any], numeric: bool, by: str) -> None:
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(0, 1.08 * ax.dataLim.y1 or 1)
     ax.grid(alpha=0.3)
     ax.tick_params(labelsize=_FONT - 1)
     if numeric:
