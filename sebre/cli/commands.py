@@ -21,6 +21,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from sebre.cli.parser import SOURCE_OPTIONS, build_parser  # noqa: E402
+from sebre.data.regions import ANY_SECTION  # noqa: E402
 from sebre.experiments import EXPERIMENTS, custom  # noqa: E402
 from sebre.experiments.base import Experiment  # noqa: E402
 from sebre.program import (  # noqa: E402
@@ -34,7 +35,6 @@ from sebre.program import (  # noqa: E402
 )
 
 if TYPE_CHECKING:  # heavy to import
-    from sebre.experiments.base import Experiment
     from sebre.predict.job import Job
     from sebre.predict.pictures import Inputs
 
