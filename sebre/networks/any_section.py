@@ -29,6 +29,7 @@ from sebre.networks.weights_store import WeightsFile
 
 STEP = 2  # px of the picture for one of the network's answer
 WIDTHS = (16, 32, 64, 128, 256)
+_REDUCED = 8  # times the side of the network: larger pictures are reduced to this at first
 _SAMPLED = 4096  # pixels, above which percentiles are taken of every ninth
 
 
@@ -139,6 +140,11 @@ class AnySectionSegmenter:
 
     def _detect(self, image: Any, form: str) -> dict[str, Any]:
         pixels = image.pixels if isinstance(image, ReducedPicture) else image
+        # First without floats, of which a whole slide would be too many.
+        most = _REDUCED * self.config.IMAGE_MAX_DIM / max(pixels.shape[:2])
+        if most < 1:
+            size = [max(1, round(n * most)) for n in pixels.shape[1::-1]]
+            pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
         gray = pixels.mean(axis=-1, dtype=np.float32)
         labels, probability = _most_probable(self.probabilities(gray), image.shape[:2])
         classes, speck = self.config.NUM_CLASSES, self.config.SECTION_SPECK

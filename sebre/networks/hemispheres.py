@@ -95,10 +95,10 @@ def halves(picture: np.ndarray, midline: Midline) -> Iterator[Half]:
 
 def _structures(picture: np.ndarray, longest: int) -> tuple[float, np.ndarray, np.ndarray]:
     """Reduction, structures and tissue of a section in a square with room to turn, [n, n]."""
-    gray = picture.astype(np.float32).mean(axis=-1)
-    scale = longest / max(gray.shape)
-    size = tuple(max(1, round(n * scale)) for n in gray.shape)
-    gray = cv2.resize(gray, size[::-1], interpolation=cv2.INTER_AREA)
+    scale = longest / max(picture.shape[:2])
+    size = tuple(max(1, round(n * scale)) for n in picture.shape[:2])
+    small = cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA)
+    gray = small.astype(np.float32).mean(axis=-1)
     border = np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]])
     away = np.abs(gray - np.median(border))
     full = np.percentile(away, 99)

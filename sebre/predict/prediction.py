@@ -9,6 +9,7 @@
 """
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,7 @@ if TYPE_CHECKING:  # heavy to import, and not needed to segment
 logger = logging.getLogger(__name__)
 
 _STACK_PX = 2048**2  # of larger sections, masks are kept as run lengths
+_LARGE_PX = 2**27  # 134 million; larger pictures would need many GB as a whole
 _SAME_UM = 0.01  # relative difference of pixel sizes that rounding leaves
 
 
@@ -197,8 +199,8 @@ def predict_picture(
     A file is read by the CONTRAST of the network; what is converted or passed over is logged.
 
     Args:
-        segmenter: the network. With its setting REDUCED_DECODE a large picture is read at a
-            reduced scale where the format allows.
+        segmenter: the network. With its setting REDUCED_DECODE, and of more than 134 million
+            pixels, a picture is read at a reduced scale where the format allows.
         picture: file, or array as of `Network.predict`.
         name: of the outputs; None takes that of the file.
         tile: side of the tiles that are segmented one by one, px; None for the whole picture.
@@ -304,7 +306,10 @@ def _whole(
 ) -> np.ndarray | ReducedPicture:
     if isinstance(picture, np.ndarray):
         return read_whole(open_source(picture, rule=config.CONTRAST))
-    if config.REDUCED_DECODE and not to_be_cut:
+    large = math.prod(read_header(picture, choice).shape) > _LARGE_PX
+    if large and not config.REDUCED_DECODE and not to_be_cut:
+        logger.info("%s: so large that it is read at a reduced scale.", picture)
+    if (large or config.REDUCED_DECODE) and not to_be_cut:
         return read_for(picture, config, choice)
     return read_image(picture, config.CONTRAST, choice)
 
