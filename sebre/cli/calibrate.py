@@ -47,8 +47,8 @@ def calibrate_weights(asked: Calibration) -> tuple[Path, list[str]]:
     """
     found, experiment, _ = find_network(asked.weights)
     path = asked.out or trust_path(found)
-    demand_own([path], known=lambda place: _is_of(place, found))
     pictures = list(_pictures(asked.others))
+    demand_own([path], known=lambda place: _is_of(place, found))
     sections = experiment.load(asked.dataset, "train")
     segmenter = load_segmenter(asked.weights)
     model = calibrate(

@@ -9,11 +9,9 @@ import numpy as np
 
 from mrcnn.errors import UserError
 from mrcnn.imageio.contrast import BITS
-from sebre.networks.segmenter import load_segmenter, read_image
+from sebre.networks.segmenter import best_labels, load_segmenter, read_image
 from sebre.networks.weights_store import find_weights, is_here, known_networks
-from sebre.predict.tissue import small_tissue
 from sebre.predict.trust import load_trust
-from sebre.predict.trust_features import measure_looks
 
 
 @dataclass(frozen=True)
@@ -78,16 +76,14 @@ def suggest(pictures: Sequence[str | Path]) -> Suggestion:
             untold.append(name)
             continue
         segmenter = load_segmenter(name)
-        features = trust.features_of(segmenter)
         distances, known = [], 0
         for path, image in readable:
             if segmenter.config.CONTRAST != BITS:
                 image = read_image(path, segmenter.config.CONTRAST)
-            tissue = small_tissue(image)
-            distance = trust.inputs.distance(features(image, tissue))
-            looks, share = measure_looks(image, tissue), float(tissue.mean())
-            known += not any(trust.input_warnings(distance, looks, share))
-            distances.append(round(distance, 3))
+            result = segmenter.detect([image], masks="rle")[0]
+            section = trust.assess(segmenter, image, result, best_labels(result, image.shape))
+            known += not section.warnings
+            distances.append(section.distance)
         fits.append(Fit(name, float(np.median(distances)), tuple(distances), known))
     fits.sort(key=lambda fit: (-fit.n_known, fit.distance))
     return Suggestion(tuple(fits), len(readable), tuple(untold), tuple(failed))

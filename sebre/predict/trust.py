@@ -190,8 +190,8 @@ class TrustModel:
             regions[class_id] = RegionTrust(round(float(value), 4), tuple(reasons))
         share, looks = float(tissue.mean()), measure_looks(picture, tissue)
         warnings = tuple(self.input_warnings(distance, looks, share))
-        if share and not ids:
-            warnings += ("none of the regions was found",)
+        if share:
+            warnings += tuple(_doubtful(regions))
         return SectionTrust(True, warnings, round(distance, 3), round(share, 4), regions)
 
     def input_warnings(self, distance: float, looks: np.ndarray, share: float) -> Iterator[str]:
@@ -208,7 +208,7 @@ class TrustModel:
         yield from _odd_looks(looks, *self.looks)
         if distance > 1:
             yield (
-                f"not of the kind that the network knows ({distance:.1f} times as far from the "
+                f"not of the kind that the network knows ({distance:.2f} times as far from the "
                 "training pictures as the limit): another plane, stain or species, or no section"
             )
         low, high = self.tissue
@@ -249,6 +249,18 @@ class TrustModel:
             dice_turned=_dice_model(record["dice_turned"]) if record["dice_turned"] else None,
             dice_limit=float(record["dice_limit"]),
             facts=dict(record["facts"]),
+        )
+
+
+def _doubtful(regions: Mapping[int, RegionTrust]) -> Iterator[str]:
+    """What the regions together say against a picture."""
+    doubted = sum(bool(region.flags) for region in regions.values())
+    if not regions:
+        yield "none of the regions was found"
+    elif len(regions) > 1 and 2 * doubted > len(regions):
+        yield (
+            f"{doubted} of the {len(regions)} regions found are doubtful: perhaps another plane, "
+            "or a damaged section"
         )
 
 

@@ -13,9 +13,7 @@ from mrcnn.io.own_files import replace_own_text
 from sebre.data.dataset import SectionDataset
 from sebre.experiments.base import Turn
 from sebre.networks.segmenter import Segmenter, best_labels, read_image
-from sebre.predict.tissue import small_tissue
 from sebre.predict.trust import SectionTrust, TrustModel
-from sebre.predict.trust_features import measure_looks
 from sebre.predict.trust_fitting import disturb, found_dices
 from sebre.predict.turned import detect_turned
 
@@ -126,14 +124,13 @@ def count_told(model: TrustModel, segmenter: Segmenter, pictures: Sequence[Path]
     Returns:
         `n`, `n_told` and `missed` (names), of all, and `folders`: `n` and `n_told` of each.
     """
-    features, missed = model.features_of(segmenter), []
+    missed: list[str] = []
     folders: dict[str, dict[str, int]] = {}
     for path in pictures:
         picture = read_image(path, segmenter.config.CONTRAST)
-        tissue = small_tissue(picture)
-        distance = model.inputs.distance(features(picture, tissue))
-        looks, share = measure_looks(picture, tissue), float(tissue.mean())
-        told = any(model.input_warnings(distance, looks, share))
+        result = segmenter.detect([picture])[0]
+        labels = best_labels(result, picture.shape)
+        told = bool(model.assess(segmenter, picture, result, labels).warnings)
         counts = folders.setdefault(path.parent.name, {"n": 0, "n_told": 0})
         counts["n"] += 1
         counts["n_told"] += told

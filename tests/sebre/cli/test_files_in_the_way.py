@@ -129,7 +129,9 @@ def release(tmp_path) -> Release:
     return Release("net", run / "w.h5", EXPERIMENTS["slicemap"], DATASET, "sebre train", "none")
 
 
-@pytest.mark.parametrize("ending", [".h5", ".config.json", ".training.json", ".log.csv", ".md"])
+@pytest.mark.parametrize(
+    "ending", [".h5", ".config.json", ".training.json", ".log.csv", ".md", ".png"]
+)
 def test_publishing_keeps_what_the_manifest_does_not_have(release, tmp_path, ending):
     store = tmp_path / "store"
     store.mkdir()

@@ -131,7 +131,8 @@ def test_it_ships(weights, tmp_path, monkeypatch, capsys):
     assert list(read_manifest()) == [name]
     entry = read_manifest()[name]
     assert (entry["network"], entry["experiment"]) == ("unet", "slicemap")
-    files = [f"{name}{end}" for end in (".config.json", ".h5", ".log.csv", ".md", ".training.json")]
+    endings = (".config.json", ".h5", ".log.csv", ".md", ".png", ".training.json")
+    files = [f"{name}{ending}" for ending in endings]
     assert sorted(path.name for path in store.glob("[!.]*")) == ["manifest.json", *files]
     log = weights.with_name("log.csv").read_text()
     assert (store / f"{name}.log.csv").read_text() == log
@@ -139,6 +140,10 @@ def test_it_ships(weights, tmp_path, monkeypatch, capsys):
     assert (record["weights"], record["network"]) == (name, "U-Net")
     assert record["weights_sha256"] == entry["sha256"]
     assert entry["scores"]["dice_mean"] == record["dice_mean"]
+    assert entry["scores"]["dice_interval"] == record["intervals"]["dice_mean"]
+    assert (entry["plane"], entry["stain"], entry["age"]) == ("sagittal", "fluorescence", None)
+    assert entry["thumbnail"] == f"{name}.png"
+    assert 0 < (store / entry["thumbnail"]).stat().st_size <= 20_000
     assert record["command"] == shipped_results()[name] + f" --out results/{name}.json"
 
     card = " ".join((store / f"{name}.md").read_text().split())
