@@ -511,6 +511,16 @@ def _models(args: argparse.Namespace) -> int:
     return models(args)
 
 
+def _synthesize(args: argparse.Namespace) -> int:
+    from sebre.prepare.layout import demand_empty
+    from sebre.synthesis.gallery import synthesize
+
+    demand_empty(args.out)
+    path = synthesize(args.out, args.data, **_chosen(args, "count", "size", "seed", "without"))
+    say(f"{args.count} synthetic sections: {args.out}; all of them at a glance: {path}")
+    return DONE
+
+
 def _publish(args: argparse.Namespace) -> int:
     from sebre.cli.publish import Release, publish
     from sebre.networks.training_run import weights_of_run
@@ -555,4 +565,5 @@ _COMMANDS = {
     "demo": _demo,
     "models": _models,
     "publish": _publish,
+    "synthesize": _synthesize,
 }

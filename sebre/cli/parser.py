@@ -226,6 +226,8 @@ def build_parser(
         _add_publish(
             command("publish", "ship trained weights, with scores and a model card", own=True)
         )
+        text = "make synthetic sections of any plane and stain from labeled volumes"
+        _add_synthesize(command("synthesize", text, False))
         # `sebre.cli.commands.main` hands its arguments on to `sebre.bench`.
         command("bench", "time detection, training and input on this machine", False)
     return parser
@@ -400,6 +402,16 @@ def _add_models(sub: argparse.ArgumentParser) -> None:
     add("--sections", default=100, **_NUMBER)
     add("--others", nargs="+", type=Path, default=[], metavar="PATH")
     add("--results", **_JSON)
+
+
+def _add_synthesize(sub: argparse.ArgumentParser) -> None:
+    add = _adder(sub)
+    add("--data", required=True, **_DIR)
+    add("--out")
+    add("--count", default=48, **_NUMBER)
+    add("--size", default=192, **_PX)
+    add("--seed", **_SEED)
+    add("--without", nargs="+", default=(), metavar="NAME")
 
 
 def _add_publish(sub: argparse.ArgumentParser) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import keras
 import numpy as np
 from PIL import Image
@@ -27,8 +28,11 @@ logger = logging.getLogger(__name__)
 _LEAST_SHARE = 0.001  # of the picture: smaller drawn parts are not scored
 # File name and class of the drawings of sagittal59. Masks may overlap by a few pixels.
 _SAGITTAL = {"cx": 1, "hp": 2, "th": 4, "mb": 6, "bs": 7, "cb": 8}
-# Changes of a picture that must not matter: quarter turns, mirrored, inverted.
-VARIANTS = ("as it is", "turned by 90", "turned by 180", "mirrored", "inverted")
+# Changes of a picture that must not matter: turns by degrees, mirrored, inverted.
+VARIANTS = (
+    *("as it is", "turned by 30", "turned by 45", "turned by 90", "turned by 180"),
+    *("mirrored", "inverted"),
+)
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,8 @@ def evaluate(
         raise ValueError(f"No variant {variant!r}. There are {', '.join(VARIANTS)}.")
     scores = defaultdict(list)
     for section in real_sections(data):
-        found = _changed_back(network.labels(_changed(section.picture, variant)), variant)
+        changed = network.labels(_changed(section.picture, variant))
+        found = _changed_back(changed, variant, section.picture.shape)
         dices = section_dices(found, section)
         if dices:
             scores[section.source].append(float(np.mean(list(dices.values()))))
@@ -120,16 +125,32 @@ def evaluate(
 
 def _changed(picture: np.ndarray, variant: str) -> np.ndarray:
     if variant.startswith("turned"):
-        return np.rot90(picture, int(variant.split()[-1]) // 90)
+        matrix, size = _turn(picture.shape, variant)
+        border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
+        picture = np.asarray(picture, np.float32)
+        return cv2.warpAffine(picture, matrix, size, borderValue=float(np.median(border)))
     if variant == "mirrored":
         return picture[:, ::-1]
     return -picture if variant == "inverted" else picture
 
 
-def _changed_back(labels: np.ndarray, variant: str) -> np.ndarray:
+def _changed_back(labels: np.ndarray, variant: str, shape: tuple[int, int]) -> np.ndarray:
     if variant.startswith("turned"):
-        return np.rot90(labels, -int(variant.split()[-1]) // 90)
+        matrix, _ = _turn(shape, variant)
+        flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+        return cv2.warpAffine(labels, matrix, shape[::-1], flags=flags)
     return labels[:, ::-1] if variant == "mirrored" else labels
+
+
+def _turn(shape: tuple[int, int], variant: str) -> tuple[np.ndarray, tuple[int, int]]:
+    """From a picture (H, W) to one that is turned, with room for all of it: matrix, (w, h)."""
+    height, width = shape
+    angle = float(variant.split()[-1])
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1.0)
+    cos, sin = np.abs(matrix[0, :2])
+    size = round(width * cos + height * sin), round(width * sin + height * cos)
+    matrix[:, 2] += (np.array(size) - (width, height)) / 2
+    return matrix, size
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -1,0 +1,164 @@
+"""Ships a network that `sebre.synthesis.learn` trained: weights, settings, manifest entry, card.
+
+    python -m sebre.synthesis.release --run DIR --data DATA --store weights --results results
+
+Scores are those of real sections (`sebre.synthesis.zeroshot`), in every variant, and are written to
+`<results>/any_section.json`.
+"""
+
+import argparse
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from mrcnn.io.own_files import replace_own, replace_own_text
+from mrcnn.weights.loading import save_weights
+from sebre.data.regions import ANY_SECTION
+from sebre.networks.any_section import (
+    AnySectionConfig,
+    AnySectionSegmenter,
+    any_section_segmenter,
+    load_any_section,
+)
+from sebre.networks.environment import environment
+from sebre.networks.weights_store import find_weights, write_entry
+from sebre.synthesis import zeroshot
+
+logger = logging.getLogger(__name__)
+
+NAME = ANY_SECTION.name
+_LICENSE = (
+    "MIT for the code; trained on sections made from atlases under their own terms (Allen CCFv3, "
+    "DeMBA, Scalable Brain Atlas) and scans under GPL-3, not for commercial use"
+)
+_SAGITTAL = "sagittal59"
+
+
+def release(run: Path, data: Path, store: Path, results: Path) -> dict[str, Any]:
+    """Write the files of the network, score it, and return its manifest entry.
+
+    Args:
+        run: folder that `sebre.synthesis.learn` wrote to.
+        data: folder of the collections of real sections.
+        store: folder of the manifest.
+        results: folder of stored scores.
+    """
+    settings = json.loads((run / "settings.json").read_text("utf-8"))
+    seen = json.loads((run / "state.json").read_text("utf-8"))["sections"]
+    # The loss is a class of the package, and is not needed to predict.
+    model = keras.models.load_model(run / "last.keras", compile=False)
+    config = any_section_segmenter(model).config
+    config.update(SECTION_WIDTHS=tuple(settings["widths"]), CLASS_NAMES=ANY_SECTION.names)
+    replace_own(
+        store / f"{NAME}.h5",
+        lambda part: save_weights(model, part, "float16", class_names=ANY_SECTION.names),
+    )
+    replace_own(store / f"{NAME}.config.json", config.save)
+    training = json.dumps({**settings, "sections_seen": seen}, indent=1) + "\n"
+    replace_own_text(store / f"{NAME}.training.json", training)
+    replace_own_text(store / f"{NAME}.log.csv", (run / "log.csv").read_text("utf-8"))
+    facts = {
+        "file": f"{NAME}.h5",
+        "url": "",
+        "network": NAME,
+        "experiment": NAME,
+        "regions": ANY_SECTION.names,
+        "species": "mouse",
+        "plane": "any",
+        "stain": "any (it learned from pictures of random contrast)",
+        "age": "P4 to adult",
+        "pixel_um": None,
+        "variant": "",
+        "config": f"{NAME}.config.json",
+        "dataset": "synthetic",
+        "licence": _LICENSE,
+        "command": _command(settings),
+    }
+    write_entry(NAME, store, **facts)
+    found = find_weights(NAME, store)
+    shipped = load_any_section(found, AnySectionConfig.load(found.config))
+    record = score(shipped, data) | {"training": {**settings, "sections_seen": seen}}
+    replace_own_text(results / f"{NAME}.json", json.dumps(record, indent=1) + "\n")
+    lying = record["scores"][zeroshot.VARIANTS[0]]
+    scores = {"n_sections": record["n_sections"], "dice_mean": labeled_mean(lying)}
+    entry = write_entry(NAME, store, **facts, scores={**scores, "dice_per_source": lying})
+    replace_own_text(store / f"{NAME}.md", card(entry, record, shipped))
+    return entry
+
+
+def score(network: AnySectionSegmenter, data: Path) -> dict[str, Any]:
+    """Mean Dice of each source of real sections in every variant, as a record."""
+    sections = list(zeroshot.real_sections(data))
+    counts: dict[str, int] = {}
+    for section in sections:
+        counts[section.source] = counts.get(section.source, 0) + 1
+    scores = {}
+    for variant in zeroshot.VARIANTS:
+        scores[variant] = zeroshot.evaluate(network, data, variant)
+        logger.info("%s: %s", variant, {k: round(v, 3) for k, v in scores[variant].items()})
+    return {
+        "command": "python -m sebre.synthesis.release --run DIR --data DATA --store weights",
+        "weights_sha256": network.weights.sha256,
+        "n_sections": len(sections),
+        "n_by_source": counts,
+        "scores": scores,
+        "environment": environment(),
+    }
+
+
+def labeled_mean(scores: Mapping[str, float]) -> float:
+    """Mean over the sources of the collection `zeroshot`."""
+    return float(np.mean([value for source, value in scores.items() if source != _SAGITTAL]))
+
+
+def card(entry: Mapping[str, Any], record: Mapping[str, Any], network: AnySectionSegmenter) -> str:
+    """The model card."""
+    sources = list(record["n_by_source"])
+    header = " | ".join(f"{name} ({record['n_by_source'][name]})" for name in sources)
+    lines = [
+        f"| | mean of the first {len(sources) - 1} | {header} |",
+        "|---" * (len(sources) + 2) + "|",
+    ]
+    for variant, scores in record["scores"].items():
+        cells = " | ".join(f"{scores[name]:.3f}" for name in sources)
+        lines.append(f"| {variant} | {labeled_mean(scores):.3f} | {cells} |")
+    settings = record["training"]
+    text = files("sebre.synthesis").joinpath("model_card.md").read_text(encoding="utf-8")
+    return text.format(
+        **{key: entry[key] for key in ("file", "sha256", "config", "command", "licence")},
+        megabytes=entry["bytes"] / 1e6,
+        parameters=network.keras_model.count_params(),
+        size=settings["size"],
+        sections=settings["sections_seen"],
+        held_out=", ".join(settings["held_out"]),
+        table="\n".join(lines),
+    )
+
+
+def _command(settings: Mapping[str, Any]) -> str:
+    options = f"--size {settings['size']} --batch-size {settings['batch_size']}"
+    options += f" --sections {settings['sections']} --seed {settings['seed']}"
+    held_out = " ".join(settings["held_out"])
+    return f"python -m sebre.synthesis.learn --data DATA --out DIR --held-out {held_out} {options}"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Read the arguments of the command line and release."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--run", type=Path, required=True, help="folder of the training")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the collections")
+    parser.add_argument("--store", type=Path, required=True, help="folder of the manifest")
+    parser.add_argument("--results", type=Path, required=True, help="folder of stored scores")
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    release(args.run, args.data, args.store, args.results)
+
+
+if __name__ == "__main__":
+    main()
