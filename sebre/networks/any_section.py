@@ -24,6 +24,7 @@ from mrcnn.structures.mask_formats import demand_format
 from mrcnn.weights.loading import load_weights
 from sebre.data.regions import ANY_SECTION, RegionSet
 from sebre.experiments.base import SeBReConfig
+from sebre.networks.tissue import small_tissue
 from sebre.networks.unet import result_of_labels
 from sebre.networks.weights_store import WeightsFile
 
@@ -46,6 +47,9 @@ class AnySectionConfig(SeBReConfig):
     # Quarter turns and mirror images that are looked at, 1 to 8; the mean of their probabilities
     # counts.
     SECTION_TURNS = 8
+    # Of the side of the square that the network sees, which the tissue fills; 0 takes the whole
+    # picture.
+    SECTION_SHARE = 0.95
     SECTION_SPECK = 0.001  # share of the picture; smaller parts of a region are dropped
 
 
@@ -146,20 +150,25 @@ class AnySectionSegmenter:
             size = [max(1, round(n * most)) for n in pixels.shape[1::-1]]
             pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
         gray = pixels.mean(axis=-1, dtype=np.float32)
-        labels, probability = _most_probable(self.probabilities(gray), image.shape[:2])
+        frame = self.frame(gray).scaled(image.shape[0] / gray.shape[0])
+        labels, probability = _most_probable(self.probabilities(gray), image.shape[:2], frame)
         classes, speck = self.config.NUM_CLASSES, self.config.SECTION_SPECK
         return result_of_labels(labels, probability, classes, form, speck)
 
     def labels(self, gray: np.ndarray) -> np.ndarray:
         """The most probable class of each pixel, uint8 [H, W], of a gray picture [H, W]."""
-        return _most_probable(self.probabilities(gray), gray.shape)[0]
+        return _most_probable(self.probabilities(gray), gray.shape, self.frame(gray))[0]
+
+    def frame(self, gray: np.ndarray) -> "Frame":
+        """The square that the network sees of a gray picture [H, W]."""
+        return frame_of(gray, self.config.SECTION_SHARE)
 
     def probabilities(self, gray: np.ndarray) -> np.ndarray:
         """Probabilities of the classes, float32 [n, n, classes], of a gray picture [H, W].
 
-        They cover the square around the picture that the network sees.
+        They cover its `frame`.
         """
-        square = prepared(gray, self.config.IMAGE_MAX_DIM)
+        square = prepared(gray, self.config.IMAGE_MAX_DIM, self.frame(gray))
         turns = range(self.config.SECTION_TURNS)
         views = np.stack([_view(square, turn) for turn in turns])[..., None]
         logits = np.asarray(self.keras_model.predict_on_batch(np.ascontiguousarray(views)))
@@ -187,24 +196,76 @@ def load_any_section(
     return AnySectionSegmenter(model, config, regions, found)
 
 
-def prepared(picture: np.ndarray, size: int) -> np.ndarray:
-    """A picture as the network wants it: square, padded with the color of its border.
+@dataclass(frozen=True)
+class Frame:
+    """A square of a picture, px of it; it may reach out of the picture."""
+
+    top: float
+    left: float
+    side: float
+
+    def scaled(self, factor: float) -> "Frame":
+        """The same square of the picture at another size."""
+        return Frame(self.top * factor, self.left * factor, self.side * factor)
+
+
+def frame_of(gray: np.ndarray, share: float) -> Frame:
+    """The square around the tissue of a gray picture [H, W], which fills a share of it, 0..1.
+
+    The square around the whole picture where no tissue is seen, or with a share of 0.
+    """
+    height, width = gray.shape
+    if share:
+        low, high = float(gray.min()), float(gray.max())
+        scaled = (gray - low) * (255 / max(high - low, 1e-6))
+        tissue = small_tissue(np.repeat(scaled.astype(np.uint8)[..., None], 3, axis=-1))
+        ends = [np.flatnonzero(tissue.any(axis=axis)) for axis in (1, 0)]
+        if len(ends[0]):
+            steps = height / tissue.shape[0], width / tissue.shape[1]
+            (top, bottom), (left, right) = (
+                (used[0] * step, (used[-1] + 1) * step)
+                for used, step in zip(ends, steps, strict=True)
+            )
+            side = max(bottom - top, right - left) / share
+            return Frame((top + bottom - side) / 2, (left + right - side) / 2, side)
+    side = max(height, width)
+    return Frame((height - side) / 2, (width - side) / 2, side)
+
+
+def prepared(picture: np.ndarray, size: int, frame: Frame) -> np.ndarray:
+    """A square of a picture as the network wants it; outside of the picture it has the color of its
+    border.
 
     Args:
         picture: [H, W]. Gray values.
         size: side of the result, px.
+        frame: the square.
 
     Returns:
         float32 [size, size], 0..1.
     """
     picture = np.asarray(picture, np.float32)
     border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
-    side = max(picture.shape)
-    square = np.full((side, side), np.median(border), np.float32)
-    y, x = ((side - length) // 2 for length in picture.shape)
-    square[y : y + picture.shape[0], x : x + picture.shape[1]] = picture
-    how = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
-    return normalized(cv2.resize(square, (size, size), interpolation=how))
+    ground = float(np.median(border))
+    # A whole number of pixels for one of the result, so that all of them count.
+    many = max(1, -(-round(frame.side) // size))
+    place = _place(frame, size * many)
+    square = cv2.warpAffine(
+        picture,
+        place,
+        (size * many, size * many),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=ground,
+    )
+    return normalized(cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA))
+
+
+def _place(frame: Frame, size: int) -> np.ndarray:
+    """From the pixels of a square of `size` px to those of the picture, [2, 3]."""
+    step = frame.side / size
+    left, top = ((0.5 * step + first) - 0.5 for first in (frame.left, frame.top))
+    return np.array([[step, 0, left], [0, step, top]])
 
 
 def normalized(picture: np.ndarray) -> np.ndarray:
@@ -235,18 +296,21 @@ def _viewed_back(square: np.ndarray, turn: int) -> np.ndarray:
     return back[:, ::-1] if turn >= 4 else back
 
 
-def _most_probable(found: np.ndarray, shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and their probabilities, both [H, W], of those [n, n, classes] of the square around
-    the picture."""
-    step = len(found) / max(shape)
-    first = [(0.5 + (max(shape) - length) // 2) * step - 0.5 for length in shape]
-    place = np.array([[step, 0, first[1]], [0, step, first[0]]])
+def _most_probable(
+    found: np.ndarray, shape: Sequence[int], frame: Frame
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and their probabilities, both [H, W], of those [n, n, classes] of a square of the
+    picture; outside of it there is no region."""
+    back = cv2.invertAffineTransform(_place(frame, len(found)))
     labels, best = np.zeros(shape, np.uint8), np.full(shape, -1, np.float32)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     for class_id in range(found.shape[-1]):  # one by one: sections may be large
-        plane = np.ascontiguousarray(found[..., class_id])
         values = cv2.warpAffine(
-            plane, place, tuple(shape[::-1]), flags=flags, borderMode=cv2.BORDER_REPLICATE
+            np.ascontiguousarray(found[..., class_id], np.float32),
+            back,
+            tuple(shape[::-1]),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=float(class_id == 0),
         )
         better = values > best
         labels[better], best[better] = class_id, values[better]

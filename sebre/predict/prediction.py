@@ -29,10 +29,10 @@ from sebre.data.regions import RegionSet
 from sebre.drawing.overlay import reduced_labels
 from sebre.networks.hemispheres import Half, find_midline, halves
 from sebre.networks.segmenter import Segmenter, best_labels, read_image
+from sebre.networks.tissue import small_tissue
 from sebre.predict.exchange import found_section, write_formats
 from sebre.predict.measures import TABLE_COLUMNS, is_found, region_rows
 from sebre.predict.outputs import OVERLAY_PX, output_paths, save_section, save_shapes
-from sebre.predict.tissue import small_tissue
 from sebre.predict.trust import SectionTrust, TrustModel, trust_of
 from sebre.predict.turned import detect_turned
 

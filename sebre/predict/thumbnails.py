@@ -11,7 +11,7 @@ from sebre.data.metadata import read_facts
 from sebre.drawing.mean_regions import draw_mean_regions
 from sebre.drawing.overlay import drawn_labels, overlay
 from sebre.experiments.base import Experiment
-from sebre.predict.tissue import tissue_mask
+from sebre.networks.tissue import tissue_mask
 
 LARGEST = 20_000  # bytes of the file
 _SIDE_PX = 240

@@ -22,8 +22,8 @@ import numpy as np
 from mrcnn.errors import UserError
 from mrcnn.io.files import file_sha256
 from sebre.networks.segmenter import Segmenter
+from sebre.networks.tissue import small_tissue, tissue_mask
 from sebre.networks.weights_store import WeightsFile
-from sebre.predict.tissue import small_tissue, tissue_mask
 from sebre.predict.trust_features import (
     FoundRegions,
     PictureFeatures,

@@ -14,7 +14,7 @@ from mrcnn.structures.mask_formats import mask_areas
 from sebre.data.regions import RegionSet
 from sebre.drawing.overlay import reduced_labels
 from sebre.networks.segmenter import Segmenter, best_labels, best_per_region
-from sebre.predict.tissue import reduced
+from sebre.networks.tissue import reduced
 
 _PREFIXES = (("res3", "_out"), ("res4", "_out")), (("down3", "b_relu"), ("down4", "b_relu"))
 _LEAST_CELLS = 0.5  # of tissue in a feature map; with less the whole window is pooled

@@ -27,7 +27,7 @@ from sebre.drawing.overlay import drawn_labels, reduced_labels
 from sebre.evaluation.mask_metrics import dice
 from sebre.experiments.base import Turn
 from sebre.networks.segmenter import Segmenter, best_labels, best_per_region
-from sebre.predict.tissue import reduced, small_tissue
+from sebre.networks.tissue import reduced, small_tissue
 from sebre.predict.trust import (
     EVIDENCE,
     DiceModel,

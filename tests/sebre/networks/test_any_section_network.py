@@ -11,6 +11,7 @@ from sebre.networks.any_section import (
     AnySectionSegmenter,
     any_section_segmenter,
     build_network,
+    frame_of,
     prepared,
 )
 from sebre.networks.segmenter import best_labels, load_segmenter
@@ -66,8 +67,22 @@ def test_labels_lie_where_the_picture_is(segmenter):
 
 
 def test_a_picture_is_padded_with_the_color_of_its_border():
-    square = prepared(200 - picture(40, 90)[..., 0].astype(np.float32), 64)
+    gray = 200 - picture(40, 90)[..., 0].astype(np.float32)
+    square = prepared(gray, 64, frame_of(gray, 0))
     assert square.shape == (64, 64) and square[0, 0] == square[32, 0] == square.max()
+
+
+@pytest.mark.parametrize("shape", [(200, 300), (400, 260)])
+def test_the_network_sees_the_tissue_however_much_is_around_it(segmenter, shape):
+    gray = np.zeros(shape, np.float32)
+    gray[60:140, 90:150] = 40 + picture(80, 60)[..., 0]
+    frame = frame_of(gray, 0.8)
+    assert frame.side == pytest.approx(100, rel=0.08)
+    assert frame.top + frame.side / 2 == pytest.approx(100, abs=3)
+    assert frame.left + frame.side / 2 == pytest.approx(120, abs=3)
+    alone, whole = segmenter.labels(gray[40:160, 60:180]), segmenter.labels(gray)
+    assert (whole[40:160, 60:180] == alone).mean() > 0.97
+    assert frame_of(np.zeros(shape, np.float32), 0.8).side == max(shape)
 
 
 def test_weights_are_stored_and_loaded_by_path(segmenter, tmp_path):

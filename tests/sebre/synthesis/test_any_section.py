@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sebre.networks.any_section import any_section_segmenter, build_network, prepared
+from sebre.networks.any_section import any_section_segmenter, build_network, frame_of, prepared
 from sebre.synthesis import zeroshot
 from sebre.synthesis.cross_entropy import WeightedCrossEntropy, class_weights
 from sebre.synthesis.curriculum import EASY
@@ -106,7 +106,8 @@ def real_section(shape=(40, 60)):
 
 
 def test_a_picture_is_made_square():
-    square = prepared(real_section().picture, 32)
+    picture = real_section().picture
+    square = prepared(picture, 32, frame_of(picture, 0))
     assert square.shape == (32, 32)
     assert square[0].max() == 0
     assert square.max() == 1

@@ -5,7 +5,7 @@ import pytest
 from paths import ROOT
 
 from sebre.experiments import EXPERIMENTS
-from sebre.predict.tissue import reduced, small_tissue, tissue_mask
+from sebre.networks.tissue import reduced, small_tissue, tissue_mask
 
 
 def _disk(shape=(200, 300), background=0, tissue=120, noise=0):
