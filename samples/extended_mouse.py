@@ -40,6 +40,7 @@ def train(options):
     sections, held_out = options.load(ExtendedMouseDataset)  # of the training part alone
     model = MaskRCNN("training", config, options.logs)
     options.begin(model, variant, sections)  # loads --weights; writes how the run is trained
+    reports = options.reports(model, variant, held_out)  # Dice of what is held out, time left
 
     # Schedule: the paper's 6,000 steps of the heads, then 9,000 of all layers at a tenth of the
     # rate; from random weights 15,000 of all layers; of the small network 2,000.
@@ -51,6 +52,7 @@ def train(options):
             epochs=epochs,
             layers=stage.layers,
             augmentation=variant.augmentation(),
+            custom_callbacks=reports,
             resume=options.resume,
             verbose=options.verbose,
         )

@@ -28,6 +28,7 @@ def train(options):
     sections, held_out = options.load(SlicemapDataset)  # of the training part alone
     model = MaskRCNN("training", config, options.logs)
     options.begin(model, variant, sections)  # loads --weights; writes how the run is trained
+    reports = options.reports(model, variant, held_out)  # Dice of what is held out, time left
 
     # Schedule: 2,400 steps of all layers.
     for stage, epochs in options.stages(variant, config):
@@ -38,6 +39,7 @@ def train(options):
             epochs=epochs,
             layers=stage.layers,
             augmentation=variant.augmentation(),
+            custom_callbacks=reports,
             resume=options.resume,
             verbose=options.verbose,
         )

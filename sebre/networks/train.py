@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from mrcnn.config import Config
 from mrcnn.errors import UserError
 from mrcnn.model import MaskRCNN
@@ -36,7 +38,7 @@ class TrainingOptions:
     """What a user may choose about one training, and the steps that follow from it.
 
     `train` below and each script in samples/ take these steps in order: `variant_of`,
-    `configure`, `load`, `begin`, then `MaskRCNN.train` for each of `stages`.
+    `configure`, `load`, `begin`, `reports`, then `MaskRCNN.train` for each of `stages`.
     """
 
     dataset: str | Path  # folder of the prepared data set
@@ -142,6 +144,17 @@ class TrainingOptions:
             stages.append((stage, epochs))
         return stages
 
+    def reports(
+        self, model: MaskRCNN, variant: Variant, held_out: SectionDataset | None
+    ) -> list[keras.callbacks.Callback]:
+        """What scores held-out sections after each epoch, and says how the training goes."""
+        _, epochs = self.stages(variant, model.config)[-1]
+        if held_out is None:
+            return [report_of(epochs, "loss")]
+        if model.config.GPU_COUNT > 1:  # the network that is scored is built beside the other
+            return [report_of(epochs, "val_loss")]
+        return [dice_of_mask_rcnn(model, held_out), report_of(epochs, VAL_DICE)]
+
     def _begun_variant(self, experiment: Experiment) -> str | None:
         """The variant that the run to be resumed was begun with, if it says so."""
         name = self.settings.get("NAME", experiment.default.config.NAME)
@@ -178,15 +191,8 @@ def run_training(experiment: Experiment, options: TrainingOptions) -> MaskRCNN:
     sections, held_out = options.load(experiment.sections, experiment.inner_by_animal)
     model = MaskRCNN("training", config, options.logs)
     options.begin(model, variant, sections)
-    stages = options.stages(variant, config)
-    chosen_by, callbacks = "loss", []
-    if held_out is not None:
-        chosen_by = "val_loss"
-        if config.GPU_COUNT == 1:  # the network that is scored is built beside the other
-            chosen_by = VAL_DICE
-            callbacks.append(dice_of_mask_rcnn(model, held_out))
-    callbacks.append(report_of(stages[-1][1], chosen_by))
-    for stage, epochs in stages:
+    reports = options.reports(model, variant, held_out)
+    for stage, epochs in options.stages(variant, config):
         model.train(
             sections,
             held_out,
@@ -194,7 +200,7 @@ def run_training(experiment: Experiment, options: TrainingOptions) -> MaskRCNN:
             epochs=epochs,
             layers=stage.layers,
             augmentation=variant.augmentation(),
-            custom_callbacks=callbacks,
+            custom_callbacks=reports,
             resume=options.resume,
             verbose=options.verbose,
         )

@@ -21,7 +21,9 @@ def sample(name: str) -> ModuleType:
 def plain(options: dict) -> dict:
     """Options of `MaskRCNN.train` that can be compared."""
     augmentation = options["augmentation"]
-    return {**options, "augmentation": augmentation and vars(augmentation)}
+    callbacks = [(type(one), getattr(one, "epochs", 0)) for one in options["custom_callbacks"]]
+    same = {"augmentation": augmentation and vars(augmentation), "custom_callbacks": callbacks}
+    return {**options, **same}
 
 
 def test_each_experiment_has_a_sample():

@@ -260,10 +260,11 @@ def test_epoch_log_drops_epochs_that_are_trained_again_and_takes_new_columns(tmp
         log.append({"epoch": epoch, "loss": loss})
     log = EpochLog(path)
     log.truncate(2)
-    assert log.best("loss") == 1.0
-    assert log.best("val_loss") == math.inf
+    assert [log.is_better(value, "loss") for value in (0.9, 1.0, math.nan)] == [True, False, False]
+    assert log.is_better(3.1, "loss", higher=True) and not log.is_better(3.0, "loss", higher=True)
+    assert log.is_better(1e9, "val_loss") and not log.is_better(math.nan, "val_loss")
     log.append({"epoch": 3, "loss": 2.0, "val_loss": 4.0})
-    assert EpochLog(path).best("val_loss") == 4.0
+    assert EpochLog(path).is_better(3.9, "val_loss") and not log.is_better(4.0, "val_loss")
     assert path.read_text().split() == ["epoch,loss,val_loss", "1,3.0,", "2,1.0,", "3,2.0,4.0"]
 
 
