@@ -484,7 +484,7 @@ def _compare_files(args: argparse.Namespace) -> int:
 
 def _morphometry(args: argparse.Namespace) -> int:
     from mrcnn.io.own_files import demand_own
-    from sebre.predict.morphometry import OUTPUTS, measure, write
+    from sebre.morphometry.groups import OUTPUTS, measure, write
 
     demand_own([args.out / name for name in OUTPUTS])
     chosen = _chosen(args, "by", "table", "subject", "trusted_only", "spacing_um", "seed")

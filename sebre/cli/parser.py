@@ -112,7 +112,7 @@ _SEED = {"type": _count, "default": 0}
 EXCHANGE_FORMATS = ("geojson", "imagej", "svg", "coco", "flat", "tiff")
 PLANES = ("sagittal", "coronal", "horizontal")
 
-# Of `sebre.predict.morphometry`, which is heavy to import.
+# Of `sebre.morphometry.groups`, which is heavy to import.
 MEASURES = "area_mm2 area_px tissue_share solidity box_aspect compactness volume_mm3".split()
 
 # Options of several commands.

@@ -12,6 +12,7 @@ from pathlib import Path
 import nrrd
 import numpy as np
 
+from mrcnn.errors import MissingFileError, UserError
 from sebre.data.csv_tables import read_table
 from sebre.data.listing import visible
 from sebre.prepare.volume import grid_difference, read_volume, to_labels
@@ -183,13 +184,13 @@ def read_volumes(
         without: names of sources or of single volumes to leave out, as for a test on them.
 
     Raises:
-        ValueError: a name that no source or volume has, or nothing is left.
+        UserError: a name that no source or volume has, or nothing is left.
         FileNotFoundError: files of a source are missing.
     """
     sources = list(READERS) if sources is None else list(sources)
     unknown = [name for name in sources if name not in READERS]
     if unknown:
-        raise ValueError(f"No source {', '.join(unknown)}. There are {', '.join(READERS)}.")
+        raise UserError(f"No source {', '.join(unknown)}. There are {', '.join(READERS)}.")
     volumes, left = [], set(without)
     for source in sources:
         if source in without:
@@ -202,9 +203,9 @@ def read_volumes(
             logger.info("Volume %s: %s voxels", volume.name, volume.labels.shape)
             volumes.append(volume)
     if left - set(READERS):
-        raise ValueError(f"Nothing is named {', '.join(sorted(left))}, so it cannot be left out.")
+        raise UserError(f"Nothing is named {', '.join(sorted(left))}, so it cannot be left out.")
     if not volumes:
-        raise ValueError(f"{data}: no volume is left to make sections of.")
+        raise UserError(f"{data}: no volume is left to make sections of.")
     return volumes
 
 
@@ -212,7 +213,7 @@ def _templates(data: Path, source: str, pattern: str) -> Iterator[Volume]:
     tree = read_tree(data / _TREE)
     paths = list(visible(data / "demba_200um", pattern))
     if not paths:
-        raise FileNotFoundError(f"{data / 'demba_200um'}: no {pattern} in it.")
+        raise MissingFileError(f"{data / 'demba_200um'}: no {pattern} in it.")
     for path in paths:
         with np.load(path) as arrays:
             image, labels = arrays["reference"], arrays["annotation"]

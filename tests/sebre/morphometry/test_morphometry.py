@@ -11,8 +11,8 @@ from PIL import Image
 
 from mrcnn.errors import MissingFileError, UserError
 from sebre.cli.commands import main
-from sebre.predict.growth_figure import day_of
-from sebre.predict.morphometry import measure
+from sebre.morphometry.groups import measure
+from sebre.morphometry.growth_figure import day_of
 
 COLUMNS = (
     "image region_id region found reason score flags hemisphere area_px area_mm2 tissue_share "

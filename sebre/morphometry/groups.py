@@ -28,14 +28,14 @@ from mrcnn.io.own_files import demand_own, replace_own_text
 from sebre.data.csv_tables import write_table
 from sebre.data.listing import natural, some
 from sebre.evaluation.bootstrap import TALLY_DRAWS, UnitMeans, interval_of
-from sebre.predict.animals import (
+from sebre.morphometry.animals import (
     TABLE,
     FactTable,
     PredictedSection,
     know_sections,
     read_predictions,
 )
-from sebre.predict.growth_figure import day_of, growth_figure, save_growth
+from sebre.morphometry.growth_figure import day_of, growth_figure, save_growth
 
 SUMS = ("volume_mm3",)  # added up over the sections of an animal; all others are averaged
 MEASURES = (

@@ -1,0 +1,1 @@
+"""Predicted regions of many animals by age or group: `sebre morphometry`."""
