@@ -1,23 +1,30 @@
-"""`sebre demo`: the shipped network on the test sections of datasets/slicemap.
+"""`sebre demo`: shipped networks on the test sections of datasets/slicemap, and on real sections of
+other planes and stains.
 
-Prints a table, and writes overlays, label maps, tables and one contact sheet.
+Prints a table, and writes overlays, label maps, tables and contact sheets.
 """
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from mrcnn.io.own_files import demand_own, replace_own
+from sebre.data.regions import ANY_SECTION
 from sebre.drawing.contact_sheet import save_sheet
+from sebre.drawing.overlay import overlay
 from sebre.evaluation.evaluate import evaluate_sections, save_json
 from sebre.evaluation.section import sheet_row
 from sebre.evaluation.summary import dices_by_region, summarize
 from sebre.experiments import EXPERIMENTS
 from sebre.networks.segmenter import best_labels, load_segmenter
+from sebre.networks.weights_store import known_networks
 from sebre.predict.measures import region_rows
 from sebre.predict.outputs import output_paths
 from sebre.predict.overview import PAGE, SUMMARY, about
-from sebre.predict.prediction import Prediction
+from sebre.predict.prediction import Prediction, predict_picture
 from sebre.predict.section_records import (
     TABLE,
     claim,
@@ -29,6 +36,9 @@ from sebre.predict.section_records import (
 from sebre.program import say
 
 _SCORES, _SHEET = "scores.json", "contact_sheet.png"
+_ANY_SHEET = "any_section.png"
+# Folder of the real sections, beside that of the test sections; and one of these, sagittal.
+_REAL, _SAGITTAL = "any_section/images", 4
 
 
 def run(weights: str, root: Path, out: Path) -> None:
@@ -39,7 +49,7 @@ def run(weights: str, root: Path, out: Path) -> None:
     pictures = [Path(dataset.image_info[i]["path"]).absolute() for i in dataset.image_ids]
     names = [dataset.image_reference(i).replace("/", "_") for i in dataset.image_ids]
     files = [path for name in names for path in output_paths(name, out)]
-    files += [out / name for name in (TABLE, PAGE, SUMMARY, _SCORES, _SHEET)]
+    files += [out / name for name in (TABLE, PAGE, SUMMARY, _SCORES, _SHEET, _ANY_SHEET)]
     demand_own(files, pictures)
     segmenter = load_segmenter(weights, EXPERIMENTS["slicemap"])
     regions = segmenter.regions
@@ -64,11 +74,32 @@ def run(weights: str, root: Path, out: Path) -> None:
 
     _print_table(lying, scores, regions)
     say()
+    real = sorted((root.parent / _REAL).glob("*.jpg"))
+    if real and ANY_SECTION.name in known_networks():
+        _segment_any([pictures[_SAGITTAL], *real], out)
     say(f"Contact sheet            {_short(out / _SHEET)}")
     say(f"Overlays and label maps  {_short(out)}/val_*_overlay.png, val_*_labels.png")
     say(f"Tables                   {_short(out / TABLE)}, {_short(out / _SCORES)}")
     say(f"To look at in a browser  {_short(out / PAGE)}")
     say(f"{time.perf_counter() - start:.0f} s")
+
+
+def _segment_any(pictures: Sequence[Path], out: Path) -> None:
+    """Regions of real sections of any plane and stain, by a network that saw none like them."""
+    network = load_segmenter(ANY_SECTION.name)
+    sheet = []
+    for picture in pictures:
+        found = predict_picture(network, picture)
+        name = picture.stem.replace("section_img_", "slicemap ")
+        shown = [overlay(found.pixels, labels, ANY_SECTION) for labels in _empty_and(found)]
+        sheet.append((name, shown))
+    write = partial(save_sheet, across=3, write=replace_own)
+    write(sheet, ("found",), ANY_SECTION, out / _ANY_SHEET)
+    say(f"Real sections of any plane {_short(out / _ANY_SHEET)}, by {ANY_SECTION.name}")
+
+
+def _empty_and(found: Prediction) -> tuple[np.ndarray, np.ndarray]:
+    return np.zeros_like(found.label_map), found.label_map
 
 
 def _print_table(sections: Sequence, scores: dict, regions) -> None:

@@ -29,6 +29,7 @@ TABLE_COLUMNS = (
 _SHAPE_PX = 2048**2  # of larger label maps, shapes are measured on a part of the pixels
 _COUNTED_PX = 2048**2  # at a time, as 64-bit numbers
 _UM_A_MM = 1000.0
+_NOT_FOUND = "not found"
 _TOO_LOW = "not found: no detection with a score of at least {:g}"
 _SUPPRESSED = "suppressed: regions of higher scores have all its pixels"
 
@@ -74,7 +75,8 @@ def region_rows(
                 row["tissue_share"] = round(facts["area_px"] / tissue_px, 4)
             row |= facts
         else:
-            why = _SUPPRESSED if region.id in best else _TOO_LOW.format(least_score)
+            why = _TOO_LOW.format(least_score) if least_score else _NOT_FOUND
+            why = _SUPPRESSED if region.id in best else why
             row |= {"found": "no", "reason": why}
         rows.append({column: row[column] for column in TABLE_COLUMNS if column in row})
     return rows
