@@ -38,6 +38,7 @@ VERSION = 1
 # What the expected Dice follows from; the last only where turned pictures were segmented, too.
 EVIDENCE = ("score", "size", "place", "form", "kept", "distance", "sides", "found", "turned")
 
+_MANY = 3  # doubtful regions; fewer may be those at the end of a brain
 _FARTHEST = 6.0  # deviations that a measure is away at most, as evidence
 
 _log = logging.getLogger(__name__)
@@ -257,7 +258,7 @@ def _doubtful(regions: Mapping[int, RegionTrust]) -> Iterator[str]:
     doubted = sum(bool(region.flags) for region in regions.values())
     if not regions:
         yield "none of the regions was found"
-    elif len(regions) > 1 and 2 * doubted > len(regions):
+    elif doubted >= _MANY and 2 * doubted > len(regions):
         yield (
             f"{doubted} of the {len(regions)} regions found are doubtful: perhaps another plane, "
             "or a damaged section"
