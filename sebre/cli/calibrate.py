@@ -15,9 +15,9 @@ from sebre.experiments.base import Experiment
 from sebre.networks.environment import environment
 from sebre.networks.segmenter import Segmenter, find_network, load_segmenter
 from sebre.networks.weights_store import WeightsFile, add_to_entry
-from sebre.predict.trust import TrustModel, trust_path
-from sebre.predict.trust_fitting import SECTIONS, calibrate
-from sebre.predict.trust_scores import add_record, count_told, score_trust
+from sebre.trust.trust_fitting import SECTIONS, calibrate
+from sebre.trust.trust_model import TrustModel, trust_path
+from sebre.trust.trust_scores import add_record, count_told, score_trust
 
 
 @dataclass(frozen=True)

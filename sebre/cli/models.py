@@ -100,7 +100,7 @@ def _show(network: NetworkFacts, as_json: bool) -> None:
 
 
 def _suggest(images: Sequence[Path], as_json: bool) -> int:
-    from sebre.predict.suggesting import suggest
+    from sebre.trust.suggesting import suggest
 
     if not images:
         raise UserError("Which pictures? Give them: sebre models suggest IMAGE [IMAGE ...].")

@@ -29,7 +29,7 @@ from sebre.networks.network_facts import facts_of_data
 from sebre.networks.segmenter import Segmenter, load_segmenter
 from sebre.networks.training_run import TRAINING_FILE
 from sebre.networks.weights_store import find_weights, network_of, read_manifest, write_entry
-from sebre.predict.thumbnails import drawing_of, save_small
+from sebre.trust.thumbnails import drawing_of, save_small
 
 _FILES = _WEIGHTS, _CONFIG, _TRAINING, _LOG, _CARD, _PICTURE = (
     ".h5",

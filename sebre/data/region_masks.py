@@ -7,11 +7,21 @@ from typing import Self
 
 import numpy as np
 
+_COUNTED_PX = 2048**2  # at a time, as 64-bit numbers
+
 
 def masks_of_labels(labels: np.ndarray, min_px: int = 1) -> dict[int, np.ndarray]:
     """Masks bool [H, W] by class id, in order, of class ids [H, W]; none under `min_px` px."""
     found = zip(*np.unique(labels, return_counts=True), strict=True)
     return {int(i): labels == i for i, count in found if i != 0 and count >= min_px}
+
+
+def count_labels(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Pixels of each class id in a label map, int [num_classes]."""
+    areas = np.zeros(num_classes, int)
+    for strip in np.array_split(labels, max(1, labels.size // _COUNTED_PX)):  # counted as int64
+        areas += np.bincount(strip.ravel(), minlength=num_classes)
+    return areas
 
 
 @dataclass(frozen=True)

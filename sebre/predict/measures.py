@@ -15,10 +15,11 @@ from scipy.ndimage import find_objects
 from skimage.measure import regionprops
 
 from mrcnn.structures.mask_formats import Masks, count_masks
+from sebre.data.region_masks import count_labels
 from sebre.data.regions import RegionSet
 from sebre.drawing.overlay import reduced_labels
 from sebre.networks.segmenter import best_labels, best_per_region
-from sebre.predict.trust import RegionTrust
+from sebre.trust.trust_model import RegionTrust
 
 TABLE_COLUMNS = (
     *("image", "region_id", "region", "found", "reason", "score", "expected_dice", "flags"),
@@ -27,7 +28,6 @@ TABLE_COLUMNS = (
     *("perimeter_px", "perimeter_mm", "solidity", "orientation_deg"),
 )
 _SHAPE_PX = 2048**2  # of larger label maps, shapes are measured on a part of the pixels
-_COUNTED_PX = 2048**2  # at a time, as 64-bit numbers
 _UM_A_MM = 1000.0
 _NOT_FOUND = "not found"
 _TOO_LOW = "not found: no detection with a score of at least {:g}"
@@ -57,7 +57,7 @@ def region_rows(
         pixel_um: (rows, columns) um from one pixel to the next; None leaves out um and mm.
         tissue_px: pixels of tissue; None leaves its shares out.
         least_score: that a detection had to have.
-        trust: of the regions found, by class id, as of `sebre.predict.trust`.
+        trust: of the regions found, by class id, as of `sebre.trust.trust_model`.
     """
     if labels is None:
         labels = best_labels(result, _shape_of(result["masks"]))
@@ -126,14 +126,6 @@ def measure(
             facts |= _shape(shapes[class_id], steps, pixel_um)
         found[class_id] = facts
     return found
-
-
-def count_labels(labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Pixels of each class id in a label map, int [num_classes]."""
-    areas = np.zeros(num_classes, int)
-    for strip in np.array_split(labels, max(1, labels.size // _COUNTED_PX)):  # counted as int64
-        areas += np.bincount(strip.ravel(), minlength=num_classes)
-    return areas
 
 
 def _shape(

@@ -33,8 +33,8 @@ from sebre.networks.tissue import small_tissue
 from sebre.predict.exchange import found_section, write_formats
 from sebre.predict.measures import TABLE_COLUMNS, is_found, region_rows
 from sebre.predict.outputs import OVERLAY_PX, output_paths, save_section, save_shapes
-from sebre.predict.trust import SectionTrust, TrustModel, trust_of
-from sebre.predict.turned import detect_turned
+from sebre.trust.trust_model import SectionTrust, TrustModel, trust_of
+from sebre.trust.turned import detect_turned
 
 if TYPE_CHECKING:  # heavy to import, and not needed to segment
     import pandas

@@ -20,15 +20,16 @@ from PIL import Image
 
 from mrcnn.errors import UserError
 from mrcnn.io.own_files import demand_own, replace_own, replace_own_text
+from sebre.data.region_masks import count_labels
 from sebre.data.regions import RegionSet
 from sebre.drawing.annotate import annotated
 from sebre.drawing.overlay import overlay, save_png
 from sebre.experiments import EXPERIMENTS
 from sebre.networks.segmenter import Segmenter, best_labels, best_per_region
-from sebre.predict.measures import TABLE_COLUMNS, count_labels, side_in
-from sebre.predict.trust import RegionTrust, SectionTrust, trust_of
+from sebre.predict.measures import TABLE_COLUMNS, side_in
 from sebre.prepare.volume import PLANES, Volume, read_volume, section, to_8_bit
 from sebre.prepare.volume_header import open_volume
+from sebre.trust.trust_model import RegionTrust, SectionTrust, trust_of
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from sebre.cli.commands import main
 from sebre.networks.weights_store import find_weights, read_manifest, shipped_store, write_entry
-from sebre.predict.trust import load_trust
+from sebre.trust.trust_model import load_trust
 
 DATASET = ROOT / "datasets" / "slicemap"
 
@@ -95,8 +95,8 @@ def calibrated(tmp_path_factory):
     Image.fromarray(inverted).save(others / "inverted.png")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEBRE_WEIGHTS", str(store))
-        patch.setattr("sebre.predict.trust_fitting.PICTURES", 40)
-        patch.setattr("sebre.predict.trust_scores.SECTIONS", 3)
+        patch.setattr("sebre.trust.trust_fitting.PICTURES", 40)
+        patch.setattr("sebre.trust.trust_scores.SECTIONS", 3)
         command = ["models", "calibrate", "--weights", "mine", "--dataset", str(DATASET)]
         command += ["--sections", "20", "--others", str(others)]
         assert main([*command, "--results", str(folder / "trust.json")]) == 0

@@ -72,7 +72,11 @@ def test_detect(weights, tmp_path):
     assert run("detect", "slicemap", IMAGE, "--weights", weights, "--out", tmp_path) == cli.DONE
     assert np.asarray(Image.open(tmp_path / "section_img_0_labels.png")).shape == (84, 84)
     assert (tmp_path / "section_img_0_overlay.png").is_file()
-    assert (tmp_path / "regions.csv").read_text().startswith("image,region_id,region,found,reason,score")
+    assert (
+        (tmp_path / "regions.csv")
+        .read_text()
+        .startswith("image,region_id,region,found,reason,score")
+    )
 
 
 def test_there_are_no_stages_to_show(weights, tmp_path, capsys):

@@ -13,9 +13,9 @@ from mrcnn.io.own_files import replace_own_text
 from sebre.data.dataset import SectionDataset
 from sebre.experiments.base import Turn
 from sebre.networks.segmenter import Segmenter, best_labels, read_image
-from sebre.predict.trust import SectionTrust, TrustModel
-from sebre.predict.trust_fitting import disturb, found_dices
-from sebre.predict.turned import detect_turned
+from sebre.trust.trust_fitting import disturb, found_dices
+from sebre.trust.trust_model import SectionTrust, TrustModel
+from sebre.trust.turned import detect_turned
 
 SECTIONS = 100  # of a test part that are scored, spread over it
 _BINS = 10  # of the reliability curve, with equal numbers of regions

@@ -28,15 +28,7 @@ from sebre.evaluation.mask_metrics import dice
 from sebre.experiments.base import Turn
 from sebre.networks.segmenter import Segmenter, best_labels, best_per_region
 from sebre.networks.tissue import reduced, small_tissue
-from sebre.predict.trust import (
-    EVIDENCE,
-    DiceModel,
-    InputModel,
-    RegionRange,
-    TrustModel,
-    region_evidence,
-)
-from sebre.predict.trust_features import (
+from sebre.trust.trust_features import (
     OVERSIZE,
     FoundRegions,
     PictureFeatures,
@@ -45,7 +37,15 @@ from sebre.predict.trust_features import (
     measure_regions,
     side_pairs,
 )
-from sebre.predict.turned import detect_turned
+from sebre.trust.trust_model import (
+    EVIDENCE,
+    DiceModel,
+    InputModel,
+    RegionRange,
+    TrustModel,
+    region_evidence,
+)
+from sebre.trust.turned import detect_turned
 
 PICTURES = 240  # that the distance is measured to, and as many as if turned in training
 SECTIONS = 100  # that are disturbed

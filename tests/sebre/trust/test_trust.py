@@ -15,7 +15,8 @@ from sebre.data.regions import SLICEMAP, SUBCORTICAL
 from sebre.experiments import EXPERIMENTS
 from sebre.networks.segmenter import best_labels
 from sebre.networks.weights_store import find_weights
-from sebre.predict.trust import (
+from sebre.trust.trust_features import FoundRegions, describe_regions, measure_regions, side_pairs
+from sebre.trust.trust_model import (
     DiceModel,
     RegionRange,
     TrustModel,
@@ -24,8 +25,7 @@ from sebre.predict.trust import (
     region_flags,
     trust_path,
 )
-from sebre.predict.trust_features import FoundRegions, describe_regions, measure_regions, side_pairs
-from sebre.predict.turned import detect_turned
+from sebre.trust.turned import detect_turned
 
 NETWORK = "slicemap"
 

@@ -1,4 +1,4 @@
-"""What `sebre.predict.trust` looks at: features of a picture, and measures of regions on it."""
+"""What `sebre.trust.trust_model` looks at: features of a picture, and measures of regions on it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ import numpy as np
 from mrcnn.data.molding import mold_inputs
 from mrcnn.errors import UserError
 from mrcnn.structures.mask_formats import mask_areas
+from sebre.data.region_masks import count_labels
 from sebre.data.regions import RegionSet
 from sebre.drawing.overlay import reduced_labels
 from sebre.networks.segmenter import Segmenter, best_labels, best_per_region
@@ -169,7 +170,7 @@ def describe_regions(
     best = best_per_region(dict(result))
     measures = measure_regions(labels, tissue)
     measures = {i: values for i, values in measures.items() if i in best}
-    areas, counts = mask_areas(result["masks"]), np.bincount(labels.ravel())
+    areas, counts = mask_areas(result["masks"]), count_labels(labels, max(best, default=0) + 1)
     kept = {i: float(min(1.0, counts[i] / max(1, areas[best[i]]))) for i in measures}
     scores = {i: float(result["scores"][best[i]]) for i in measures}
     agreed = agreement(labels, turned, list(measures)) if turned else {}

@@ -11,7 +11,7 @@ from mrcnn.errors import UserError
 from mrcnn.imageio.contrast import BITS
 from sebre.networks.segmenter import best_labels, load_segmenter, read_image
 from sebre.networks.weights_store import find_weights, is_here, known_networks
-from sebre.predict.trust import load_trust
+from sebre.trust.trust_model import load_trust
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from mrcnn.errors import UserError
 from sebre.data.metadata import SetFacts
 from sebre.experiments import EXPERIMENTS
 from sebre.experiments.base import Turn
-from sebre.predict.trust_fitting import (
+from sebre.trust.trust_fitting import (
     Rows,
     Sample,
     calibrate,

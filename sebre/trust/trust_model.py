@@ -1,7 +1,7 @@
 """What not to trust: whether an input is of the kind that a network knows, and how good each region
 is likely to be.
 
-Beside weights lies a small file, `<name>.trust.json`, that `sebre.predict.trust_fitting` made of
+Beside weights lies a small file, `<name>.trust.json`, that `sebre.trust.trust_fitting` made of
 the training part of the data set (`sebre models calibrate`). From it follow
 
 * the distance of a picture from the training pictures, by features of the network itself; at 1 it
@@ -24,7 +24,7 @@ from mrcnn.io.files import file_sha256
 from sebre.networks.segmenter import Segmenter
 from sebre.networks.tissue import small_tissue, tissue_mask
 from sebre.networks.weights_store import WeightsFile
-from sebre.predict.trust_features import (
+from sebre.trust.trust_features import (
     FoundRegions,
     PictureFeatures,
     describe_regions,
@@ -138,7 +138,7 @@ class DiceModel:
 class TrustModel:
     """What is known of the training part of a network: see the module.
 
-    `sebre.predict.trust_fitting.calibrate` makes one.
+    `sebre.trust.trust_fitting.calibrate` makes one.
     """
 
     weights_sha256: str  # of the weights that it belongs to
