@@ -60,7 +60,7 @@ def calibrate_weights(asked: Calibration) -> tuple[Path, list[str]]:
         asked.command,
         asked.sections,
     )
-    text = json.dumps(model.to_json()) + "\n"
+    text = json.dumps(model.to_json(), separators=(",", ":")) + "\n"
     replace_own_text(path, text, known=lambda place: _is_of(place, found))
     if found.name is not None and found.store is not None and asked.out is None:
         trust = {"file": path.name, "sha256": file_sha256(path)}

@@ -437,11 +437,11 @@ def _arrays(record: Mapping[str, Any], without: str = "") -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Arrays as lists of numbers of five digits."""
+    """Arrays as lists of numbers of four digits."""
     if isinstance(value, np.ndarray | list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, Mapping):
         return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, float | np.floating):
-        return float(f"{value:.5g}")
+        return float(f"{value:.4g}")
     return int(value) if isinstance(value, np.integer) else value
