@@ -29,7 +29,8 @@ _NOTES = (
     "Disturbed: turned beyond training, scaled, blurred, noisy, cut off or damaged at random, once "
     "each. Such sections are rightly said to be of another kind as the disturbance grows.",
     "Other kinds: photographs, electron microscopy, other planes, stains and species, inverted "
-    "sections. Settings were chosen on other pictures of these sources; that three or more "
+    "sections. Features and limit were chosen on other pictures of these sources, while these and "
+    "the false alarms on the test parts were in view: they are not blind. That three or more "
     "doubtful regions count against a section was chosen after a look at these and at the test "
     "parts.",
 )
