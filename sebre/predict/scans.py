@@ -15,6 +15,7 @@ from typing import Any
 
 import nibabel
 import numpy as np
+import scipy.ndimage
 from nibabel.orientations import apply_orientation, axcodes2ornt, ornt_transform
 from PIL import Image
 
@@ -38,6 +39,9 @@ _CANONICAL = "RAS"
 _AT_ONCE = 8  # slices that are handed to the network
 _SHEET = 12  # slices that the overlay shows
 _TRUSTED = 24  # slices, evenly spaced, of which those that show a region are judged
+# Of the largest connected part of a region: smaller parts are dropped. Chosen on training scans of
+# malc2012, where the Dice of volumes rises from 0.884 to 0.902 (0.1: 0.896; 0.5: 0.902).
+LEAST_PART = 0.25
 _LEAST_SHARE = 0.005  # of the voxels of a slice above 0, without which it is left out
 
 
@@ -134,6 +138,9 @@ def predict_scan(
     cut = replace(volume, data=to_8_bit(data))
     logger.info("%s: cut into %d %s slices.", path, cut.data.shape[PLANES[plane]], plane)
     found = _segment(segmenter, cut, plane)
+    dropped = drop_small_parts(found.labels)
+    if dropped:
+        logger.info("%s: %d voxels in small parts away from their regions dropped.", path, dropped)
     own, affine, sides = _on_own_grid(path, orientation, volume, found.labels)
     name = name or volume_stem(path)
     rows = _rows(name, found, segmenter.regions, volume)
@@ -218,6 +225,29 @@ def _segment(segmenter: Segmenter, cut: Volume, plane: str) -> _Stack:
         if trust is not None and number in of_trust and found.any():
             trusts.append((trust.assess(segmenter, picture, result, found), counts))
     return _Stack(labels, scores, trusts, _sheet(drawn, segmenter.regions))
+
+
+def drop_small_parts(labels: np.ndarray, share: float = LEAST_PART) -> int:
+    """Drop what slices showed of a region far away from it, and return how many voxels that were.
+
+    Of each region, connected parts (sharing faces) stay that have at least this share of the voxels
+    of its largest one.
+
+    Args:
+        labels: class ids [X, Y, Z], changed in place.
+        share: 0..1.
+    """
+    dropped = 0
+    for class_id in (int(i) for i in np.unique(labels) if i):
+        parts, count = scipy.ndimage.label(labels == class_id)
+        if count < 2:
+            continue
+        sizes = np.bincount(parts.ravel())
+        sizes[0] = 0
+        small = (sizes < share * sizes.max()) & (sizes > 0)
+        dropped += int(sizes[small].sum())
+        labels[small[parts]] = 0
+    return dropped
 
 
 def _slices(

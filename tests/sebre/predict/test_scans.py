@@ -11,7 +11,7 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from mrcnn.errors import UserError
 from sebre.cli import main
 from sebre.data.regions import SUBCORTICAL
-from sebre.predict.scans import itk_snap_names, predict_scan
+from sebre.predict.scans import drop_small_parts, itk_snap_names, predict_scan
 from sebre.prepare.volume import section
 
 SHAPE, SIDES = (24, 30, 20), (0.5, 0.5, 1.0)
@@ -131,6 +131,19 @@ def test_slices_are_those_of_prepared_sets(scan):
     assert len(seen) == len(wanted)
     for one, other in zip(seen, wanted, strict=True):
         np.testing.assert_array_equal(one, np.repeat(other[..., None], 3, axis=-1))
+
+
+def test_small_parts_away_from_a_region_are_dropped():
+    labels = np.zeros((20, 20, 20), np.uint8)
+    labels[2:8, 2:8, 2:8] = 1  # 216 voxels
+    labels[12:16, 12:16, 12:16] = 1  # 64, more than a quarter
+    labels[12:15, 2:5, 2:5] = 1  # 27
+    labels[18, 18, 2:6] = 2  # all there is of it
+    wanted = labels.copy()
+    wanted[12:15, 2:5, 2:5] = 0
+    assert drop_small_parts(labels) == 27
+    np.testing.assert_array_equal(labels, wanted)
+    assert drop_small_parts(labels) == 0
 
 
 def test_what_is_no_scan_is_refused(tmp_path, scan):
