@@ -18,6 +18,7 @@ from mrcnn.config import Config
 from mrcnn.errors import UserError
 from mrcnn.imageio.header import Choice
 from mrcnn.imageio.tiles import tile_boxes
+from mrcnn.io.files import file_sha256
 from mrcnn.io.own_files import demand_own, replace_own_text
 from sebre import __version__
 from sebre.data.regions import RegionSet
@@ -39,6 +40,7 @@ from sebre.predict.section_records import (
     stamp,
     write_record,
 )
+from sebre.trust.trust_model import trust_path
 
 logger = logging.getLogger(__name__)
 
@@ -177,6 +179,7 @@ def run_facts(
         "settings": config.to_dict(),
         "regions": [[region.id, region.name, list(region.color)] for region in regions],
         "options": dict(options),
+        "trust": file_sha256(trust) if (trust := trust_path(weights)).is_file() else None,
         "packages": packages(),
         "version": __version__,
         "results": RESULTS,

@@ -132,7 +132,14 @@ def predict_scan(
             f"--plane {' or '.join(PLANES)}, in which the volume is cut."
         )
     volume = read_volume(path, orientation)
-    data = np.nan_to_num(volume.data.astype(np.float32), posinf=0, neginf=0)
+    with np.errstate(over="ignore"):
+        data = volume.data.astype(np.float32)
+    if odd := int(np.count_nonzero(~np.isfinite(data))):
+        logger.warning(
+            "%s: %d voxels (%.2g %%) are not finite numbers and are taken for background.",
+            *(path, odd, 100 * odd / data.size),
+        )
+        data = np.nan_to_num(data, posinf=0, neginf=0)
     if not (data > 0).any():
         raise UserError(f"{path}: no voxel is above 0, so there is nothing to segment.")
     cut = replace(volume, data=to_8_bit(data))
