@@ -25,7 +25,7 @@ class StoredScore:
 
     dice: float  # mean over regions of the mean over sections; a region missed counts 0
     min_confidence: float | None  # best detection of each region from this score on
-    dataset: str
+    dataset: str  # what was scored, in words
     n_sections: int
     unit: str | None = None  # what intervals vary over: "subject", "section"
     n_units: int | None = None
@@ -37,8 +37,7 @@ class StoredScore:
         of = f", {self.n_units} {self.unit}s" if self.unit == "subject" and self.n_units else ""
         spread = "({:.2f}-{:.2f}) ".format(*self.interval) if self.interval else ""
         return (
-            f"Dice {self.dice:.3f} {spread}on the test part of {self.dataset}: "
-            f"{self.n_sections} sections{of}{cut}"
+            f"Dice {self.dice:.3f} {spread}on {self.dataset}: {self.n_sections} sections{of}{cut}"
         )
 
 
@@ -171,8 +170,8 @@ def _score(entry: Mapping[str, Any], settings: Mapping[str, Any]) -> StoredScore
     cut = scores.get("min_confidence", settings.get("DETECTION_MIN_CONFIDENCE"))
     return StoredScore(
         dice=scores["dice_mean"],
-        min_confidence=None if entry.get("network") == "unet" else cut,
-        dataset=entry.get("dataset", "?"),
+        min_confidence=cut if entry.get("network", "mask_rcnn") == "mask_rcnn" else None,
+        dataset=scores.get("dataset") or f"the test part of {entry.get('dataset', '?')}",
         n_sections=scores.get("n_sections", 0),
         unit=scores.get("unit"),
         n_units=scores.get("n_units"),

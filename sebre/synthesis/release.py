@@ -1,6 +1,6 @@
 """Ships a network that `sebre.synthesis.learn` trained: weights, settings, manifest entry, card.
 
-    python -m sebre.synthesis.release --run DIR --data DATA --store weights --results results
+    python -m sebre.synthesis.release --run DIR --data DATA --store weights --results results/synthesis
 
 Scores are those of real sections (`sebre.synthesis.zeroshot`), in every variant, and are written to
 `<results>/any_section.json`.
@@ -20,6 +20,7 @@ import numpy as np
 from mrcnn.io.own_files import replace_own, replace_own_text
 from mrcnn.weights.loading import save_weights
 from sebre.data.regions import ANY_SECTION
+from sebre.drawing.overlay import overlay
 from sebre.networks.any_section import (
     AnySectionConfig,
     AnySectionSegmenter,
@@ -29,6 +30,7 @@ from sebre.networks.any_section import (
 from sebre.networks.environment import environment
 from sebre.networks.weights_store import find_weights, write_entry
 from sebre.synthesis import zeroshot
+from sebre.trust.thumbnails import save_small
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +40,7 @@ _LICENSE = (
     "DeMBA, Scalable Brain Atlas) and scans under GPL-3, not for commercial use"
 )
 _SAGITTAL = "sagittal59"
+_SHOWN = "abba_quicknii"  # under the MIT license
 
 
 def release(run: Path, data: Path, store: Path, results: Path) -> dict[str, Any]:
@@ -85,11 +88,27 @@ def release(run: Path, data: Path, store: Path, results: Path) -> dict[str, Any]
     shipped = load_any_section(found, AnySectionConfig.load(found.config))
     record = score(shipped, data) | {"training": {**settings, "sections_seen": seen}}
     replace_own_text(results / f"{NAME}.json", json.dumps(record, indent=1) + "\n")
+    picture = _picture(shipped, data)
+    replace_own(store / f"{NAME}.png", lambda part: save_small(picture, part))
+    facts["thumbnail"] = f"{NAME}.png"
     lying = record["scores"][zeroshot.VARIANTS[0]]
-    scores = {"n_sections": record["n_sections"], "dice_mean": labeled_mean(lying)}
-    entry = write_entry(NAME, store, **facts, scores={**scores, "dice_per_source": lying})
+    scores = {
+        "dataset": "real sections of five sources that it never saw (mean of their means)",
+        "n_sections": sum(n for name, n in record["n_by_source"].items() if name != _SAGITTAL),
+        "dice_mean": labeled_mean(lying),
+        "dice_per_source": lying,
+    }
+    entry = write_entry(NAME, store, **facts, scores=scores)
     replace_own_text(store / f"{NAME}.md", card(entry, record, shipped))
     return entry
+
+
+def _picture(network: AnySectionSegmenter, data: Path) -> np.ndarray:
+    """A real section with its regions, uint8 [H, W, 3]."""
+    section = next(s for s in zeroshot.real_sections(data) if s.source == _SHOWN)
+    gray = np.clip(section.picture, 0, 255).astype(np.uint8)
+    labels = network.labels(section.picture)
+    return overlay(np.repeat(gray[..., None], 3, axis=-1), labels, ANY_SECTION)
 
 
 def score(network: AnySectionSegmenter, data: Path) -> dict[str, Any]:
