@@ -1,6 +1,6 @@
 """Ships a network that `sebre.synthesis.learn` trained: weights, settings, manifest entry, card.
 
-    python -m sebre.synthesis.release --run DIR --data DATA --store weights --results results/synthesis
+    python -m sebre.synthesis.release --run DIR --data DATA --store weights --results DIR
 
 Scores are those of real sections (`sebre.synthesis.zeroshot`), in every variant, and are written to
 `<results>/any_section.json`.
