@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mrcnn.errors import MissingFileError
 from sebre.data.listing import visible
+from sebre.data.regions import ANY_SECTION
 from sebre.evaluation.scores import MASK_RCNN, U_NET, Evaluation, Interval, Registration, Scores
 from sebre.evaluation.stored import RecordFault
 from sebre.experiments import EXPERIMENTS
@@ -97,11 +98,15 @@ class Result:
 
 
 def shipped_results() -> dict[str, str]:
-    """Results of the shipped weights: the command that makes each, without --out, by name."""
+    """Results of the shipped weights: the command that makes each, without --out, by name.
+
+    That of any section has no test part of its own; its card has its scores.
+    """
     return {
         name: f"sebre evaluate {entry.get('experiment')} "
         f"--dataset datasets/{entry.get('dataset')} --weights {name}"
         for name, entry in read_manifest().items()
+        if name != ANY_SECTION.name
     }
 
 
