@@ -214,7 +214,9 @@ Image.open(HOME / "found.png").reduce(2)
 # %%
 result = segmenter.detect([found[0].image])[0]
 rows = region_rows(found[0].name, result, regions)
-_ = visualize.display_table([rows[0].keys(), *(row.values() for row in rows)])
+columns = ("image", "region", "found", "score", "area_px", "y1", "x1", "y2", "x2")
+cells = [[row.get(column, "") for column in columns] for row in rows]
+_ = visualize.display_table([columns, *cells])
 
 # %%
 folder.cleanup()

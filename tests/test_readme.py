@@ -76,13 +76,15 @@ def test_the_readme_is_short():
 
 
 @pytest.mark.usefixtures("op_by_op")
-def test_example_of_the_readme(monkeypatch, capsys):
-    monkeypatch.chdir(ROOT)
+def test_example_of_the_readme(tmp_path, monkeypatch, capsys):
+    (tmp_path / "datasets").symlink_to(ROOT / "datasets")
+    monkeypatch.chdir(tmp_path)
     (code,) = _examples("README.md")
     assert len([line for line in code.splitlines() if line.strip()]) == 5
     _run(code, "README.md")
     printed = capsys.readouterr().out
     assert all(name in printed for name in ("cortex", "hippocampus", "thalamus", "cerebellum"))
+    assert len(list((tmp_path / "found").glob("section_img_0*"))) == 4
 
 
 @pytest.mark.usefixtures("op_by_op")

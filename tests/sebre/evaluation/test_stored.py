@@ -9,8 +9,12 @@ from paths import ROOT
 from sebre.evaluation.scores import Evaluation, Registration, SectionScore
 from sebre.evaluation.stored import RecordFault
 
-OTHERS = ("bench.json", "trust.json")
-FILES = [p for p in sorted((ROOT / "results").rglob("*.json")) if p.name not in OTHERS]
+OTHERS = ("bench", "synthesis", "trust")  # folders and files of other records
+FILES = [
+    path
+    for path in sorted((ROOT / "results").rglob("*.json"))
+    if not {path.parent.name, path.stem} & set(OTHERS)
+]
 
 
 def kind_of(path):
