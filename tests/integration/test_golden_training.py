@@ -1,5 +1,7 @@
 """Losses, gradients and optimizer steps against the reference's numbers."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -123,10 +125,18 @@ def run(request, golden, build):
     found["moving_before"] = before
     found["ceiling"] = CEILINGS.get(request.param, CEILING)
     found["margin"] = MARGINS.get(request.param, MARGIN)
-    found["shaken"] = []
-    for seed in SHAKES:
-        noise = np.random.default_rng(seed).standard_normal(inputs[0].shape).astype("float32")
-        found["shaken"].append(two_steps([inputs[0] * (1 + ROUNDING * noise), *inputs[1:]]))
+
+    @functools.cache
+    def shaken():
+        """The same of pictures with another rounding. Only asked for where numbers are not within
+        their tolerance already: it takes twice as long as all the rest."""
+        several = []
+        for seed in SHAKES:
+            noise = np.random.default_rng(seed).standard_normal(inputs[0].shape).astype("float32")
+            several.append(two_steps([inputs[0] * (1 + ROUNDING * noise), *inputs[1:]]))
+        return several
+
+    found["shaken"] = shaken
     with np.load(golden / record["file"]) as archive:
         numbers = dict(archive)
     return record, model, numbers, found
@@ -152,15 +162,27 @@ def demand(kind, errors, limits):
     assert [line for line, share in zip(wrong, shares, strict=True) if not share <= 1] == []
 
 
+def within_all(kind, errors, tolerances):
+    """Whether all errors are within their tolerances, so that nothing needs to be known of the
+    unrest of the numbers."""
+    if not all(errors[name] <= tolerances[name] for name in errors):
+        return False
+    demand(kind, errors, {name: max(tolerances[name], 1e-300) for name in errors})
+    return True
+
+
 @pytest.mark.parametrize("step", [1, 2])
 def test_losses_after_each_step(run, step):
     record, _, numbers, found = run
     rtol = 1e-4 if step == 1 or record["layers"] == "heads" else 1e-3
     wanted = numbers[f"losses_after_step{step}_global"]
     losses = found["losses"][step]
-    slack = np.max([np.abs(shaken["losses"][step] - losses) for shaken in found["shaken"]], axis=0)
     names = [str(name) for name in numbers["loss_names"]]
     errors = dict(zip(names, np.abs(losses - wanted), strict=True))
+    strict = dict(zip(names, rtol * np.abs(wanted), strict=True))
+    if within_all(f"losses after step {step}", errors, strict):
+        return
+    slack = np.max([np.abs(other["losses"][step] - losses) for other in found["shaken"]()], axis=0)
     # The losses share the weights that a step moved, so that the unrest of one is that of all.
     limits = dict(zip(names, allowed(rtol * np.abs(wanted), slack.max(), found), strict=True))
     demand(f"losses after step {step}", errors, limits)
@@ -168,12 +190,20 @@ def test_losses_after_each_step(run, step):
 
 def test_gradient_norms(run):
     _, _, numbers, found = run
-    norms, *shaken = (
-        {p: np.linalg.norm(g) for p, g in source["gradients"].items()}
-        for source in (found, *found["shaken"])
-    )
+
+    def norms_of(source):
+        return {p: np.linalg.norm(g) for p, g in source["gradients"].items()}
+
+    norms = norms_of(found)
     wanted = dict(zip(map(str, numbers["trainable_names"]), numbers["grad_norms"], strict=True))
     assert set(norms) == set(wanted)
+    whole = np.sqrt(sum(n**2 for n in norms.values()))
+    errors = {n: abs(norms[n] - wanted[n]) for n in norms}
+    errors |= {"all": abs(whole - numbers["global_grad_norm"])}
+    strict = {n: 1e-5 + 1e-4 * wanted[n] for n in norms}
+    if within_all("gradient norms", errors, strict | {"all": 1e-4 * numbers["global_grad_norm"]}):
+        return
+    shaken = [norms_of(source) for source in found["shaken"]()]
     slack = {n: max(abs(other[n] - norms[n]) for other in shaken) for n in norms}
     # Two roundings may miss a single tensor; what most of the others show counts for it too.
     usual = np.percentile([slack[n] / wanted[n] for n in norms if wanted[n]], USUAL)
@@ -202,34 +232,37 @@ def test_gradient_and_update_samples(run):
             "global2_update": two - one,
         }
 
-    for kind in ("grad", "global1_update", "global2_update"):
-        errors, slacks = {}, {}
+    first = {"largest": 5e-3, "19 of 20": 5e-4}
+    shares = {"largest": 1, "19 of 20": 0.95}
+
+    def errors_of(kind, source, other):
+        """Of each tensor the errors of a source against another, or the stored numbers (None)."""
+        errors = {}
         for name in names:
             path, where = name.replace("__", "/"), numbers[f"{name}__idx"]
             target = numbers[f"{name}__{kind}"]
-            value, *shaken = (
-                measured(source, path, where)[kind] for source in (found, *found["shaken"])
-            )
+            value = measured(source, path, where)[kind]
+            against = target if other is None else measured(other, path, where)[kind]
             # Weights are float32: an update is known to the last bit of its weight only, which is
             # as much as 0.29 of the largest update of the mask head's deconvolution.
             weights = [np.abs(state[path].reshape(-1)[where]) for state in found["weights"]]
             bit = np.spacing(np.max(weights, axis=0)) if "update" in kind else 0
-            scale = np.abs(target).max()
-            errors[name] = np.maximum(np.abs(value - target) - bit, 0) / scale
-            slacks[name] = [np.maximum(np.abs(s - value) - bit, 0) / scale for s in shaken]
-        first = {"largest": 5e-3, "19 of 20": 5e-4}
-        for measure, share in (("largest", 1), ("19 of 20", 0.95)):
+            errors[name] = np.maximum(np.abs(value - against) - bit, 0) / np.abs(target).max()
+        return errors
+
+    for kind in ("grad", "global1_update", "global2_update"):
+        errors = errors_of(kind, found, None)
+        for measure, share in shares.items():
             tolerance = second if kind == "global2_update" else first[measure]
-            demand(
-                f"{kind}, {measure}",
-                {name: np.quantile(error, share) for name, error in errors.items()},
-                {
-                    name: allowed(
-                        tolerance, max(np.quantile(s, share) for s in slacks[name]), found
-                    )
-                    for name in names
-                },
-            )
+            worst = {name: np.quantile(error, share) for name, error in errors.items()}
+            if within_all(f"{kind}, {measure}", worst, dict.fromkeys(names, tolerance)):
+                continue
+            slacks = [errors_of(kind, source, found) for source in found["shaken"]()]
+            limits = {
+                name: allowed(tolerance, max(np.quantile(s[name], share) for s in slacks), found)
+                for name in names
+            }
+            demand(f"{kind}, {measure}", worst, limits)
 
 
 def test_frozen_statistics_do_not_move(run):
