@@ -205,8 +205,9 @@ def test_a_job_is_checked_before_anything_is_written(tmp_path):
 def test_a_job_is_known_by_what_changes_its_results(tmp_path, monkeypatch):
     job = job_for(tmp_path)
     assert set(job.facts) == {
-        "weights", "settings", "regions", "options", "packages", "version", "results",
-    }  # fmt: skip
+        *("weights", "settings", "regions", "options"),
+        *("trust", "packages", "version", "results"),
+    }
     for name, value in (("RESULTS", 0), ("__version__", "0.0.1")):
         with monkeypatch.context() as patch:
             patch.setattr(f"sebre.predict.job.{name}", value)
