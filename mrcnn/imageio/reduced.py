@@ -71,6 +71,11 @@ def as_picture(image: Any) -> Any:
     return image if isinstance(image, ReducedPicture) else np.asarray(image)
 
 
+def held_pixels(image: Any) -> np.ndarray:
+    """The pixels of a picture [h, w, C], at whatever scale they are held."""
+    return image.pixels if isinstance(image, ReducedPicture) else image
+
+
 def read_reduced(
     path: str | Path, max_side: int | None, choice: Choice = EVERYTHING, rule: str = BITS
 ) -> ReducedPicture:

@@ -17,7 +17,7 @@ def masks_of_labels(labels: np.ndarray, min_px: int = 1) -> dict[int, np.ndarray
 
 
 def count_labels(labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Pixels of each class id in a label map, int [num_classes]."""
+    """Pixels of each class id in a label map or label volume, int [num_classes]."""
     areas = np.zeros(num_classes, int)
     for strip in np.array_split(labels, max(1, labels.size // _COUNTED_PX)):  # counted as int64
         areas += np.bincount(strip.ravel(), minlength=num_classes)

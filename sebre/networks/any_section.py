@@ -19,7 +19,7 @@ import numpy as np
 import scipy.special
 
 from mrcnn.config import Config
-from mrcnn.imageio.reduced import ReducedPicture
+from mrcnn.imageio.reduced import held_pixels
 from mrcnn.structures.mask_formats import demand_format
 from mrcnn.weights.loading import load_weights
 from sebre.data.regions import ANY_SECTION, RegionSet
@@ -143,32 +143,33 @@ class AnySectionSegmenter:
         return [self._detect(image, masks) for image in images]
 
     def _detect(self, image: Any, form: str) -> dict[str, Any]:
-        pixels = image.pixels if isinstance(image, ReducedPicture) else image
+        pixels = held_pixels(image)
         # First without floats, of which a whole slide would be too many.
         most = _REDUCED * self.config.IMAGE_MAX_DIM / max(pixels.shape[:2])
         if most < 1:
             size = [max(1, round(n * most)) for n in pixels.shape[1::-1]]
             pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
         gray = pixels.mean(axis=-1, dtype=np.float32)
-        frame = self.frame(gray).scaled(image.shape[0] / gray.shape[0])
-        labels, probability = _most_probable(self.probabilities(gray), image.shape[:2], frame)
+        frame = self.frame(gray)
+        found = self.probabilities(gray, frame)
+        whole = frame.scaled(image.shape[0] / gray.shape[0])
+        labels, probability = _most_probable(found, image.shape[:2], whole)
         classes, speck = self.config.NUM_CLASSES, self.config.SECTION_SPECK
         return result_of_labels(labels, probability, classes, form, speck)
 
     def labels(self, gray: np.ndarray) -> np.ndarray:
         """The most probable class of each pixel, uint8 [H, W], of a gray picture [H, W]."""
-        return _most_probable(self.probabilities(gray), gray.shape, self.frame(gray))[0]
+        frame = self.frame(gray)
+        return _most_probable(self.probabilities(gray, frame), gray.shape, frame)[0]
 
     def frame(self, gray: np.ndarray) -> "Frame":
         """The square that the network sees of a gray picture [H, W]."""
         return frame_of(gray, self.config.SECTION_SHARE)
 
-    def probabilities(self, gray: np.ndarray) -> np.ndarray:
-        """Probabilities of the classes, float32 [n, n, classes], of a gray picture [H, W].
-
-        They cover its `frame`.
-        """
-        square = prepared(gray, self.config.IMAGE_MAX_DIM, self.frame(gray))
+    def probabilities(self, gray: np.ndarray, frame: "Frame") -> np.ndarray:
+        """Probabilities of the classes, float32 [n, n, classes], of a square of a gray picture
+        [H, W]."""
+        square = prepared(gray, self.config.IMAGE_MAX_DIM, frame)
         turns = range(self.config.SECTION_TURNS)
         views = np.stack([_view(square, turn) for turn in turns])[..., None]
         logits = np.asarray(self.keras_model.predict_on_batch(np.ascontiguousarray(views)))

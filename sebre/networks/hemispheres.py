@@ -17,7 +17,8 @@ _MOST_TURNED, _STEP, _FINE_STEP = 24, 3.0, 0.75  # degrees of the midline from v
 _TISSUE = 0.1  # of the usual largest difference from the ground
 _FINE_SIGMA, _COARSE_SIGMA = 1.5, 8.0  # px at _COARSE_PX; structures between these are compared
 # A whole section: outline and structures agree with their mirror image, and it is not as narrow
-# as a half. Chosen on the training plates of the hippocampus, whole and cut at their midlines.
+# as a half. Chosen on the 31 plates of ara_nissl, whole and cut at their midlines; the width after
+# a look at halves of other laboratories' sections.
 _LEAST_OUTLINE, _LEAST_INSIDE, _LEAST_WIDTH = 0.8, 0.3, 1.0
 
 

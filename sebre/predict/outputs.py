@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from mrcnn.imageio.reduced import ReducedPicture
+from mrcnn.imageio.reduced import ReducedPicture, held_pixels
 from mrcnn.io.own_files import replace_own, replace_own_text
 from mrcnn.structures.mask_formats import Contours, rle_to_text
 from sebre.data.csv_tables import write_table
@@ -66,7 +66,7 @@ def save_section(
     """
     paths = output_paths(name, out)
     save_labels(labels, regions, paths[0], pixel_um)
-    pixels = image.pixels if isinstance(image, ReducedPicture) else image
+    pixels = held_pixels(image)
     factor = -(-max(pixels.shape) // overlay_px)
     if factor > 1:
         pixels = np.asarray(Image.fromarray(pixels).reduce(factor))

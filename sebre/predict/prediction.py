@@ -22,7 +22,7 @@ from mrcnn.data.resizing import read_for
 from mrcnn.errors import UserError
 from mrcnn.imageio.header import Choice
 from mrcnn.imageio.reading import open_source, read_header, read_whole
-from mrcnn.imageio.reduced import ReducedPicture, read_reduced
+from mrcnn.imageio.reduced import ReducedPicture, held_pixels, read_reduced
 from mrcnn.imageio.tiles import detect_tiled
 from mrcnn.io.own_files import demand_own
 from sebre.data.regions import RegionSet
@@ -74,7 +74,7 @@ class Prediction:
     @property
     def pixels(self) -> np.ndarray:
         """The picture as it is held, uint8 [h, w, 3]."""
-        return self.picture.pixels if isinstance(self.picture, ReducedPicture) else self.picture
+        return held_pixels(self.picture)
 
     @property
     def regions(self) -> "pandas.DataFrame":
@@ -213,20 +213,21 @@ def predict_picture(
             three times as long, and changes no region.
     """
     choice, config = Choice(channel, z), segmenter.config
-    path, size = Path("picture"), None
+    path, size, large = Path("picture"), None, False
     if not isinstance(picture, np.ndarray):
         picture = path = Path(picture)
         header = read_header(path, choice)
         for note in header.notes:
             logger.info("%s: %s.", path, note)
-        size = header.pixel_um
+        size, large = header.pixel_um, math.prod(header.shape) > _LARGE_PX
     name, size = name or path.stem, chosen_size(path, size, pixel_um)
     if tile is not None:
         shown = _preview(picture, preview_px, choice, config.CONTRAST)
         with open_source(picture, choice=choice, rule=config.CONTRAST) as source:
             parts = [_Part("", detect_tiled(segmenter, source, tile, overlap), shown)]
     else:
-        shown = _whole(picture, config, choice, segmenter.regions.bilateral)
+        # What is to be cut in halves is read as it is.
+        shown = _whole(picture, config, choice, large, not segmenter.regions.bilateral)
         parts = _detect(segmenter, shown, path)
     labels = np.zeros(shown.shape[:2], np.min_scalar_type(segmenter.regions.num_classes - 1))
     trust = None if tile is not None else trust_of(segmenter)
@@ -260,7 +261,7 @@ class _Part:
     @property
     def pixels(self) -> np.ndarray:
         """The picture as it is held, uint8 [h, w, 3]."""
-        return self.picture.pixels if isinstance(self.picture, ReducedPicture) else self.picture
+        return held_pixels(self.picture)
 
     def labels(self) -> np.ndarray:
         """Its label map."""
@@ -302,14 +303,13 @@ def _detect(segmenter: Segmenter, shown: np.ndarray | ReducedPicture, path: Path
 
 
 def _whole(
-    picture: Path | np.ndarray, config: Config, choice: Choice, to_be_cut: bool
+    picture: Path | np.ndarray, config: Config, choice: Choice, large: bool, may_be_reduced: bool
 ) -> np.ndarray | ReducedPicture:
     if isinstance(picture, np.ndarray):
         return read_whole(open_source(picture, rule=config.CONTRAST))
-    large = math.prod(read_header(picture, choice).shape) > _LARGE_PX
-    if large and not config.REDUCED_DECODE and not to_be_cut:
-        logger.info("%s: so large that it is read at a reduced scale.", picture)
-    if (large or config.REDUCED_DECODE) and not to_be_cut:
+    if may_be_reduced and (large or config.REDUCED_DECODE):
+        if not config.REDUCED_DECODE:
+            logger.info("%s: so large that it is read at a reduced scale.", picture)
         return read_for(picture, config, choice)
     return read_image(picture, config.CONTRAST, choice)
 

@@ -301,7 +301,7 @@ def _on_own_grid(
 
 def _rows(name: str, found: _Stack, regions: RegionSet, volume: Volume) -> list[dict[str, Any]]:
     """Table rows of a volume: `area_px` counts voxels, the score is the mean over them."""
-    voxels = count_labels(found.labels.reshape(len(found.labels), -1), regions.num_classes)
+    voxels = count_labels(found.labels, regions.num_classes)
     voxel_mm3 = float(np.prod(volume.voxel_mm))
     rows = []
     for region in regions:

@@ -377,8 +377,8 @@ _WORDS = (
 )
 
 
-# By checksum of the weights: read once, with what gives features from their network.
-_read: dict[str, TrustModel | None] = {}
+# Of the segmenter asked for last: read once, and kept no longer than that one is in use.
+_last: list[tuple[Segmenter, TrustModel | None]] = []
 
 
 def trust_of(segmenter: Segmenter) -> TrustModel | None:
@@ -386,9 +386,9 @@ def trust_of(segmenter: Segmenter) -> TrustModel | None:
     weights = getattr(segmenter, "weights", None)
     if weights is None:
         return None
-    if weights.sha256 not in _read:
-        _read[weights.sha256] = load_trust(weights)
-    return _read[weights.sha256]
+    if not _last or _last[0][0] is not segmenter:
+        _last[:] = [(segmenter, load_trust(weights))]
+    return _last[0][1]
 
 
 def trust_path(weights: WeightsFile) -> Path:

@@ -31,8 +31,8 @@ from sebre.prepare.sources.image_pairs import (
     IMAGES,
     Pair,
     check_downsample,
-    described,
     picture_set,
+    shrunk_by,
 )
 
 ANNOTATIONS = "annotations"
@@ -84,13 +84,6 @@ def read_source(
                     f"{', '.join(region_set.names)}. Add it there, or remove the annotation."
                 )
     choice = Choice(channel, z)
-    shrunk = f"shrunk by {downsample}, "
-    processing = {
-        "image": f"{shrunk}averages of areas" if downsample > 1 else "as in the source",
-        "mask": f"{shrunk}each pixel by the larger area" if downsample > 1 else "as drawn",
-        "downsample": downsample,
-        **described(choice),
-    }
     raw_set = picture_set(
         raw,
         pairs,
@@ -99,7 +92,7 @@ def read_source(
         regions=region_set,
         plane=plane,
         table=table,
-        processing=processing,
+        processing=shrunk_by(downsample, choice, "as drawn"),
         choice=choice,
     )
     sizes = {read_header(pair.image, choice).pixel_um for pair in pairs}

@@ -128,6 +128,18 @@ def described(choice: Choice) -> dict[str, Any]:
     return {"contrast": BITS, **{name: value for name, value in chosen.items() if value}}
 
 
+def shrunk_by(downsample: int, choice: Choice, masks: str) -> dict[str, Any]:
+    """What `dataset.json` says of how images and masks were made smaller; `masks` says what masks
+    are that were not."""
+    shrunk = f"shrunk by {downsample}, "
+    return {
+        "image": f"{shrunk}averages of areas" if downsample > 1 else "as in the source",
+        "mask": f"{shrunk}each pixel by the larger area" if downsample > 1 else masks,
+        "downsample": downsample,
+        **described(choice),
+    }
+
+
 def picture_set(
     raw: Path,
     pairs: list[Pair],

@@ -27,9 +27,9 @@ from sebre.prepare.raw import RawSet
 from sebre.prepare.sources.image_pairs import (
     Pair,
     check_downsample,
-    described,
     find_pairs,
     picture_set,
+    shrunk_by,
 )
 
 LABELS = "labels"
@@ -61,12 +61,8 @@ def read_source(
     values = read_pixel_values(table, region_set)
     choice = Choice(channel, z)
     pairs = find_pairs(raw, LABELS)
-    shrunk = f"shrunk by {downsample}, "
     processing = {
-        "image": f"{shrunk}averages of areas" if downsample > 1 else "as in the source",
-        "mask": f"{shrunk}each pixel by the larger area" if downsample > 1 else "as in the source",
-        "downsample": downsample,
-        **described(choice),
+        **shrunk_by(downsample, choice, "as in the source"),
         "values": {str(value): class_id for value, class_id in values.items()},
     }
     return picture_set(
