@@ -199,38 +199,66 @@ def load_any_section(
 
 @dataclass(frozen=True)
 class Frame:
-    """A square of a picture, px of it; it may reach out of the picture."""
+    """A square of a picture, px of it; it may reach out of the picture, and lie at an angle.
 
-    top: float
-    left: float
+    Attributes:
+        middle: row and column of its middle, from the corner of the picture.
+        side: length of a side.
+        turn: angle of its rows against those of the picture, radians, from columns to rows.
+    """
+
+    middle: tuple[float, float]
     side: float
+    turn: float = 0.0
 
     def scaled(self, factor: float) -> "Frame":
         """The same square of the picture at another size."""
-        return Frame(self.top * factor, self.left * factor, self.side * factor)
+        middle = self.middle[0] * factor, self.middle[1] * factor
+        return Frame(middle, self.side * factor, self.turn)
 
 
 def frame_of(gray: np.ndarray, share: float) -> Frame:
     """The square around the tissue of a gray picture [H, W], which fills a share of it, 0..1.
 
+    The longest axis of the tissue lies along its rows, so that the square turns with the tissue.
     The square around the whole picture where no tissue is seen, or with a share of 0.
     """
     height, width = gray.shape
-    if share:
-        low, high = float(gray.min()), float(gray.max())
-        scaled = (gray - low) * (255 / max(high - low, 1e-6))
-        tissue = small_tissue(np.repeat(scaled.astype(np.uint8)[..., None], 3, axis=-1))
-        ends = [np.flatnonzero(tissue.any(axis=axis)) for axis in (1, 0)]
-        if len(ends[0]):
-            steps = height / tissue.shape[0], width / tissue.shape[1]
-            (top, bottom), (left, right) = (
-                (used[0] * step, (used[-1] + 1) * step)
-                for used, step in zip(ends, steps, strict=True)
-            )
-            side = max(bottom - top, right - left) / share
-            return Frame((top + bottom - side) / 2, (left + right - side) / 2, side)
-    side = max(height, width)
-    return Frame((height - side) / 2, (width - side) / 2, side)
+    whole = Frame((height / 2, width / 2), float(max(height, width)))
+    if not share:
+        return whole
+    low, high = float(gray.min()), float(gray.max())
+    scaled = (gray - low) * (255 / max(high - low, 1e-6))
+    tissue = small_tissue(np.repeat(scaled.astype(np.uint8)[..., None], 3, axis=-1))
+    places = np.argwhere(tissue)
+    if not len(places):
+        return whole
+    places = (places + 0.5) * (height / tissue.shape[0], width / tissue.shape[1])
+    return frame_of_places(places, share)
+
+
+def frame_of_places(places: np.ndarray, share: float) -> Frame:
+    """The square around places, as `frame_of`.
+
+    Args:
+        places: float64 [N, 2]. Rows and columns.
+        share: of the square, which the places fill, 0..1.
+    """
+    turn = longest_axis(places)
+    cos, sin = np.cos(turn), np.sin(turn)
+    axes = np.array([[cos, -sin], [sin, cos]])  # of the square: down and right, as row, column
+    along = places @ axes.T
+    low, high = along.min(axis=0), along.max(axis=0)
+    middle = (low + high) / 2 @ axes
+    return Frame(tuple(middle.tolist()), float(max(high - low)) / share, turn)
+
+
+def longest_axis(places: np.ndarray) -> float:
+    """Angle of the longest axis of places [N, 2] (row, column), radians from columns to rows."""
+    rows, columns = (places - places.mean(axis=0)).T
+    return 0.5 * float(
+        np.arctan2(2 * (rows * columns).mean(), (columns**2).mean() - (rows**2).mean())
+    )
 
 
 def prepared(picture: np.ndarray, size: int, frame: Frame) -> np.ndarray:
@@ -263,10 +291,12 @@ def prepared(picture: np.ndarray, size: int, frame: Frame) -> np.ndarray:
 
 
 def _place(frame: Frame, size: int) -> np.ndarray:
-    """From the pixels of a square of `size` px to those of the picture, [2, 3]."""
+    """From the pixels of a square of `size` px to those of the picture, x and y, [2, 3]."""
     step = frame.side / size
-    left, top = ((0.5 * step + first) - 0.5 for first in (frame.left, frame.top))
-    return np.array([[step, 0, left], [0, step, top]])
+    cos, sin = step * np.cos(frame.turn), step * np.sin(frame.turn)
+    turn = np.array([[cos, -sin], [sin, cos]])
+    middle = np.array(frame.middle[::-1]) - 0.5
+    return np.column_stack([turn, middle - turn @ np.full(2, (size - 1) / 2)])
 
 
 def normalized(picture: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ class Recipe:
         coronal: share of the coronal among the canonical planes; the rest is mostly sagittal.
         tilt_deg: deviation of the tilt of canonical planes about each in-plane axis, degrees.
         any_angle: chance that a section lies on the slide at any angle.
-        turn_deg: deviation of the angle of the others, degrees.
+        turn_deg: deviation of the angle of the others from their longest axis, degrees.
         scale: deviation of the logarithm of the size of the tissue in the picture.
         closer: chance of a picture closer up, of a part of the tissue.
         bend: deviation of the smooth deformation, share of the brain's half width.
@@ -30,6 +30,7 @@ class Recipe:
         blur_px: largest deviation of the blur at a side of 192 px.
         noise: largest deviation of the noise, share of the range.
         background: chance of a background that is not plain black or white.
+        halo: chance of a dim rim around the tissue, as where it was cut out of its picture.
         sparse: chance of a picture of few marked cells on a dark ground.
         damage: chance of each kind of damage.
     """
@@ -37,8 +38,8 @@ class Recipe:
     canonical: float = 0.75
     coronal: float = 0.42
     tilt_deg: float = 12.0
-    any_angle: float = 1.0
-    turn_deg: float = 20.0
+    any_angle: float = 0.2
+    turn_deg: float = 12.0
     scale: float = 0.2
     closer: float = 0.2
     bend: float = 0.055
@@ -52,6 +53,7 @@ class Recipe:
     blur_px: float = 1.6
     noise: float = 0.12
     background: float = 0.4
+    halo: float = 0.15
     sparse: float = 0.04
     damage: float = 0.2
 
@@ -67,8 +69,8 @@ class Recipe:
 EASY = Recipe(
     canonical=1.0,
     tilt_deg=4.0,
-    any_angle=0.3,
-    turn_deg=8.0,
+    any_angle=0.05,
+    turn_deg=6.0,
     scale=0.08,
     closer=0.0,
     bend=0.04,
@@ -82,6 +84,7 @@ EASY = Recipe(
     blur_px=1.0,
     noise=0.05,
     background=0.1,
+    halo=0.05,
     sparse=0.0,
     damage=0.03,
 )

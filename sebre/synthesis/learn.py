@@ -31,7 +31,9 @@ import cv2
 import keras
 import numpy as np
 
+from mrcnn.weights.loading import load_weights
 from sebre.networks.any_section import STEP, any_section_segmenter, build_network
+from sebre.networks.weights_store import find_weights
 from sebre.synthesis import zeroshot
 from sebre.synthesis.classes import IGNORE, NUM_CLASSES
 from sebre.synthesis.cross_entropy import WeightedCrossEntropy, class_weights
@@ -62,6 +64,10 @@ class TrainSettings:
         seed: of weights and stream.
         without: sources and volumes that are left out.
         held_out: volumes and sources, among those left out, that checks are made on.
+        start: name or path of the weights that it starts from; none for random ones.
+        precision: of the computation: float32, or mixed_bfloat16, twice as fast on processors
+            that know it.
+        ramp: shares of the training from which sections get harder, and are hardest.
     """
 
     size: int = 192
@@ -72,6 +78,9 @@ class TrainSettings:
     seed: int = 0
     without: tuple[str, ...] = ()
     held_out: tuple[str, ...] = ()
+    start: str = ""
+    precision: str = "float32"
+    ramp: tuple[float, float] = (0.1, 0.6)
 
 
 class Checks:
@@ -183,7 +192,14 @@ def _start(
         logger.info("Going on after %d sections", seen)
         return keras.models.load_model(out / "last.keras"), seen
     keras.utils.set_random_seed(settings.seed)
-    model = build_network(settings.size, settings.widths)
+    usual = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(settings.precision)  # which has no other way into the layers
+    try:
+        model = build_network(settings.size, settings.widths)
+    finally:
+        keras.config.set_dtype_policy(usual)
+    if settings.start:
+        load_weights(model, find_weights(settings.start).path)
     stream = sections(volumes, settings.seed + _CHECK_SEED, size=settings.size)
     labels = np.stack([section.labels for section in islice(stream, _WEIGHT_SECTIONS)])
     optimizer = keras.optimizers.AdamW(
@@ -203,7 +219,7 @@ def _training_batches(
     """Batches from section number `seen` on, in their order, made ahead by threads."""
 
     def recipe(number: int) -> Recipe:
-        return recipe_at(number / settings.sections)
+        return recipe_at(number / settings.sections, settings.ramp)
 
     def one(start: int) -> tuple[np.ndarray, np.ndarray]:
         stream = sections(volumes, settings.seed, start, recipe=recipe, size=settings.size)
@@ -258,6 +274,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--batch-size", type=int, default=usual.batch_size)
     parser.add_argument("--sections", type=int, default=usual.sections)
     parser.add_argument("--seed", type=int, default=usual.seed)
+    parser.add_argument("--learning-rate", type=float, default=usual.learning_rate)
+    parser.add_argument("--start", default=usual.start, help="weights to start from: name or file")
+    parser.add_argument("--precision", default=usual.precision, help="float32 or mixed_bfloat16")
+    parser.add_argument("--ramp", type=float, nargs=2, default=usual.ramp)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--check-s", type=float, default=300.0)
     parser.add_argument("--stop-s", type=float, default=math.inf)
@@ -272,7 +292,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         size=args.size,
         batch_size=args.batch_size,
         sections=args.sections,
+        learning_rate=args.learning_rate,
         seed=args.seed,
+        start=args.start,
+        precision=args.precision,
+        ramp=tuple(args.ramp),
         without=tuple(args.without),
         held_out=tuple(args.held_out),
     )

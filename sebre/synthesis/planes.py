@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sebre.networks.any_section import longest_axis
 from sebre.synthesis.curriculum import Recipe
 from sebre.synthesis.labeled_volume import Volume
 
@@ -55,20 +56,24 @@ def random_plane(volume: Volume, rng: np.random.Generator, recipe: Recipe) -> Pl
         recipe: gives the chances of planes, angles and sizes.
     """
     name, frame = _direction(rng, recipe)
-    frame = _on_the_slide(frame, rng, recipe)
+    if rng.random() < 0.5:
+        frame = frame * np.array([[1], [-1], [1]])
     point = volume.points[rng.integers(len(volume.points))] + rng.uniform(-1, 1, 3)
     depth = frame[2] @ ((point + 0.5) * volume.voxel_mm - volume.half_size_mm)
     reach = float(np.linalg.norm(volume.half_size_mm))
-    whole = Plane(name, frame, frame[2] * depth, 2 * reach)
-    top, bottom, left, right = _tissue_extent(volume, whole)
-    side = max(bottom - top, right - left, 0.1 * reach) / _USUAL_SHARE
+    center = frame[2] * depth
+    tissue = _tissue(volume, Plane(name, frame, center, 2 * reach))
+    turn = _about(2, longest_axis(tissue) + _on_the_slide(rng, recipe))
+    frame = turn @ frame
+    tissue = tissue @ turn[:2, :2].T
+    low, high = tissue.min(axis=0), tissue.max(axis=0)
+    side = max(*(high - low), 0.1 * reach) / _USUAL_SHARE
     side *= np.exp(recipe.scale * abs(rng.standard_normal()) - recipe.scale / 2)
     shift = rng.uniform(-0.5, 0.5, 2) * min(0.15, recipe.scale)
     if rng.random() < recipe.closer:
         side *= rng.uniform(0.45, 0.9)
         shift = rng.uniform(-0.25, 0.25, 2)
-    middle = np.array([top + bottom, left + right]) / 2 + shift * side
-    center = whole.center_mm + middle @ frame[:2]
+    center = center + ((low + high) / 2 + shift * side) @ frame[:2]
     return Plane(name, frame, center, float(side))
 
 
@@ -84,29 +89,27 @@ def _direction(rng: np.random.Generator, recipe: Recipe) -> tuple[str, np.ndarra
     return name, turn @ CANONICAL[name]
 
 
-def _on_the_slide(frame: np.ndarray, rng: np.random.Generator, recipe: Recipe) -> np.ndarray:
-    """The frame turned within its plane, and mirrored half of the time."""
-    angle = np.radians(recipe.turn_deg) * rng.standard_normal()
+def _on_the_slide(rng: np.random.Generator, recipe: Recipe) -> float:
+    """The angle of the longest axis of the tissue against the picture's rows, radians.
+
+    It is small, as the network turns the pictures that it is shown (`any_section.frame_of`), but
+    half of the sections lie the other way round.
+    """
     if rng.random() < recipe.any_angle:
-        angle = rng.uniform(0, 2 * np.pi)
-    if rng.random() < 0.5:
-        frame = frame * np.array([[1], [-1], [1]])
-    return _about(2, angle) @ frame
+        return rng.uniform(0, 2 * np.pi)
+    return np.pi * rng.integers(2) + np.radians(recipe.turn_deg) * rng.standard_normal()
 
 
-def _tissue_extent(volume: Volume, plane: Plane) -> tuple[float, float, float, float]:
-    """Top, bottom, left and right end of the tissue in a plane, mm from its center."""
+def _tissue(volume: Volume, plane: Plane) -> np.ndarray:
+    """Where a plane shows tissue: down and right, mm from its center, float64 [N, 2]; its center
+    if there is none."""
     places = plane.grid(_COARSE)
     half = volume.half_size_mm
     voxels = tuple((places[k] + half[k]) / volume.voxel_mm - 0.5 for k in range(3))
-    tissue = volume.labels.reshape(-1)[volume.at(voxels)] > 0
+    shown = np.argwhere(volume.labels.reshape(-1)[volume.at(voxels)] > 0)
+    middle = np.full((1, 2), _COARSE / 2 - 0.5)
     step = plane.side_mm / _COARSE
-    ends = []
-    for axis in (1, 0):
-        used = np.flatnonzero(tissue.any(axis=axis))
-        first, last = (used[0], used[-1] + 1) if len(used) else (_COARSE // 2, _COARSE // 2 + 1)
-        ends += [(first - _COARSE / 2) * step, (last - _COARSE / 2) * step]
-    return tuple(ends)
+    return ((shown if len(shown) else middle) - middle) * step
 
 
 def _any_rotation(rng: np.random.Generator) -> np.ndarray:

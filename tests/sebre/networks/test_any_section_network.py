@@ -1,5 +1,6 @@
 """The network of any section as a segmenter: from a file, for pictures of any size and angle."""
 
+import cv2
 import numpy as np
 import pytest
 from paths import ROOT
@@ -80,11 +81,23 @@ def test_the_network_sees_the_tissue_however_much_is_around_it(segmenter, shape)
     gray[60:140, 90:150] = 40 + picture(80, 60)[..., 0]
     frame = frame_of(gray, 0.8)
     assert frame.side == pytest.approx(100, rel=0.08)
-    assert frame.top + frame.side / 2 == pytest.approx(100, abs=3)
-    assert frame.left + frame.side / 2 == pytest.approx(120, abs=3)
+    assert frame.middle == pytest.approx((100, 120), abs=3)
     alone, whole = segmenter.labels(gray[40:160, 60:180]), segmenter.labels(gray)
     assert (whole[40:160, 60:180] == alone).mean() > 0.97
     assert frame_of(np.zeros(shape, np.float32), 0.8).side == max(shape)
+
+
+@pytest.mark.parametrize("angle", [0, 20, 60, -75])
+def test_the_square_turns_with_the_tissue(angle):
+    gray = np.zeros((400, 400), np.float32)
+    cv2.ellipse(gray, (180, 210), (90, 50), angle, 0, 360, 200.0, -1)
+    frame = frame_of(gray, 0.9)
+    assert np.degrees(frame.turn) == pytest.approx(angle, abs=1.5)
+    assert frame.middle == pytest.approx((210, 180), abs=2)
+    assert frame.side == pytest.approx(181 / 0.9, rel=0.03)
+    tissue = prepared(gray, 128, frame) > 0.5
+    across, along = np.ptp(np.argwhere(tissue), axis=0) + 1
+    assert along == pytest.approx(0.9 * 128, abs=3) and across == pytest.approx(64, abs=3)
 
 
 def test_weights_are_stored_and_loaded_by_path(segmenter, tmp_path):
