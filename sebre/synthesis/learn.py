@@ -32,9 +32,10 @@ import keras
 import numpy as np
 
 from mrcnn.weights.loading import load_weights
-from sebre.networks.any_section import STEP, any_section_segmenter, build_network
+from sebre.networks.any_section import any_section_segmenter, build_network
 from sebre.networks.weights_store import find_weights
 from sebre.synthesis import zeroshot
+from sebre.synthesis.backbones import BACKBONES, build_backbone
 from sebre.synthesis.classes import IGNORE, NUM_CLASSES
 from sebre.synthesis.cross_entropy import WeightedCrossEntropy, class_weights
 from sebre.synthesis.curriculum import EASY, HARD, Recipe, recipe_at
@@ -57,7 +58,9 @@ class TrainSettings:
 
     Attributes:
         size: side of the pictures, px.
-        widths: filters of the levels of the network.
+        network: "unet", that of any section, or a backbone of Mask R-CNN (`BACKBONES`).
+        widths: filters of the levels of the U-Net.
+        backbone_width: multiplies the filters of a backbone.
         batch_size: sections a step.
         sections: of the whole training.
         learning_rate: the highest; it falls to 0 by half a cosine.
@@ -71,7 +74,9 @@ class TrainSettings:
     """
 
     size: int = 192
+    network: str = "unet"
     widths: tuple[int, ...] = (16, 40, 80, 160, 320)
+    backbone_width: float = 1.0
     batch_size: int = 16
     sections: int = 1_000_000
     learning_rate: float = 2e-3
@@ -90,16 +95,23 @@ class Checks:
         volumes: held out.
         settings: of the run.
         real: folder of the collections of real sections; None leaves them out.
+        label_step: px of a picture for one answer of the network.
     """
 
-    def __init__(self, volumes: Sequence[Volume], settings: TrainSettings, real: Path | None):
+    def __init__(
+        self,
+        volumes: Sequence[Volume],
+        settings: TrainSettings,
+        real: Path | None,
+        label_step: int,
+    ):
         self._real = real
         self._sets = {}
         if volumes:
             seed = settings.seed + _CHECK_SEED
             for name, recipe in (("easy", EASY), ("hard", HARD)):
                 stream = sections(volumes, seed, recipe=recipe, size=settings.size)
-                self._sets[name] = next(batches(stream, _CHECK_SECTIONS, STEP))
+                self._sets[name] = next(batches(stream, _CHECK_SECTIONS, label_step))
 
     def __call__(self, model: keras.Model) -> dict[str, float]:
         """Mean Dice of the classes on each set, and of each source of real sections."""
@@ -161,10 +173,11 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     (out / "settings.json").write_text(json.dumps(asdict(settings), indent=2), "utf-8")
     model, seen = _start(volumes, out, settings)
-    checks = Checks(held_out, settings, real)
+    label_step = settings.size // model.output_shape[1]
+    checks = Checks(held_out, settings, real, label_step)
     begun = last = time.monotonic()
     losses: list[float] = []
-    for pictures, labels in _training_batches(volumes, settings, seen, workers):
+    for pictures, labels in _training_batches(volumes, settings, seen, workers, label_step):
         model.optimizer.learning_rate = _learning_rate(seen, settings)
         losses.append(float(model.train_on_batch(pictures, labels)))
         if not math.isfinite(losses[-1]):
@@ -192,12 +205,7 @@ def _start(
         logger.info("Going on after %d sections", seen)
         return keras.models.load_model(out / "last.keras"), seen
     keras.utils.set_random_seed(settings.seed)
-    usual = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(settings.precision)  # which has no other way into the layers
-    try:
-        model = build_network(settings.size, settings.widths)
-    finally:
-        keras.config.set_dtype_policy(usual)
+    model = _new_network(settings)
     if settings.start:
         load_weights(model, find_weights(settings.start).path)
     stream = sections(volumes, settings.seed + _CHECK_SEED, size=settings.size)
@@ -213,8 +221,21 @@ def _start(
     return model, 0
 
 
+def _new_network(settings: TrainSettings) -> keras.Model:
+    """The network of a run with random weights."""
+    usual = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(settings.precision)  # which has no other way into the layers
+    try:
+        if settings.network == "unet":
+            return build_network(settings.size, settings.widths)
+        precision = settings.precision.removeprefix("mixed_")
+        return build_backbone(settings.network, settings.size, settings.backbone_width, precision)
+    finally:
+        keras.config.set_dtype_policy(usual)
+
+
 def _training_batches(
-    volumes: Sequence[Volume], settings: TrainSettings, seen: int, workers: int
+    volumes: Sequence[Volume], settings: TrainSettings, seen: int, workers: int, label_step: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Batches from section number `seen` on, in their order, made ahead by threads."""
 
@@ -223,7 +244,7 @@ def _training_batches(
 
     def one(start: int) -> tuple[np.ndarray, np.ndarray]:
         stream = sections(volumes, settings.seed, start, recipe=recipe, size=settings.size)
-        return next(batches(stream, settings.batch_size, STEP))
+        return next(batches(stream, settings.batch_size, label_step))
 
     with ThreadPoolExecutor(workers) as pool:
         waiting = [pool.submit(one, seen + i * settings.batch_size) for i in range(2 * workers)]
@@ -270,6 +291,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--without", nargs="*", default=[], help="sources or volumes left out")
     parser.add_argument("--held-out", nargs="*", default=[], help="left out, to check on")
+    parser.add_argument("--network", default=usual.network, choices=("unet", *BACKBONES))
+    parser.add_argument("--backbone-width", type=float, default=usual.backbone_width)
     parser.add_argument("--size", type=int, default=usual.size)
     parser.add_argument("--batch-size", type=int, default=usual.batch_size)
     parser.add_argument("--sections", type=int, default=usual.sections)
@@ -290,6 +313,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     volumes = [v for v in everything if not {v.name, v.source} & held_out]
     settings = TrainSettings(
         size=args.size,
+        network=args.network,
+        backbone_width=args.backbone_width,
         batch_size=args.batch_size,
         sections=args.sections,
         learning_rate=args.learning_rate,

@@ -1,6 +1,7 @@
 """The network of any section as a segmenter: from a file, for pictures of any size and angle."""
 
 import cv2
+import keras
 import numpy as np
 import pytest
 from paths import ROOT
@@ -22,6 +23,7 @@ from sebre.networks.segmenter import best_labels, load_segmenter
 
 @pytest.fixture(scope="module")
 def segmenter() -> AnySectionSegmenter:
+    keras.utils.set_random_seed(0)
     return any_section_segmenter(build_network(32, (8, 16)))
 
 

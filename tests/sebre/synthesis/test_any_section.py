@@ -1,13 +1,18 @@
 import csv
 import json
+from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
+from mrcnn.config import Config
+from mrcnn.model import MaskRCNN
+from mrcnn.weights.loading import save_weights
 from sebre.networks.any_section import any_section_segmenter, build_network, frame_of, prepared
 from sebre.synthesis import zeroshot
+from sebre.synthesis.backbones import BACKBONE, export_backbone
 from sebre.synthesis.cross_entropy import WeightedCrossEntropy, class_weights
 from sebre.synthesis.curriculum import EASY
 from sebre.synthesis.gallery import colored, synthesize
@@ -61,6 +66,49 @@ def test_a_training_goes_on_where_it_stopped(monkeypatch, volumes, tmp_path):
     saved = keras.models.load_model(tmp_path / "last.keras")
     for one, other in zip(model.weights, saved.weights, strict=True):
         assert np.array_equal(one, other)
+
+
+def test_a_training_starts_from_weights_and_computes_in_bfloat16(volumes, tmp_path):
+    first = train(volumes, [], tmp_path / "first", replace(TINY, sections=4))
+    save_weights(first, tmp_path / "first.h5")
+    (tmp_path / "config.json").write_text("{}")
+    settings = replace(
+        TINY,
+        size=64,  # the weights fit any size
+        sections=4,
+        learning_rate=0.0,
+        start=str(tmp_path / "first.h5"),
+        precision="mixed_bfloat16",
+    )
+    model = train(volumes, [], tmp_path / "second", settings)
+    assert model.get_layer("down1a").compute_dtype == "bfloat16"
+    assert model.get_layer("logits").compute_dtype == "float32"
+    assert keras.config.dtype_policy().name == "float32", "of other networks"
+    for one, other in zip(first.trainable_weights, model.trainable_weights, strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_a_backbone_learns_and_starts_a_mask_rcnn(volumes, tmp_path):
+    settings = replace(
+        TINY, network="resnet18", backbone_width=0.125, size=64, sections=4, start=""
+    )
+    trained = train(volumes, volumes[:1], tmp_path / "run", settings)
+    assert trained.output_shape == (None, 16, 16, 10)
+    export_backbone(tmp_path / "run", tmp_path / "resnet18.h5")
+
+    class Tiny(Config):
+        NAME = "tiny"
+        BACKBONE, BACKBONE_WIDTH = "resnet18", 0.125
+        IMAGE_MIN_DIM = IMAGE_MAX_DIM = 64
+        NUM_CLASSES = 2
+
+    model = MaskRCNN("inference", Tiny(), tmp_path)
+    model.load_weights(tmp_path / "resnet18.h5", by_name=True)
+    kernel = trained.get_layer(BACKBONE).get_layer("res5b_branch2b").kernel
+    assert np.array_equal(model.keras_model.get_layer("res5b_branch2b").kernel, kernel)
+    with pytest.raises(ValueError, match="without a backbone"):
+        train(volumes, [], tmp_path / "unet", replace(TINY, sections=4))
+        export_backbone(tmp_path / "unet", tmp_path / "other.h5")
 
 
 def test_a_set_to_look_at(volumes, tmp_path):

@@ -1,4 +1,5 @@
 import dataclasses
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -9,6 +10,7 @@ from sebre.synthesis import damage, intensity
 from sebre.synthesis.curriculum import EASY, HARD, Recipe, recipe_at
 from sebre.synthesis.deform import grow
 from sebre.synthesis.fields import monotone_curve, smooth_field, spline_matrix
+from sebre.synthesis.intensity import put_on_background
 from sebre.synthesis.planes import CANONICAL, random_plane
 from sebre.synthesis.stream import batches, make_section, sections
 
@@ -140,6 +142,16 @@ def test_the_picture_shows_the_labels(volume):
         ]
         found.append(np.mean(spreads) / section.picture.std())
     assert np.mean(found) < 0.6
+
+
+def test_a_rim_lies_between_tissue_and_ground(rng):
+    tissue = np.zeros((96, 96), bool)
+    tissue[30:60, 30:70] = True
+    recipe = replace(HARD, halo=1.0, background=0.0)
+    for _ in range(10):
+        picture = put_on_background(np.full(tissue.shape, 9, np.float32), tissue, rng, recipe)
+        ground, rim = picture[0, 0], picture[29, 50]
+        assert ground < 1.2 and ground + 0.2 < rim < 9
 
 
 def test_batches(volumes):
