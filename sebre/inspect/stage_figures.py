@@ -9,8 +9,6 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from mrcnn import visualize
 from mrcnn.errors import MissingFileError, UserError
@@ -21,13 +19,11 @@ from sebre.data.region_masks import RegionMasks
 from sebre.data.rotation import rotated_versions
 from sebre.drawing.overlay import drawn_labels, overlay
 from sebre.evaluation.section import Section, score_section
+from sebre.inspect.figure_grid import DPI, WIDTH_IN, grid, legend
 from sebre.inspect.trace import Walk, walk_section
 from sebre.networks.segmenter import best_labels
 from sebre.networks.weights_store import WeightsFile
 
-_DPI = 75
-_WIDTH_IN = 9.0
-_LARGEST_IN = 2.8  # side of a picture
 # Names in the log, names in the figure, colors of Okabe and Ito.
 _LOSSES = (
     ("rpn_class_loss", "RPN class", "#0072B2"),
@@ -46,7 +42,7 @@ def show_features(walk: Walk) -> None:
         raise UserError("The walk has no feature maps; make it with features=True.")
     rows = [sorted(name for name in maps if name[0] == kind) for kind in "CP"]
     columns = max(map(len, rows))
-    _, axes = _grid(2, columns)
+    _, axes = grid(2, columns)
     for names, line in zip(rows, axes, strict=True):
         for ax, name in zip(line, names, strict=False):
             ax.imshow(np.abs(maps[name]).mean(axis=-1), cmap="cividis", interpolation="nearest")
@@ -62,7 +58,7 @@ def show_mini_masks(walk: Walk) -> None:
     boxes, count = walk.gt_boxes, len(walk.class_ids)
     mini = minimize_mask(boxes, walk.gt_masks, shape)
     back = expand_mask(boxes, mini, walk.gt_masks.shape[:2])
-    _, axes = _grid(3, count)
+    _, axes = grid(3, count)
     for column, (box, class_id) in enumerate(zip(boxes, walk.class_ids, strict=True)):
         y1, x1, y2, x2 = box
         mask = walk.gt_masks[y1:y2, x1:x2, column]
@@ -98,7 +94,7 @@ def show_losses(weights: WeightsFile) -> None:
     )
     epochs = [int(row["epoch"]) for row in rows]
     _, (all_axes, part_axes) = plt.subplots(
-        1, 2, figsize=(_WIDTH_IN, 3.2), dpi=_DPI, layout="constrained"
+        1, 2, figsize=(WIDTH_IN, 3.2), dpi=DPI, layout="constrained"
     )
     all_axes.plot(epochs, [float(row["loss"]) for row in rows], color="black", marker=".")
     all_axes.set_title("all losses", fontsize=10)
@@ -124,13 +120,13 @@ def show_detections(walk: Walk) -> None:
     section = score(walk)
     drawn = drawn_labels(walk.class_ids, walk.masks)
     found = best_labels(walk.result, walk.image.shape)
-    figure, axes = _grid(1, 3)
+    figure, axes = grid(1, 3)
     pictures = [overlay(walk.image, labels, walk.regions) for labels in (drawn, found)]
     titles = ("section", "drawn", f"found, mean Dice {_mean_dice(section):.2f}")
     for ax, picture, title in zip(axes[0], (walk.image, *pictures), titles, strict=True):
         ax.imshow(picture)
         ax.set_title(title, fontsize=10)
-    _legend(figure, walk, {i: f"{dice:.2f}" for i, dice in section.dices.items()})
+    legend(figure, walk.regions, {i: f"{dice:.2f}" for i, dice in section.dices.items()})
 
 
 def show_precision_recall(walk: Walk) -> float:
@@ -162,7 +158,7 @@ def _average_precision(walk: Walk) -> tuple:
 
 def _resize(ax: Axes, width: float, height: float) -> None:
     ax.figure.set_size_inches(width, height)
-    ax.figure.set_dpi(_DPI)
+    ax.figure.set_dpi(DPI)
     ax.figure.tight_layout()
 
 
@@ -174,7 +170,7 @@ def show_rotations(
     Returns the mean Dice of the drawn regions by angle, 0 for a missed region (paper, Fig. 4).
     """
     masks = RegionMasks(walk.masks, walk.class_ids).by_class
-    figure, axes = _grid(1, len(angles))
+    figure, axes = grid(1, len(angles))
     dices = {}
     versions = rotated_versions(walk.image, masks, enlarge=True, angles=angles)
     features = bool(walk.stages.feature_maps)  # the network is compiled for this already
@@ -186,33 +182,9 @@ def show_rotations(
         dices[angle] = _mean_dice(score(version))
         ax.imshow(overlay(image, best_labels(version.result, image.shape), walk.regions))
         ax.set_title(f"{angle:+g}°  Dice {dices[angle]:.2f}", fontsize=10)
-    _legend(figure, walk, {})
+    legend(figure, walk.regions, {})
     return dices
 
 
 def _mean_dice(section: Section) -> float:
     return float(np.mean(list(section.dices.values())))
-
-
-def _grid(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
-    """A new figure and its axes [rows, columns], without ticks."""
-    size = (_WIDTH_IN, rows * (min(_WIDTH_IN / columns, _LARGEST_IN) + 0.2) + 0.3)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=size, dpi=_DPI, squeeze=False, layout="constrained"
-    )
-    for ax in axes.flat:
-        ax.set(xticks=[], yticks=[])
-        ax.spines[:].set_visible(False)
-    return figure, axes
-
-
-def _legend(figure: Figure, walk: Walk, values: dict[int, str]) -> None:
-    """Name the regions in their colors under the pictures, with a value each."""
-    handles = [
-        Patch(
-            color=np.array(region.color) / 255,
-            label=f"{region.name.replace('_', ' ')} {values.get(region.id, '')}".strip(),
-        )
-        for region in walk.regions
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=9, frameon=False)

@@ -30,6 +30,11 @@ from sebre.networks.weights_store import WeightsFile
 
 STEP = 2  # px of the picture for one of the network's answer
 WIDTHS = (16, 32, 64, 128, 256)
+# Whether a view is mirrored, and its quarter turns. Those with the longest axis level come first.
+_VIEWS = (
+    *((False, 0), (False, 2), (True, 0), (True, 2)),
+    *((False, 1), (False, 3), (True, 1), (True, 3)),
+)
 _REDUCED = 8  # times the side of the network: larger pictures are reduced to this at first
 _SAMPLED = 4096  # pixels, above which percentiles are taken of every ninth
 
@@ -44,8 +49,8 @@ class AnySectionConfig(SeBReConfig):
     CONTRAST = "percentiles 0.5 99.5"  # of deep pictures; the network stretches them anyway
     DETECTION_MIN_CONFIDENCE = 0.0
     SECTION_WIDTHS = (16, 40, 80, 160, 320)  # filters of each level
-    # Quarter turns and mirror images that are looked at, 1 to 8; the mean of their probabilities
-    # counts.
+    # Views that are looked at, 1 to 8; the mean of their probabilities counts. The first 4 are the
+    # picture, turned by 180 degrees, and both mirrored; the others are turned by a quarter.
     SECTION_TURNS = 8
     # Of the side of the square that the network sees, which the tissue fills; 0 takes the whole
     # picture.
@@ -169,12 +174,22 @@ class AnySectionSegmenter:
     def probabilities(self, gray: np.ndarray, frame: "Frame") -> np.ndarray:
         """Probabilities of the classes, float32 [n, n, classes], of a square of a gray picture
         [H, W]."""
-        square = prepared(gray, self.config.IMAGE_MAX_DIM, frame)
+        return self.answers(prepared(gray, self.config.IMAGE_MAX_DIM, frame)).mean(axis=0)
+
+    def answers(self, square: np.ndarray) -> np.ndarray:
+        """What the network says of each view of a square that is `prepared`.
+
+        Args:
+            square: float32 [size, size], 0..1.
+
+        Returns:
+            Probabilities of the classes, float32 [views, n, n, classes], all turned back.
+        """
         turns = range(self.config.SECTION_TURNS)
         views = np.stack([_view(square, turn) for turn in turns])[..., None]
         logits = np.asarray(self.keras_model.predict_on_batch(np.ascontiguousarray(views)))
         found = scipy.special.softmax(logits.astype(np.float32), axis=-1)
-        return np.mean([_viewed_back(found[turn], turn) for turn in turns], axis=0)
+        return np.stack([_viewed_back(found[turn], turn) for turn in turns])
 
 
 def any_section_segmenter(model: keras.Model, turns: int = 8) -> AnySectionSegmenter:
@@ -317,14 +332,16 @@ def normalized(picture: np.ndarray) -> np.ndarray:
     return np.clip((picture - low) / max(float(high - low), 1e-6), 0, 1)
 
 
-def _view(square: np.ndarray, turn: int) -> np.ndarray:
-    """A square mirrored (turns 4 to 7) and turned by quarters."""
-    return np.rot90(square[:, ::-1] if turn >= 4 else square, turn % 4)
+def _view(square: np.ndarray, number: int) -> np.ndarray:
+    """A square mirrored and turned as `_VIEWS` say."""
+    mirrored, turns = _VIEWS[number]
+    return np.rot90(square[:, ::-1] if mirrored else square, turns)
 
 
-def _viewed_back(square: np.ndarray, turn: int) -> np.ndarray:
-    back = np.rot90(square, -(turn % 4))
-    return back[:, ::-1] if turn >= 4 else back
+def _viewed_back(square: np.ndarray, number: int) -> np.ndarray:
+    mirrored, turns = _VIEWS[number]
+    back = np.rot90(square, -turns)
+    return back[:, ::-1] if mirrored else back
 
 
 def _most_probable(
