@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.ndimage import find_objects
 
+from sebre.synthesis.appearance.fields import spline_matrix
 from sebre.synthesis.classes import StructureTable
-from sebre.synthesis.fields import spline_matrix
 
 _MARGIN = 2  # empty voxels around the tissue: points beyond the volume are outside
 _POINTS_PER_CLASS = 400

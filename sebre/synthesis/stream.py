@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sebre.synthesis import damage, intensity
+from sebre.synthesis.appearance import damage, intensity
+from sebre.synthesis.appearance.deform import bend, grow
 from sebre.synthesis.curriculum import HARD, Recipe
-from sebre.synthesis.deform import bend, grow
 from sebre.synthesis.labeled_volume import Volume
 from sebre.synthesis.planes import Plane, random_plane
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from sebre.networks.any_section import normalized
-from sebre.synthesis import damage, intensity
+from sebre.synthesis.appearance import damage, intensity
+from sebre.synthesis.appearance.deform import grow
+from sebre.synthesis.appearance.fields import monotone_curve, smooth_field, spline_matrix
+from sebre.synthesis.appearance.intensity import put_on_background
 from sebre.synthesis.curriculum import EASY, HARD, Recipe, recipe_at
-from sebre.synthesis.deform import grow
-from sebre.synthesis.fields import monotone_curve, smooth_field, spline_matrix
-from sebre.synthesis.intensity import put_on_background
 from sebre.synthesis.planes import CANONICAL, random_plane
 from sebre.synthesis.stream import batches, make_section, sections
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from sebre.synthesis.appearance.fields import smooth_curve, smooth_field
 from sebre.synthesis.curriculum import Recipe
-from sebre.synthesis.fields import smooth_curve, smooth_field
 
 _BUBBLES, _CUT_MARGIN = 4, 0.2
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sebre.synthesis.appearance.fields import monotone_curve, smooth_field
 from sebre.synthesis.curriculum import Recipe
-from sebre.synthesis.fields import monotone_curve, smooth_field
 from sebre.synthesis.labeled_volume import Volume
 
 _CELLS = (3, 8)  # control points of the slow and the fast part of the bending

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 
 from sebre.networks.any_section import normalized
+from sebre.synthesis.appearance.fields import smooth_curve, smooth_field
 from sebre.synthesis.classes import StructureTable
 from sebre.synthesis.curriculum import Recipe
-from sebre.synthesis.fields import smooth_curve, smooth_field
 
 _LEVELS = 256  # gray values of the volumes
 _USUAL_SIZE = 192  # px, to which blur and texture refer
