@@ -117,16 +117,20 @@ def read_facts(root: str | Path, slice_um: float | None = None) -> SetFacts:
     )
 
 
-def named_subjects(root: str | Path, subset: str) -> dict[int, str]:
-    """Animals of the sections of a subset by their numbers, where sections.csv names them."""
+def origins(root: str | Path, subset: str) -> dict[int, dict[str, str]]:
+    """Where the images of a subset come from, by their numbers, as far as sections.csv says:
+    "section", one for all turned versions of a section, and "subject", empty if not named."""
     path = Path(root) / "sections.csv"
     columns, rows = read_rows(path) if path.is_file() else ([], [])
-    if not {"section", "subset", "subject"} <= set(columns):
+    if not {"section", "subset"} <= set(columns):
         return {}
     return {
-        int(row["section"]): row["subject"]
+        int(row["section"]): {
+            "section": row.get("source_row") or row["section"],
+            "subject": row.get("subject") or "",
+        }
         for row in rows
-        if row["subset"] == subset and row["subject"] and row["section"].isdecimal()
+        if row["subset"] == subset and row["section"].isdecimal()
     }
 
 

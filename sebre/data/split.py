@@ -28,6 +28,7 @@ import numpy as np
 from mrcnn.errors import UserError
 
 DEFAULT_HELD = Fraction(1, 4)  # the paper trains on "3/4" (hippocampus)
+_FEWEST_SUBJECTS = 5
 BLOCK = 3  # neighboring sections in a block, more or less
 
 _DRAWN = ("section", "subject", "block", "image")
@@ -121,22 +122,29 @@ def assign(rows: Sequence[Mapping[str, Any]], rule: SplitRule | str, seed: int =
     return ["val" if key in held else "train" for key in keys]
 
 
-def split_groups(groups: Sequence[Any], held_out: float, seed: int) -> tuple[list, list]:
-    """Divide groups (sections, subjects, ...), each named once, at random into two parts.
+def inner_rule(rows: Sequence[Mapping[str, Any]], share: float) -> SplitRule:
+    """The rule by which a share of training sections is held out to choose settings by.
 
-    The share `held_out` of the second part is above 0 and below 1; each has at least one group.
-    They are (kept, held out), each in the order given.
+    Whole subjects where all rows name theirs and there are at least 5 of them, for of fewer a share
+    is a large part; else runs of neighboring sections, which are alike.
+
+    Args:
+        rows: as for `assign`.
+        share: above 0 and below 1.
     """
-    if not 0 < held_out < 1:
-        raise UserError(f"held_out is {held_out}; it must be above 0 and below 1.")
-    if len(groups) < 2:
-        raise UserError(f"{len(groups)} group(s) cannot be divided into two parts.")
-    count = min(max(round(held_out * len(groups)), 1), len(groups) - 1)
-    second = _drawn(len(groups), count, seed)
-    return (
-        [group for i, group in enumerate(groups) if i not in second],
-        [group for i, group in enumerate(groups) if i in second],
-    )
+    subjects = {row.get("subject", "") for row in rows}
+    named = "" not in subjects and len(subjects) >= _FEWEST_SUBJECTS
+    groups = subjects if named else {row["section"] for row in rows}
+    return SplitRule("subject" if named else "block", held_groups(len(groups), share))
+
+
+def held_groups(n: int, share: float) -> int:
+    """How many of `n` groups are a share of them, neither none nor all."""
+    if not 0 < share < 1:
+        raise UserError(f"The share held out is {share}; it must be above 0 and below 1.")
+    if n < 2:
+        raise UserError(f"{n} group(s) cannot be divided into two parts.")
+    return min(max(round(share * n), 1), n - 1)
 
 
 def _drawn(n: int, count: int, seed: int) -> set[int]:

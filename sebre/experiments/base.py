@@ -125,9 +125,6 @@ class Experiment:
     variants: Mapping[str, Variant]  # by name: "paper", "from_scratch", "small"
     weights: tuple[str, ...]  # names in the manifest; the first is the default
     sources: tuple[str, ...]  # of stand-in data, for `prepare`; the first is the default
-    # Whether --inner-validation holds out whole animals where enough are named. Stored commands of
-    # the experiments of the paper draw sections.
-    inner_by_animal: bool = False
     dataset: type[SectionDataset] = SectionDataset  # class of its prepared data sets
     plane: str = ""  # of its sections: sagittal, coronal or horizontal; empty if not one of them
 

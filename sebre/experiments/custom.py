@@ -89,7 +89,6 @@ def custom_experiment(
         ),
         weights=(),
         sources=("annotations", "labels", "colour_code"),
-        inner_by_animal=True,
     )
 
 

@@ -17,10 +17,9 @@ from mrcnn.utils import download_trained_weights
 from mrcnn.weights.layer_match import CLASS_LAYERS
 from mrcnn.weights.loading import reorder_classes
 from sebre.data.dataset import SectionDataset
-from sebre.data.listing import some
-from sebre.data.metadata import named_subjects, recorded_contrast
+from sebre.data.metadata import origins, recorded_contrast
 from sebre.data.region_names import in_words, order_of
-from sebre.data.split import split_groups
+from sebre.data.split import assign, inner_rule
 from sebre.experiments.base import Experiment, Stage, Variant, with_settings
 from sebre.networks.epoch_reports import VAL_DICE, dice_of_mask_rcnn, report_of
 from sebre.networks.region_match import stored_regions
@@ -30,7 +29,6 @@ from sebre.networks.weights_store import find_weights, network_of, store_dir
 logger = logging.getLogger(__name__)
 
 _FEWEST_STEPS = 20  # between two checkpoints
-_FEWEST_ANIMALS = 5  # to hold out whole ones: of fewer, a share is a large part
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,8 @@ class TrainingOptions:
     variant: str | None = None
     steps: Sequence[int] | None = None  # of each part of the schedule; None for the experiment's
     seed: int = 0  # of weights, order and augmentation, and of the inner split
-    # Share of the training sections to hold out, by section, and to validate on after every epoch.
+    # Share of the training sections to hold out, whole animals or runs of neighboring sections, and
+    # to validate on after every epoch.
     inner_validation: float = 0.0
     resume: bool = False  # go on with the run that was interrupted; with weights "last"
     settings: Mapping[str, Any] = field(default_factory=dict)  # that differ from the variant's
@@ -84,37 +83,35 @@ class TrainingOptions:
         return with_settings(config, **{**read, **self.settings})
 
     def load(
-        self, new: Callable[[], SectionDataset], by_animal: bool = False
+        self, new: Callable[[], SectionDataset]
     ) -> tuple[SectionDataset, SectionDataset | None]:
         """Sections to train on and to validate on, of the training part alone.
 
         `new` makes an empty data set, such as `IBSRDataset`. Both come back prepared; the second
-        is None when nothing is held out. With `by_animal`, whole animals are held out where at
-        least five are named.
+        is None when nothing is held out. `sebre.data.split.inner_rule` says what belongs together.
         """
         whole = new().load(self.dataset, "train")
         if not self.inner_validation:
             whole.prepare()
             return whole, None
         numbers = [info["number"] for info in whole.image_info]
-        parts = split_groups(numbers, self.inner_validation, self.seed)
-        if by_animal:
-            parts = self._by_animal(numbers) or parts
-        kept, held_out = (new().load(self.dataset, "train", numbers=part) for part in parts)
+        kept, held_out = (
+            new().load(self.dataset, "train", numbers=part) for part in self._inner_parts(numbers)
+        )
         kept.prepare()
         held_out.prepare()
         return kept, held_out
 
-    def _by_animal(self, numbers: Sequence[int]) -> list[list[int]] | None:
-        """Sections of animals that are kept, and of those held out; None where too few are known
-        by name."""
-        animal_of = named_subjects(self.dataset, "train")
-        animals = list(dict.fromkeys(animal_of.get(number) for number in numbers))
-        if None in animals or len(animals) < _FEWEST_ANIMALS:
-            return None
-        kept, held_out = split_groups(animals, self.inner_validation, self.seed)
-        logger.info("Held out: %d of %d animals (%s).", len(held_out), len(animals), some(held_out))
-        return [[n for n in numbers if animal_of[n] in part] for part in (kept, held_out)]
+    def _inner_parts(self, numbers: Sequence[int]) -> list[list[int]]:
+        known = origins(self.dataset, "train")
+        rows = [known.get(number, {"section": str(number)}) for number in numbers]
+        rule = inner_rule(rows, self.inner_validation)
+        parts = assign(rows, rule, self.seed)
+        held_out = [n for n, part in zip(numbers, parts, strict=True) if part == "val"]
+        what = {"subject": "whole animals", "block": "runs of neighboring sections"}[rule.unit]
+        text = "Held out of %d training images to validate on: %d, in %s."
+        logger.info(text, len(numbers), len(held_out), what)
+        return [[n for n in numbers if n not in set(held_out)], held_out]
 
     def begin(self, model: MaskRCNN, variant: Variant, sections: SectionDataset) -> None:
         """Load the weights to start from, and write down how the run is trained.
@@ -188,7 +185,7 @@ def run_training(experiment: Experiment, options: TrainingOptions) -> MaskRCNN:
     """Take the steps of `TrainingOptions` for an experiment; see `train`."""
     variant = options.variant_of(experiment)
     config = options.configure(variant)
-    sections, held_out = options.load(experiment.sections, experiment.inner_by_animal)
+    sections, held_out = options.load(experiment.sections)
     model = MaskRCNN("training", config, options.logs)
     options.begin(model, variant, sections)
     reports = options.reports(model, variant, held_out)
@@ -212,7 +209,7 @@ def training_sets(
 ) -> tuple[SectionDataset, SectionDataset | None]:
     """The training part of a prepared data set, and what is held out: `TrainingOptions.load`."""
     options = TrainingOptions(dataset, "", seed=seed, inner_validation=inner_validation)
-    return options.load(experiment.sections, experiment.inner_by_animal)
+    return options.load(experiment.sections)
 
 
 def steps_per_epoch(lengths: Sequence[int], largest: int) -> int:

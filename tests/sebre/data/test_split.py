@@ -10,7 +10,7 @@ from paths import ROOT
 
 from sebre.data.leakage import audit
 from sebre.data.rotation import rotated_versions
-from sebre.data.split import SplitRule, assign, split_groups
+from sebre.data.split import SplitRule, assign, inner_rule
 
 
 def sections(n: int, **facts) -> list[dict]:
@@ -103,8 +103,26 @@ def test_section_split_is_that_of_the_committed_data_set():
     assert len(rows) == 50
     bare = [{"section": row["source_row"]} for row in rows]
     assert assign(bare, "section:1/4", seed=0) == [row["subset"] for row in rows]
-    _, second = split_groups(range(50), 0.25, seed=5)
-    assert held(divided(sections(50), "section:12", seed=5)) == second
+
+
+def test_settings_are_chosen_on_whole_animals_or_on_neighbors():
+    rows = [{"section": f"{i}", "subject": f"m{i // 4}"} for i in range(20)]
+    assert str(inner_rule(rows, 0.2)) == "subject:1"
+    parts = assign(rows, inner_rule(rows, 0.4), seed=3)
+    held_animals = {row["subject"] for row, part in zip(rows, parts, strict=True) if part == "val"}
+    assert parts.count("val") == 8 and len(held_animals) == 2
+    few = [{**row, "subject": f"m{i // 5}"} for i, row in enumerate(rows)]
+    assert str(inner_rule(few, 0.2)) == "block:4", "four animals are too few"
+    unnamed = [*rows[:-1], {"section": "19"}]
+    parts = assign(unnamed, inner_rule(unnamed, 0.3))
+    runs = "".join(part[0] for part in parts).replace("v", " ").split()
+    assert parts.count("val") == 6 and len(runs) <= 4, "neighbors are held out together"
+    turned = [{"section": f"{i // 3}"} for i in range(30)]
+    parts = assign(turned, inner_rule(turned, 0.2))
+    assert all(len(set(parts[i : i + 3])) == 1 for i in range(0, 30, 3)), "versions of a section"
+    for share, n, message in ((1.0, 9, "above 0 and below 1"), (0.5, 1, "cannot be divided")):
+        with pytest.raises(ValueError, match=message):
+            inner_rule(sections(n), share)
 
 
 def test_seed_fixes_the_split():

@@ -14,7 +14,6 @@ from PIL import Image
 from sebre.cli import commands as cli
 from sebre.data.dataset import SectionDataset
 from sebre.data.regions import SLICEMAP
-from sebre.data.split import split_groups
 from sebre.prepare.build import build
 from sebre.prepare.sources.slicemap import read_source, to_8_bit
 
@@ -122,16 +121,6 @@ def test_seed_fixes_the_split(raw, tmp_path):
     assert a == b
     assert a != c
     assert json.loads((tmp_path / "c" / "dataset.json").read_text())["split"]["seed"] == 1
-
-
-def test_split_keeps_every_group_once():
-    kept, held_out = split_groups(list("abcdefghij"), 0.25, seed=3)
-    assert sorted(kept + held_out) == list("abcdefghij")
-    assert len(held_out) == 2
-    with pytest.raises(ValueError, match="above 0 and below 1"):
-        split_groups([1, 2], 1.0, 0)
-    with pytest.raises(ValueError, match="cannot be divided"):
-        split_groups([1], 0.5, 0)
 
 
 def test_eight_bit_is_monotone_and_uses_the_range():
