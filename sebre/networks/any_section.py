@@ -314,6 +314,16 @@ def _place(frame: Frame, size: int) -> np.ndarray:
     return np.column_stack([turn, middle - turn @ np.full(2, (size - 1) / 2)])
 
 
+def placed_back(labels: np.ndarray, shape: Sequence[int], frame: Frame) -> np.ndarray:
+    """Labels uint8 [n, n] of a square as those of its picture [H, W]; 0 outside of the square."""
+    return cv2.warpAffine(
+        labels,
+        _place(frame, len(labels)),
+        tuple(shape[1::-1]),
+        flags=cv2.INTER_NEAREST,
+    )
+
+
 def normalized(picture: np.ndarray) -> np.ndarray:
     """A picture stretched between its percentiles 1 and 99, cut to 0..1.
 

@@ -120,7 +120,7 @@ class Checks:
             logits = model.predict(pictures, batch_size=16, verbose=0)
             scores[f"dice_{name}"] = mean_dice(logits.argmax(-1), labels)
         if self._real is not None:
-            real = zeroshot.evaluate(any_section_segmenter(model, turns=1), self._real)
+            real = zeroshot.evaluate(any_section_segmenter(model, turns=1).labels, self._real)
             scores |= {f"real_{source}": score for source, score in real.items()}
         return scores
 

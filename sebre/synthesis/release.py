@@ -119,7 +119,7 @@ def score(network: AnySectionSegmenter, data: Path) -> dict[str, Any]:
         counts[section.source] = counts.get(section.source, 0) + 1
     scores = {}
     for variant in zeroshot.VARIANTS:
-        scores[variant] = zeroshot.evaluate(network, data, variant)
+        scores[variant] = zeroshot.evaluate(network.labels, data, variant)
         logger.info("%s: %s", variant, {k: round(v, 3) for k, v in scores[variant].items()})
     return {
         "command": "python -m sebre.synthesis.release --run DIR --data DATA --store weights",

@@ -10,7 +10,7 @@ import argparse
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from sebre.data.csv_tables import read_table
-from sebre.networks.any_section import AnySectionSegmenter, any_section_segmenter
+from sebre.networks.any_section import any_section_segmenter
 from sebre.synthesis.classes import IGNORE, NUM_CLASSES
 
 logger = logging.getLogger(__name__)
@@ -99,12 +99,12 @@ def section_dices(found: np.ndarray, section: RealSection) -> dict[int, float]:
 
 
 def evaluate(
-    network: AnySectionSegmenter, data: Path, variant: str = VARIANTS[0]
+    labels_of: Callable[[np.ndarray], np.ndarray], data: Path, variant: str = VARIANTS[0]
 ) -> dict[str, float]:
     """Mean Dice of each source: over the drawn regions of a section, then over sections.
 
     Args:
-        network: to score.
+        labels_of: makes classes uint8 [H, W] of a gray picture [H, W].
         data: folder of the collections.
         variant: one of VARIANTS, a change of the pictures that should not matter.
 
@@ -115,7 +115,7 @@ def evaluate(
         raise ValueError(f"No variant {variant!r}. There are {', '.join(VARIANTS)}.")
     scores = defaultdict(list)
     for section in real_sections(data):
-        changed = network.labels(_changed(section.picture, variant))
+        changed = labels_of(_changed(section.picture, variant))
         found = _changed_back(changed, variant, section.picture.shape)
         dices = section_dices(found, section)
         if dices:
@@ -168,7 +168,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     network = any_section_segmenter(model, args.turns)
     scores = {}
     for variant in args.variants:
-        scores[variant] = evaluate(network, args.data, variant)
+        scores[variant] = evaluate(network.labels, args.data, variant)
         logger.info("%s: %s", variant, {k: round(v, 3) for k, v in scores[variant].items()})
     args.out.write_text(json.dumps(scores, indent=2) + "\n", "utf-8")
 

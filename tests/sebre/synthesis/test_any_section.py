@@ -174,8 +174,8 @@ def test_a_prediction_has_the_size_of_the_picture():
 @pytest.mark.parametrize("variant", zeroshot.VARIANTS[:-1])
 def test_scores_of_changed_pictures(monkeypatch, tmp_path, variant, turns):
     monkeypatch.setattr(zeroshot, "real_sections", lambda data: iter([real_section()] * 2))
-    scores = zeroshot.evaluate(any_section_segmenter(Threshold(), turns), tmp_path, variant)
+    scores = zeroshot.evaluate(any_section_segmenter(Threshold(), turns).labels, tmp_path, variant)
     assert set(scores) == {"source"}
     assert scores["source"] == pytest.approx(0.45, abs=0.05)
     with pytest.raises(ValueError, match="No variant 'upside down'"):
-        zeroshot.evaluate(any_section_segmenter(Threshold()), tmp_path, "upside down")
+        zeroshot.evaluate(any_section_segmenter(Threshold()).labels, tmp_path, "upside down")
