@@ -23,16 +23,6 @@ TINY = {
 }
 
 
-@pytest.fixture(scope="module")
-def eagerly():
-    """Nothing is compiled, which takes longer than a step."""
-    import tensorflow as tf
-
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
 def test_sections_as_mask_rcnn_reads_them(volumes):
     sections = StreamDataset(volumes, 6, 48, seed=1)
     sections.prepare()
@@ -49,7 +39,7 @@ def test_sections_as_mask_rcnn_reads_them(volumes):
     assert np.array_equal(again.load_image(2), sections.load_image(2))
 
 
-def test_a_run_goes_on_and_finds_labels(volumes, tmp_path, eagerly):
+def test_a_run_goes_on_and_finds_labels(volumes, tmp_path, op_by_op):
     first = train_on_stream(volumes, tmp_path, 1, **TINY)
     assert first.epoch == 1
     second = train_on_stream(volumes, tmp_path, 2, **TINY)
