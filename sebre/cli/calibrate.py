@@ -1,7 +1,7 @@
 """`sebre models calibrate`: write the trust file of weights, and measure it on the test part."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from sebre.networks.weights_store import WeightsFile, add_to_entry
 from sebre.trust.trust_fitting import SECTIONS, calibrate
 from sebre.trust.trust_model import TrustModel, trust_path
 from sebre.trust.trust_scores import add_record, count_told, score_trust
+
+_TRUST = "| Trust |"  # beginning of the row of a card
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Calibration:
 def calibrate_weights(asked: Calibration) -> tuple[Path, list[str]]:
     """Make the trust file of weights, and measure it where the data set has a test part.
 
-    The manifest learns of the file of weights that have a name, unless it goes elsewhere.
+    Manifest and card learn of the file of weights that have a name, unless it goes elsewhere.
 
     Returns:
         Where the file is, and lines of what was measured.
@@ -65,10 +67,39 @@ def calibrate_weights(asked: Calibration) -> tuple[Path, list[str]]:
     if found.name is not None and found.store is not None and asked.out is None:
         trust = {"file": path.name, "sha256": file_sha256(path)}
         add_to_entry(found.name, found.store, trust=trust)
+        card = path.with_name(f"{found.name}.md")
+        if card.is_file():
+            text = with_trust(card.read_text(encoding="utf-8"), path.name, model.facts)
+            replace_own_text(card, text, known=lambda _: True)
     record = _measured(asked, experiment, segmenter, model, pictures)
     if asked.results is not None:
         add_record(asked.results, found.name or found.path.stem, record)
     return path, list(_lines(record))
+
+
+def with_trust(card: str, file: str, facts: Mapping[str, Any]) -> str:
+    """A model card that says which trust file there is, and what it was fitted on.
+
+    Args:
+        card: text of the card; a row that it has of an earlier file is replaced.
+        file: name of the trust file.
+        facts: of `TrustModel`.
+    """
+    row = (
+        f"{_TRUST} `{file}`: distance from the training pictures, expected Dice and usual sizes "
+        f"and places of regions, fitted on {facts['sections']} sections of the training part of "
+        f"`{facts['dataset']}` {_groups(facts)}, and on {facts['disturbed']} disturbed pictures of "
+        "them |"
+    )
+    lines = [line for line in card.splitlines() if not line.startswith(_TRUST)]
+    after = [number for number, line in enumerate(lines) if line.startswith("| Settings |")]
+    lines.insert(after[0] + 1 if after else len(lines), row)
+    return "\n".join(lines) + "\n"
+
+
+def _groups(facts: Mapping[str, Any]) -> str:
+    unit, count = facts["groups"]
+    return f"of {count} animals" if unit == "subject" else f"in {count} parts"
 
 
 def _is_of(path: Path, weights: WeightsFile) -> bool:
@@ -110,10 +141,8 @@ def _measured(
 
 def _lines(record: dict[str, Any]) -> Iterator[str]:
     fitted = record["fitted_on"]
-    unit, count = fitted["groups"]
-    parts = f"of {count} animals" if unit == "subject" else f"in {count} parts"
     yield (
-        f"Fitted on {fitted['sections']} training sections {parts}, "
+        f"Fitted on {fitted['sections']} training sections {_groups(fitted)}, "
         f"{fitted['pictures']} pictures as in training and {fitted['disturbed']} disturbed ones"
     )
     titles = {

@@ -46,7 +46,7 @@ def rotated_versions(
             if angle == 0:
                 turned, turned_masks = image, masks
             else:
-                matrix, size = _transform(image.shape[:2], angle, enlarge)
+                matrix, size = turn_matrix(image.shape[:2], angle, enlarge)
                 turned = cv2.warpAffine(
                     image, matrix, size, flags=cv2.INTER_LINEAR, borderValue=fill
                 )
@@ -105,16 +105,26 @@ def _background(image: np.ndarray, background: int | Sequence[int] | None) -> tu
     return tuple(int(v) for v in np.broadcast_to(values, channels))
 
 
-def _transform(
-    shape: tuple[int, int], angle: float, enlarge: bool
+def turn_matrix(
+    shape: Sequence[int], angle: float, enlarge: bool = True
 ) -> tuple[np.ndarray, tuple[int, int]]:
-    """Matrix of a turn about the middle of the picture, and the new (width, height)."""
+    """A turn about the middle of a picture.
+
+    Args:
+        shape: (height, width) of the picture.
+        angle: degrees, positive turns counter-clockwise as seen.
+        enlarge: make the canvas so large that nothing is cut off.
+
+    Returns:
+        Matrix float64 [2, 3] of `cv2.warpAffine`, and (width, height) of the canvas.
+    """
     height, width = shape
     middle = ((width - 1) / 2, (height - 1) / 2)  # pixel centers are whole numbers
     matrix = cv2.getRotationMatrix2D(middle, angle, 1.0)
     if not enlarge:
         return matrix, (width, height)
-    cos, sin = abs(matrix[0, 0]), abs(matrix[0, 1])
+    # The cosine of 90 degrees is not quite 0, and must not cost a pixel.
+    cos, sin = np.abs(matrix[0, :2]).round(12)
     size = (int(np.ceil(width * cos + height * sin)), int(np.ceil(width * sin + height * cos)))
     matrix[:, 2] += ((size[0] - 1) / 2 - middle[0], (size[1] - 1) / 2 - middle[1])
     return matrix, size

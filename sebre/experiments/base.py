@@ -44,6 +44,9 @@ class SeBReConfig(Config):
     LEARNING_MOMENTUM = 0.9  # paper
     STEPS_PER_EPOCH = 1000  # paper: 6,000 and 9,000 iterations, so 6 and 9 epochs
     VALIDATION_STEPS = 100  # released code
+    # Of this repository: `sebre predict` leaves out what lies on glass. False where regions are
+    # drawn where a picture shows nothing.
+    ONLY_ON_TISSUE = True
 
 
 class FromScratch:

@@ -29,7 +29,7 @@ TRAINING_FILE = "training.json"  # of a run: what its settings do not say
 
 # What may change when a run is resumed, as nothing that is learned depends on it. Of the data set
 # its content counts, not its name.
-_MAY_CHANGE = ("CACHE_DIR", "CACHE_MEMORY_MB", "WORKERS", "dataset.name")
+_MAY_CHANGE = ("CACHE_DIR", "CACHE_MEMORY_MB", "ONLY_ON_TISSUE", "WORKERS", "dataset.name")
 _START = "start"  # a resumed run starts from its own last checkpoint
 
 

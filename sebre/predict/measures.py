@@ -7,7 +7,7 @@ n-th pixel in both directions, which is as exact as the borders themselves are.
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ _UM_A_MM = 1000.0
 _NOT_FOUND = "not found"
 _TOO_LOW = "not found: no detection with a score of at least {:g}"
 _SUPPRESSED = "suppressed: regions of higher scores have all its pixels"
+ON_GLASS = "left out: all its pixels were on glass"
 
 
 def region_rows(
@@ -43,6 +44,7 @@ def region_rows(
     tissue_px: int | None = None,
     least_score: float = 0.0,
     trust: Mapping[int, RegionTrust] | None = None,
+    on_glass: Collection[int] = (),
 ) -> list[dict[str, Any]]:
     """Table rows of one section, in the order of the class ids: see TABLE_COLUMNS.
 
@@ -58,6 +60,7 @@ def region_rows(
         tissue_px: pixels of tissue; None leaves its shares out.
         least_score: that a detection had to have.
         trust: of the regions found, by class id, as of `sebre.trust.trust_model`.
+        on_glass: class ids that had pixels before those on glass were left out.
     """
     if labels is None:
         labels = best_labels(result, _shape_of(result["masks"]))
@@ -70,13 +73,17 @@ def region_rows(
             row |= {"found": "yes", "score": round(float(result["scores"][best[region.id]]), 4)}
             if trust and region.id in trust:
                 told = trust[region.id]
-                row |= {"expected_dice": told.expected_dice, "flags": "; ".join(told.flags)}
+                row |= {
+                    "expected_dice": told.expected_dice,
+                    "flags": "; ".join(map(str, told.flags)),
+                }
             if tissue_px:
                 row["tissue_share"] = round(facts["area_px"] / tissue_px, 4)
             row |= facts
         else:
             why = _TOO_LOW.format(least_score) if least_score else _NOT_FOUND
             why = _SUPPRESSED if region.id in best else why
+            why = ON_GLASS if region.id in on_glass else why
             row |= {"found": "no", "reason": why}
         rows.append({column: row[column] for column in TABLE_COLUMNS if column in row})
     return rows

@@ -33,6 +33,7 @@ def about(found: Prediction | ScanPrediction) -> dict[str, Any]:
     """What the page says and shows of a section, as plain JSON."""
     facts: dict[str, Any] = {
         "warnings": list(found.warnings),
+        "notes": list(found.notes),
         "regions": [[region.id, region.name, list(region.color)] for region in found.region_set],
         "shape": [int(n) for n in found.label_map.shape],
     }

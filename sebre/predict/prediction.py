@@ -29,11 +29,11 @@ from sebre.data.regions import RegionSet
 from sebre.drawing.overlay import reduced_labels
 from sebre.networks.hemispheres import Half, find_midline, halves
 from sebre.networks.segmenter import Segmenter, best_labels, read_image
-from sebre.networks.tissue import small_tissue
+from sebre.networks.tissue import Tissue, find_tissue
 from sebre.predict.exchange import found_section, write_formats
 from sebre.predict.measures import TABLE_COLUMNS, is_found, region_rows
 from sebre.predict.outputs import OVERLAY_PX, output_paths, save_section, save_shapes
-from sebre.trust.trust_model import SectionTrust, TrustModel, trust_of
+from sebre.trust.trust_model import NO_TISSUE, SectionTrust, TrustModel, trust_of
 from sebre.trust.turned import detect_turned
 
 if TYPE_CHECKING:  # heavy to import, and not needed to segment
@@ -45,6 +45,11 @@ logger = logging.getLogger(__name__)
 _STACK_PX = 2048**2  # of larger sections, masks are kept as run lengths
 _LARGE_PX = 2**27  # 134 million; larger pictures would need many GB as a whole
 _SAME_UM = 0.01  # relative difference of pixel sizes that rounding leaves
+_IN_TILES = (
+    "segmented in tiles: a network sees a piece at a time, so the section is not cut at its "
+    "midline, and how far to trust it, which is known of whole pictures, is not said"
+)
+NOT_TOLD = "no even glass is to be seen around the tissue, so no region was cut to the tissue"
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ class Prediction:
         file_name: of the picture, for files of other programs.
         pixel_um: (rows, columns) um from one pixel to the next; None if not known.
         warnings: why it should not be trusted as a whole; none where nothing was seen.
+        notes: what else is to be known of how it was made.
     """
 
     name: str
@@ -70,6 +76,7 @@ class Prediction:
     file_name: str = ""
     pixel_um: tuple[float, float] | None = None
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def pixels(self) -> np.ndarray:
@@ -231,22 +238,46 @@ def predict_picture(
         parts = _detect(segmenter, shown, path)
     labels = np.zeros(shown.shape[:2], np.min_scalar_type(segmenter.regions.num_classes - 1))
     trust = None if tile is not None else trust_of(segmenter)
-    rows, warnings = [], []
+    rows, warnings, notes = [], [], [_IN_TILES] if tile is not None else []
     for part in parts:
-        own = part.labels()
+        own, on_glass, tissue = part.labels(), set(), find_tissue(part.pixels)
+        told = part.trust(trust, segmenter, own, tissue, tta)
+        if getattr(config, "ONLY_ON_TISSUE", True):
+            on_glass = clip(own, tissue)
+            notes += [] if tissue.told else [part.said(NOT_TOLD)]
         placed = part.place(own, labels)
-        told = part.trust(trust, segmenter, own, tta)
-        pixels = round(float(small_tissue(part.pixels).mean()) * own.size)
-        least = config.DETECTION_MIN_CONFIDENCE
         some = region_rows(
-            name, part.result, segmenter.regions, placed, size, pixels, least, told.regions
+            name,
+            part.result,
+            segmenter.regions,
+            placed,
+            size,
+            round(tissue.share * own.size),
+            config.DETECTION_MIN_CONFIDENCE,
+            told.regions,
+            on_glass,
         )
         rows += [{**row, "hemisphere": part.side or row["hemisphere"]} for row in some]
-        warnings += [f"{part.side} side: {text}" if part.side else text for text in told.warnings]
+        unseen = () if told.known or tissue.seen else (NO_TISSUE,)
+        warnings += [part.said(str(remark)) for remark in (*told.warnings, *unseen)]
+    for note in notes:
+        logger.info("%s: %s.", path, note)
     rows.sort(key=lambda row: row["region_id"])
-    return Prediction(
-        name, shown, labels, rows, segmenter.regions, path.name, size, tuple(warnings)
-    )
+    known = (path.name, size, tuple(warnings), tuple(notes))
+    return Prediction(name, shown, labels, rows, segmenter.regions, *known)
+
+
+def clip(labels: np.ndarray, tissue: Tissue) -> set[int]:
+    """Leave out what lies on glass, and return the class ids that had pixels there alone.
+
+    Args:
+        labels: class ids [H, W], changed in place.
+        tissue: of the picture.
+    """
+    before = np.bincount(labels.ravel())
+    tissue.clip(labels)
+    after = np.bincount(labels.ravel(), minlength=len(before))
+    return set(np.flatnonzero((before > 0) & (after == 0)).tolist())
 
 
 @dataclass(frozen=True)
@@ -278,13 +309,22 @@ class _Part:
         return alone
 
     def trust(
-        self, model: TrustModel | None, segmenter: Segmenter, own: np.ndarray, tta: bool
+        self,
+        model: TrustModel | None,
+        segmenter: Segmenter,
+        own: np.ndarray,
+        tissue: Tissue,
+        tta: bool,
     ) -> SectionTrust:
-        """How far to trust it; `own` is its label map."""
+        """How far to trust it; `own` is its label map, of all that was found."""
         if model is None:
             return SectionTrust(False)
         turned = detect_turned(segmenter, self.pixels) if tta else None
-        return model.assess(segmenter, self.pixels, self.result, own, turned)
+        return model.assess(segmenter, self.pixels, self.result, own, turned, tissue.mask)
+
+    def said(self, text: str) -> str:
+        """A remark on it, with the side."""
+        return f"{self.side} side: {text}" if self.side else text
 
 
 def _detect(segmenter: Segmenter, shown: np.ndarray | ReducedPicture, path: Path) -> list[_Part]:

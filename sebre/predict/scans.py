@@ -6,8 +6,6 @@ trained on.
 """
 
 import logging
-import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,9 +25,12 @@ from sebre.drawing.annotate import annotated
 from sebre.drawing.overlay import overlay, save_png
 from sebre.experiments import EXPERIMENTS
 from sebre.networks.segmenter import Segmenter, best_labels, best_per_region
-from sebre.predict.measures import TABLE_COLUMNS, side_in
+from sebre.networks.tissue import find_tissue
+from sebre.predict.measures import ON_GLASS, TABLE_COLUMNS, side_in
+from sebre.predict.prediction import NOT_TOLD, clip
 from sebre.prepare.volume import PLANES, Volume, read_volume, section, to_8_bit
 from sebre.prepare.volume_header import open_volume
+from sebre.trust.remarks import of_most
 from sebre.trust.trust_model import RegionTrust, SectionTrust, trust_of
 
 logger = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ _TRUSTED = 24  # slices, evenly spaced, of which those that show a region are ju
 # Of the largest connected part of a region: smaller parts are dropped. Chosen on training scans of
 # malc2012, where the Dice of volumes rises from 0.884 to 0.902 (0.1: 0.896; 0.5: 0.902).
 LEAST_PART = 0.25
+_MEDIANS = "; medians"
 _LEAST_SHARE = 0.005  # of the voxels of a slice above 0, without which it is left out
 
 
@@ -58,6 +60,7 @@ class ScanPrediction:
         region_set: all regions that were looked for.
         sheet: slices with their regions, uint8 [H, W, 3].
         warnings: why it should not be trusted as a whole; none where nothing was seen.
+        notes: what else is to be known of how it was made.
     """
 
     name: str
@@ -68,6 +71,7 @@ class ScanPrediction:
     region_set: RegionSet
     sheet: np.ndarray
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def save(self, out: str | Path) -> list[Path]:
         """Write `<name>_labels.nii.gz`, its names for ITK-SNAP, and `<name>_overlay.png`."""
@@ -151,8 +155,11 @@ def predict_scan(
     own, affine, sides = _on_own_grid(path, orientation, volume, found.labels)
     name = name or volume_stem(path)
     rows = _rows(name, found, segmenter.regions, volume)
-    regions, warnings = segmenter.regions, found.warnings()
-    return ScanPrediction(name, own, affine, sides, rows, regions, found.sheet, warnings)
+    notes = found.notes()
+    for note in notes:
+        logger.info("%s: %s.", path, note)
+    of_scan = (segmenter.regions, found.sheet, found.warnings(), notes)
+    return ScanPrediction(name, own, affine, sides, rows, *of_scan)
 
 
 def plane_of(segmenter: Segmenter) -> str:
@@ -171,38 +178,44 @@ class _Stack:
         scores: (score x voxels, voxels), summed over the slices, by class id.
         trusts: of some slices that show a region, each with the voxels by class id.
         sheet: some slices with their regions, uint8 [H, W, 3].
+        uncut: slices whose tissue could not be told from glass, and all slices looked at.
+        on_glass: class ids that were found on glass.
     """
 
     labels: np.ndarray
     scores: dict[int, np.ndarray]
     trusts: list[tuple[SectionTrust, dict[int, int]]]
     sheet: np.ndarray
+    uncut: tuple[int, int]
+    on_glass: set[int]
+
+    def notes(self) -> tuple[str, ...]:
+        """What is to be known of how it was made."""
+        few, all_of_them = self.uncut
+        return (f"{few} of {all_of_them} slices: {NOT_TOLD}",) if few else ()
 
     def warnings(self) -> tuple[str, ...]:
         """What is said of most slices."""
-        said = Counter(text for trust, _ in self.trusts for text in _kinds(trust.warnings))
-        most = len(self.trusts) / 2
+        found = of_most([trust.warnings for trust, _ in self.trusts])
+        total = len(self.trusts)
         return tuple(
-            f"{text} ({count} of {len(self.trusts)} slices looked at)"
-            for text, count in said.items()
-            if count > most
+            f"{remark} ({count} of {total} slices looked at{_MEDIANS if remark.numbers else ''})"
+            for remark, count in found
         )
 
     def trust(self, class_id: int) -> RegionTrust | None:
         """Of a region: the mean over its voxels, and what is said of it in most slices."""
-        seen = [(t.regions[class_id], n[class_id]) for t, n in self.trusts if class_id in t.regions]
+        seen = [
+            (told.regions[class_id], counts[class_id])
+            for told, counts in self.trusts
+            if class_id in told.regions and counts[class_id]
+        ]
         if not seen:
             return None
         counts = [count for _, count in seen]
         dice = np.average([one.expected_dice for one, _ in seen], weights=counts)
-        said = Counter(text for one, _ in seen for text in _kinds(one.flags))
-        flags = tuple(text for text, count in said.items() if count > len(seen) / 2)
+        flags = tuple(remark for remark, _ in of_most([one.flags for one, _ in seen]))
         return RegionTrust(round(float(dice), 4), flags)
-
-
-def _kinds(texts: Sequence[str]) -> list[str]:
-    """Remarks without their numbers, which differ from slice to slice."""
-    return [re.sub(r" \([^)]*\d[^)]*\)|(?<=expected Dice) [\d.]+,", "", text) for text in texts]
 
 
 def _segment(segmenter: Segmenter, cut: Volume, plane: str) -> _Stack:
@@ -212,13 +225,20 @@ def _segment(segmenter: Segmenter, cut: Volume, plane: str) -> _Stack:
     indices = [index for index, one in enumerate(shown) if np.count_nonzero(one) > least]
     labels = np.zeros(cut.data.shape, np.min_scalar_type(segmenter.regions.num_classes - 1))
     scores: dict[int, np.ndarray] = {}
-    drawn, trusts = [], []
+    drawn, trusts, uncut, on_glass = [], [], 0, set()
+    cuts = getattr(segmenter.config, "ONLY_ON_TISSUE", True)
     of_sheet, of_trust = (
         set(np.linspace(0, len(indices) - 1, count).round().astype(int).tolist())
         for count in (_SHEET, _TRUSTED)
     )
     for number, index, picture, result in _slices(segmenter, cut, plane, indices):
-        found = best_labels(result, picture.shape)
+        found, tissue = best_labels(result, picture.shape), find_tissue(picture)
+        told = None
+        if trust is not None and number in of_trust and found.any():
+            told = trust.assess(segmenter, picture, result, found, tissue=tissue.mask)
+        if cuts:
+            on_glass |= clip(found, tissue)
+            uncut += not tissue.told
         counts = {}
         for class_id, row in best_per_region(result).items():
             count = counts[class_id] = int(np.count_nonzero(found == class_id))
@@ -229,9 +249,10 @@ def _segment(segmenter: Segmenter, cut: Volume, plane: str) -> _Stack:
         labels[tuple(place)] = _on_slice(found, labels[tuple(place)].shape)
         if number in of_sheet:
             drawn.append((picture, found))
-        if trust is not None and number in of_trust and found.any():
-            trusts.append((trust.assess(segmenter, picture, result, found), counts))
-    return _Stack(labels, scores, trusts, _sheet(drawn, segmenter.regions))
+        if told is not None:
+            trusts.append((told, counts))
+    sheet = _sheet(drawn, segmenter.regions)
+    return _Stack(labels, scores, trusts, sheet, (uncut, len(indices)), on_glass)
 
 
 def drop_small_parts(labels: np.ndarray, share: float = LEAST_PART) -> int:
@@ -308,13 +329,16 @@ def _rows(name: str, found: _Stack, regions: RegionSet, volume: Volume) -> list[
         count = int(voxels[region.id])
         row = {"image": name, "region_id": region.id, "region": region.name, "found": "no"}
         row |= {"hemisphere": side_in(region.name), "area_px": count}
-        row |= {"reason": "not found in any slice"}
+        row |= {"reason": ON_GLASS if region.id in found.on_glass else "not found in any slice"}
         if count:
             total, seen = found.scores[region.id]
             row |= {"found": "yes", "reason": "", "score": round(float(total / seen), 4)}
             row |= {"volume_mm3": float(f"{count * voxel_mm3:.6g}")}
             if told := found.trust(region.id):
-                row |= {"expected_dice": told.expected_dice, "flags": "; ".join(told.flags)}
+                row |= {
+                    "expected_dice": told.expected_dice,
+                    "flags": "; ".join(map(str, told.flags)),
+                }
         rows.append({column: row[column] for column in TABLE_COLUMNS if column in row})
     return rows
 

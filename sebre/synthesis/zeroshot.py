@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from sebre.data.csv_tables import read_table
+from sebre.data.rotation import turn_matrix
 from sebre.networks.any_section import any_section_segmenter
 from sebre.synthesis.classes import IGNORE, NUM_CLASSES
 
@@ -125,7 +126,7 @@ def evaluate(
 
 def _changed(picture: np.ndarray, variant: str) -> np.ndarray:
     if variant.startswith("turned"):
-        matrix, size = _turn(picture.shape, variant)
+        matrix, size = turn_matrix(picture.shape, _angle(variant))
         border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
         picture = np.asarray(picture, np.float32)
         return cv2.warpAffine(picture, matrix, size, borderValue=float(np.median(border)))
@@ -136,21 +137,14 @@ def _changed(picture: np.ndarray, variant: str) -> np.ndarray:
 
 def _changed_back(labels: np.ndarray, variant: str, shape: tuple[int, int]) -> np.ndarray:
     if variant.startswith("turned"):
-        matrix, _ = _turn(shape, variant)
+        matrix, _ = turn_matrix(shape, _angle(variant))
         flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
         return cv2.warpAffine(labels, matrix, shape[::-1], flags=flags)
     return labels[:, ::-1] if variant == "mirrored" else labels
 
 
-def _turn(shape: tuple[int, int], variant: str) -> tuple[np.ndarray, tuple[int, int]]:
-    """From a picture (H, W) to one that is turned, with room for all of it: matrix, (w, h)."""
-    height, width = shape
-    angle = float(variant.split()[-1])
-    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1.0)
-    cos, sin = np.abs(matrix[0, :2])
-    size = round(width * cos + height * sin), round(width * sin + height * cos)
-    matrix[:, 2] += (np.array(size) - (width, height)) / 2
-    return matrix, size
+def _angle(variant: str) -> float:
+    return float(variant.split()[-1])
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -22,9 +22,11 @@ import numpy as np
 from mrcnn.errors import UserError
 from mrcnn.io.files import file_sha256
 from sebre.networks.segmenter import Segmenter
-from sebre.networks.tissue import small_tissue, tissue_mask
+from sebre.networks.tissue import find_tissue, tissue_mask
 from sebre.networks.weights_store import WeightsFile
+from sebre.trust.remarks import Remark
 from sebre.trust.trust_features import (
+    MEASURES,
     FoundRegions,
     PictureFeatures,
     describe_regions,
@@ -49,7 +51,7 @@ class RegionTrust:
     """How far to trust one region."""
 
     expected_dice: float  # with a mask drawn by those who drew the training set
-    flags: tuple[str, ...] = ()  # why to doubt it, in words; empty if there is no reason
+    flags: tuple[Remark, ...] = ()  # why to doubt it; empty if there is no reason
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class SectionTrust:
     """How far to trust what was found on a section."""
 
     known: bool  # False: the weights have no trust file, and all else is empty
-    warnings: tuple[str, ...] = ()  # empty: the picture is of the kind that the network knows
+    warnings: tuple[Remark, ...] = ()  # empty: it is of the kind that the network knows
     distance: float = 0.0  # from the training pictures; 1 is the limit
     tissue_share: float = 0.0  # of the picture
     regions: dict[int, RegionTrust] = field(default_factory=dict)  # by class id, of those found
@@ -166,6 +168,7 @@ class TrustModel:
         result: Mapping[str, Any],
         labels: np.ndarray,
         tta: Sequence[Mapping[str, Any]] | None = None,
+        tissue: np.ndarray | None = None,
     ) -> SectionTrust:
         """How far to trust what was found on a picture.
 
@@ -175,8 +178,10 @@ class TrustModel:
             result: of `segmenter.detect`; the best detection of each region counts.
             labels: label map of it, uint8 or uint16 [H, W].
             tta: results of the same picture turned by some degrees, turned back.
+            tissue: `small_tissue` of the picture, where that is known already.
         """
-        tissue = small_tissue(picture)
+        if tissue is None:
+            tissue = find_tissue(picture).mask
         distance = self.inputs.distance(self.features_of(segmenter)(picture, tissue))
         found = describe_regions(result, labels, tissue, tta)
         ids, pairs = list(found.measures), side_pairs(segmenter.regions)
@@ -186,7 +191,8 @@ class TrustModel:
         flags = region_flags(self.ranges, found.measures, pairs)
         regions = {}
         for class_id, value in zip(ids, expected, strict=True):
-            low = f"expected Dice {value:.2f}, below {self.dice_limit:.2f}"
+            numbers = {"expected": float(value), "limit": self.dice_limit}
+            low = Remark("low_dice", "expected Dice {expected:.2f}, below {limit:.2f}", numbers)
             reasons = [*([low] if value < self.dice_limit else []), *flags[class_id]]
             regions[class_id] = RegionTrust(round(float(value), 4), tuple(reasons))
         share, looks = float(tissue.mean()), measure_looks(picture, tissue)
@@ -195,8 +201,8 @@ class TrustModel:
             warnings += tuple(_doubtful(regions))
         return SectionTrust(True, warnings, round(distance, 3), round(share, 4), regions)
 
-    def input_warnings(self, distance: float, looks: np.ndarray, share: float) -> Iterator[str]:
-        """Why a picture is not of the kind that the network knows, in words; nothing if it is.
+    def input_warnings(self, distance: float, looks: np.ndarray, share: float) -> Iterator[Remark]:
+        """Why a picture is not of the kind that the network knows; nothing if it is.
 
         Args:
             distance: from the training pictures.
@@ -204,20 +210,24 @@ class TrustModel:
             share: of tissue in the picture.
         """
         if not share:
-            yield "no tissue is to be seen: the picture is of one color, or of noise alone"
+            yield NO_TISSUE
             return
         yield from _odd_looks(looks, *self.looks)
         if distance > 1:
-            yield (
-                f"not of the kind that the network knows ({distance:.2f} times as far from the "
-                "training pictures as the limit): another plane, stain or species, or no section"
+            yield Remark(
+                "far_away",
+                "not of the kind that the network knows ({distance:.2f} times as far from the "
+                "training pictures as the limit): another plane, stain or species, or no section",
+                {"distance": distance},
             )
         low, high = self.tissue
         if not low / 2 <= share <= min(1.0, high * 1.5):
             much = "little" if share < low else "much"
-            yield (
-                f"{share:.0%} of the picture is tissue, {much} beside the {low:.0%} to {high:.0%} "
-                "of the training pictures: cut or pad it likewise"
+            yield Remark(
+                f"{much}_tissue",
+                f"{{share:.0%}} of the picture is tissue, {much} beside the {{low:.0%}} to "
+                "{high:.0%} of the training pictures: cut or pad it likewise",
+                {"share": share, "low": low, "high": high},
             )
 
     # --- The file ---------------------------------------------------------------------------
@@ -253,39 +263,49 @@ class TrustModel:
         )
 
 
-def _doubtful(regions: Mapping[int, RegionTrust]) -> Iterator[str]:
+NO_TISSUE = Remark(
+    "no_tissue", "no tissue is to be seen: the picture is of one color, or of noise alone"
+)
+
+
+def _doubtful(regions: Mapping[int, RegionTrust]) -> Iterator[Remark]:
     """What the regions together say against a picture."""
     doubted = sum(bool(region.flags) for region in regions.values())
     if not regions:
-        yield "none of the regions was found"
+        yield Remark("none_found", "none of the regions was found")
     elif doubted >= _MANY and 2 * doubted > len(regions):
-        yield (
-            f"{doubted} of the {len(regions)} regions found are doubtful: perhaps another plane, "
-            "or a damaged section"
+        yield Remark(
+            "doubtful_regions",
+            "{doubted:.0f} of the {found:.0f} regions found are doubtful: perhaps another plane, "
+            "or a damaged section",
+            {"doubted": doubted, "found": len(regions)},
         )
 
 
-def _odd_looks(looks: np.ndarray, least: np.ndarray, most: np.ndarray) -> Iterator[str]:
+def _odd_looks(looks: np.ndarray, least: np.ndarray, most: np.ndarray) -> Iterator[Remark]:
     """What is otherwise than in the training pictures."""
-    for index, (below, above) in enumerate(_LOOKS):
+    for index, (kind, below, above) in enumerate(_LOOKS):
         if looks[index] < least[index] - _SLACK[index]:
-            yield below
+            yield Remark(f"{kind}_low", below)
         elif looks[index] > most[index] + _SLACK[index]:
-            yield above
+            yield Remark(f"{kind}_high", above)
 
 
 _LOOKS = (
     (
+        "background",
         "the background is darker than in the training pictures",
         "the background is brighter than in the training pictures: if it is white and theirs "
         "black, invert the picture",
     ),
     (
+        "contrast",
         "the tissue is darker beside the background than in the training pictures, or the "
         "contrast is upside down",
         "the tissue is brighter beside the background than in the training pictures",
     ),
     (
+        "color",
         "the picture has less color than the training pictures",
         "the picture has more color than the training pictures",
     ),
@@ -344,26 +364,27 @@ def region_flags(
     ranges: Mapping[int, RegionRange],
     measures: Mapping[int, np.ndarray],
     pairs: Mapping[int, int],
-) -> dict[int, list[str]]:
-    """Why regions are like none of the training part, in words, by class id; arguments as of
+) -> dict[int, list[Remark]]:
+    """Why regions are like none of the training part, by class id; arguments as of
     `region_evidence`, `measures` of the regions found."""
-    flags: dict[int, list[str]] = {}
+    flags: dict[int, list[Remark]] = {}
     for class_id, values in measures.items():
         seen, said = ranges.get(class_id), flags.setdefault(class_id, [])
         if seen is None:
-            said.append("no training section shows this region")
+            said.append(Remark("never_shown", "no training section shows this region"))
             continue
         for index, below, above in _WORDS:
             if values[index] < seen.low[index]:
-                said.append(below)
+                said.append(Remark(f"{MEASURES[index]}_low", below))
             elif values[index] > seen.high[index]:
-                said.append(above)
+                said.append(Remark(f"{MEASURES[index]}_high", above))
         other = measures.get(pairs.get(class_id, 0))
         if seen.sides and other is not None:
             ratio = values[0] - other[0]
             if not seen.sides[0] <= ratio <= seen.sides[1]:
                 size = "larger" if ratio > 0 else "smaller"
-                said.append(f"{size} beside the other side than in any training section")
+                text = f"{size} beside the other side than in any training section"
+                said.append(Remark(f"{size}_than_other_side", text))
     return flags
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from mrcnn.structures.mask_formats import select_masks
 from mrcnn.structures.masks import extract_bboxes
-from sebre.data.rotation import border_median
+from sebre.data.rotation import border_median, turn_matrix
 from sebre.networks.segmenter import Segmenter, best_per_region
 
 ANGLES = (-10.0, 10.0)  # degrees; every network was trained on sections turned this far
@@ -34,7 +34,7 @@ def detect_turned(
     height, width = picture.shape[:2]
     fill = tuple(int(v) for v in border_median(picture))
     for angle in angles:
-        matrix, size = _matrix(height, width, angle)
+        matrix, size = turn_matrix((height, width), angle)
         turned = cv2.warpAffine(picture, matrix, size, borderValue=fill)
         result = segmenter.detect([turned])[0]
         rows = list(best_per_region(result).values())
@@ -54,15 +54,6 @@ def detect_turned(
             }
         )
     return found
-
-
-def _matrix(height: int, width: int, angle: float) -> tuple[np.ndarray, tuple[int, int]]:
-    """From the picture to a canvas (width, height) that holds all of it."""
-    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1.0)
-    cos, sin = np.abs(matrix[0, :2])
-    size = int(np.ceil(width * cos + height * sin)), int(np.ceil(width * sin + height * cos))
-    matrix[:, 2] += (np.array(size) - (width, height)) / 2
-    return matrix, size
 
 
 def _turned_back(mask: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -10,6 +10,7 @@ import skimage.data
 from paths import ROOT
 from PIL import Image
 
+from sebre.cli.calibrate import with_trust
 from sebre.cli.commands import main
 from sebre.networks.weights_store import find_weights, read_manifest, shipped_store, write_entry
 from sebre.trust.trust_model import load_trust
@@ -88,6 +89,7 @@ def calibrated(tmp_path_factory):
         shutil.copy(shipped_store() / file, store / file)
     facts = {key: entry[key] for key in ("file", "config", "network", "experiment", "regions")}
     write_entry("mine", store, **facts)
+    (store / "mine.md").write_text("# mine\n\n| Settings | of old |\n| License | none |\n\nMore.\n")
     section = DATASET / "mrcnn_val_dataset_images" / "section_img_0.png"
     others = folder / "others"
     others.mkdir()
@@ -110,6 +112,12 @@ def test_a_network_of_ones_own_is_calibrated(calibrated, monkeypatch):
     assert found.entry["trust"]["file"] == "slicemap_unet.trust.json"
     model = load_trust(found)
     assert model.facts["sections"] == 20 and model.facts["groups"] == ["section", 5]
+    card = (store / "mine.md").read_text()
+    _, told = card.split("| Settings | of old |\n")
+    assert told.startswith("| Trust | `slicemap_unet.trust.json`: ")
+    assert told.endswith("| License | none |\n\nMore.\n")
+    assert "fitted on 20 sections of the training part of `slicemap` in 5 parts" in told
+    assert with_trust(card, found.entry["trust"]["file"], model.facts) == card
     record = json.loads(results.read_text())["mine"]
     assert record["weights_sha256"] == found.sha256
     for key in ("as_they_lie", "with_turned", "disturbed"):

@@ -5,7 +5,7 @@ import pytest
 from paths import ROOT
 
 from sebre.experiments import EXPERIMENTS
-from sebre.networks.tissue import reduced, small_tissue, tissue_mask
+from sebre.networks.tissue import find_tissue, reduced, small_tissue, tissue_mask
 
 
 def _disk(shape=(200, 300), background=0, tissue=120, noise=0):
@@ -62,3 +62,33 @@ def test_drawn_regions_lie_on_tissue():
         found = tissue_mask(sections.load_image(image_id))
         assert found[drawn].mean() > 0.97
         assert 0.2 < found.mean() < 0.6
+
+
+def test_labels_on_glass_are_left_out():
+    picture, inside = _disk((900, 1400), background=230, tissue=90, noise=3)
+    tissue = find_tissue(picture)
+    assert tissue.told and tissue.seen and tissue.share == pytest.approx(inside.mean(), abs=0.01)
+    labels = np.ones(inside.shape, np.uint16)
+    tissue.clip(labels)
+    np.testing.assert_array_equal(labels == 1, tissue.at(inside.shape))
+    large = np.ones((7000, 700), np.uint8)  # cut in several bands
+    tissue.clip(large)
+    np.testing.assert_array_equal(large == 1, tissue.at(large.shape))
+    assert large.mean() == pytest.approx(inside.mean(), abs=0.01)
+
+
+def test_where_glass_cannot_be_told_labels_stay():
+    sections = EXPERIMENTS["slicemap"].load(ROOT / "datasets" / "slicemap", "train")
+    pieces = []
+    for image_id in sections.image_ids:
+        picture = sections.load_image(image_id)
+        rows, columns = np.nonzero(tissue_mask(picture))
+        assert find_tissue(picture).told
+        (y, h), (x, w) = ((int(v.mean()), np.ptp(v) // 4) for v in (rows, columns))
+        pieces.append(np.ascontiguousarray(picture[y - h : y + h, x - w : x + w]))
+    assert np.mean([find_tissue(piece).told for piece in pieces]) <= 0.1
+    blank = find_tissue(np.full((50, 70, 3), 9, np.uint8))
+    assert not blank.told and not blank.seen
+    labels = np.ones((50, 70), np.uint8)
+    blank.clip(labels)
+    assert labels.all()

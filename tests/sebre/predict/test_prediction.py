@@ -1,19 +1,23 @@
 """One picture from Python: any kind of array, a table, a plot, files."""
 
+import json
 import logging
 
 import numpy as np
 import pytest
-from fixed_segmenter import RESULT, SIDE, Fixed
+from fixed_segmenter import RESULT, SIDE, Fixed, result_of
 from paths import ROOT
 from PIL import Image
 from section_folders import save_picture
 
 import sebre
 from mrcnn.errors import UserError
+from mrcnn.structures.mask_formats import mask_to_rle
 from sebre.data.regions import SLICEMAP
+from sebre.experiments.slicemap import SlicemapConfig
 from sebre.networks.segmenter import best_labels, demand_mask_rcnn
-from sebre.predict.prediction import Network, predict_picture
+from sebre.networks.tissue import tissue_mask
+from sebre.predict.prediction import NOT_TOLD, Network, predict_picture
 
 
 def test_a_file_becomes_a_table_a_plot_and_files(tmp_path):
@@ -78,3 +82,82 @@ def test_what_load_gives_is_still_a_segmenter():
     with Image.open(picture) as image:
         assert found.label_map.shape == image.size[::-1]
     assert set(found.regions.index[found.regions.found == "yes"]) > {"cortex"}
+
+
+# --- Glass -------------------------------------------------------------------------------
+
+
+def _half_tissue():
+    """A picture of SIDE px that shows tissue in columns 2 to 11 alone."""
+    picture = np.zeros((SIDE, SIDE, 3), np.uint8)
+    picture[2:18, 2:12] = 150
+    return picture
+
+
+_SPREAD = result_of((1, 0.9, (4, 4, 15, 18)), (2, 0.8, (5, 14, 9, 20)))  # 2 is on glass alone
+
+
+def test_nothing_lies_on_glass_in_any_output(tmp_path):
+    picture = _half_tissue()
+    tissue = tissue_mask(picture)
+    found = predict_picture(Fixed(_SPREAD), picture, "s")
+    whole = best_labels(_SPREAD, (SIDE, SIDE))
+    np.testing.assert_array_equal(found.label_map, np.where(tissue, whole, 0))
+    assert not found.label_map[:, 14:].any() and not found.warnings and not found.notes
+    rows = found.regions
+    assert rows.loc["cortex", "area_px"] == (found.label_map == 1).sum() > 80
+    assert rows.loc["cortex", "x2"] <= 13
+    assert rows.loc["hippocampus", "found"] == "no"
+    assert rows.loc["hippocampus", "reason"] == "left out: all its pixels were on glass"
+    found.save(tmp_path, formats=["geojson", "coco", "tiff"], shapes="contours")
+    features = json.loads((tmp_path / "s.geojson").read_text())["features"]
+    assert [one["properties"]["classification"]["name"] for one in features] == ["cortex"]
+    (coco,) = json.loads((tmp_path / "s_coco.json").read_text())["annotations"]
+    assert coco["area"] == rows.loc["cortex", "area_px"]
+    for name in ("s_labels.png", "s_labels.tif"):
+        with Image.open(tmp_path / name) as image:
+            np.testing.assert_array_equal(np.asarray(image), found.label_map)
+    (shape,) = json.loads((tmp_path / "s_regions.json").read_text())
+    assert shape["region"] == "cortex"
+
+    class Everywhere(Fixed):
+        config = SlicemapConfig(ONLY_ON_TISSUE=False)
+
+    free = predict_picture(Everywhere(_SPREAD), picture)
+    np.testing.assert_array_equal(free.label_map, whole)
+
+
+def test_where_glass_cannot_be_told_it_is_said(tmp_path):
+    blank = predict_picture(Fixed(RESULT), np.full((SIDE, SIDE), 90, np.uint8))
+    np.testing.assert_array_equal(blank.label_map, best_labels(RESULT, (SIDE, SIDE)))
+    assert blank.warnings[0].startswith("no tissue is to be seen")
+    assert blank.notes == (NOT_TOLD,)
+
+
+def test_tiles_say_what_they_lack_and_leave_out_glass_too():
+    picture = np.repeat(np.repeat(_half_tissue(), 4, axis=0), 4, axis=1)
+    found = predict_picture(Everything(), picture, tile=40)
+    np.testing.assert_array_equal(found.label_map > 0, tissue_mask(picture))
+    assert "segmented in tiles" in found.notes[0] and len(found.notes) == 1
+
+
+class Everything(Fixed):
+    """Finds one region all over any picture."""
+
+    def __init__(self):
+        super().__init__(None)
+
+    def detect(self, images, masks="full"):
+        shape = images[0].shape[:2]
+        return [
+            {
+                "rois": np.array([[0, 0, *shape]], np.int32),
+                "class_ids": np.array([1], np.int32),
+                "scores": np.array([0.9], np.float32),
+                "masks": mask_form(np.ones(shape, bool), masks),
+            }
+        ] * len(images)
+
+
+def mask_form(mask, form):
+    return mask[..., None] if form == "full" else [mask_to_rle(mask)]

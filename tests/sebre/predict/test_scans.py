@@ -90,6 +90,26 @@ def test_the_same_regions_however_the_file_has_its_axes(scan, codes):
     np.testing.assert_allclose(back.affine, wanted.affine)
 
 
+def test_nothing_of_a_volume_lies_on_glass(scan):
+    class Everywhere(ByGray):
+        def _one(self, gray):
+            masks = np.ones((*gray.shape, 2), bool)
+            masks[..., 0] = False
+            masks[0, 0, 0] = True  # a corner, which is glass
+            ids, scores = np.array([1, 2], np.int32), np.array([0.9, 0.8], np.float32)
+            return {"class_ids": ids, "scores": scores, "rois": np.zeros((2, 4)), "masks": masks}
+
+    found = predict_scan(Everywhere(), scan, plane="coronal")
+    data = np.asarray(nibabel.load(scan).dataobj)
+    bright = data >= 60
+    assert (found.label_map[bright] == 2).all() and not found.label_map[:, :4].any()
+    assert (found.label_map > 0).sum() <= 1.5 * bright.sum()
+    rows = {row["region_id"]: row for row in found.rows}
+    assert rows[1]["reason"] == "left out: all its pixels were on glass"
+    assert rows[2]["area_px"] == (found.label_map == 2).sum()
+    assert found.notes == ()
+
+
 def test_nrrd_and_a_given_orientation(scan, tmp_path):
     wanted = predict_scan(ByGray(), scan, plane="sagittal")
     data = np.asarray(nibabel.load(scan).dataobj)

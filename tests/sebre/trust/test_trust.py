@@ -15,6 +15,7 @@ from sebre.data.regions import SLICEMAP, SUBCORTICAL
 from sebre.experiments import EXPERIMENTS
 from sebre.networks.segmenter import best_labels
 from sebre.networks.weights_store import find_weights
+from sebre.trust.remarks import Remark, of_most
 from sebre.trust.trust_features import FoundRegions, describe_regions, measure_regions, side_pairs
 from sebre.trust.trust_model import (
     DiceModel,
@@ -70,13 +71,14 @@ def test_photographs_and_inverted_sections_are_not(model, segmenter, sections):
     for picture in wrong:
         assert _assess(model, segmenter, picture).warnings
     inverted = _assess(model, segmenter, 255 - sections.load_image(0))
-    assert any("upside down" in warning for warning in inverted.warnings)
-    assert any("invert the picture" in warning for warning in inverted.warnings)
+    assert any("upside down" in str(warning) for warning in inverted.warnings)
+    assert any("invert the picture" in str(warning) for warning in inverted.warnings)
 
 
 def test_nothing_to_be_seen(model, segmenter):
     trust = _assess(model, segmenter, np.zeros((84, 84, 3), np.uint8))
-    assert trust.warnings[0].startswith("no tissue is to be seen")
+    assert [warning.kind for warning in trust.warnings] == ["no_tissue"]
+    assert str(trust.warnings[0]).startswith("no tissue is to be seen")
     assert trust.tissue_share == 0
 
 
@@ -126,6 +128,10 @@ def test_measures_are_relative_to_the_tissue():
     assert measure_regions(np.zeros((5, 5), int), np.zeros((5, 5), bool)) == {}
 
 
+def _said(flags):
+    return {class_id: [str(remark) for remark in remarks] for class_id, remarks in flags.items()}
+
+
 def _range(values, width=0.1):
     return RegionRange(values, np.full(5, width), values - width, values + width)
 
@@ -142,11 +148,11 @@ def test_what_no_training_section_shows_is_said():
     ):
         moved = np.zeros_like(labels)
         moved[place] = 1
-        assert said in region_flags(ranges, measure_regions(moved, tissue), {})[1]
+        assert said in _said(region_flags(ranges, measure_regions(moved, tissue), {}))[1]
     moved[:] = 0
     moved[50:70, 30:50] = 2
     flags = region_flags(ranges, measure_regions(moved, tissue), {})
-    assert flags == {2: ["no training section shows this region"]}
+    assert _said(flags) == {2: ["no training section shows this region"]}
 
 
 def test_sides_are_compared():
@@ -158,7 +164,7 @@ def test_sides_are_compared():
     ranges = {i: replace(_range(measures[i], 9.0), sides=(-0.2, 0.2)) for i in (1, 2)}
     assert region_flags(ranges, measures, pairs) == {1: [], 2: []}
     labels[50:60, 70:90] = 0
-    flags = region_flags(ranges, measure_regions(labels, tissue), pairs)
+    flags = _said(region_flags(ranges, measure_regions(labels, tissue), pairs))
     assert flags[1] == ["larger beside the other side than in any training section"]
     assert flags[2] == ["smaller beside the other side than in any training section"]
     found = FoundRegions(measure_regions(labels, tissue), {1: 0.9, 2: 0.9}, {1: 1.0, 2: 1.0}, {})
@@ -189,8 +195,9 @@ def test_an_unlikely_region_is_flagged_with_its_reason(model, segmenter, section
     bad = model.assess(segmenter, picture, worse, best_labels(worse, picture.shape))
     assert not good.regions[1].flags
     assert bad.regions[1].expected_dice < 0.7 < good.regions[1].expected_dice
-    assert bad.regions[1].flags[0].startswith("expected Dice 0.")
-    assert "smaller than in any training section" in bad.regions[1].flags
+    flags = bad.regions[1].flags
+    assert flags[0].kind == "low_dice" and str(flags[0]).startswith("expected Dice 0.")
+    assert "smaller than in any training section" in map(str, flags)
     assert bad.warnings == good.warnings == ()
 
 
@@ -251,3 +258,15 @@ def test_a_changed_file_of_the_store_is_refused(own, monkeypatch):
     entry = {"file": "run.h5", "trust": {"file": "run.trust.json", "sha256": "0" * 64}}
     with pytest.raises(UserError, match="its SHA-256 differs from the manifest's 0000"):
         load_trust(replace(found, name="run", entry=entry, store=own))
+
+
+# --- Remarks -----------------------------------------------------------------------------
+
+
+def test_what_is_said_of_most_pictures_is_told_by_its_kind():
+    far = [Remark("far", "{times:.1f} times as far", {"times": times}) for times in (1, 2, 6)]
+    dark = Remark("dark", "it is dark (50 %)")
+    said = [(far[0], dark), (far[1],), (), (far[2], far[2]), (dark,)]
+    ((remark, count),) = of_most(said)
+    assert (remark.kind, str(remark), count) == ("far", "2.0 times as far", 3)
+    assert of_most([]) == [] == of_most([(), (dark,)])
