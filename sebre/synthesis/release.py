@@ -1,6 +1,6 @@
 """Ships a network that `sebre.synthesis.learn` trained: weights, settings, manifest entry, card.
 
-    python -m sebre.synthesis.release --run DIR --data DATA --store weights --results DIR
+    python -m sebre.synthesis.release --run DIR --data DATA --store weights --results DIR --views 4
 
 Scores are those of real sections (`sebre.synthesis.zeroshot`), in every variant, and are written to
 `<results>/any_section.json`.
@@ -43,7 +43,9 @@ _SAGITTAL = "sagittal59"
 _SHOWN = "abba_quicknii"  # under the MIT license
 
 
-def release(run: Path, data: Path, store: Path, results: Path) -> dict[str, Any]:
+def release(
+    run: Path, data: Path, store: Path, results: Path, views: int, start: Path | None = None
+) -> dict[str, Any]:
     """Write the files of the network, score it, and return its manifest entry.
 
     Args:
@@ -51,20 +53,24 @@ def release(run: Path, data: Path, store: Path, results: Path) -> dict[str, Any]
         data: folder of the collections of real sections.
         store: folder of the manifest.
         results: folder of stored scores.
+        views: of a picture that are looked at.
+        start: training settings of the weights that the run started from.
     """
     settings = json.loads((run / "settings.json").read_text("utf-8"))
     seen = json.loads((run / "state.json").read_text("utf-8"))["sections"]
     # The loss is a class of the package, and is not needed to predict.
     model = keras.models.load_model(run / "last.keras", compile=False)
-    config = any_section_segmenter(model).config
+    config = any_section_segmenter(model, views).config
     config.update(SECTION_WIDTHS=tuple(settings["widths"]), CLASS_NAMES=ANY_SECTION.names)
     replace_own(
         store / f"{NAME}.h5",
         lambda part: save_weights(model, part, "float16", class_names=ANY_SECTION.names),
     )
     replace_own(store / f"{NAME}.config.json", config.save)
-    training = json.dumps({**settings, "sections_seen": seen}, indent=1) + "\n"
-    replace_own_text(store / f"{NAME}.training.json", training)
+    training = {**settings, "sections_seen": seen}
+    if start is not None:
+        training["started_from"] = json.loads(start.read_text("utf-8"))
+    replace_own_text(store / f"{NAME}.training.json", json.dumps(training, indent=1) + "\n")
     replace_own_text(store / f"{NAME}.log.csv", (run / "log.csv").read_text("utf-8"))
     facts = {
         "file": f"{NAME}.h5",
@@ -81,12 +87,12 @@ def release(run: Path, data: Path, store: Path, results: Path) -> dict[str, Any]
         "config": f"{NAME}.config.json",
         "dataset": "synthetic",
         "licence": _LICENSE,
-        "command": _command(settings),
+        "command": _commands(training),
     }
     write_entry(NAME, store, **facts)
     found = find_weights(NAME, store)
     shipped = load_any_section(found, AnySectionConfig.load(found.config))
-    record = score(shipped, data) | {"training": {**settings, "sections_seen": seen}}
+    record = score(shipped, data) | {"training": training}
     replace_own_text(results / f"{NAME}.json", json.dumps(record, indent=1) + "\n")
     picture = _picture(shipped, data)
     replace_own(store / f"{NAME}.png", lambda part: save_small(picture, part))
@@ -155,16 +161,38 @@ def card(entry: Mapping[str, Any], record: Mapping[str, Any], network: AnySectio
         parameters=network.keras_model.count_params(),
         size=settings["size"],
         sections=settings["sections_seen"],
+        before=_before(settings),
+        views=network.config.SECTION_TURNS,
         held_out=", ".join(settings["held_out"]),
         table="\n".join(lines),
     )
 
 
-def _command(settings: Mapping[str, Any]) -> str:
-    options = f"--size {settings['size']} --batch-size {settings['batch_size']}"
-    options += f" --sections {settings['sections']} --seed {settings['seed']}"
-    held_out = " ".join(settings["held_out"])
-    return f"python -m sebre.synthesis.learn --data DATA --out DIR --held-out {held_out} {options}"
+def _before(training: Mapping[str, Any]) -> str:
+    """What was learned before, in words."""
+    first = training.get("started_from")
+    if not first:
+        return ""
+    return f", after {first['sections_seen']:,} at {first['size']} px"
+
+
+def _commands(training: Mapping[str, Any]) -> str:
+    """The command of the training, after that of the weights that it started from."""
+    before = training.get("started_from")
+    options = {
+        "held-out": " ".join(training["held_out"]),
+        "size": training["size"],
+        "batch-size": training["batch_size"],
+        "sections": training["sections"],
+        "learning-rate": training["learning_rate"],
+        "seed": training["seed"],
+        "start": training.get("start", ""),
+        "precision": training.get("precision", ""),
+        "ramp": " ".join(map(str, training.get("ramp", ()))),
+    }
+    words = " ".join(f"--{name} {value}" for name, value in options.items() if value != "")
+    own = f"python -m sebre.synthesis.learn --data DATA --out DIR {words}"
+    return f"{_commands(before)}; then {own}" if before else own
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -174,9 +202,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the collections")
     parser.add_argument("--store", type=Path, required=True, help="folder of the manifest")
     parser.add_argument("--results", type=Path, required=True, help="folder of stored scores")
+    parser.add_argument("--views", type=int, default=8, help="of a picture, 1 to 8")
+    parser.add_argument("--start", type=Path, help="training.json of the weights it started from")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    release(args.run, args.data, args.store, args.results)
+    release(args.run, args.data, args.store, args.results, args.views, args.start)
 
 
 if __name__ == "__main__":

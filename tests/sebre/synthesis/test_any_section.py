@@ -1,6 +1,7 @@
 import csv
 import json
 from dataclasses import replace
+from itertools import islice, product
 
 import keras
 import numpy as np
@@ -17,6 +18,9 @@ from sebre.synthesis.cross_entropy import WeightedCrossEntropy, class_weights
 from sebre.synthesis.curriculum import EASY
 from sebre.synthesis.gallery import colored, synthesize
 from sebre.synthesis.learn import TrainSettings, mean_dice, train
+from sebre.synthesis.settings_table import SHARES, VIEWS, compare
+from sebre.synthesis.settings_table import mean_dice as settings_dice
+from sebre.synthesis.stream import sections
 
 TINY = TrainSettings(size=32, widths=(4, 8), batch_size=4, sections=12)
 
@@ -86,6 +90,20 @@ def test_a_training_starts_from_weights_and_computes_in_bfloat16(volumes, tmp_pa
     assert keras.config.dtype_policy().name == "float32", "of other networks"
     for one, other in zip(first.trainable_weights, model.trainable_weights, strict=True):
         assert np.array_equal(one, other)
+
+
+def test_settings_are_compared_on_synthetic_sections(volumes):
+    stream = list(islice(sections(volumes, 5, recipe=EASY, size=64), 4))
+    keras.utils.set_random_seed(0)
+    rows = compare(build_network(32, (4, 8)), stream)
+    assert [(row["views"], row["share"]) for row in rows] == list(product(VIEWS, SHARES))
+    assert len({row["dice"] for row in rows}) > 4
+
+    class Knows:
+        def labels(self, gray):
+            return next(s.labels for s in stream if np.array_equal(255 * s.picture, gray)) % 255
+
+    assert settings_dice(Knows(), stream) == 1
 
 
 def test_a_backbone_learns_and_starts_a_mask_rcnn(volumes, tmp_path):
