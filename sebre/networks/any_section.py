@@ -54,7 +54,7 @@ class AnySectionConfig(SeBReConfig):
     SECTION_TURNS = 8
     # Of the side of the square that the network sees, which the tissue fills; 0 takes the whole
     # picture.
-    SECTION_SHARE = 0.95
+    SECTION_SHARE = 1.0
     SECTION_SPECK = 0.001  # share of the picture; smaller parts of a region are dropped
 
 
