@@ -171,10 +171,10 @@ class AnySectionSegmenter:
         [H, W]."""
         square = prepared(gray, self.config.IMAGE_MAX_DIM, frame)
         turns = range(self.config.SECTION_TURNS)
-        views = np.stack([_view(square, turn) for turn in turns])[..., None]
+        views = np.stack([view(square, turn) for turn in turns])[..., None]
         logits = np.asarray(self.keras_model.predict_on_batch(np.ascontiguousarray(views)))
         found = scipy.special.softmax(logits.astype(np.float32), axis=-1)
-        return np.mean([_viewed_back(found[turn], turn) for turn in turns], axis=0)
+        return np.mean([viewed_back(found[turn], turn) for turn in turns], axis=0)
 
 
 def any_section_segmenter(model: keras.Model, turns: int = 8) -> AnySectionSegmenter:
@@ -287,12 +287,13 @@ def normalized(picture: np.ndarray) -> np.ndarray:
     return np.clip((picture - low) / max(float(high - low), 1e-6), 0, 1)
 
 
-def _view(square: np.ndarray, turn: int) -> np.ndarray:
-    """A square mirrored (turns 4 to 7) and turned by quarters."""
+def view(square: np.ndarray, turn: int) -> np.ndarray:
+    """A square [n, n, ...] mirrored (turns 4 to 7) and turned by quarters."""
     return np.rot90(square[:, ::-1] if turn >= 4 else square, turn % 4)
 
 
-def _viewed_back(square: np.ndarray, turn: int) -> np.ndarray:
+def viewed_back(square: np.ndarray, turn: int) -> np.ndarray:
+    """Inverse of `view`."""
     back = np.rot90(square, -(turn % 4))
     return back[:, ::-1] if turn >= 4 else back
 
