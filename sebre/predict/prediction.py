@@ -30,9 +30,11 @@ from sebre.drawing.overlay import reduced_labels
 from sebre.networks.hemispheres import Half, find_midline, halves
 from sebre.networks.segmenter import Segmenter, best_labels, read_image
 from sebre.networks.tissue import small_tissue
+from sebre.place.section_place import SectionPlace
 from sebre.predict.exchange import found_section, write_formats
-from sebre.predict.measures import TABLE_COLUMNS, is_found, region_rows
+from sebre.predict.measures import TABLE_COLUMNS, is_found, place_cells, region_rows
 from sebre.predict.outputs import OVERLAY_PX, output_paths, save_section, save_shapes
+from sebre.trust.place_doubts import doubts_at, find_place
 from sebre.trust.trust_model import SectionTrust, TrustModel, trust_of
 from sebre.trust.turned import detect_turned
 
@@ -60,6 +62,7 @@ class Prediction:
         file_name: of the picture, for files of other programs.
         pixel_um: (rows, columns) um from one pixel to the next; None if not known.
         warnings: why it should not be trusted as a whole; none where nothing was seen.
+        place: where in the brain of a mouse it lies; None if nobody looked, or nothing was seen.
     """
 
     name: str
@@ -70,6 +73,7 @@ class Prediction:
     file_name: str = ""
     pixel_um: tuple[float, float] | None = None
     warnings: tuple[str, ...] = ()
+    place: SectionPlace | None = None
 
     @property
     def pixels(self) -> np.ndarray:
@@ -193,6 +197,7 @@ def predict_picture(
     pixel_um: float | None = None,
     preview_px: int = OVERLAY_PX,
     tta: bool = False,
+    place: bool | None = None,
 ) -> Prediction:
     """Find the regions of a picture.
 
@@ -211,6 +216,8 @@ def predict_picture(
         preview_px: longest side that the picture of a section in tiles is kept at.
         tta: look at the picture turned, too, for a better guess of how good the regions are; takes
             three times as long, and changes no region.
+        place: look where in the brain of a mouse the section lies; None if the network is known to
+            be of mice.
     """
     choice, config = Choice(channel, z), segmenter.config
     path, size, large = Path("picture"), None, False
@@ -231,22 +238,22 @@ def predict_picture(
         parts = _detect(segmenter, shown, path)
     labels = np.zeros(shown.shape[:2], np.min_scalar_type(segmenter.regions.num_classes - 1))
     trust = None if tile is not None else trust_of(segmenter)
-    rows, warnings = [], []
+    where = find_place(segmenter, shown, place)
+    doubts = doubts_at(where, segmenter)
+    rows, warnings = [], [*doubts.warnings]
     for part in parts:
         own = part.labels()
         placed = part.place(own, labels)
         told = part.trust(trust, segmenter, own, tta)
         pixels = round(float(small_tissue(part.pixels).mean()) * own.size)
         least = config.DETECTION_MIN_CONFIDENCE
-        some = region_rows(
-            name, part.result, segmenter.regions, placed, size, pixels, least, told.regions
-        )
+        how = (size, pixels, least, told.regions, doubts.lacking)
+        some = region_rows(name, part.result, segmenter.regions, placed, *how)
         rows += [{**row, "hemisphere": part.side or row["hemisphere"]} for row in some]
         warnings += [f"{part.side} side: {text}" if part.side else text for text in told.warnings]
-    rows.sort(key=lambda row: row["region_id"])
-    return Prediction(
-        name, shown, labels, rows, segmenter.regions, path.name, size, tuple(warnings)
-    )
+    rows = [row | place_cells(where, row) for row in sorted(rows, key=lambda r: r["region_id"])]
+    about = (path.name, size, tuple(warnings), where)
+    return Prediction(name, shown, labels, rows, segmenter.regions, *about)
 
 
 @dataclass(frozen=True)
