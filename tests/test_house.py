@@ -21,8 +21,9 @@ ROOMS = {
         "training visualize parallel_model matterport model export utils augment mask_formats"
     ).split(),
     "sebre": (
-        "program data experiments drawing prepare networks evaluation trust predict morphometry "
-        "inspect registration synthesis report bench cli config dataset regions __main__"
+        "program data experiments drawing prepare networks evaluation place trust predict "
+        "morphometry inspect registration synthesis report bench cli config dataset regions "
+        "__main__"
     ).split(),
 }
 # Longer functions, and why each is better whole.

@@ -302,6 +302,7 @@ def _predict(args: argparse.Namespace) -> int:
         formats=args.format or (),
         **_chosen(args, "tile", "overlap", "overlay_px", "channel", "z"),
         **_chosen(args, "pixel_um", "plane", "orientation", "tta"),
+        place=None if args.place is None else args.place == "yes",
     )
     if args.dry_run:
         return _say_plan(found, job)

@@ -117,6 +117,8 @@ def _suggest(images: Sequence[Path], as_json: bool) -> int:
                 + ", ".join(filter(None, known))
             )
         say()
+        for text in found.places:
+            say(textwrap.fill(f"If it is a mouse brain: {text}.", _WIDTH))
         say(textwrap.fill(found.verdict(), _WIDTH))
         for name in found.untold:
             say(f"{name}: has no trust file, so how far the pictures are from it is not known.")

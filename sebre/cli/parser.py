@@ -303,6 +303,7 @@ def _add_predict(sub: argparse.ArgumentParser) -> None:
     add("--pixel-um", type=_length, metavar="UM")
     add("--format", nargs="+", choices=EXCHANGE_FORMATS)
     add("--tta", **_FLAG)
+    add("--place", choices=("yes", "no"))
     add("--dry-run", **_FLAG)
     add = _adder(sub, sub.add_argument_group("volumes"), "predict")
     add("--plane", choices=PLANES)

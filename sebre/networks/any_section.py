@@ -186,10 +186,10 @@ class AnySectionSegmenter:
             Probabilities of the classes, float32 [views, n, n, classes], all turned back.
         """
         turns = range(self.config.SECTION_TURNS)
-        views = np.stack([_view(square, turn) for turn in turns])[..., None]
+        views = np.stack([view(square, turn) for turn in turns])[..., None]
         logits = np.asarray(self.keras_model.predict_on_batch(np.ascontiguousarray(views)))
         found = scipy.special.softmax(logits.astype(np.float32), axis=-1)
-        return np.stack([_viewed_back(found[turn], turn) for turn in turns])
+        return np.stack([viewed_back(found[turn], turn) for turn in turns])
 
 
 def any_section_segmenter(model: keras.Model, turns: int = 8) -> AnySectionSegmenter:
@@ -230,6 +230,14 @@ class Frame:
         """The same square of the picture at another size."""
         middle = self.middle[0] * factor, self.middle[1] * factor
         return Frame(middle, self.side * factor, self.turn)
+
+    def to_square(self) -> np.ndarray:
+        """From px of the picture, x and y from its corner, to shares of the square, right and down
+        from its corner: float64 [3, 3], for (x, y, 1)."""
+        cos, sin = np.cos(self.turn) / self.side, np.sin(self.turn) / self.side
+        turn = np.array([[cos, sin], [-sin, cos]])
+        shift = 0.5 - turn @ self.middle[::-1]
+        return np.vstack([np.column_stack([turn, shift]), (0, 0, 1)])
 
 
 def frame_of(gray: np.ndarray, share: float) -> Frame:
@@ -342,13 +350,14 @@ def normalized(picture: np.ndarray) -> np.ndarray:
     return np.clip((picture - low) / max(float(high - low), 1e-6), 0, 1)
 
 
-def _view(square: np.ndarray, number: int) -> np.ndarray:
-    """A square mirrored and turned as `_VIEWS` say."""
+def view(square: np.ndarray, number: int) -> np.ndarray:
+    """A square [n, n, ...] mirrored and turned as `_VIEWS` say."""
     mirrored, turns = _VIEWS[number]
     return np.rot90(square[:, ::-1] if mirrored else square, turns)
 
 
-def _viewed_back(square: np.ndarray, number: int) -> np.ndarray:
+def viewed_back(square: np.ndarray, number: int) -> np.ndarray:
+    """Inverse of `view`."""
     mirrored, turns = _VIEWS[number]
     back = np.rot90(square, -turns)
     return back[:, ::-1] if mirrored else back

@@ -26,6 +26,7 @@ from sebre.experiments.base import Experiment
 from sebre.networks.environment import packages
 from sebre.networks.segmenter import Segmenter, find_network, load_segmenter
 from sebre.networks.weights_store import WeightsFile
+from sebre.place.placer import placer_sha256
 from sebre.predict.measures import is_found
 from sebre.predict.outputs import OVERLAY_PX, output_paths
 from sebre.predict.overview import PAGE, SUMMARY, about
@@ -136,6 +137,7 @@ def plan_job(
     plane: str | None = None,
     orientation: str | None = None,
     tta: bool = False,
+    place: bool | None = None,
 ) -> Job:
     """A job, checked without building the network.
 
@@ -156,6 +158,7 @@ def plan_job(
     options |= {"formats": sorted(set(formats)), "channel": channel, "z": z}
     plane = plane or experiment.plane or None
     options |= {"pixel_um": pixel_um, "plane": plane, "orientation": orientation, "tta": tta}
+    options["place"] = place
     found, _, config = find_network(weights, experiment, **settings)
     return Job(
         weights=found.name or str(found.path.absolute()),
@@ -180,6 +183,7 @@ def run_facts(
         "regions": [[region.id, region.name, list(region.color)] for region in regions],
         "options": dict(options),
         "trust": file_sha256(trust) if (trust := trust_path(weights)).is_file() else None,
+        "place": placer_sha256(),
         "packages": packages(),
         "version": __version__,
         "results": RESULTS,
@@ -220,6 +224,7 @@ def segment_section(
     plane: str | None = None,
     orientation: str | None = None,
     tta: bool = False,
+    place: bool | None = None,
 ) -> Prediction | ScanPrediction:
     """Find the regions of a picture or a volume.
 
@@ -228,7 +233,7 @@ def segment_section(
     """
     if section.is_volume:
         return predict_scan(segmenter, section.path, section.name, plane, orientation)
-    how = (tile, overlap, channel, z, pixel_um, overlay_px, tta)
+    how = (tile, overlap, channel, z, pixel_um, overlay_px, tta, place)
     return predict_picture(segmenter, section.path, section.name, *how)
 
 

@@ -19,6 +19,9 @@ from sebre.data.region_masks import count_labels
 from sebre.data.regions import RegionSet
 from sebre.drawing.overlay import reduced_labels
 from sebre.networks.segmenter import best_labels, best_per_region
+from sebre.place.atlas_frame import AXES
+from sebre.place.section_place import SectionPlace
+from sebre.trust.place_doubts import NOT_IN_PLANE
 from sebre.trust.trust_model import RegionTrust
 
 TABLE_COLUMNS = (
@@ -26,6 +29,7 @@ TABLE_COLUMNS = (
     *("hemisphere", "area_px", "area_um2", "area_mm2", "tissue_share", "volume_mm3"),
     *("centroid_y", "centroid_x", "y1", "x1", "y2", "x2"),
     *("perimeter_px", "perimeter_mm", "solidity", "orientation_deg"),
+    *("plane", "position_mm", "position_error_mm", "ap_mm", "dv_mm", "ml_mm"),
 )
 _SHAPE_PX = 2048**2  # of larger label maps, shapes are measured on a part of the pixels
 _UM_A_MM = 1000.0
@@ -45,6 +49,7 @@ def region_rows(
     least_score: float = 0.0,
     trust: Mapping[int, RegionTrust] | None = None,
     on_glass: Collection[int] = (),
+    lacking: Collection[int] = (),
 ) -> list[dict[str, Any]]:
     """Table rows of one section, in the order of the class ids: see TABLE_COLUMNS.
 
@@ -61,6 +66,7 @@ def region_rows(
         least_score: that a detection had to have.
         trust: of the regions found, by class id, as of `sebre.trust.trust_model`.
         on_glass: class ids that had pixels before those on glass were left out.
+        lacking: class ids of regions that do not occur where the section lies.
     """
     if labels is None:
         labels = best_labels(result, _shape_of(result["masks"]))
@@ -71,22 +77,44 @@ def region_rows(
         row |= {"hemisphere": side_in(region.name), "area_px": 0}
         if facts := measured.get(region.id):
             row |= {"found": "yes", "score": round(float(result["scores"][best[region.id]]), 4)}
-            if trust and region.id in trust:
-                told = trust[region.id]
-                row |= {
-                    "expected_dice": told.expected_dice,
-                    "flags": "; ".join(map(str, told.flags)),
-                }
+            told = trust.get(region.id) if trust else None
+            flags = [*map(str, told.flags if told else ())]
+            flags += [NOT_IN_PLANE] * (region.id in lacking)
+            if told:
+                row["expected_dice"] = told.expected_dice
+            if told or flags:
+                row["flags"] = "; ".join(flags)
             if tissue_px:
                 row["tissue_share"] = round(facts["area_px"] / tissue_px, 4)
             row |= facts
         else:
             why = _TOO_LOW.format(least_score) if least_score else _NOT_FOUND
             why = _SUPPRESSED if region.id in best else why
+            why = NOT_IN_PLANE if region.id in lacking else why
             why = ON_GLASS if region.id in on_glass else why
             row |= {"found": "no", "reason": why}
         rows.append({column: row[column] for column in TABLE_COLUMNS if column in row})
     return rows
+
+
+def place_cells(place: SectionPlace | None, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Cells of where a section lies, and the center of a region in it; none where it is not known.
+
+    Args:
+        place: of the section.
+        row: of the region.
+    """
+    if place is None or not place.sure:
+        return {}
+    cells: dict[str, Any] = {
+        "plane": place.plane,
+        "position_mm": round(place.position_mm, 2),
+        "position_error_mm": round(place.position_error_mm, 2),
+    }
+    if "centroid_x" in row:
+        center = place.at(row["centroid_x"], row["centroid_y"])
+        cells |= {f"{a}_mm": round(v, 2) for a, v in zip(AXES, center, strict=True)}
+    return cells
 
 
 def is_found(row: Mapping[str, Any]) -> bool:

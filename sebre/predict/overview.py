@@ -47,6 +47,8 @@ def about(found: Prediction | ScanPrediction) -> dict[str, Any]:
     facts |= {"picture": _jpeg(pixels), "labels": _see_through(labels, found.region_set)}
     if found.pixel_um is not None:
         facts["pixel_um"] = list(found.pixel_um)
+    if found.place is not None:
+        facts["place"] = found.place.to_json()
     return facts
 
 
@@ -101,6 +103,11 @@ def summary(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         "regions_flagged": sum(bool(row.get("flags")) for row in rows),
         "regions": regions,
         "warnings": {name: w for name, record in records.items() if (w := _warnings(record))},
+        "places": {
+            name: place
+            for name, record in records.items()
+            if (place := record.get("about", {}).get("place"))
+        },
     }
 
 

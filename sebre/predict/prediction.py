@@ -30,9 +30,11 @@ from sebre.drawing.overlay import reduced_labels
 from sebre.networks.hemispheres import Half, find_midline, halves
 from sebre.networks.segmenter import Segmenter, best_labels, read_image
 from sebre.networks.tissue import Tissue, find_tissue
+from sebre.place.section_place import SectionPlace
 from sebre.predict.exchange import found_section, write_formats
-from sebre.predict.measures import TABLE_COLUMNS, is_found, region_rows
+from sebre.predict.measures import TABLE_COLUMNS, is_found, place_cells, region_rows
 from sebre.predict.outputs import OVERLAY_PX, output_paths, save_section, save_shapes
+from sebre.trust.place_doubts import doubts_at, find_place
 from sebre.trust.trust_model import NO_TISSUE, SectionTrust, TrustModel, trust_of
 from sebre.trust.turned import detect_turned
 
@@ -66,6 +68,7 @@ class Prediction:
         pixel_um: (rows, columns) um from one pixel to the next; None if not known.
         warnings: why it should not be trusted as a whole; none where nothing was seen.
         notes: what else is to be known of how it was made.
+        place: where in the brain of a mouse it lies; None if nobody looked, or nothing was seen.
     """
 
     name: str
@@ -77,6 +80,7 @@ class Prediction:
     pixel_um: tuple[float, float] | None = None
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    place: SectionPlace | None = None
 
     @property
     def pixels(self) -> np.ndarray:
@@ -200,6 +204,7 @@ def predict_picture(
     pixel_um: float | None = None,
     preview_px: int = OVERLAY_PX,
     tta: bool = False,
+    place: bool | None = None,
 ) -> Prediction:
     """Find the regions of a picture.
 
@@ -218,6 +223,8 @@ def predict_picture(
         preview_px: longest side that the picture of a section in tiles is kept at.
         tta: look at the picture turned, too, for a better guess of how good the regions are; takes
             three times as long, and changes no region.
+        place: look where in the brain of a mouse the section lies; None if the network is known to
+            be of mice.
     """
     choice, config = Choice(channel, z), segmenter.config
     path, size, large = Path("picture"), None, False
@@ -238,7 +245,10 @@ def predict_picture(
         parts = _detect(segmenter, shown, path)
     labels = np.zeros(shown.shape[:2], np.min_scalar_type(segmenter.regions.num_classes - 1))
     trust = None if tile is not None else trust_of(segmenter)
-    rows, warnings, notes = [], [], [_IN_TILES] if tile is not None else []
+    where = find_place(segmenter, shown, place)
+    doubts = doubts_at(where, segmenter)
+    rows, warnings = [], [*doubts.warnings]
+    notes = [_IN_TILES] if tile is not None else []
     for part in parts:
         own, on_glass, tissue = part.labels(), set(), find_tissue(part.pixels)
         told = part.trust(trust, segmenter, own, tissue, tta)
@@ -256,14 +266,15 @@ def predict_picture(
             config.DETECTION_MIN_CONFIDENCE,
             told.regions,
             on_glass,
+            doubts.lacking,
         )
         rows += [{**row, "hemisphere": part.side or row["hemisphere"]} for row in some]
         unseen = () if told.known or tissue.seen else (NO_TISSUE,)
         warnings += [part.said(str(remark)) for remark in (*told.warnings, *unseen)]
     for note in notes:
         logger.info("%s: %s.", path, note)
-    rows.sort(key=lambda row: row["region_id"])
-    known = (path.name, size, tuple(warnings), tuple(notes))
+    rows = [row | place_cells(where, row) for row in sorted(rows, key=lambda r: r["region_id"])]
+    known = (path.name, size, tuple(warnings), tuple(notes), where)
     return Prediction(name, shown, labels, rows, segmenter.regions, *known)
 
 

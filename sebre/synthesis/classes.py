@@ -68,10 +68,13 @@ class StructureTable:
         classes: uint8 [K]. Class ids; 255 for tissue of no class.
         groups: int32 [K, 3]. Numbers of the class, the group of nuclei or areas, and the layer
             that a structure belongs to; structures with the same number look alike.
+        ids: int64 [K]. Numbers of the structures in the Allen atlas, or in the label scheme of
+            the volume where it is another.
     """
 
     classes: np.ndarray
     groups: np.ndarray
+    ids: np.ndarray
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -100,6 +103,7 @@ def structure_table(ids: Iterable[int], tree: Mapping[int, Structure]) -> Struct
             tissue of no class.
         tree: of `read_tree`.
     """
+    ids = list(ids)
     classes, keys = [], []
     for number in ids:
         known = tree.get(number)
@@ -110,14 +114,15 @@ def structure_table(ids: Iterable[int], tree: Mapping[int, Structure]) -> Struct
         classes.append(known.class_id)
         division = known.path[: _GROUP_DEPTH + 1]
         keys.append((known.class_id, division, known.layer))
-    return StructureTable(np.array(classes, np.uint8), _numbered(keys))
+    return StructureTable(np.array(classes, np.uint8), _numbered(keys), np.array(ids, np.int64))
 
 
 def plain_table(classes: Iterable[int]) -> StructureTable:
     """Table of structures that have a class only; each is its own group and layer."""
     ids = np.array(list(classes), np.uint8)
     rows = np.arange(len(ids), dtype=np.int32)
-    return StructureTable(ids, np.stack([ids.astype(np.int32), rows, rows], axis=1))
+    groups = np.stack([ids.astype(np.int32), rows, rows], axis=1)
+    return StructureTable(ids, groups, rows.astype(np.int64))
 
 
 def _numbered(keys: list[tuple]) -> np.ndarray:

@@ -29,7 +29,8 @@ from sebre.synthesis.labeled_volume import Volume, make_volume, resized_image
 
 logger = logging.getLogger(__name__)
 
-_TREE = "ccf/structure_tree_safe_2017.csv"
+TREE = "ccf/structure_tree_safe_2017.csv"
+CCF_VOXEL_MM = 0.05  # of `read_ccf_labels`
 _CCF = "ccf/annotation_25_reoriented_2017.nrrd"
 _ALLEN_TEMPLATE = "demba_200um/allen_mouse_200um.npz"
 _MRI_CLASSES = {
@@ -63,21 +64,27 @@ def read_princeton(data: Path) -> Iterator[Volume]:
 
 def read_ccf(data: Path) -> Iterator[Volume]:
     """Allen CCFv3: labels at 0.05 mm, with the gray values of its template at 0.2 mm."""
-    fine, _ = nrrd.read(str(data / _CCF))
-    # Against its header, the indices run across, from back to front, and upward.
-    labels = fine[1::2, 1::2, 1::2].transpose(1, 2, 0)[::-1, ::-1]
+    labels = read_ccf_labels(data)
     with np.load(data / _ALLEN_TEMPLATE) as arrays:
         template = arrays["reference"].astype(np.float32)
     image = resized_image(template, labels.shape)
-    rows, table = _allen_rows(labels, read_tree(data / _TREE))
-    yield make_volume("ccf", "ccf", rows, table, (image,), 0.05)
+    rows, table = _allen_rows(labels, read_tree(data / TREE))
+    yield make_volume("ccf", "ccf", rows, table, (image,), CCF_VOXEL_MM)
+
+
+def read_ccf_labels(data: Path) -> np.ndarray:
+    """Labels of the Allen CCFv3 in its own frame, 0.05 mm: Allen numbers [264, 160, 228], front to
+    back, top to bottom, across."""
+    fine, _ = nrrd.read(str(data / _CCF))
+    # Against its header, the indices run across, from back to front, and upward.
+    return fine[1::2, 1::2, 1::2].transpose(1, 2, 0)[::-1, ::-1]
 
 
 def read_civm(data: Path) -> Iterator[Volume]:
     """CIVM diffusion MRI template, 0.05 mm: two contrasts, Allen labels."""
     folder = data / "civm_mouse_50um"
     acronyms = _civm_acronyms(folder / "P56_annotation.txt")
-    tree = read_tree(data / _TREE)
+    tree = read_tree(data / TREE)
     by_acronym = {re.sub("[/-]", "_", s.acronym): number for number, s in tree.items()}
     by_acronym["CUL4,_5"] = next(n for n, s in tree.items() if s.acronym.startswith("CUL"))
     by_acronym["fiber_tracts"] = next(n for n, s in tree.items() if s.acronym == "fiber tracts")
@@ -210,7 +217,7 @@ def read_volumes(
 
 
 def _templates(data: Path, source: str, pattern: str) -> Iterator[Volume]:
-    tree = read_tree(data / _TREE)
+    tree = read_tree(data / TREE)
     paths = list(visible(data / "demba_200um", pattern))
     if not paths:
         raise MissingFileError(f"{data / 'demba_200um'}: no {pattern} in it.")

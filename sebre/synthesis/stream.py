@@ -31,6 +31,8 @@ class SyntheticSection:
         volume: name of the volume.
         plane: where it was cut.
         painted: whether its values were random by structure.
+        index: int32 [size, size]. Voxel of the volume that each pixel shows, in its flat array;
+            before folds, which move some of the pixels by a few.
     """
 
     picture: np.ndarray
@@ -38,6 +40,7 @@ class SyntheticSection:
     volume: str
     plane: Plane
     painted: bool
+    index: np.ndarray
 
 
 def make_section(
@@ -71,7 +74,8 @@ def make_section(
     picture = damage.dirt(picture, tissue, rng, recipe)
     smooth = 0.0 if painted else _VOXEL_BLUR * volume.voxel_mm * size / plane.side_mm
     picture = intensity.photograph(picture, rng, recipe, smooth)
-    return SyntheticSection(picture, volume.table.classes[fine], volume.name, plane, painted)
+    labels, index = volume.table.classes[fine], voxels.astype(np.int32)
+    return SyntheticSection(picture, labels, volume.name, plane, painted, index)
 
 
 def sections(

@@ -11,6 +11,8 @@ from mrcnn.errors import UserError
 from mrcnn.imageio.contrast import BITS
 from sebre.networks.segmenter import best_labels, load_segmenter, read_image
 from sebre.networks.weights_store import find_weights, is_here, known_networks
+from sebre.place.placer import load_placer
+from sebre.trust.place_doubts import doubts_at
 from sebre.trust.trust_model import load_trust
 
 
@@ -32,6 +34,8 @@ class Suggestion:
     n_pictures: int  # that could be read
     untold: tuple[str, ...] = ()  # networks without a trust file, and those still to be fetched
     failed: tuple[str, ...] = ()  # what is wrong with the other pictures
+    # Where each picture that could be read lies, if it is a section of a mouse brain; in words.
+    places: tuple[str, ...] = ()
 
     def verdict(self) -> str:
         """In one sentence, which to take, or that none fits."""
@@ -69,21 +73,24 @@ def suggest(pictures: Sequence[str | Path]) -> Suggestion:
             failed.append(str(error))
     if not readable:
         raise UserError(failed[0])
+    placer = load_placer()
+    places = [placer.place(image) if placer else None for _, image in readable]
     fits, untold = [], []
-    for name, place in known_networks().items():
-        trust = load_trust(find_weights(name)) if is_here(*place) else None
+    for name, at in known_networks().items():
+        trust = load_trust(find_weights(name)) if is_here(*at) else None
         if trust is None:
             untold.append(name)
             continue
         segmenter = load_segmenter(name)
         distances, known = [], 0
-        for path, image in readable:
+        for (path, image), place in zip(readable, places, strict=True):
             if segmenter.config.CONTRAST != BITS:
                 image = read_image(path, segmenter.config.CONTRAST)
             result = segmenter.detect([image], masks="rle")[0]
             section = trust.assess(segmenter, image, result, best_labels(result, image.shape))
-            known += not section.warnings
+            known += not section.warnings and not doubts_at(place, segmenter).warnings
             distances.append(section.distance)
         fits.append(Fit(name, float(np.median(distances)), tuple(distances), known))
     fits.sort(key=lambda fit: (-fit.n_known, fit.distance))
-    return Suggestion(tuple(fits), len(readable), tuple(untold), tuple(failed))
+    told = tuple(place.text() for place in places if place is not None)
+    return Suggestion(tuple(fits), len(readable), tuple(untold), tuple(failed), told)

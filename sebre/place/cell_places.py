@@ -1,0 +1,75 @@
+"""What the network says of the cells of a picture, looked at from all sides.
+
+The picture is turned by quarters and mirrored; since no side is told apart, a place is the same in
+all eight views, and where they differ the network is not sure.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import keras
+import numpy as np
+
+from sebre.networks.any_section import AnySectionSegmenter, Frame, prepared, view, viewed_back
+from sebre.place.atlas_frame import CENTER_MM, UNIT_MM
+from sebre.place.place_network import PLACE, SPREAD, TISSUE
+from sebre.place.plane_fit import FlatPlane, fit_plane
+
+VIEWS = 8
+_LEAST_SPREAD_MM = 0.05
+
+
+@dataclass(frozen=True)
+class CellPlaces:
+    """Places of the cells of the square around the tissue of a picture.
+
+    Attributes:
+        frame: the square, px of the picture.
+        places: float64 [V, n, n, 3]. ap, dv, ml in mm by each view, turned back.
+        spread: float64 [V, n, n, 3]. Scale of the errors that the network expects, mm.
+        tissue: float64 [V, n, n]. Chance of tissue.
+        ages: float64 [V, 2]. Logarithm of the age in days, and of its spread.
+    """
+
+    frame: Frame
+    places: np.ndarray
+    spread: np.ndarray
+    tissue: np.ndarray
+    ages: np.ndarray
+
+    def plane(self, chosen: Any = slice(None)) -> FlatPlane | None:
+        """The plane through the mean of some views; None where there is hardly any tissue."""
+        sure = 1 / self.spread[chosen]
+        places = (self.places[chosen] * sure).sum(0) / sure.sum(0)
+        return fit_plane(places, 1 / sure.mean(0), self.tissue[chosen].mean(0))
+
+
+def cell_places(
+    segmenter: AnySectionSegmenter, network: keras.Model, picture: np.ndarray
+) -> CellPlaces:
+    """Ask the network.
+
+    Args:
+        segmenter: whose frame the network sees.
+        network: from pictures to what `place_network.build_head` answers.
+        picture: uint8 [H, W, 3], or gray values [H, W].
+    """
+    size = network.input_shape[1]
+    gray = picture if picture.ndim == 2 else picture.mean(axis=-1, dtype=np.float32)
+    # Of a larger picture nothing more is seen.
+    factor = min(1.0, 8 * size / max(gray.shape))
+    small = [max(1, round(n * factor)) for n in gray.shape[::-1]]
+    gray = cv2.resize(np.asarray(gray, np.float32), small, interpolation=cv2.INTER_AREA)
+    frame = segmenter.frame(gray)
+    square = prepared(gray, size, frame)
+    views = np.stack([view(square, turn) for turn in range(VIEWS)])[..., None]
+    cells, ages = network.predict_on_batch(np.ascontiguousarray(views))
+    back = np.stack([viewed_back(cells[turn], turn) for turn in range(VIEWS)]).astype(float)
+    return CellPlaces(
+        frame.scaled(1 / factor),
+        back[..., PLACE] * UNIT_MM + CENTER_MM,
+        np.maximum(np.exp(np.clip(back[..., SPREAD], -4, 2)) * UNIT_MM, _LEAST_SPREAD_MM),
+        1 / (1 + np.exp(-back[..., TISSUE][..., 0])),
+        np.asarray(ages, float),
+    )

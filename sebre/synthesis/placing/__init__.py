@@ -1,0 +1,1 @@
+"""Training and scoring of `sebre.place`: where synthetic sections are cut, in one common frame."""
