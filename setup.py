@@ -25,7 +25,7 @@ setup(
     package_dir={_STORE: "weights"},
     package_data={
         "": ["*.csv", "files/*.csv", "*.md", "cards/*.md", "*.html"],
-        _STORE: ["*.json", "*.h5", "*.png"],
+        _STORE: ["*.json", "*.h5", "*.npz", "*.png"],
     },
     exclude_package_data={
         _STORE: [entry["file"] for entry in _MANIFEST.values() if entry.get("url")]

@@ -32,6 +32,7 @@ from sebre.place.place_network import (
     build_head,
     feature_model,
     head_arrays,
+    load_head,
 )
 from sebre.synthesis.labeled_volume import Volume
 from sebre.synthesis.placing.common_frame import CommonFrame, Reference
@@ -102,6 +103,7 @@ def train_place(
     out: Path,
     settings: PlaceSettings,
     stop_s: float = math.inf,
+    begin: Path | None = None,
 ) -> keras.Model:
     """Train a head.
 
@@ -112,6 +114,7 @@ def train_place(
         out: folder of the run.
         settings: of the run.
         stop_s: seconds that it may take; the learning rate falls to 0 by then.
+        begin: weights to begin with, that an earlier run wrote; None for random ones.
 
     Returns:
         The head.
@@ -124,6 +127,9 @@ def train_place(
     keras.utils.set_random_seed(settings.seed)
     features = feature_model(network)
     head = build_head(features, settings.width)
+    if begin is not None:
+        with np.load(begin) as file:
+            load_head(head, dict(file))
     optimizer = keras.optimizers.AdamW(
         settings.learning_rate, weight_decay=1e-4, global_clipnorm=1.0
     )
@@ -218,16 +224,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--held-out", nargs="*", default=[], help="volumes or sources left out")
     parser.add_argument("--sections", type=int, default=usual.sections)
     parser.add_argument("--seed", type=int, default=usual.seed)
+    parser.add_argument("--learning-rate", type=float, default=usual.learning_rate)
     parser.add_argument("--stop-s", type=float, default=math.inf)
+    parser.add_argument("--begin", type=Path, help="last.npz of an earlier run to begin with")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     cv2.setNumThreads(1)
     reference = Reference.read(args.data)
     volumes = read_volumes(args.data, without=args.held_out)
     frames = {volume.name: reference.frame_of(volume) for volume in volumes}
-    settings = PlaceSettings(sections=args.sections, seed=args.seed, held_out=tuple(args.held_out))
+    settings = PlaceSettings(
+        sections=args.sections,
+        learning_rate=args.learning_rate,
+        seed=args.seed,
+        held_out=tuple(args.held_out),
+    )
     network = load_segmenter(args.weights).keras_model
-    train_place(network, volumes, frames, args.out, settings, args.stop_s)
+    train_place(network, volumes, frames, args.out, settings, args.stop_s, args.begin)
 
 
 if __name__ == "__main__":

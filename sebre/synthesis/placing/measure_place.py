@@ -10,6 +10,7 @@ import argparse
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mrcnn.io.files import file_sha256
+from mrcnn.io.files import file_sha256, replace_text
 from mrcnn.io.own_files import replace_own, replace_own_text
+from sebre.data.csv_tables import read_table
 from sebre.data.regions import ANY_SECTION
 from sebre.networks.environment import environment
 from sebre.networks.segmenter import load_segmenter
@@ -43,10 +45,11 @@ FITTED_ON = (
     "tg4510_tp3_5_20130521_UT",
     "tg4510_tp3_14_20130524_UT",
 )
-_SECTIONS = 300  # of each recipe
+_SECTIONS = 160  # of each recipe
 _SEEDS = {"fit": 2_000_003, "test": 3_000_017}
 _RECIPES = {"easy": EASY, "hard": HARD}
 _LEAST_DEG, _LEAST_MM = 2.0, 0.1  # smallest error bars
+_CARD_BEGINS = "## Where a section lies"
 _NEAR_DEG = 30.0  # from a named plane: for the share of those named rightly
 
 
@@ -231,7 +234,7 @@ def release(run: Path, data: Path, store: Path, results: Path) -> dict[str, Any]
         "--store weights --results results/synthesis",
         "weights_sha256": segmenter.weights.sha256,
         "place_sha256": file_sha256(store / file_name),
-        "training": settings | _last_row(run),
+        "training": settings | {"sections_seen": _seen(run)},
         "seeds": _SEEDS,
         "fitted_on": {"brains": [v.name for v in fitted], "n": len(rows)},
         "scored_on": [v.name for v in others],
@@ -242,12 +245,55 @@ def release(run: Path, data: Path, store: Path, results: Path) -> dict[str, Any]
     replace_own_text(results / "place.json", json.dumps(record, indent=1) + "\n")
     place = {"file": file_name, "sha256": record["place_sha256"]}
     add_to_entry(ANY_SECTION.name, store, place=place)
+    path = store / f"{ANY_SECTION.name}.md"
+    kept = path.read_text("utf-8").partition(_CARD_BEGINS)[0].rstrip()
+    weights = sum(int(array.size) for name, array in arrays.items() if "." in name)
+    text = card_part(record, store / file_name, weights)
+    replace_text(path, f"{kept}\n\n{text}")
     return record
 
 
-def _last_row(run: Path) -> dict[str, str]:
-    header, *rows = (run / "log.csv").read_text("utf-8").splitlines()
-    return dict(zip(header.split(","), rows[-1].split(","), strict=True))
+def card_part(record: Mapping[str, Any], file: Path, weights: int) -> str:
+    """What the card of the network of any section says of the place file.
+
+    Args:
+        record: of `release`.
+        file: the place file.
+        weights: of the head, how many.
+    """
+    rows = ["| | n | angle, degrees | n | position, mm |", "|---|---|---|---|---|"]
+    for kind, names in (("synthetic", ("recipe easy", "recipe hard")), ("real", record["real"])):
+        for name in names:
+            part = record[kind][name]
+            cells = []
+            for key in ("angle_deg", "position_mm"):
+                one = part.get(key)
+                cells += (
+                    ["0", "-"]
+                    if one is None
+                    else [
+                        str(one["n"]),
+                        f"{one['median']:.2f} ({one['inside_bar']:.2f})",
+                    ]
+                )
+            rows.append(f"| {kind}, {name.removeprefix('recipe ')} | {' | '.join(cells)} |")
+    text = files("sebre.synthesis.placing").joinpath("place_card.md").read_text(encoding="utf-8")
+    return text.format(
+        file=file.name,
+        megabytes=file.stat().st_size / 1e6,
+        sha256=record["place_sha256"],
+        parameters=weights,
+        sections=int(record["training"]["sections_seen"]),
+        held_out=", ".join(record["training"]["held_out"]),
+        n_fitted=record["fitted_on"]["n"],
+        fitted_on=", ".join(record["fitted_on"]["brains"]),
+        table="\n".join(rows),
+    )
+
+
+def _seen(run: Path) -> int:
+    """New sections of the training, by its log."""
+    return int(read_table(run / "log.csv", ("sections",))[-1]["sections"])
 
 
 def main(argv: Sequence[str] | None = None) -> None:
