@@ -21,7 +21,7 @@ import scipy.special
 from mrcnn.config import Config
 from mrcnn.imageio.reduced import held_pixels
 from mrcnn.structures.mask_formats import demand_format
-from mrcnn.weights.loading import load_weights
+from mrcnn.weights.loading import load_weights, reorder_classes
 from sebre.data.regions import ANY_SECTION, RegionSet
 from sebre.experiments.base import SeBReConfig
 from sebre.networks.tissue import small_tissue
@@ -34,15 +34,13 @@ _REDUCED = 8  # times the side of the network: larger pictures are reduced to th
 _SAMPLED = 4096  # pixels, above which percentiles are taken of every ninth
 
 
-class AnySectionConfig(SeBReConfig):
-    """Settings of the network of any section; those of Mask R-CNN have no effect on it."""
+class SectionSettings:
+    """Settings of the network of any section alone."""
 
-    NAME = ANY_SECTION.name
-    NUM_CLASSES = ANY_SECTION.num_classes
     IMAGE_MIN_DIM = 128
     IMAGE_MAX_DIM = 128
-    CONTRAST = "percentiles 0.5 99.5"  # of deep pictures; the network stretches them anyway
     DETECTION_MIN_CONFIDENCE = 0.0
+    SECTION_DICE_WEIGHT = 1.0  # of the Dice loss beside the cross-entropy, on one's own sections
     SECTION_WIDTHS = (16, 40, 80, 160, 320)  # filters of each level
     # Quarter turns and mirror images that are looked at, 1 to 8; the mean of their probabilities
     # counts.
@@ -51,6 +49,14 @@ class AnySectionConfig(SeBReConfig):
     # picture.
     SECTION_SHARE = 0.95
     SECTION_SPECK = 0.001  # share of the picture; smaller parts of a region are dropped
+
+
+class AnySectionConfig(SectionSettings, SeBReConfig):
+    """Settings of the network of any section; those of Mask R-CNN have no effect on it."""
+
+    NAME = ANY_SECTION.name
+    NUM_CLASSES = ANY_SECTION.num_classes
+    CONTRAST = "percentiles 0.5 99.5"  # of deep pictures; the network stretches them anyway
 
 
 def build_network(
@@ -186,14 +192,20 @@ def any_section_segmenter(model: keras.Model, turns: int = 8) -> AnySectionSegme
 
 
 def load_any_section(
-    found: WeightsFile, config: Config, regions: RegionSet = ANY_SECTION
+    found: WeightsFile,
+    config: Config,
+    regions: RegionSet = ANY_SECTION,
+    order: Sequence[int] | None = None,
 ) -> AnySectionSegmenter:
     """Build the network of a weights file, and load it.
 
-    `sebre.networks.segmenter.load_segmenter` calls it.
+    `sebre.networks.segmenter.load_segmenter` calls it. `order`: for every class id, from the
+    background on, that of the file; None for the same.
     """
     model = build_network(config.IMAGE_MAX_DIM, config.SECTION_WIDTHS, config.NUM_CLASSES)
     load_weights(model, found.path)
+    if order is not None:
+        reorder_classes(model, order, layers=("logits",))
     return AnySectionSegmenter(model, config, regions, found)
 
 
@@ -260,6 +272,17 @@ def prepared(picture: np.ndarray, size: int, frame: Frame) -> np.ndarray:
         borderValue=ground,
     )
     return normalized(cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA))
+
+
+def squared(masks: np.ndarray, size: int, frame: Frame) -> np.ndarray:
+    """Masks bool [H, W, N] in a square of a picture, bool [size, size, N]; False outside of the
+    picture."""
+    flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+    place, found = _place(frame, size), np.zeros((size, size, masks.shape[-1]), bool)
+    for k in range(masks.shape[-1]):
+        mask = np.ascontiguousarray(masks[..., k], np.uint8)
+        found[..., k] = cv2.warpAffine(mask, place, (size, size), flags=flags)
+    return found
 
 
 def _place(frame: Frame, size: int) -> np.ndarray:
