@@ -53,8 +53,8 @@ class Start:
 
 # Chosen with --inner on slicemap and demba, 5 sections each.
 STARTS = {
-    "any_section": Start("any_section", 100, 0.002),
-    "none": Start("none", 200, 0.002),
+    "any_section": Start("any_section", 60, 0.005),
+    "none": Start("none", 150, 0.005),
 }
 
 

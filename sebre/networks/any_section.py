@@ -159,14 +159,14 @@ class AnySectionSegmenter:
         frame = self.frame(gray)
         found = self.probabilities(gray, frame)
         whole = frame.scaled(image.shape[0] / gray.shape[0])
-        labels, probability = _most_probable(found, image.shape[:2], whole)
+        labels, probability = placed(found, image.shape[:2], whole)
         classes, speck = self.config.NUM_CLASSES, self.config.SECTION_SPECK
         return result_of_labels(labels, probability, classes, form, speck)
 
     def labels(self, gray: np.ndarray) -> np.ndarray:
         """The most probable class of each pixel, uint8 [H, W], of a gray picture [H, W]."""
         frame = self.frame(gray)
-        return _most_probable(self.probabilities(gray, frame), gray.shape, frame)[0]
+        return placed(self.probabilities(gray, frame), gray.shape, frame)[0]
 
     def frame(self, gray: np.ndarray) -> "Frame":
         """The square that the network sees of a gray picture [H, W]."""
@@ -177,7 +177,7 @@ class AnySectionSegmenter:
         [H, W]."""
         square = prepared(gray, self.config.IMAGE_MAX_DIM, frame)
         turns = range(self.config.SECTION_TURNS)
-        views = np.stack([_view(square, turn) for turn in turns])[..., None]
+        views = np.stack([view(square, turn) for turn in turns])[..., None]
         logits = np.asarray(self.keras_model.predict_on_batch(np.ascontiguousarray(views)))
         found = scipy.special.softmax(logits.astype(np.float32), axis=-1)
         return np.mean([_viewed_back(found[turn], turn) for turn in turns], axis=0)
@@ -310,8 +310,8 @@ def normalized(picture: np.ndarray) -> np.ndarray:
     return np.clip((picture - low) / max(float(high - low), 1e-6), 0, 1)
 
 
-def _view(square: np.ndarray, turn: int) -> np.ndarray:
-    """A square mirrored (turns 4 to 7) and turned by quarters."""
+def view(square: np.ndarray, turn: int) -> np.ndarray:
+    """A square [n, n] mirrored (turns 4 to 7) and turned by quarters."""
     return np.rot90(square[:, ::-1] if turn >= 4 else square, turn % 4)
 
 
@@ -320,9 +320,7 @@ def _viewed_back(square: np.ndarray, turn: int) -> np.ndarray:
     return back[:, ::-1] if turn >= 4 else back
 
 
-def _most_probable(
-    found: np.ndarray, shape: Sequence[int], frame: Frame
-) -> tuple[np.ndarray, np.ndarray]:
+def placed(found: np.ndarray, shape: Sequence[int], frame: Frame) -> tuple[np.ndarray, np.ndarray]:
     """Labels and their probabilities, both [H, W], of those [n, n, classes] of a square of the
     picture; outside of it there is no region."""
     back = cv2.invertAffineTransform(_place(frame, len(found)))
