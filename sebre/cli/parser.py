@@ -266,7 +266,7 @@ def _add_train(sub: argparse.ArgumentParser) -> None:
     add("--inner-validation", default=None)
     add("--regions", **_CSV)
     add = _adder(sub, sub.add_argument_group("training"))
-    add("--network", choices=NETWORKS, default=NETWORKS[0])
+    add("--network", choices=NETWORKS)
     add("--weights", default="none")
     add("--small", action="store_const", const="small", dest="variant")
     add("--steps", type=_numbers, metavar="N[,N]")

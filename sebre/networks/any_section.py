@@ -21,7 +21,7 @@ import scipy.special
 from mrcnn.config import Config
 from mrcnn.imageio.reduced import held_pixels
 from mrcnn.structures.mask_formats import demand_format
-from mrcnn.weights.loading import load_weights
+from mrcnn.weights.loading import load_weights, reorder_classes
 from sebre.data.regions import ANY_SECTION, RegionSet
 from sebre.experiments.base import SeBReConfig
 from sebre.networks.tissue import small_tissue
@@ -39,15 +39,13 @@ _REDUCED = 8  # times the side of the network: larger pictures are reduced to th
 _SAMPLED = 4096  # pixels, above which percentiles are taken of every ninth
 
 
-class AnySectionConfig(SeBReConfig):
-    """Settings of the network of any section; those of Mask R-CNN have no effect on it."""
+class SectionSettings:
+    """Settings of the network of any section alone."""
 
-    NAME = ANY_SECTION.name
-    NUM_CLASSES = ANY_SECTION.num_classes
     IMAGE_MIN_DIM = 128
     IMAGE_MAX_DIM = 128
-    CONTRAST = "percentiles 0.5 99.5"  # of deep pictures; the network stretches them anyway
     DETECTION_MIN_CONFIDENCE = 0.0
+    SECTION_DICE_WEIGHT = 1.0  # of the Dice loss beside the cross-entropy, on one's own sections
     SECTION_WIDTHS = (16, 40, 80, 160, 320)  # filters of each level
     # Views that are looked at, 1 to 8; the mean of their probabilities counts. The first 4 are the
     # picture, turned by 180 degrees, and both mirrored; the others are turned by a quarter.
@@ -56,6 +54,14 @@ class AnySectionConfig(SeBReConfig):
     # picture.
     SECTION_SHARE = 1.0
     SECTION_SPECK = 0.001  # share of the picture; smaller parts of a region are dropped
+
+
+class AnySectionConfig(SectionSettings, SeBReConfig):
+    """Settings of the network of any section; those of Mask R-CNN have no effect on it."""
+
+    NAME = ANY_SECTION.name
+    NUM_CLASSES = ANY_SECTION.num_classes
+    CONTRAST = "percentiles 0.5 99.5"  # of deep pictures; the network stretches them anyway
 
 
 def build_network(
@@ -158,14 +164,14 @@ class AnySectionSegmenter:
         frame = self.frame(gray)
         found = self.probabilities(gray, frame)
         whole = frame.scaled(image.shape[0] / gray.shape[0])
-        labels, probability = _most_probable(found, image.shape[:2], whole)
+        labels, probability = placed(found, image.shape[:2], whole)
         classes, speck = self.config.NUM_CLASSES, self.config.SECTION_SPECK
         return result_of_labels(labels, probability, classes, form, speck)
 
     def labels(self, gray: np.ndarray) -> np.ndarray:
         """The most probable class of each pixel, uint8 [H, W], of a gray picture [H, W]."""
         frame = self.frame(gray)
-        return _most_probable(self.probabilities(gray, frame), gray.shape, frame)[0]
+        return placed(self.probabilities(gray, frame), gray.shape, frame)[0]
 
     def frame(self, gray: np.ndarray) -> "Frame":
         """The square that the network sees of a gray picture [H, W]."""
@@ -186,10 +192,10 @@ class AnySectionSegmenter:
             Probabilities of the classes, float32 [views, n, n, classes], all turned back.
         """
         turns = range(self.config.SECTION_TURNS)
-        views = np.stack([_view(square, turn) for turn in turns])[..., None]
+        views = np.stack([view(square, turn) for turn in turns])[..., None]
         logits = np.asarray(self.keras_model.predict_on_batch(np.ascontiguousarray(views)))
         found = scipy.special.softmax(logits.astype(np.float32), axis=-1)
-        return np.stack([_viewed_back(found[turn], turn) for turn in turns])
+        return np.stack([viewed_back(found[turn], turn) for turn in turns])
 
 
 def any_section_segmenter(model: keras.Model, turns: int = 8) -> AnySectionSegmenter:
@@ -201,14 +207,20 @@ def any_section_segmenter(model: keras.Model, turns: int = 8) -> AnySectionSegme
 
 
 def load_any_section(
-    found: WeightsFile, config: Config, regions: RegionSet = ANY_SECTION
+    found: WeightsFile,
+    config: Config,
+    regions: RegionSet = ANY_SECTION,
+    order: Sequence[int] | None = None,
 ) -> AnySectionSegmenter:
     """Build the network of a weights file, and load it.
 
-    `sebre.networks.segmenter.load_segmenter` calls it.
+    `sebre.networks.segmenter.load_segmenter` calls it. `order`: for every class id, from the
+    background on, that of the file; None for the same.
     """
     model = build_network(config.IMAGE_MAX_DIM, config.SECTION_WIDTHS, config.NUM_CLASSES)
     load_weights(model, found.path)
+    if order is not None:
+        reorder_classes(model, order, layers=("logits",))
     return AnySectionSegmenter(model, config, regions, found)
 
 
@@ -305,6 +317,17 @@ def prepared(picture: np.ndarray, size: int, frame: Frame) -> np.ndarray:
     return normalized(cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA))
 
 
+def squared(masks: np.ndarray, size: int, frame: Frame) -> np.ndarray:
+    """Masks bool [H, W, N] in a square of a picture, bool [size, size, N]; False outside of the
+    picture."""
+    flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+    place, found = _place(frame, size), np.zeros((size, size, masks.shape[-1]), bool)
+    for k in range(masks.shape[-1]):
+        mask = np.ascontiguousarray(masks[..., k], np.uint8)
+        found[..., k] = cv2.warpAffine(mask, place, (size, size), flags=flags)
+    return found
+
+
 def _place(frame: Frame, size: int) -> np.ndarray:
     """From the pixels of a square of `size` px to those of the picture, x and y, [2, 3]."""
     step = frame.side / size
@@ -342,21 +365,20 @@ def normalized(picture: np.ndarray) -> np.ndarray:
     return np.clip((picture - low) / max(float(high - low), 1e-6), 0, 1)
 
 
-def _view(square: np.ndarray, number: int) -> np.ndarray:
-    """A square mirrored and turned as `_VIEWS` say."""
+def view(square: np.ndarray, number: int) -> np.ndarray:
+    """A square [n, n, ...] mirrored and turned as `_VIEWS` say."""
     mirrored, turns = _VIEWS[number]
     return np.rot90(square[:, ::-1] if mirrored else square, turns)
 
 
-def _viewed_back(square: np.ndarray, number: int) -> np.ndarray:
+def viewed_back(square: np.ndarray, number: int) -> np.ndarray:
+    """Inverse of `view`."""
     mirrored, turns = _VIEWS[number]
     back = np.rot90(square, -turns)
     return back[:, ::-1] if mirrored else back
 
 
-def _most_probable(
-    found: np.ndarray, shape: Sequence[int], frame: Frame
-) -> tuple[np.ndarray, np.ndarray]:
+def placed(found: np.ndarray, shape: Sequence[int], frame: Frame) -> tuple[np.ndarray, np.ndarray]:
     """Labels and their probabilities, both [H, W], of those [n, n, classes] of a square of the
     picture; outside of it there is no region."""
     back = cv2.invertAffineTransform(_place(frame, len(found)))

@@ -107,7 +107,7 @@ def load_segmenter(
     elif network_of(plan.found) == "unet":
         return load_unet(plan.found, plan.config, plan.experiment.regions, plan.order)
     elif network_of(plan.found) == "any_section":
-        return load_any_section(plan.found, plan.config, plan.experiment.regions)
+        return load_any_section(plan.found, plan.config, plan.experiment.regions, plan.order)
     else:
         model = MaskRCNN("inference", plan.config, model_dir=".")
         model.load_weights(plan.found.path)

@@ -21,6 +21,7 @@ from sebre.networks.weights_store import read_manifest
 
 TRUST_FILE = "trust.json"  # of `sebre models calibrate --results`; see `sebre.report.doubt`
 METHODS_FOLDER, SPLITS_FOLDER, CONFIDENT_FOLDER = "registration", "splits", "confidence_0.9"
+CURVES_FOLDER = "curves"  # of `sebre.evaluation.learning_curve`
 
 # Methods that are no network, in words, by the name that `sebre register` has for them.
 METHOD_NAMES = {
