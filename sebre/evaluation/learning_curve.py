@@ -24,9 +24,9 @@ import numpy as np
 from mrcnn.errors import UserError
 from mrcnn.io.files import replace_text
 from sebre.data.dataset import SectionDataset
-from sebre.data.metadata import named_subjects, read_facts
+from sebre.data.metadata import origins, read_facts
 from sebre.data.section_files import list_subset, part_folder
-from sebre.data.split import split_groups
+from sebre.data.split import assign, inner_rule
 from sebre.experiments.base import Experiment
 from sebre.experiments.custom import experiment_of_dataset
 from sebre.networks.environment import environment
@@ -68,15 +68,15 @@ class Parts:
 
 def parts_of(root: Path, experiment: Experiment, inner: bool) -> Parts:
     """What sections may be drawn, and what is scored: the test part, or with `inner` whole animals
-    (sections, where none are named) of the training part, which are not drawn from then."""
+    or neighbors (`inner_rule`) of the training part, which are not drawn from then."""
     listed, _ = list_subset(root, "train")
     numbers = [number for number, section in sorted(listed.items()) if section.masks]
     if not inner:
         return Parts(numbers, experiment.load(root, "val"))
-    animals = named_subjects(root, "train")
-    units = [animals.get(number, str(number)) for number in numbers]
-    kept, _ = split_groups(list(dict.fromkeys(units)), _INNER, seed=0)
-    held_out = [n for n, unit in zip(numbers, units, strict=True) if unit not in kept]
+    known = origins(root, "train")
+    rows = [known.get(number, {"section": str(number)}) for number in numbers]
+    parts = assign(rows, inner_rule(rows, _INNER), seed=0)
+    held_out = [n for n, part in zip(numbers, parts, strict=True) if part == "val"]
     scored = experiment.sections().load(root, "train", numbers=held_out)
     scored.prepare()
     return Parts([n for n in numbers if n not in set(held_out)], scored)

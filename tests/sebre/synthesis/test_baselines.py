@@ -8,7 +8,7 @@ import pytest
 from paths import ROOT
 
 from mrcnn.errors import UserError
-from sebre.networks.any_section import frame_of, prepared
+from sebre.networks.any_section import frame_of, prepared, view
 from sebre.synthesis import zeroshot
 from sebre.synthesis.baselines.measure import measure
 from sebre.synthesis.baselines.nearest_plane import Atlas, cuts_of
@@ -45,7 +45,7 @@ def test_cuts_are_of_all_planes_and_show_tissue(atlas):
 def test_a_section_of_the_template_is_found_in_any_turn(atlas, turn):
     number = len(atlas.cuts) // 2
     cut = atlas.cuts[number]
-    picture = np.rot90(cut.picture[:, ::-1] if turn >= 4 else cut.picture, turn % 4)
+    picture = view(cut.picture, turn)
     found, at, correlation = atlas.nearest(picture)
     assert (found, at) == (cut, turn) and correlation > 0.99
     inverted, at, correlation = atlas.nearest(1 - picture)
