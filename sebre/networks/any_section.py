@@ -19,6 +19,7 @@ import numpy as np
 import scipy.special
 
 from mrcnn.config import Config
+from mrcnn.errors import UserError
 from mrcnn.imageio.reduced import held_pixels
 from mrcnn.structures.mask_formats import demand_format
 from mrcnn.weights.loading import load_weights, reorder_classes
@@ -74,10 +75,10 @@ def build_network(
         num_classes].
 
     Raises:
-        ValueError: the side does not fit the levels.
+        UserError: the side does not fit the levels.
     """
     if not widths or size % 2 ** len(widths):
-        raise ValueError(
+        raise UserError(
             f"Pictures of {size} px (size) cannot be halved {len(widths)} times, once a level "
             "(widths). Give a multiple of that power of 2."
         )
