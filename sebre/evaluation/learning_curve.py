@@ -54,7 +54,7 @@ class Start:
 # Chosen with --inner on slicemap and demba, 5 sections each.
 STARTS = {
     "any_section": Start("any_section", 60, 0.005),
-    "none": Start("none", 150, 0.005),
+    "none": Start("none", 300, 0.005),
 }
 
 

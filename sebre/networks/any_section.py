@@ -19,6 +19,7 @@ import numpy as np
 import scipy.special
 
 from mrcnn.config import Config
+from mrcnn.errors import UserError
 from mrcnn.imageio.reduced import held_pixels
 from mrcnn.structures.mask_formats import demand_format
 from mrcnn.weights.loading import load_weights, reorder_classes
@@ -42,8 +43,8 @@ _SAMPLED = 4096  # pixels, above which percentiles are taken of every ninth
 class SectionSettings:
     """Settings of the network of any section alone."""
 
-    IMAGE_MIN_DIM = 128
-    IMAGE_MAX_DIM = 128
+    IMAGE_MIN_DIM = 160
+    IMAGE_MAX_DIM = 160
     DETECTION_MIN_CONFIDENCE = 0.0
     SECTION_DICE_WEIGHT = 1.0  # of the Dice loss beside the cross-entropy, on one's own sections
     SECTION_WIDTHS = (16, 40, 80, 160, 320)  # filters of each level
@@ -79,10 +80,10 @@ def build_network(
         num_classes].
 
     Raises:
-        ValueError: the side does not fit the levels.
+        UserError: the side does not fit the levels.
     """
     if not widths or size % 2 ** len(widths):
-        raise ValueError(
+        raise UserError(
             f"Pictures of {size} px (size) cannot be halved {len(widths)} times, once a level "
             "(widths). Give a multiple of that power of 2."
         )
