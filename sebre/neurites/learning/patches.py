@@ -12,7 +12,7 @@ import numpy as np
 
 from mrcnn.errors import UserError
 from sebre.neurites.affinity_graph import Offset, affinities_of
-from sebre.neurites.section_defects import DEFECTS, damage_sections
+from sebre.neurites.learning.section_defects import DEFECTS, damage_sections
 
 GEOMETRY = ("flip", "transpose", "rotate", "elastic")
 AUGMENTATIONS = (*GEOMETRY, "intensity", *DEFECTS)

@@ -3,7 +3,7 @@ noise.
 
 The article's lesson: one run of bad sections joins neurites all over a volume, unless the network
 has seen such sections. What the tests degrade sections with is another thing
-(`sebre.neurites.bad_sections`).
+(`sebre.neurites.scoring.bad_sections`).
 """
 
 from collections.abc import Callable

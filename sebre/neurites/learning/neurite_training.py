@@ -29,6 +29,7 @@ import numpy as np
 from mrcnn.errors import DivergedError, UserError
 from mrcnn.io.files import replace_text
 from sebre.neurites.affinity_graph import affinities_of, graph_offsets, is_coarse
+from sebre.neurites.affinity_prediction import LAST_FILE, SETTINGS_FILE, GrayValues
 from sebre.neurites.affinity_unet import (
     WIDTHS,
     BalancedCrossEntropy,
@@ -37,12 +38,11 @@ from sebre.neurites.affinity_unet import (
     plan_levels,
     zero_weights,
 )
-from sebre.neurites.patches import AUGMENTATIONS, Labeled, PatchRecipe, patches
+from sebre.neurites.learning.patches import AUGMENTATIONS, Labeled, PatchRecipe, patches
 from sebre.neurites.volume_files import EmVolume
 
 logger = logging.getLogger(__name__)
 
-SETTINGS_FILE = "settings.json"
 _WARMUP_STEPS = 200
 _WEIGHT_DECAY, _CLIP_NORM = 1e-4, 1.0
 _STATE = "state.json"
@@ -90,8 +90,7 @@ class TrainSettings:
 
 def standardized(raw: np.ndarray) -> np.ndarray:
     """Gray values less their mean, by their standard deviation; float32."""
-    gray = raw.astype(np.float32)
-    return (gray - gray.mean()) / max(float(gray.std()), 1.0)
+    return GrayValues.of(raw).standardized(raw)
 
 
 def train(
@@ -110,7 +109,7 @@ def train(
         volumes: to learn from, with labels.
         held_out: to check on, with labels.
         out: folder of the run.
-        settings: of the run.
+        settings: of the run. A run that goes on may have another number of `steps`.
         check_s: seconds from one check, with its checkpoint, to the next.
         stop_at: step at which this call ends; None for the last.
         keep: steps at which the network is stored for good.
@@ -144,7 +143,7 @@ def train(
             _save_network(model, out / f"step_{step}.keras")
         if step == last_step or time.monotonic() - last >= check_s:
             seconds = time.monotonic() - last
-            _save_network(model, out / "last.keras")
+            _save_network(model, out / LAST_FILE)
             replace_text(out / _STATE, json.dumps({"step": step}))
             row = {
                 "step": step,
@@ -201,12 +200,15 @@ def _demand_settings(settings: TrainSettings) -> None:
 
 
 def _demand_same_run(out: Path, settings: TrainSettings) -> None:
-    """Settings of a run that goes on must be those that it was begun with."""
+    """Settings of a run that goes on must be those that it was begun with, but for the steps."""
     path = out / SETTINGS_FILE
     now = json.loads(json.dumps(asdict(settings)))
     if path.is_file():
         before = json.loads(path.read_text("utf-8"))
-        changed = [f"{k} was {before.get(k)}, is {v}" for k, v in now.items() if before.get(k) != v]
+        fixed = {name: value for name, value in now.items() if name != "steps"}
+        changed = [
+            f"{k} was {before.get(k)}, is {v}" for k, v in fixed.items() if before.get(k) != v
+        ]
         if changed:
             raise UserError(
                 f"{out}: holds a run of other settings: {'; '.join(changed)}. Give the settings "
@@ -214,8 +216,7 @@ def _demand_same_run(out: Path, settings: TrainSettings) -> None:
             )
     elif any(out.iterdir()):
         raise UserError(f"{out}: is not empty, and no run to go on with. Give a new folder.")
-    else:
-        replace_text(path, json.dumps(now, indent=1) + "\n")
+    replace_text(path, json.dumps(now, indent=1) + "\n")
 
 
 def _start(
@@ -225,7 +226,7 @@ def _start(
     if (out / _STATE).is_file():
         step = json.loads((out / _STATE).read_text("utf-8"))["step"]
         logger.info("Going on after step %d", step)
-        return keras.models.load_model(out / "last.keras"), step
+        return keras.models.load_model(out / LAST_FILE), step
     keras.utils.set_random_seed(settings.seed)
     model = build_network(len(recipe.offsets), settings.voxel_nm, settings.widths)
     options = {"erode": True, "in_plane": recipe.in_plane, "zero_is_border": recipe.zero_is_border}
