@@ -57,6 +57,8 @@ def _add_train(add: Callable[..., None], shared: dict[str, Any]) -> None:
     add("--stop-at", **shared["number"])
     add("--keep", nargs="+", default=(), **shared["number"])
     add("--patch", nargs=3, default=(48, 80, 80), **shared["number"])
+    add("--widths", nargs="+", default=(24, 48, 96), **shared["number"])
+    add("--learning-rate", type=float, default=2e-3, metavar="RATE")
     add("--long-range", default=6, **shared["count"])
     add("--without", nargs="+", default=(), choices=AUGMENTATIONS, metavar="NAME")
     add("--zero-is-border", action="store_true")
@@ -130,6 +132,8 @@ def _train(args: argparse.Namespace) -> int:
     settings = TrainSettings(
         voxel_nm=sizes.pop(),
         patch=tuple(args.patch),
+        widths=tuple(args.widths),
+        learning_rate=args.learning_rate,
         long_range=args.long_range,
         steps=args.steps,
         augmentations=tuple(name for name in AUGMENTATIONS if name not in args.without),

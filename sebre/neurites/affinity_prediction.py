@@ -11,7 +11,7 @@ import numpy as np
 
 from mrcnn.errors import MissingFileError, UserError, reading
 from mrcnn.io.files import file_sha256
-from mrcnn.weights.loading import load_weights
+from mrcnn.weights.loading import load_weights, quiet_keras
 from sebre.networks.weights_store import find_weights
 from sebre.neurites.affinity_graph import Offset, graph_offsets
 from sebre.neurites.affinity_unet import (
@@ -154,9 +154,9 @@ def load_network(given: str | Path) -> AffinityNetwork:
                 )
         settings = json.loads((folder / SETTINGS_FILE).read_text("utf-8"))
         model = _build(settings)
-        with reading(file, "this network"):
+        with reading(file, "this network"), quiet_keras():
             stored = keras.models.load_model(file, compile=False)
-        model.set_weights(stored.get_weights())
+            model.set_weights(stored.get_weights())
         return _network(model, settings, file_sha256(file))
     found = find_weights(str(given))
     if found.entry.get("network") != NAME or found.config is None:

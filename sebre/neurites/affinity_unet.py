@@ -155,8 +155,7 @@ class BalancedCrossEntropy(keras.losses.Loss):
         joined = ops.cast(ops.equal(y_true, 1), "float32")
         known = ops.cast(ops.not_equal(y_true, UNKNOWN), "float32")
         weights = known * (joined + (1.0 - joined) * ops.convert_to_tensor(self.zero_weights))
-        # log(1 + exp(x)) - x * target, without an overflow.
-        losses = ops.softplus(-ops.abs(y_pred)) + ops.relu(y_pred) - y_pred * joined
+        losses = ops.softplus(y_pred) - y_pred * joined  # cross entropy of logits
         return ops.sum(weights * losses) / (ops.sum(weights) + _EPSILON)
 
     def get_config(self):

@@ -65,13 +65,13 @@ class Turned:
     Args:
         array: of any number of axes.
         order: for z, y and x, the axis of the array. Others must have the length 1.
+        path: of the file, for what is said if a part of it is broken.
     """
 
-    def __init__(self, array: Any, order: Sequence[int]):
-        self._array, self._order = array, tuple(order)
+    def __init__(self, array: Any, order: Sequence[int], path: Path):
+        self._array, self._order, self._path = array, tuple(order), path
         self.shape = tuple(int(array.shape[axis]) for axis in order)
         self.dtype = np.dtype(array.dtype)
-        self.ndim = 3
 
     def __getitem__(self, index: Any) -> np.ndarray:
         parts = index if isinstance(index, tuple) else (index,)
@@ -80,7 +80,8 @@ class Turned:
         for axis, part in zip(self._order, parts, strict=True):
             whole[axis] = part
         left = [axis for axis in range(len(whole)) if axis in self._order]
-        found = np.asarray(self._array[tuple(whole)])
+        with reading(self._path, "a part of this volume"):
+            found = np.asarray(self._array[tuple(whole)])
         return found.transpose([left.index(axis) for axis in self._order])
 
 
@@ -90,18 +91,20 @@ class Pages:
     Args:
         read: gives section number n, [y, x].
         count: of the sections.
+        path: of the file or folder, for what is said if a section is broken.
     """
 
-    def __init__(self, read: Callable[[int], np.ndarray], count: int):
-        self._read = read
+    def __init__(self, read: Callable[[int], np.ndarray], count: int, path: Path):
+        self._read, self._path = read, path
         first = read(0)
-        self.shape, self.dtype, self.ndim = (count, *first.shape), first.dtype, first.ndim + 1
+        self.shape, self.dtype = (count, *first.shape), first.dtype
 
     def __getitem__(self, index: Any) -> np.ndarray:
         sections, *within = index if isinstance(index, tuple) else (index,)
         numbers = range(*sections.indices(self.shape[0]))
         inner = tuple(within)
-        parts = [self._read(n)[inner] for n in numbers]
+        with reading(self._path, "a section of this volume"):
+            parts = [self._read(n)[inner] for n in numbers]
         return np.stack(parts) if parts else np.empty((0, *self.shape[1:]), self.dtype)
 
 
@@ -189,16 +192,15 @@ def _open_hdf5(path: Path, wanted: str) -> EmVolume:
         )
     attributes = found[wanted].attrs
     size = attributes.get("voxel_nm", attributes.get("resolution"))
-    return EmVolume(
-        path.name, found["raw"], None if size is None else tuple(map(float, size)), found["labels"]
-    )
+    arrays = {k: a and Turned(a, range(a.ndim), path) for k, a in found.items()}
+    return EmVolume(path.name, voxel_nm=None if size is None else tuple(map(float, size)), **arrays)
 
 
 def _open_tiff(path: Path, wanted: str) -> EmVolume:
     del wanted  # a file of one array
-    file = tifffile.TiffFile(path)  # it stays open as long as its pages are used
-    pages = Pages(lambda n: file.pages[n].asarray(), len(file.pages))
-    return EmVolume(path.name, pages, _tiff_voxel_size(file))
+    with tifffile.TiffFile(path) as file:
+        count, size = len(file.pages), _tiff_voxel_size(file)
+    return EmVolume(path.name, Pages(lambda n: tifffile.imread(path, key=n), count, path), size)
 
 
 def _tiff_voxel_size(file: tifffile.TiffFile) -> VoxelSize | None:
@@ -227,7 +229,7 @@ def _open_stack(path: Path) -> EmVolume:
             "and without TIFF files. Give another folder."
         )
     with reading(path, "this stack"):
-        return EmVolume(path.name, Pages(lambda n: tifffile.imread(files[n]), len(files)))
+        return EmVolume(path.name, Pages(lambda n: tifffile.imread(files[n]), len(files), path))
 
 
 def import_zarr() -> Any:
@@ -248,7 +250,7 @@ def _open_zarr(path: Path) -> EmVolume:
     with reading(path, "this OME-Zarr"):
         group = zarr.open(path, mode="r")
         if isinstance(group, zarr.Array):
-            return EmVolume(path.name, Turned(group, range(3)))
+            return EmVolume(path.name, Turned(group, range(3), path))
         facts = dict(group.attrs)
         scales = facts.get("ome", facts)["multiscales"][0]
         level = scales["datasets"][0]
@@ -261,7 +263,7 @@ def _open_zarr(path: Path) -> EmVolume:
             if None in units
             else tuple(steps[k] * u for k, u in zip(order, units, strict=True))
         )
-        return EmVolume(path.name, Turned(group[level["path"]], order), size)
+        return EmVolume(path.name, Turned(group[level["path"]], order, path), size)
 
 
 def _open_webknossos(path: Path) -> EmVolume:
@@ -278,7 +280,7 @@ def _open_webknossos(path: Path) -> EmVolume:
             mag = next(m for m in layer["mags"] if m["mag"] in (1, [1, 1, 1]))
             array = zarr.open_array(path / mag.get("path", f"{layer['name']}/1"), mode="r")
             axes = mag.get("axisOrder", {"c": 0, "x": 1, "y": 2, "z": 3})
-            found.setdefault(layer["category"], Turned(array, [axes[axis] for axis in "zyx"]))
+            found.setdefault(layer["category"], Turned(array, [axes[axis] for axis in "zyx"], path))
         scale = facts["scale"]
         factor, unit = (
             (scale["factor"], scale["unit"]) if isinstance(scale, dict) else (scale, "nm")

@@ -184,8 +184,10 @@ def merge_fragments(shop: Workshop) -> None:
         (roots,) = merge_by_mean(count, ends, others, sums, counts, limits)
     voxels = np.concatenate([part[1:] for part in sizes]) if count else np.zeros(0, np.int64)
     least = _SPECK if shop.decoding.method == "components" else 1
-    store.put("table", _ONE, number_segments(roots, voxels, least))
     store.put("starts", _ONE, starts[:-1])
+    store.put(
+        "table", _ONE, number_segments(roots, voxels, least)
+    )
 
 
 def _global_edges(edges: np.ndarray, place: Place, start: dict[Place, int]) -> np.ndarray:
@@ -226,8 +228,8 @@ def _merge_mutex(shop: Workshop) -> None:
     table = np.arange(found.max() + 1, dtype=np.uint32)
     for place in shop.lattice.places():
         store.put("fragments", place, found[shop.lattice.box(place)])
-    store.put("table", _ONE, table)
     store.put("starts", _ONE, np.zeros(len(shop.lattice.places()), np.int64))
+    store.put("table", _ONE, table)
 
 
 def mutex_watershed(

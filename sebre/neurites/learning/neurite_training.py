@@ -28,6 +28,7 @@ import numpy as np
 
 from mrcnn.errors import DivergedError, UserError
 from mrcnn.io.files import replace_text
+from mrcnn.weights.loading import quiet_keras
 from sebre.neurites.affinity_graph import affinities_of, graph_offsets, is_coarse
 from sebre.neurites.affinity_prediction import LAST_FILE, SETTINGS_FILE, GrayValues
 from sebre.neurites.affinity_unet import (
@@ -136,7 +137,8 @@ def train(
         losses.append(float(model.train_on_batch(*next(stream))))
         if not math.isfinite(losses[-1]):
             raise DivergedError(
-                f"{out}: the loss is {losses[-1]} after {step} steps. Give a lower learning rate."
+                f"{out}: the loss is {losses[-1]} after {step} steps. Give a lower "
+                "learning rate, or the precision float32."
             )
         step += 1
         if step in keep:
@@ -226,7 +228,8 @@ def _start(
     if (out / _STATE).is_file():
         step = json.loads((out / _STATE).read_text("utf-8"))["step"]
         logger.info("Going on after step %d", step)
-        return keras.models.load_model(out / LAST_FILE), step
+        with quiet_keras():
+            return keras.models.load_model(out / LAST_FILE), step
     keras.utils.set_random_seed(settings.seed)
     model = build_network(len(recipe.offsets), settings.voxel_nm, settings.widths)
     options = {"erode": True, "in_plane": recipe.in_plane, "zero_is_border": recipe.zero_is_border}
@@ -249,7 +252,8 @@ def _learning_rate(step: int, settings: TrainSettings) -> float:
 def _save_network(model: keras.Model, path: Path) -> None:
     """The old file stays until the new one is whole."""
     part = path.with_name("part.keras")
-    model.save(part)
+    with quiet_keras():
+        model.save(part)
     os.replace(part, path)
 
 

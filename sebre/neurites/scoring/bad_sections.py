@@ -38,7 +38,8 @@ def _stripes(section: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _charging(section: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     field = cv2.GaussianBlur(rng.standard_normal(section.shape), None, 12)
-    return section + np.clip(field / field.std() - 0.5, 0, None) * rng.uniform(60, 120)
+    field = (field - field.mean()) / field.std()
+    return section + np.clip(field - 0.5, 0, None) * rng.uniform(60, 120)
 
 
 def _low_resolution(section: np.ndarray, rng: np.random.Generator) -> np.ndarray:
