@@ -185,9 +185,7 @@ def merge_fragments(shop: Workshop) -> None:
     voxels = np.concatenate([part[1:] for part in sizes]) if count else np.zeros(0, np.int64)
     least = _SPECK if shop.decoding.method == "components" else 1
     store.put("starts", _ONE, starts[:-1])
-    store.put(
-        "table", _ONE, number_segments(roots, voxels, least)
-    )
+    store.put("table", _ONE, number_segments(roots, voxels, least))
 
 
 def _global_edges(edges: np.ndarray, place: Place, start: dict[Place, int]) -> np.ndarray:

@@ -42,6 +42,7 @@ from sebre.report.records import (
 )
 from sebre.report.statements import NOT_RUN, SCORE, Claim
 from sebre.report.style import ReportFigure
+from sebre.report.systems.neurite_scores import neurite_figure, neurite_tables, read_neurites
 from sebre.report.tables import (
     answer_table,
     dice_table,
@@ -70,6 +71,7 @@ class Records:
         problems: what is wrong with which file.
         published: the paper's numbers.
         trust: of `sebre models calibrate`, by name of the network.
+        neurites: of `sebre.neurites.scoring.measure_neurites`; empty without.
     """
 
     results: tuple[Result, ...]
@@ -79,6 +81,7 @@ class Records:
     problems: tuple[str, ...]
     published: tuple[PublishedScore, ...]
     trust: Mapping[str, Any]
+    neurites: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -113,8 +116,10 @@ def read_records(folder: str | Path) -> Records:
     splits, yet_more = read_splits(folder / SPLITS_FOLDER)
     confident, last = read_confident(folder / CONFIDENT_FOLDER)
     trust, wrong = read_trust(folder)
-    problems += more + yet_more + last + wrong
-    return Records(results, methods, splits, confident, problems, read_published(), trust)
+    neurites, damaged = read_neurites(folder)
+    problems += more + yet_more + last + wrong + damaged
+    published = read_published()
+    return Records(results, methods, splits, confident, problems, published, trust, neurites)
 
 
 def chapters(records: Records, claims: Sequence[Claim]) -> list[Chapter]:
@@ -152,6 +157,11 @@ def chapters(records: Records, claims: Sequence[Claim]) -> list[Chapter]:
             "no `trust.json` of `sebre models calibrate --results` beside the results.",
         ),
         _chapter(
+            "Neurites in electron microscopy",
+            neurite_tables(records.neurites),
+            "no `neurites/scores.json` among the results.",
+        ),
+        _chapter(
             "The paper's split",
             (splits_table(results, records.splits),),
             f"no result in `{SPLITS_FOLDER}` beside the others.",
@@ -185,6 +195,8 @@ def figures(records: Records) -> dict[str, tuple[str, ReportFigure]]:
         )
     if records.trust:
         made["trust"] = ("Expected and measured Dice", doubt_figure(records.trust))
+    if records.neurites:
+        made["neurites"] = ("Neurites in bad sections", neurite_figure(records.neurites))
     for name in dict.fromkeys(result.experiment for result in results):
         made |= {
             f"{name}_dice": (f"{name}: Dice by region", dice_figure(results, published, name)),
