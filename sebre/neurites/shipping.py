@@ -1,6 +1,6 @@
 """Ships a network of neurites: weights, settings with thresholds, manifest entry, card, picture.
 
-python -m sebre.neurites.shipping --run DIR --scores results/neurites/scores.json \
+python -m sebre.neurites.shipping --run DIR --scores results/neurites/neurites.json \
         --data DIR --store weights
 """
 
@@ -20,6 +20,7 @@ from mrcnn.weights.loading import save_weights
 from sebre.networks.weights_store import write_entry
 from sebre.neurites.affinity_prediction import NAME, SETTINGS_FILE, load_network
 from sebre.neurites.cells import MemoryStore
+from sebre.neurites.graph_picture import tinted
 from sebre.neurites.volume_files import open_volume
 from sebre.neurites.whole_volumes import Decoding, segment
 from sebre.trust.thumbnails import save_small
@@ -46,11 +47,11 @@ def release(run: Path, scores: Path, data: Path, store: Path) -> dict[str, Any]:
     """
     network = load_network(run)
     record = json.loads(scores.read_text("utf-8"))
-    if record["networks"][NAME] != network.sha256:
+    if record["network"] != network.sha256 or record["name"] != NAME:
         raise UserError(f"{scores}: are not the scores of {run}. Measure that network.")
     settings = json.loads((run / SETTINGS_FILE).read_text("utf-8"))
     seen = json.loads((run / "state.json").read_text("utf-8"))["step"]
-    chosen = {method: found["threshold"] for method, found in record["chosen"][NAME].items()}
+    chosen = {method: found["threshold"] for method, found in record["chosen"].items()}
     settings |= {"steps_seen": seen, "thresholds": chosen}
     replace_own(
         store / f"{NAME}.h5", lambda part: save_weights(network.model, part, dtype="float16")
@@ -110,10 +111,7 @@ def draw(network: Any, data: Path) -> np.ndarray:
     raw = volume.raw[:, :_SIDE_PX, :_SIDE_PX]
     found = segment(network, raw, Decoding.of(network, "watershed"), MemoryStore())
     middle = len(raw) // 2
-    colors = np.random.default_rng(0).integers(40, 256, (found.max() + 1, 3))
-    colors[0] = 128
-    mixed = 0.6 * raw[middle][..., None] + 0.4 * colors[found[middle]]
-    return np.clip(mixed, 0, 255).astype(np.uint8)
+    return tinted(raw[middle], found[middle])
 
 
 def card(

@@ -159,7 +159,7 @@ def chapters(records: Records, claims: Sequence[Claim]) -> list[Chapter]:
         _chapter(
             "Neurites in electron microscopy",
             neurite_tables(records.neurites),
-            "no `neurites/scores.json` among the results.",
+            "no folder `neurites` among the results.",
         ),
         _chapter(
             "The paper's split",
@@ -195,7 +195,7 @@ def figures(records: Records) -> dict[str, tuple[str, ReportFigure]]:
         )
     if records.trust:
         made["trust"] = ("Expected and measured Dice", doubt_figure(records.trust))
-    if records.neurites:
+    if records.neurites.get("rows"):
         made["neurites"] = ("Neurites in bad sections", neurite_figure(records.neurites))
     for name in dict.fromkeys(result.experiment for result in results):
         made |= {

@@ -1,18 +1,23 @@
-"""All scores of the network of neurites, as they stand in RESULTS.md.
+"""Scores of networks of neurites, as they stand in RESULTS.md; a file for each network.
 
-    python -m sebre.neurites.scoring.measure_neurites --data DIR --network RUN --plain STEP.keras \
-        --alike STEP.keras --out results/neurites.json
+    python -m sebre.neurites.scoring.measure_neurites --data DIR --out results/neurites/others.json
+    python -m sebre.neurites.scoring.measure_neurites --data DIR --network RUN --name neurites \
+        --out results/neurites/neurites.json
+    python -m sebre.neurites.scoring.measure_neurites --data DIR --network STEP.keras \
+        --name "without section defects" --out results/neurites/without_defects.json
 
-`--network` is what ships; `--plain` and `--alike` are networks of the same number of steps, without
-and with section defects in their training. Sections 0-149 of FIB-25 sample 2 are trained on,
-152-167 choose the thresholds, 170-209 and two volumes of another place are tested on, once.
+Sections 0-149 of FIB-25 sample 2 are trained on, 152-167 choose the thresholds, 170-209 and two
+volumes of another place are tested on, once. Without a network: what others get there. Under
+another name than `neurites`: clean and bad sections alone.
 """
 
 import argparse
 import json
 import logging
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +27,7 @@ import scipy.ndimage
 
 from mrcnn.io.own_files import demand_own, replace_own_text
 from sebre.networks.environment import environment
-from sebre.neurites.affinity_prediction import AffinityNetwork, load_network
+from sebre.neurites.affinity_prediction import NAME, AffinityNetwork, load_network
 from sebre.neurites.cells import Lattice, MemoryStore
 from sebre.neurites.growing import grow
 from sebre.neurites.learning.section_defects import DEFECTS, damage_sections
@@ -43,11 +48,15 @@ from sebre.neurites.whole_volumes import (
 logger = logging.getLogger(__name__)
 
 CHOOSE, TEST = (152, 168), (170, 210)
-_BAD_SEEDS = (0, 1)
 _DEFECT_SEED = 7
 _EVERY = 4  # sections, of the anisotropic case
 _JITTER_PX = 1
-_SINGLE_DEPTH, _SINGLE_SECTIONS = 16, 5
+_SINGLE_DEPTH, _SINGLE_SECTIONS = 16, 3
+_BETWEEN = (0, 32, 64, 96, 128, 159)  # classes of vnc_sstem that are no inside of a cell
+TESTS = (
+    *("clean", "bad sections 0", "bad sections 1", "fib25_gala_a", "fib25_gala_c"),
+    *("every 4th section", "isbi2012", "vnc_sstem"),
+)
 _RAW_LEVELS = tuple(range(100, 190, 10))
 
 
@@ -63,19 +72,6 @@ def slabs_to_choose_on(volume: EmVolume) -> list[EmVolume]:
     damage_sections(gray, np.random.default_rng(_DEFECT_SEED), frozenset(DEFECTS))
     raw = np.clip(np.rint(gray * slab.raw.std() + slab.raw.mean()), 0, 255).astype(np.uint8)
     return [slab, replace(slab, raw=raw)]
-
-
-def choose_all(
-    network: AffinityNetwork, slabs: Sequence[EmVolume], methods: Sequence[str] = METHODS
-) -> dict[str, Any]:
-    """For each method the threshold chosen and the scores of those that were tried."""
-    chosen = {}
-    for method in methods:
-        threshold, tried = choose_threshold(network, slabs, Decoding(method))
-        chosen[method] = {"threshold": threshold, "vi_by_threshold": tried}
-        logger.info("%s: %s of %s", method, threshold, tried)
-    network.thresholds = {method: found["threshold"] for method, found in chosen.items()}
-    return chosen
 
 
 def rows_of(
@@ -147,94 +143,122 @@ def every_fourth(volume: EmVolume) -> tuple[EmVolume, np.ndarray]:
     return replace(volume, raw=filled, labels=None), labels
 
 
-def single_sections(data: Path, network: AffinityNetwork) -> Iterator[dict[str, Any]]:
+def single_sections(data: Path, network: AffinityNetwork, name: str) -> dict[str, Any]:
     """ssTEM, section by section: every section is repeated, as the network sees volumes."""
-    for name, inside_of in (
-        ("isbi2012", lambda file: file["inside"]),
-        ("vnc_sstem", lambda file: ~np.isin(file["classes"], (0, 32, 64, 96, 128, 159))),
-    ):
-        with np.load(data / f"{name}.npz") as file:
-            raw, inside = file["raw"], inside_of(file)
-            scale = float(file["voxel_nm"][1]) / network.voxel_nm[1]
-        found, wanted = [], []
-        for number in range(0, len(raw), max(1, len(raw) // _SINGLE_SECTIONS)):
-            small = cv2.resize(raw[number], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-            depth = np.repeat(small[None], _SINGLE_DEPTH, axis=0)
-            decoding = replace(Decoding.of(network, "watershed"), flat=True, min_voxels=20)
-            segments = _segment(network, depth, decoding)[_SINGLE_DEPTH // 2]
-            size = raw.shape[:0:-1]
-            found.append(cv2.resize(segments.astype(np.float32), size, interpolation=0))
-            wanted.append(scipy.ndimage.label(inside[number])[0] + 10_000 * number * inside[number])
-        segments = np.stack(found).astype(np.int64)
-        segments += 1_000_000 * np.arange(len(segments))[:, None, None]
-        scores = score_segments(scored_bodies(np.stack(wanted), flat=True), segments)
-        logger.info("%s: %s", name, scores)
-        yield row("neurites", f"{name}, {len(found)} sections", "watershed, flat", scores)
+    with np.load(data / f"{name}.npz") as file:
+        raw = file["raw"]
+        inside = file["inside"] if "inside" in file else ~np.isin(file["classes"], _BETWEEN)
+        scale = float(file["voxel_nm"][1]) / network.voxel_nm[1]
+    decoding = replace(Decoding.of(network, "watershed"), flat=True, min_voxels=20)
+    found, wanted = [], []
+    for number in range(0, len(raw), -(-len(raw) // _SINGLE_SECTIONS)):
+        small = cv2.resize(raw[number], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        depth = np.repeat(small[None], _SINGLE_DEPTH, axis=0)
+        segments = _segment(network, depth, decoding)[_SINGLE_DEPTH // 2].astype(np.float32)
+        size = raw.shape[:0:-1]
+        found.append(cv2.resize(segments, size, interpolation=cv2.INTER_NEAREST))
+        wanted.append(scipy.ndimage.label(inside[number])[0])
+    segments, bodies = (_apart(np.stack(part).astype(np.int64)) for part in (found, wanted))
+    scores = score_segments(scored_bodies(bodies, flat=True), segments)
+    logger.info("%s: %s", name, scores)
+    return row(NAME, f"{name}, {len(found)} sections", "watershed, flat", scores)
+
+
+def _apart(labels: np.ndarray) -> np.ndarray:
+    """Labels [z, y, x] that no two sections share; 0 stays."""
+    first = np.arange(len(labels))[:, None, None] * (labels.max() + 1)
+    return np.where(labels > 0, labels + first, 0)
 
 
 def _segment(network: AffinityNetwork, raw: np.ndarray, decoding: Decoding) -> np.ndarray:
     return segment(network, raw, decoding, MemoryStore())
 
 
-def measure(data: Path, networks: dict[str, AffinityNetwork]) -> dict[str, Any]:
-    """All scores.
+def choose(data: Path, given: str, method: str) -> dict[str, Any]:
+    """The threshold of a method that is best on the slabs to choose on, and those tried."""
+    slabs = slabs_to_choose_on(sample(data))
+    threshold, tried = choose_threshold(load_network(given), slabs, Decoding(method))
+    logger.info("%s: %s of %s", method, threshold, tried)
+    return {"threshold": threshold, "vi_by_threshold": tried}
+
+
+def run_test(
+    data: Path, given: str, name: str, thresholds: dict[str, float], test: str
+) -> list[dict[str, Any]]:
+    """Rows of one test.
 
     Args:
         data: folder of the volumes.
-        networks: "neurites", and the two of the lesson on section defects.
+        given: the network, as `load_network` takes it.
+        name: of the network.
+        thresholds: by method; the mutex watershed has rows on clean volumes only.
+        test: of `TESTS`.
     """
-    volume = sample(data)
-    slabs, test = slabs_to_choose_on(volume), volume.sections(*TEST)
-    two = METHODS[:2]
-    chosen = {
-        name: choose_all(network, slabs, METHODS if name == "neurites" else two)
-        for name, network in networks.items()
-    }
-    rows = anchors(data, volume)
-    for name, network in networks.items():
-        methods = METHODS if name == "neurites" else two
-        rows += rows_of(name, network, test, "sample2 170-209", methods)
-        for seed in _BAD_SEEDS:
-            bad = replace(test, raw=degraded(test.raw, seed)[0])
-            rows += rows_of(name, network, bad, f"sample2 170-209, bad sections {seed}", two)
-    shipped = networks["neurites"]
-    for name in ("fib25_gala_a", "fib25_gala_c"):
-        rows += rows_of("neurites", shipped, sample(data, name), name)
-    thin, labels = every_fourth(test)
-    for method in two:
-        segments = _segment(shipped, thin.raw, Decoding.of(shipped, method))[::_EVERY]
-        scores = score_segments(scored_bodies(labels), segments)
-        rows.append(row("neurites", "sample2 170-209, every 4th section", method, scores))
-    rows += single_sections(data, shipped)
-    return {"chosen": chosen, "rows": rows}
+    network = load_network(given)
+    network.thresholds = thresholds
+    what = "sample2 170-209"
+    methods, two = tuple(thresholds), tuple(m for m in thresholds if m != "mutex")
+    if test in ("isbi2012", "vnc_sstem"):
+        return [single_sections(data, network, test)]
+    if test.startswith("fib25"):
+        return list(rows_of(name, network, sample(data, test), test, methods))
+    block = sample(data).sections(*TEST)
+    if test == "every 4th section":
+        thin, labels = every_fourth(block)
+        bodies, rows = scored_bodies(labels), []
+        for method in two:
+            segments = _segment(network, thin.raw, Decoding.of(network, method))[::_EVERY]
+            rows.append(row(name, f"{what}, {test}", method, score_segments(bodies, segments)))
+        return rows
+    if test.startswith("bad sections"):
+        bad = replace(block, raw=degraded(block.raw, int(test.split()[-1]))[0])
+        return list(rows_of(name, network, bad, f"{what}, {test}", two))
+    return list(rows_of(name, network, block, what, methods))
+
+
+def measure(data: Path, given: str, name: str, workers: int = 1) -> dict[str, Any]:
+    """All scores of a network.
+
+    Args:
+        data: folder of the volumes.
+        given: the network, as `load_network` takes it.
+        name: of the network; that which ships has all tests and methods.
+        workers: processes.
+    """
+    methods, tests = (METHODS, TESTS) if name == NAME else (METHODS[:2], TESTS[:3])
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        found = pool.map(choose, *zip(*((data, given, m) for m in methods), strict=True))
+        chosen = dict(zip(methods, found, strict=True))
+        limits = {method: facts["threshold"] for method, facts in chosen.items()}
+        jobs = [pool.submit(run_test, data, given, name, limits, test) for test in tests]
+        rows = [row for job in jobs for row in job.result()]
+    return {"network": load_network(given).sha256, "chosen": chosen, "rows": rows}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Read the arguments of the command line, measure, and write the scores."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the volumes")
-    parser.add_argument("--network", required=True, help="that ships")
-    parser.add_argument("--plain", required=True, help="trained without section defects")
-    parser.add_argument("--alike", required=True, help="of as many steps, with them")
+    parser.add_argument("--network", help="folder of a run, or a network that it kept")
+    parser.add_argument("--name", default=NAME, help="of the network")
+    parser.add_argument("--workers", type=int, default=1, help="processes")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     args = parser.parse_args(argv)
     demand_own([args.out])
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    given = {
-        "neurites": args.network,
-        "without section defects": args.plain,
-        "with section defects": args.alike,
-    }
-    networks = {name: load_network(path) for name, path in given.items()}
+    given = f' --network PATH --name "{args.name}"' if args.network else ""
     record = {
-        "command": "python -m sebre.neurites.scoring.measure_neurites --data DIR --network RUN "
-        "--plain STEP.keras --alike STEP.keras --out results/neurites.json",
+        "command": "python -m sebre.neurites.scoring.measure_neurites --data DIR"
+        f"{given} --out {args.out.name}",
+        "name": args.name if args.network else "",
         "choose": list(CHOOSE),
         "test": list(TEST),
-        "networks": {name: network.sha256 for name, network in networks.items()},
-        **measure(args.data, networks),
-        "environment": environment(),
     }
+    if args.network:
+        record |= measure(args.data, args.network, args.name, args.workers)
+    else:
+        record["rows"] = anchors(args.data, sample(args.data))
+    record["environment"] = environment()
     replace_own_text(args.out, json.dumps(record, indent=1) + "\n")
 
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from sebre.report import style
 from sebre.report.markdown import Table, number
 
-FILE = Path("neurites") / "scores.json"
+FOLDER = "neurites"
 _SCORES = ("adapted Rand error", "VI split", "VI merge", "VI", "merge errors", "segments", "bodies")
 _ALONG = ("joined z", "joined y", "joined x", "parted z", "parted y", "parted x")
 _BAD = ", bad sections "
@@ -34,6 +34,10 @@ _ALONG_NOTE = (
     "alone, the sections between were made up by interpolation, and pairs along z lie 8 "
     "sections, that is 320 nm, apart."
 )
+_SPEED_NOTE = (
+    "`sebre neurites predict` from HDF5 to HDF5, one process of one thread, with its start, and "
+    "the largest resident memory of the process."
+)
 _LESSON_NOTE = (
     "Two networks of the same number of steps, with and without section defects (blur, "
     "darkness, loss, shifts, noise) in their training. The bad sections they are tested on, "
@@ -43,22 +47,28 @@ _LESSON_NOTE = (
 
 
 def read_neurites(folder: str | Path) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The record of a folder of results, and what is wrong with it; without the file "
-    "nothing."""
-    path = Path(folder) / FILE
-    if not path.is_file():
-        return {}, ()
-    try:
-        record = dict(json.loads(path.read_text(encoding="utf-8")))
-        neurite_tables(record)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        cure = "Make it again: python -m sebre.neurites.scoring.measure_neurites"
-        return {}, (f"{path}: not what measures neurites writes ({error!r}). {cure}",)
-    return record, ()
+    """What the files of a folder of results hold, `rows` and `speed`, each of all files; and what
+    is wrong with which. Without files nothing."""
+    found: dict[str, Any] = {}
+    problems = []
+    for path in sorted((Path(folder) / FOLDER).glob("*.json")):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            parts = {key: record[key] for key in ("rows", "speed") if key in record}
+            neurite_tables(parts)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            problems.append(
+                f"{path}: not what measures neurites writes ({error!r}). Make it again: python -m "
+                "sebre.neurites.scoring.measure_neurites"
+            )
+            continue
+        for key, rows in parts.items():
+            found[key] = found.get(key, []) + rows
+    return found, tuple(problems)
 
 
 def neurite_tables(record: Mapping[str, Any]) -> tuple[Table, ...]:
-    """Scores by volume and method; by direction; the lesson on bad sections."""
+    """Scores by volume and method; by direction; the lesson on bad sections; speed and memory."""
     rows = record.get("rows", ())
     plain = [row for row in rows if _BAD not in row["volume"] and row["network"] not in _LESSON]
     scores = tuple((row["volume"], _who(row), *_cells(row)) for row in plain)
@@ -81,7 +91,20 @@ def neurite_tables(record: Mapping[str, Any]) -> tuple[Table, ...]:
             tuple(_lesson(rows)),
             notes=(_LESSON_NOTE,),
         ),
+        Table(
+            "Neurites: time and memory",
+            ("voxels", "CPU s", "CPU s per million voxels", "memory at most, GB", "segments"),
+            tuple(map(_speed, record.get("speed", ()))),
+            notes=(_SPEED_NOTE,),
+        ),
     )
+
+
+def _speed(row: Mapping[str, Any]) -> tuple[str, ...]:
+    voxels = row["voxels"]
+    rate = row["cpu_s"] / voxels * 1e6
+    cells = (number(row["cpu_s"], 0), number(rate, 2), number(row["memory_gb"], 2))
+    return (f"{voxels:,}", *cells, str(row["segments"]))
 
 
 def _who(row: Mapping[str, Any]) -> str:
