@@ -22,7 +22,7 @@ ROOMS = {
     ).split(),
     "sebre": (
         "program data experiments drawing prepare networks evaluation trust predict morphometry "
-        "inspect registration synthesis report bench cli config dataset regions __main__"
+        "inspect registration synthesis neurites report bench cli config dataset regions __main__"
     ).split(),
 }
 # Longer functions, and why each is better whole.

@@ -43,6 +43,7 @@ from sebre.report.records import (
 )
 from sebre.report.statements import NOT_RUN, SCORE, Claim
 from sebre.report.style import ReportFigure
+from sebre.report.systems.neurite_scores import neurite_figure, neurite_tables, read_neurites
 from sebre.report.tables import (
     answer_table,
     dice_table,
@@ -72,6 +73,7 @@ class Records:
         published: the paper's numbers.
         trust: of `sebre models calibrate`, by name of the network.
         curves: of `sebre.evaluation.learning_curve`, by name of the data set.
+        neurites: of `sebre.neurites.scoring.measure_neurites`; empty without.
     """
 
     results: tuple[Result, ...]
@@ -82,6 +84,7 @@ class Records:
     published: tuple[PublishedScore, ...]
     trust: Mapping[str, Any]
     curves: Mapping[str, Any] = field(default_factory=dict)
+    neurites: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -117,8 +120,10 @@ def read_records(folder: str | Path) -> Records:
     confident, last = read_confident(folder / CONFIDENT_FOLDER)
     trust, wrong = read_trust(folder)
     curves, broken = read_curves(folder)
-    problems += more + yet_more + last + wrong + broken
-    return Records(results, methods, splits, confident, problems, read_published(), trust, curves)
+    neurites, damaged = read_neurites(folder)
+    problems += more + yet_more + last + wrong + broken + damaged
+    known = (read_published(), trust, curves, neurites)
+    return Records(results, methods, splits, confident, problems, *known)
 
 
 def chapters(records: Records, claims: Sequence[Claim]) -> list[Chapter]:
@@ -161,6 +166,11 @@ def chapters(records: Records, claims: Sequence[Claim]) -> list[Chapter]:
             f"no result of `sebre.evaluation.learning_curve` in `{CURVES_FOLDER}`.",
         ),
         _chapter(
+            "Neurites in electron microscopy",
+            neurite_tables(records.neurites),
+            "no folder `neurites` among the results.",
+        ),
+        _chapter(
             "The paper's split",
             (splits_table(results, records.splits),),
             f"no result in `{SPLITS_FOLDER}` beside the others.",
@@ -196,6 +206,8 @@ def figures(records: Records) -> dict[str, tuple[str, ReportFigure]]:
         made["trust"] = ("Expected and measured Dice", doubt_figure(records.trust))
     if records.curves:
         made["curves"] = ("How many sections must be drawn?", drawn_figure(records.curves))
+    if records.neurites.get("rows"):
+        made["neurites"] = ("Neurites in bad sections", neurite_figure(records.neurites))
     for name in dict.fromkeys(result.experiment for result in results):
         made |= {
             f"{name}_dice": (f"{name}: Dice by region", dice_figure(results, published, name)),
