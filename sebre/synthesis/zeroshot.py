@@ -23,8 +23,8 @@ from mrcnn.errors import UserError
 from sebre.data.csv_tables import read_table
 from sebre.data.dataset import SectionDataset
 from sebre.data.region_names import recorded_regions
-from sebre.data.section_files import part_folder
 from sebre.data.rotation import turn_matrix
+from sebre.data.section_files import part_folder
 from sebre.networks.any_section import AnySectionSegmenter, any_section_segmenter
 from sebre.synthesis.classes import IGNORE, NUM_CLASSES
 
