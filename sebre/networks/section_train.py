@@ -52,7 +52,7 @@ class _Training(SectionSettings):
     MEAN_PIXEL = np.zeros(3)
     IMAGES_PER_GPU = 8
     STEPS_PER_EPOCH = 50  # at most
-    LEARNING_RATE = 0.001
+    LEARNING_RATE = 0.005
     WARMUP_STEPS = 10
 
 

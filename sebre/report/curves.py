@@ -27,8 +27,8 @@ _STARTS = {"any_section": "from any_section", "none": "from random weights"}
 _DRAWN_NOTES = (
     "Mean Dice over regions on the same sections of the test part, mean over the seeds; in "
     "parentheses the lowest and the highest. A seed draws sections of the training part by chance, "
-    "the fewer among the more, and the order of the training. The network is that of any section "
-    "at 128 px; steps and learning rate of either start were chosen on parts of training parts.",
+    "the fewer among the more, and the order of the training. The network is that of any section; "
+    "steps and learning rate of either start were chosen on parts of training parts.",
 )
 _AXIS_FROM = 0.9  # the axis of scores starts here, or lower where scores do
 
