@@ -20,6 +20,7 @@ from mrcnn.errors import TrainingStopped, UserError
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from sebre.cli.neurites import run_neurites  # noqa: E402
 from sebre.cli.parser import SOURCE_OPTIONS, build_parser  # noqa: E402
 from sebre.data.regions import ANY_SECTION  # noqa: E402
 from sebre.experiments import EXPERIMENTS, custom  # noqa: E402
@@ -120,18 +121,21 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
-    unet, experiment = args.network == "unet", _experiment(args)
+    experiment, kind = _experiment(args), _kind_to_train(args)
     if args.inner_validation is None:
         own = experiment.name == custom.NAME
         share = custom.held_out_share(args.dataset, experiment.regions) if own else 0.0
         args.inner_validation = share
     try:
-        return (_train_unet if unet else _train_mask_rcnn)(args, experiment)
+        if kind == "mask_rcnn":
+            return _train_mask_rcnn(args, experiment)
+        return _train_pixels(args, experiment, kind)
     except KeyboardInterrupt as stopped:
         if args.resume or isinstance(stopped, TrainingStopped):
-            options = ["--resume"] if unet else ["--weights", "last", "--resume"]
+            kept = list(args.argv) if kind == "any_section" else _without_start(args.argv)
+            options = ["--weights", "last", "--resume"] if kind == "mask_rcnn" else ["--resume"]
             complain(f"sebre train: {str(stopped) or 'stopped.'} Go on with:")
-            complain(_command(_without_start(args.argv) + options))
+            complain(_command([*(word for word in kept if word != "--resume"), *options]))
         else:
             complain("sebre train: stopped before the first checkpoint. Begin again with:")
             complain(_command(args.argv))
@@ -174,10 +178,27 @@ def _train_mask_rcnn(args: argparse.Namespace, experiment: Experiment) -> int:
     return DONE
 
 
-def _train_unet(args: argparse.Namespace, experiment: Experiment) -> int:
+def _kind_to_train(args: argparse.Namespace) -> str:
+    """The kind of network that is trained: what was said, or that of the weights it starts from."""
+    from sebre.networks.training_run import weights_of_run
+    from sebre.networks.weights_store import find_weights, network_of
+
+    if args.network is not None:
+        return args.network
+    if args.weights in ("none", "last", "coco", "imagenet"):
+        return "mask_rcnn"
+    args.weights = str(weights_of_run(args.weights))
+    kind = network_of(find_weights(args.weights))
+    # A U-Net starts from random weights alone, so its weights say nothing of what is wanted.
+    return kind if kind == "any_section" else "mask_rcnn"
+
+
+def _train_pixels(args: argparse.Namespace, experiment: Experiment, kind: str) -> int:
+    from sebre.networks.section_train import train_section
     from sebre.networks.unet_train import train_unet
 
-    if args.weights != "none" and not (args.resume and args.weights == "last"):
+    unet = kind == "unet"
+    if unet and args.weights != "none" and not (args.resume and args.weights == "last"):
         raise UserError(
             f"--weights {args.weights}: a U-Net starts from random weights, or goes on with the "
             "last run (--resume). Leave --weights out."
@@ -189,7 +210,7 @@ def _train_unet(args: argparse.Namespace, experiment: Experiment) -> int:
             f"--steps has {len(args.steps)} numbers; the schedule of a U-Net has one part. Give "
             "one number."
         )
-    segmenter = train_unet(
+    segmenter = (train_unet if unet else partial(train_section, weights=args.weights))(
         experiment,
         steps=args.steps[0] if args.steps else None,
         settings=dict(args.set),
@@ -567,4 +588,5 @@ _COMMANDS = {
     "models": _models,
     "publish": _publish,
     "synthesize": _synthesize,
+    "neurites": run_neurites,
 }

@@ -13,6 +13,7 @@ from typing import Any
 
 from mrcnn.errors import UserError
 from sebre import __version__
+from sebre.cli.neurites import add_neurites
 from sebre.data.csv_tables import read_rows
 from sebre.experiments import EXPERIMENTS
 from sebre.experiments.custom import NAME as CUSTOM
@@ -228,6 +229,8 @@ def build_parser(
         )
         text = "make synthetic sections of any plane and stain from labeled volumes"
         _add_synthesize(command("synthesize", text, False))
+        neurites = command("neurites", "segment neurites in electron microscopy", False)
+        add_neurites(neurites, _adder, {"number": _NUMBER, "count": _COUNT})
         # `sebre.cli.commands.main` hands its arguments on to `sebre.bench`.
         command("bench", "time detection, training and input on this machine", False)
     return parser
@@ -266,7 +269,7 @@ def _add_train(sub: argparse.ArgumentParser) -> None:
     add("--inner-validation", default=None)
     add("--regions", **_CSV)
     add = _adder(sub, sub.add_argument_group("training"))
-    add("--network", choices=NETWORKS, default=NETWORKS[0])
+    add("--network", choices=NETWORKS)
     add("--weights", default="none")
     add("--small", action="store_const", const="small", dest="variant")
     add("--steps", type=_numbers, metavar="N[,N]")

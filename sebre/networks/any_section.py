@@ -19,9 +19,10 @@ import numpy as np
 import scipy.special
 
 from mrcnn.config import Config
+from mrcnn.errors import UserError
 from mrcnn.imageio.reduced import held_pixels
 from mrcnn.structures.mask_formats import demand_format
-from mrcnn.weights.loading import load_weights
+from mrcnn.weights.loading import load_weights, reorder_classes
 from sebre.data.regions import ANY_SECTION, RegionSet
 from sebre.experiments.base import SeBReConfig
 from sebre.networks.tissue import small_tissue
@@ -39,15 +40,13 @@ _REDUCED = 8  # times the side of the network: larger pictures are reduced to th
 _SAMPLED = 4096  # pixels, above which percentiles are taken of every ninth
 
 
-class AnySectionConfig(SeBReConfig):
-    """Settings of the network of any section; those of Mask R-CNN have no effect on it."""
+class SectionSettings:
+    """Settings of the network of any section alone."""
 
-    NAME = ANY_SECTION.name
-    NUM_CLASSES = ANY_SECTION.num_classes
-    IMAGE_MIN_DIM = 128
-    IMAGE_MAX_DIM = 128
-    CONTRAST = "percentiles 0.5 99.5"  # of deep pictures; the network stretches them anyway
+    IMAGE_MIN_DIM = 160
+    IMAGE_MAX_DIM = 160
     DETECTION_MIN_CONFIDENCE = 0.0
+    SECTION_DICE_WEIGHT = 1.0  # of the Dice loss beside the cross-entropy, on one's own sections
     SECTION_WIDTHS = (16, 40, 80, 160, 320)  # filters of each level
     # Views that are looked at, 1 to 8; the mean of their probabilities counts. The first 4 are the
     # picture, turned by 180 degrees, and both mirrored; the others are turned by a quarter.
@@ -56,6 +55,14 @@ class AnySectionConfig(SeBReConfig):
     # picture.
     SECTION_SHARE = 1.0
     SECTION_SPECK = 0.001  # share of the picture; smaller parts of a region are dropped
+
+
+class AnySectionConfig(SectionSettings, SeBReConfig):
+    """Settings of the network of any section; those of Mask R-CNN have no effect on it."""
+
+    NAME = ANY_SECTION.name
+    NUM_CLASSES = ANY_SECTION.num_classes
+    CONTRAST = "percentiles 0.5 99.5"  # of deep pictures; the network stretches them anyway
 
 
 def build_network(
@@ -73,10 +80,10 @@ def build_network(
         num_classes].
 
     Raises:
-        ValueError: the side does not fit the levels.
+        UserError: the side does not fit the levels.
     """
     if not widths or size % 2 ** len(widths):
-        raise ValueError(
+        raise UserError(
             f"Pictures of {size} px (size) cannot be halved {len(widths)} times, once a level "
             "(widths). Give a multiple of that power of 2."
         )
@@ -158,14 +165,14 @@ class AnySectionSegmenter:
         frame = self.frame(gray)
         found = self.probabilities(gray, frame)
         whole = frame.scaled(image.shape[0] / gray.shape[0])
-        labels, probability = _most_probable(found, image.shape[:2], whole)
+        labels, probability = placed(found, image.shape[:2], whole)
         classes, speck = self.config.NUM_CLASSES, self.config.SECTION_SPECK
         return result_of_labels(labels, probability, classes, form, speck)
 
     def labels(self, gray: np.ndarray) -> np.ndarray:
         """The most probable class of each pixel, uint8 [H, W], of a gray picture [H, W]."""
         frame = self.frame(gray)
-        return _most_probable(self.probabilities(gray, frame), gray.shape, frame)[0]
+        return placed(self.probabilities(gray, frame), gray.shape, frame)[0]
 
     def frame(self, gray: np.ndarray) -> "Frame":
         """The square that the network sees of a gray picture [H, W]."""
@@ -201,14 +208,20 @@ def any_section_segmenter(model: keras.Model, turns: int = 8) -> AnySectionSegme
 
 
 def load_any_section(
-    found: WeightsFile, config: Config, regions: RegionSet = ANY_SECTION
+    found: WeightsFile,
+    config: Config,
+    regions: RegionSet = ANY_SECTION,
+    order: Sequence[int] | None = None,
 ) -> AnySectionSegmenter:
     """Build the network of a weights file, and load it.
 
-    `sebre.networks.segmenter.load_segmenter` calls it.
+    `sebre.networks.segmenter.load_segmenter` calls it. `order`: for every class id, from the
+    background on, that of the file; None for the same.
     """
     model = build_network(config.IMAGE_MAX_DIM, config.SECTION_WIDTHS, config.NUM_CLASSES)
     load_weights(model, found.path)
+    if order is not None:
+        reorder_classes(model, order, layers=("logits",))
     return AnySectionSegmenter(model, config, regions, found)
 
 
@@ -313,6 +326,17 @@ def prepared(picture: np.ndarray, size: int, frame: Frame) -> np.ndarray:
     return normalized(cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA))
 
 
+def squared(masks: np.ndarray, size: int, frame: Frame) -> np.ndarray:
+    """Masks bool [H, W, N] in a square of a picture, bool [size, size, N]; False outside of the
+    picture."""
+    flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+    place, found = _place(frame, size), np.zeros((size, size, masks.shape[-1]), bool)
+    for k in range(masks.shape[-1]):
+        mask = np.ascontiguousarray(masks[..., k], np.uint8)
+        found[..., k] = cv2.warpAffine(mask, place, (size, size), flags=flags)
+    return found
+
+
 def _place(frame: Frame, size: int) -> np.ndarray:
     """From the pixels of a square of `size` px to those of the picture, x and y, [2, 3]."""
     step = frame.side / size
@@ -363,9 +387,7 @@ def viewed_back(square: np.ndarray, number: int) -> np.ndarray:
     return back[:, ::-1] if mirrored else back
 
 
-def _most_probable(
-    found: np.ndarray, shape: Sequence[int], frame: Frame
-) -> tuple[np.ndarray, np.ndarray]:
+def placed(found: np.ndarray, shape: Sequence[int], frame: Frame) -> tuple[np.ndarray, np.ndarray]:
     """Labels and their probabilities, both [H, W], of those [n, n, classes] of a square of the
     picture; outside of it there is no region."""
     back = cv2.invertAffineTransform(_place(frame, len(found)))

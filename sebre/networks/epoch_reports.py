@@ -38,7 +38,14 @@ class _Finder(Protocol):
 
 def mean_dice(network: _Finder, sections: SectionDataset) -> float:
     """Mean Dice of up to 32 sections; NaN where none shows a region."""
-    rows = np.linspace(0, sections.num_images - 1, min(_SCORED, sections.num_images))
+    means = list(region_dices(network, sections, _SCORED).values())
+    return float(np.mean(means)) if means else float("nan")
+
+
+def region_dices(network: _Finder, sections: SectionDataset, most: int) -> dict[str, float]:
+    """Dice of every region, by its name: the mean over the sections that show it, of at most so
+    many sections, spread evenly."""
+    rows = np.linspace(0, sections.num_images - 1, min(most, sections.num_images))
     by_region: dict[int, list[float]] = {}
     for row in rows.round().astype(int):
         drawn, class_ids = sections.load_mask(row)
@@ -50,8 +57,8 @@ def mean_dice(network: _Finder, sections: SectionDataset) -> float:
                 found = result["masks"][..., best[class_id]]
                 score = 2 * int((found & mask).sum()) / (int(found.sum()) + int(mask.sum()))
             by_region.setdefault(class_id, []).append(score)
-    means = [float(np.mean(scores)) for scores in by_region.values()]
-    return float(np.mean(means)) if means else float("nan")
+    names = {region.id: region.name for region in sections.regions}
+    return {names[i]: float(np.mean(scores)) for i, scores in sorted(by_region.items())}
 
 
 def dice_of_mask_rcnn(model: MaskRCNN, sections: SectionDataset) -> EpochScore:

@@ -16,7 +16,12 @@ from sebre.data.csv_tables import read_rows
 from sebre.data.metadata import read_facts
 from sebre.networks.weights_store import is_here, known_networks, stores
 
-_KINDS = {"mask_rcnn": "Mask R-CNN", "unet": "U-Net", "any_section": "U-Net"}
+_KINDS = {
+    "mask_rcnn": "Mask R-CNN",
+    "unet": "U-Net",
+    "any_section": "U-Net",
+    "neurites": "3-D U-Net",
+}
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ def load_segmenter(
     elif network_of(plan.found) == "unet":
         return load_unet(plan.found, plan.config, plan.experiment.regions, plan.order)
     elif network_of(plan.found) == "any_section":
-        return load_any_section(plan.found, plan.config, plan.experiment.regions)
+        return load_any_section(plan.found, plan.config, plan.experiment.regions, plan.order)
     else:
         model = MaskRCNN("inference", plan.config, model_dir=".")
         model.load_weights(plan.found.path)
@@ -147,6 +147,11 @@ def _plan(
 ) -> _Plan:
     """What is to be loaded, with everything checked that can be without a network."""
     found = find_weights(weights_of_run(weights), folder)
+    if network_of(found) == "neurites":
+        raise UserError(
+            f"{weights}: segments electron microscopy, no brain regions. Use `sebre neurites "
+            "predict`, or give another network (`sebre models` lists them)."
+        )
     exported = inside = settings = None
     if _is_exported(found):
         exported = load_exported(found.path, overrides.get("RUNTIME"), **overrides)

@@ -1,6 +1,7 @@
-"""Training of the U-Net: the pictures, order, augmentation and optimizer of Mask R-CNN.
+"""Training of networks that label every pixel: here of the U-Net, with the pictures, order,
+augmentation and optimizer of Mask R-CNN; `sebre.networks.section_train` has another kind.
 
-With the same experiment, seed and steps, the two networks see the same augmented pictures in
+With the same experiment, seed and steps, U-Net and Mask R-CNN see the same augmented pictures in
 the same order; only what is learned from them differs. A run keeps its files in a folder:
 
     <logs>/unet_<experiment><YYYYMMDD>T<HHMMSS>/
@@ -16,7 +17,7 @@ Names of an epoch that was stopped by Ctrl-C are those of `mrcnn.training.checkp
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -42,6 +43,7 @@ from sebre.data.metadata import recorded_contrast
 from sebre.drawing.overlay import drawn_labels
 from sebre.experiments.base import Experiment, Variant, with_settings
 from sebre.networks.epoch_reports import VAL_DICE, EpochReport, mean_dice, report_of
+from sebre.networks.segmenter import Segmenter
 from sebre.networks.train import steps_per_epoch, training_sets
 from sebre.networks.training_run import CONFIG_FILE, demand_same_run, training_facts, write_run
 from sebre.networks.unet import DiceCrossEntropy, UNetSegmenter, build_unet, unet_config
@@ -61,6 +63,41 @@ class LabelBatches(Batches):
         (inputs,) = super().read(epoch, index)
         images, _, _, _, class_ids, _, masks, *_ = inputs
         return images, np.stack([_labels(*pair) for pair in zip(class_ids, masks, strict=True)])
+
+
+@dataclass(frozen=True)
+class PixelNetwork:
+    """How one kind of network that labels every pixel is trained.
+
+    Attributes:
+        name: of its runs and files.
+        variant: schedule of one part and augmentation, for an experiment.
+        config: class of its settings, for an experiment.
+        build: the network with random weights, of its settings.
+        segmenter: made of network, settings, regions and weights file.
+        dice_weight: name of the setting with the weight of the Dice loss.
+        shown: what it sees of a data set, by its settings.
+        batches: of what it sees.
+    """
+
+    name: str
+    variant: Callable[[Experiment], Variant]
+    config: Callable[[Experiment], type[Config]]
+    build: Callable[[Config], keras.Model]
+    segmenter: Callable[..., Segmenter]
+    dice_weight: str
+    shown: Callable[[SectionDataset, Config], SectionDataset] = lambda sections, config: sections
+    batches: type[LabelBatches] = LabelBatches
+
+
+UNET = PixelNetwork(
+    name="unet",
+    variant=lambda experiment: experiment.variant("small"),
+    config=unet_config,
+    build=build_unet,
+    segmenter=UNetSegmenter,
+    dice_weight="UNET_DICE_WEIGHT",
+)
 
 
 def train_unet(
@@ -92,11 +129,49 @@ def train_unet(
             begun in another way.
         FloatingPointError: the loss became NaN or infinite.
     """
+    options = {"steps": steps, "seed": seed, "inner_validation": inner_validation}
+    options |= {"settings": settings, "verbose": verbose, "resume": resume}
+    return train_pixels(UNET, experiment, dataset, logs, **options)
+
+
+def train_pixels(
+    kind: PixelNetwork,
+    experiment: Experiment,
+    dataset: str | Path,
+    logs: str | Path,
+    steps: int | None = None,
+    seed: int = 0,
+    inner_validation: float = 0.0,
+    settings: Mapping[str, Any] | None = None,
+    verbose: int = 1,
+    resume: bool = False,
+    start: str = "none",
+    begin: Callable[[keras.Model, SectionDataset], None] = lambda model, sections: None,
+) -> Any:
+    """Train a network of some kind; `train_unet` does so for UNET.
+
+    Args:
+        kind: of the network.
+        experiment: what to look for.
+        dataset: folder of a prepared data set.
+        logs: folder of all runs.
+        steps: of the optimizer; None for those of the kind's schedule.
+        seed: of weights, order, augmentation and the inner split.
+        inner_validation: share of the training sections to hold out.
+        settings: that differ.
+        verbose: as of `MaskRCNN.train`.
+        resume: go on with the last run.
+        start: what the training starts from, as the user names it.
+        begin: gives a new network the weights to start from, with a look at what it will see.
+
+    Returns:
+        The trained network, as the kind's `segmenter`.
+    """
     read = {"CONTRAST": recorded_contrast(dataset)}
-    run = _plan(experiment, steps, {**read, **(settings or {})}, seed)
+    run = _plan(kind, experiment, steps, {**read, **(settings or {})}, seed)
     train_set, val_set = training_sets(experiment, dataset, inner_validation, seed)
-    facts = training_facts(run.variant, [run.steps], dataset, inner_validation)
-    name = f"unet_{experiment.name}"
+    facts = training_facts(run.variant, [run.steps], dataset, inner_validation, start)
+    name = f"{kind.name}_{experiment.name}"
     folder = Path(logs) / f"{name}{time.strftime('%Y%m%dT%H%M%S')}"
     last = None
     if resume:
@@ -105,6 +180,8 @@ def train_unet(
     model = _compiled(run)
     place, means = (0, 0), {}
     if last is None:
+        train_set.contrast = run.config.CONTRAST
+        begin(model, kind.shown(train_set, run.config))
         folder.mkdir(parents=True)
         write_run(folder, run.config, facts)
     else:
@@ -121,7 +198,7 @@ def train_unet(
     save_weights(model, path, dtype="float16", class_names=experiment.regions.names)
     load_weights(model, path)  # what is scored is what is stored
     stored = WeightsFile(path, file_sha256(path), config=folder / CONFIG_FILE)
-    return UNetSegmenter(model, run.config, experiment.regions, stored)
+    return kind.segmenter(model, run.config, experiment.regions, stored)
 
 
 def _train(
@@ -134,27 +211,29 @@ def _train(
 ) -> None:
     """Train from a place, (epochs, batches of the next one) that are done, to the end."""
     begun, step = place
-    epochs = run.steps // run.config.STEPS_PER_EPOCH
+    kind, config = run.kind, run.config
+    epochs = run.steps // config.STEPS_PER_EPOCH
     if begun >= epochs:
         text = "%s: nothing is left to train; all %d epochs are done."
         logger.info(text, files.folder, epochs)
         return
-    logger.info("Training a U-Net, epochs %d to %d, files in %s", begun + 1, epochs, files.folder)
+    text = "Training a network of the kind %s, epochs %d to %d, files in %s"
+    logger.info(text, kind.name, begun + 1, epochs, files.folder)
     train_set, val_set = sets
-    batches = LabelBatches(
-        train_set,
-        run.config,
+    batches = kind.batches(
+        kind.shown(train_set, config),
+        config,
         augmentation=run.variant.augmentation(),
-        steps=run.config.STEPS_PER_EPOCH * run.config.ACCUMULATION_STEPS,
+        steps=config.STEPS_PER_EPOCH * config.ACCUMULATION_STEPS,
     )
     batches.epoch = begun  # the order of the pictures belongs to the epoch
     checks = None
     if val_set is not None:
-        checks = LabelBatches(val_set, run.config, shuffle=False, training=False)
+        checks = kind.batches(kind.shown(val_set, config), config, shuffle=False, training=False)
     progress = {"initial_epoch": begun, "epochs": epochs, "verbose": verbose}
     scores = []
     if val_set is not None:
-        finder = UNetSegmenter(model, run.config, val_set.regions, WeightsFile(files.folder, ""))
+        finder = kind.segmenter(model, config, val_set.regions, WeightsFile(files.folder, ""))
         scores.append(EpochScore(VAL_DICE, partial(mean_dice, finder, val_set)))
     report = report_of(epochs, VAL_DICE) if scores else EpochReport(epochs)
     with StopOnInterrupt(files) as stop:
@@ -164,21 +243,26 @@ def _train(
 
 @dataclass(frozen=True)
 class _Plan:
+    kind: PixelNetwork
     variant: Variant
     config: Config
     steps: int
 
 
 def _plan(
-    experiment: Experiment, steps: int | None, settings: Mapping[str, Any], seed: int
+    kind: PixelNetwork,
+    experiment: Experiment,
+    steps: int | None,
+    settings: Mapping[str, Any],
+    seed: int,
 ) -> _Plan:
     """The settings of a training that can work."""
-    variant = experiment.variant("small")
+    variant = kind.variant(experiment)
     usual = sum(stage.steps for stage in variant.schedule)
     steps = usual if steps is None else steps
     if steps < 1:
         raise UserError(f"steps is {steps}; at least 1 is needed.")
-    config = unet_config(experiment)()
+    config = kind.config(experiment)()
     config.WARMUP_STEPS = round(config.WARMUP_STEPS * steps / usual)
     config.STEPS_PER_EPOCH = steps_per_epoch([steps], config.STEPS_PER_EPOCH)
     own = {"MAX_GT_INSTANCES": len(experiment.regions), "USE_MINI_MASK": False, "SEED": seed}
@@ -188,18 +272,18 @@ def _plan(
         raise UserError(
             f"steps is {steps}; it must be a multiple of STEPS_PER_EPOCH, {config.STEPS_PER_EPOCH}."
         )
-    return _Plan(variant, config, steps)
+    return _Plan(kind, variant, config, steps)
 
 
 def _compiled(run: _Plan) -> keras.Model:
     """The network with random weights and a built optimizer."""
     keep_memory_together()
     with seeded(run.config.SEED):
-        model = build_unet(run.config)
+        model = run.kind.build(run.config)
     rate, momentum = run.config.LEARNING_RATE, run.config.LEARNING_MOMENTUM
     model.compile(
         make_optimizer(run.config, rate, momentum, run.steps),
-        DiceCrossEntropy(run.config.UNET_DICE_WEIGHT),
+        DiceCrossEntropy(getattr(run.config, run.kind.dice_weight)),
         jit_compile=keras.backend.backend() == "jax",
     )
     model.optimizer.build(model.trainable_variables)

@@ -19,7 +19,7 @@ from mrcnn.errors import MissingFileError, UserError
 from mrcnn.io.download import fetch, what_is_wrong
 from mrcnn.io.files import file_sha256, replace_text
 
-NETWORKS = ("mask_rcnn", "unet")  # kinds of networks that `sebre train` trains
+NETWORKS = ("mask_rcnn", "unet", "any_section")  # kinds of networks that `sebre train` trains
 
 _MANIFEST = "manifest.json"
 _RETRIES = 2  # of a download: the user waits for it
@@ -172,12 +172,15 @@ def _config_of(entry: dict[str, Any], folder: Path) -> Path | None:
 
 
 # Settings that only one kind of network has.
-_OWN_SETTINGS = {"UNET_WIDTH": "unet", "SECTION_WIDTHS": "any_section"}
+_OWN_SETTINGS = {
+    **{"UNET_WIDTH": "unet", "SECTION_WIDTHS": "any_section"},
+    "long_range": "neurites",
+}
 
 
 def network_of(found: WeightsFile) -> str:
-    """Which kind of network the weights are of, by their settings: one of `NETWORKS` or
-    "any_section"; without any, a Mask R-CNN."""
+    """Which kind of network the weights are of, by their settings: one of `NETWORKS`, or
+    "neurites"; without any, a Mask R-CNN."""
     settings = stored_settings(found)
     return next((kind for name, kind in _OWN_SETTINGS.items() if name in settings), "mask_rcnn")
 

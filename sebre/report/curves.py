@@ -1,6 +1,10 @@
-"""Scores against the angle that sections are turned by (paper, Fig. 4), as curves."""
+"""Scores as curves: against the angle that sections are turned by (paper, Fig. 4), and against the
+number of sections that a network was trained on."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -8,7 +12,8 @@ from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 from sebre.evaluation.scores import AngleScores
 from sebre.report import style
-from sebre.report.records import Result, with_labels
+from sebre.report.markdown import NONE, Table
+from sebre.report.records import CURVES_FOLDER, Result, with_labels
 
 _SCORES = {"map_paper": "mAP", "dice_mean": "mean Dice"}
 # Curves of a data set; each has a mark of its own too.
@@ -18,6 +23,13 @@ _ROW_IN = 1.4  # a data set, at least
 _LETTERS = 32  # of a line of the legend
 _STEPS = (5, 10, 30, 60)  # degrees between ticks
 _MOST_STEPS = 6
+_STARTS = {"any_section": "from any_section", "none": "from random weights"}
+_DRAWN_NOTES = (
+    "Mean Dice over regions on the same sections of the test part, mean over the seeds; in "
+    "parentheses the lowest and the highest. A seed draws sections of the training part by chance, "
+    "the fewer among the more, and the order of the training. The network is that of any section; "
+    "steps and learning rate of either start were chosen on parts of training parts.",
+)
 _AXIS_FROM = 0.9  # the axis of scores starts here, or lower where scores do
 
 
@@ -106,3 +118,82 @@ def _draw(ax: Axes, key: str, labeled: Sequence[tuple[str, Result]]) -> None:
     ax.xaxis.set_major_formatter("{x:.0f}°")
     ax.tick_params(labelsize=style.FONT)
     ax.grid(alpha=0.3)
+
+
+# --- How many sections must be drawn? ----------------------------------------------------
+
+
+def read_curves(folder: str | Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Records of `sebre.evaluation.learning_curve` by name of the data set, of a folder of results,
+    and what is wrong with which file."""
+    records, problems = {}, []
+    for path in sorted((Path(folder) / CURVES_FOLDER).glob("*.json")):
+        try:
+            record = dict(json.loads(path.read_text(encoding="utf-8")))
+            drawn_table({record["dataset"]: record})
+            records[record["dataset"]] = record
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            cure = "Make it again: python -m sebre.evaluation.learning_curve"
+            problems.append(f"{path}: not what it should be ({error!r}). {cure}")
+    return records, tuple(problems)
+
+
+def drawn_table(records: Mapping[str, Any]) -> Table:
+    """Scores by the number of sections trained on: a row for each data set and start."""
+    counts = sorted({run["sections"] for record in records.values() for run in record["runs"]})
+    header = ("data, start", *(f"{count} sections" for count in counts), "scored", "seeds")
+    rows = []
+    for name, record in records.items():
+        for start, scores in _by_start(record).items():
+            cells = [_mean_and_range(scores.get(count, [])) for count in counts]
+            seeds = max(map(len, scores.values()))
+            title = f"{name}, {_STARTS.get(start, start)}"
+            rows.append((title, *cells, str(record["n_scored"]), str(seeds)))
+    notes = _DRAWN_NOTES if rows else ()
+    return Table("How many sections must be drawn?", header, tuple(rows), notes=notes)
+
+
+def drawn_figure(records: Mapping[str, Any]) -> style.ReportFigure:
+    """Mean Dice over the number of sections, a panel for each data set, a point for each seed."""
+
+    def draw(ax: Axes, record: Mapping[str, Any]) -> None:
+        for i, (start, scores) in enumerate(_by_start(record).items()):
+            counts = sorted(scores)
+            how = {"color": _COLORS[i], "marker": _MARKS[i]}
+            means = [float(np.mean(scores[count])) for count in counts]
+            ax.plot(counts, means, label=_STARTS.get(start, start), markersize=5, **how)
+            for count in counts:
+                values = scores[count]
+                ax.scatter([count] * len(values), values, s=9, alpha=0.5, **how)
+        ax.set_xscale("log")
+        ticks = sorted({run["sections"] for run in record["runs"]})
+        ax.set_xticks(ticks, map(str, ticks), minor=False)
+        ax.minorticks_off()
+        ax.set_xlabel("sections drawn", fontsize=style.FONT)
+        ax.set_ylabel("mean Dice", fontsize=style.FONT)
+        ax.set_ylim(0, 1.02)
+        ax.grid(alpha=0.3)
+        ax.legend(fontsize=style.FONT - 2, frameon=False, loc="lower right")
+
+    panels = [
+        (f"{name}\n{record['n_scored']} test sections", lambda ax, r=record: draw(ax, r))
+        for name, record in records.items()
+    ]
+    return style.panel_figure(panels, None, "sebre.evaluation.learning_curve")
+
+
+def _by_start(record: Mapping[str, Any]) -> dict[str, dict[int, list[float]]]:
+    """Scores of the seeds, by start and number of sections."""
+    found: dict[str, dict[int, list[float]]] = {}
+    for run in record["runs"]:
+        scores = found.setdefault(run["start"], {})
+        scores.setdefault(run["sections"], []).append(float(run["dice_mean"]))
+    return found
+
+
+def _mean_and_range(values: Sequence[float]) -> str:
+    if not values:
+        return NONE
+    if len(values) == 1:
+        return f"{values[0]:.3f}"
+    return f"{np.mean(values):.3f} ({min(values):.3f}-{max(values):.3f})"

@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mrcnn.errors import UserError
 from mrcnn.io.own_files import demand_own, replace_own, replace_own_text
 from sebre.report.claims import ledger, ledger_table, statements_table, tested_table, verdicts_table
-from sebre.report.curves import angles_figure
+from sebre.report.curves import angles_figure, drawn_figure, drawn_table, read_curves
 from sebre.report.details import failures_table, intervals_table, volumes_table
 from sebre.report.doubt import doubt_figure, doubt_table, read_trust
 from sebre.report.figures import (
@@ -31,6 +31,7 @@ from sebre.report.method_tables import (
 from sebre.report.published import PublishedScore, read_published
 from sebre.report.records import (
     CONFIDENT_FOLDER,
+    CURVES_FOLDER,
     METHODS_FOLDER,
     SPLITS_FOLDER,
     Result,
@@ -42,6 +43,7 @@ from sebre.report.records import (
 )
 from sebre.report.statements import NOT_RUN, SCORE, Claim
 from sebre.report.style import ReportFigure
+from sebre.report.systems.neurite_scores import neurite_figure, neurite_tables, read_neurites
 from sebre.report.tables import (
     answer_table,
     dice_table,
@@ -70,6 +72,8 @@ class Records:
         problems: what is wrong with which file.
         published: the paper's numbers.
         trust: of `sebre models calibrate`, by name of the network.
+        curves: of `sebre.evaluation.learning_curve`, by name of the data set.
+        neurites: of `sebre.neurites.scoring.measure_neurites`; empty without.
     """
 
     results: tuple[Result, ...]
@@ -79,6 +83,8 @@ class Records:
     problems: tuple[str, ...]
     published: tuple[PublishedScore, ...]
     trust: Mapping[str, Any]
+    curves: Mapping[str, Any] = field(default_factory=dict)
+    neurites: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -113,8 +119,11 @@ def read_records(folder: str | Path) -> Records:
     splits, yet_more = read_splits(folder / SPLITS_FOLDER)
     confident, last = read_confident(folder / CONFIDENT_FOLDER)
     trust, wrong = read_trust(folder)
-    problems += more + yet_more + last + wrong
-    return Records(results, methods, splits, confident, problems, read_published(), trust)
+    curves, broken = read_curves(folder)
+    neurites, damaged = read_neurites(folder)
+    problems += more + yet_more + last + wrong + broken + damaged
+    known = (read_published(), trust, curves, neurites)
+    return Records(results, methods, splits, confident, problems, *known)
 
 
 def chapters(records: Records, claims: Sequence[Claim]) -> list[Chapter]:
@@ -152,6 +161,16 @@ def chapters(records: Records, claims: Sequence[Claim]) -> list[Chapter]:
             "no `trust.json` of `sebre models calibrate --results` beside the results.",
         ),
         _chapter(
+            "How many sections must be drawn?",
+            (drawn_table(records.curves),),
+            f"no result of `sebre.evaluation.learning_curve` in `{CURVES_FOLDER}`.",
+        ),
+        _chapter(
+            "Neurites in electron microscopy",
+            neurite_tables(records.neurites),
+            "no folder `neurites` among the results.",
+        ),
+        _chapter(
             "The paper's split",
             (splits_table(results, records.splits),),
             f"no result in `{SPLITS_FOLDER}` beside the others.",
@@ -185,6 +204,10 @@ def figures(records: Records) -> dict[str, tuple[str, ReportFigure]]:
         )
     if records.trust:
         made["trust"] = ("Expected and measured Dice", doubt_figure(records.trust))
+    if records.curves:
+        made["curves"] = ("How many sections must be drawn?", drawn_figure(records.curves))
+    if records.neurites.get("rows"):
+        made["neurites"] = ("Neurites in bad sections", neurite_figure(records.neurites))
     for name in dict.fromkeys(result.experiment for result in results):
         made |= {
             f"{name}_dice": (f"{name}: Dice by region", dice_figure(results, published, name)),

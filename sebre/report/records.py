@@ -21,6 +21,7 @@ from sebre.networks.weights_store import read_manifest
 
 TRUST_FILE = "trust.json"  # of `sebre models calibrate --results`; see `sebre.report.doubt`
 METHODS_FOLDER, SPLITS_FOLDER, CONFIDENT_FOLDER = "registration", "splits", "confidence_0.9"
+CURVES_FOLDER = "curves"  # of `sebre.evaluation.learning_curve`
 
 # Methods that are no network, in words, by the name that `sebre register` has for them.
 METHOD_NAMES = {
@@ -100,13 +101,14 @@ class Result:
 def shipped_results() -> dict[str, str]:
     """Results of the shipped weights: the command that makes each, without --out, by name.
 
-    That of any section has no test part of its own; its card has its scores.
+    That of any section has no test part of its own; its card has its scores. Neurites are no
+    regions; `sebre.report.systems` has their scores.
     """
     return {
         name: f"sebre evaluate {entry.get('experiment')} "
         f"--dataset datasets/{entry.get('dataset')} --weights {name}"
         for name, entry in read_manifest().items()
-        if name != ANY_SECTION.name
+        if name != ANY_SECTION.name and entry.get("network") != "neurites"
     }
 
 

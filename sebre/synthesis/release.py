@@ -2,14 +2,17 @@
 
     python -m sebre.synthesis.release --run DIR --data DATA --store weights --results DIR --views 4
 
-Scores are those of real sections (`sebre.synthesis.zeroshot`), in every variant, and are written to
-`<results>/any_section.json`.
+Scores are those of real sections (`sebre.synthesis.zeroshot`), in every variant, and of prepared
+data sets (`--prepared`). They are written to `<results>/any_section.json`, beside those of an atlas
+alone (`sebre.synthesis.baselines.measure`) where `<results>/baselines.json` has them. Without
+`--run`, the network that the store has is scored again.
 """
 
 import argparse
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -28,8 +31,14 @@ from sebre.networks.any_section import (
     load_any_section,
 )
 from sebre.networks.environment import environment
-from sebre.networks.weights_store import find_weights, write_entry
+from sebre.networks.weights_store import (
+    add_to_entry,
+    find_weights,
+    read_manifest,
+    write_entry,
+)
 from sebre.synthesis import zeroshot
+from sebre.synthesis.baselines.measure import FILE, MOST
 from sebre.trust.thumbnails import save_small
 
 logger = logging.getLogger(__name__)
@@ -40,11 +49,22 @@ _LICENSE = (
     "DeMBA, Scalable Brain Atlas) and scans under GPL-3, not for commercial use"
 )
 _SAGITTAL = "sagittal59"
+_BESIDE = (
+    "| source (sections) | network | copied labels | difference | elastix (sections; copied labels "
+    "on these) |"
+)
+_NOT_MEASURED = "What an atlas alone gives was not measured."
 _SHOWN = "abba_quicknii"  # under the MIT license
 
 
 def release(
-    run: Path, data: Path, store: Path, results: Path, views: int, start: Path | None = None
+    run: Path,
+    data: Path,
+    store: Path,
+    results: Path,
+    prepared: Sequence[Path] = (),
+    views: int = 8,
+    start: Path | None = None,
 ) -> dict[str, Any]:
     """Write the files of the network, score it, and return its manifest entry.
 
@@ -53,6 +73,7 @@ def release(
         data: folder of the collections of real sections.
         store: folder of the manifest.
         results: folder of stored scores.
+        prepared: folders of prepared data sets to score too.
         views: of a picture that are looked at.
         start: training settings of the weights that the run started from.
     """
@@ -90,13 +111,30 @@ def release(
         "command": _commands(training),
     }
     write_entry(NAME, store, **facts)
+    return rescore(data, store, results, prepared)
+
+
+def rescore(
+    data: Path, store: Path, results: Path, prepared: Sequence[Path] = ()
+) -> dict[str, Any]:
+    """Score the network of a store; write scores, picture and card, and return its manifest entry.
+
+    Arguments are those of `release`.
+    """
     found = find_weights(NAME, store)
     shipped = load_any_section(found, AnySectionConfig.load(found.config))
+    training = json.loads((store / f"{NAME}.training.json").read_text("utf-8"))
     record = score(shipped, data) | {"training": training}
-    replace_own_text(results / f"{NAME}.json", json.dumps(record, indent=1) + "\n")
+    record["prepared"] = {}
+    for root in prepared:
+        sections = zeroshot.prepared_sections(root, MOST)
+        scores = zeroshot.score_sections(shipped.labels, sections)
+        record["prepared"] |= {name: asdict(score) for name, score in scores.items()}
+    record["beside"] = beside(record, results)
+    text = json.dumps(record, indent=1) + "\n"
+    replace_own_text(results / f"{NAME}.json", text, known=lambda _: True)
     picture = _picture(shipped, data)
-    replace_own(store / f"{NAME}.png", lambda part: save_small(picture, part))
-    facts["thumbnail"] = f"{NAME}.png"
+    replace_own(store / f"{NAME}.png", lambda part: save_small(picture, part), known=lambda _: True)
     lying = record["scores"][zeroshot.VARIANTS[0]]
     scores = {
         "dataset": "real sections of five sources that it never saw (mean of their means)",
@@ -104,9 +142,37 @@ def release(
         "dice_mean": labeled_mean(lying),
         "dice_per_source": lying,
     }
-    entry = write_entry(NAME, store, **facts, scores=scores)
-    replace_own_text(store / f"{NAME}.md", card(entry, record, shipped))
+    add_to_entry(NAME, store, thumbnail=f"{NAME}.png", scores=scores)
+    entry = read_manifest(store)[NAME]
+    text = card(entry, record, shipped)
+    replace_own_text(store / f"{NAME}.md", text, known=lambda _: True)
     return entry
+
+
+def beside(record: Mapping[str, Any], results: Path) -> dict[str, Any]:
+    """Scores of an atlas alone beside those of the network, by source, as plain JSON values.
+
+    `over_copied` is how much the network is above the labels of the nearest template plane as they
+    lie, on the same sections. Empty where they were not measured.
+    """
+    path = results / FILE
+    if not path.is_file():
+        return {}
+    atlas = json.loads(path.read_text("utf-8"))["scores"]
+    lying = record["scores"][zeroshot.VARIANTS[0]]
+    own = {
+        **{name: {"dice": dice, "n": record["n_by_source"][name]} for name, dice in lying.items()},
+        **record["prepared"],
+    }
+    return {
+        name: {
+            "network": score,
+            **atlas[name],
+            "over_copied": score["dice"] - atlas[name]["copied"]["dice"],
+        }
+        for name, score in own.items()
+        if name in atlas
+    }
 
 
 def _picture(network: AnySectionSegmenter, data: Path) -> np.ndarray:
@@ -153,7 +219,16 @@ def card(entry: Mapping[str, Any], record: Mapping[str, Any], network: AnySectio
     for variant, scores in record["scores"].items():
         cells = " | ".join(f"{scores[name]:.3f}" for name in sources)
         lines.append(f"| {variant} | {labeled_mean(scores):.3f} | {cells} |")
-    settings = record["training"]
+    settings, other = record["training"], [_NOT_MEASURED]
+    if record.get("beside"):
+        other = [_BESIDE, "|---" * 5 + "|"]
+        for name, row in record["beside"].items():
+            cells = (row["network"], row["copied"], row["copied_same"], row["elastix"])
+            network_, copied, same, elastix = (f"{one['dice']:.3f}" for one in cells)
+            other.append(
+                f"| {name} ({row['copied']['n']}) | {network_} | {copied} | "
+                f"{row['over_copied']:+.3f} | {elastix} ({row['elastix']['n']}; {same}) |"
+            )
     text = files("sebre.synthesis").joinpath("model_card.md").read_text(encoding="utf-8")
     return text.format(
         **{key: entry[key] for key in ("file", "sha256", "config", "command", "licence")},
@@ -165,6 +240,7 @@ def card(entry: Mapping[str, Any], record: Mapping[str, Any], network: AnySectio
         views=network.config.SECTION_TURNS,
         held_out=", ".join(settings["held_out"]),
         table="\n".join(lines),
+        beside="\n".join(other),
     )
 
 
@@ -198,15 +274,20 @@ def _commands(training: Mapping[str, Any]) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     """Read the arguments of the command line and release."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--run", type=Path, required=True, help="folder of the training")
+    parser.add_argument("--run", type=Path, help="folder of the training (default: score again)")
     parser.add_argument("--data", type=Path, required=True, help="folder of the collections")
     parser.add_argument("--store", type=Path, required=True, help="folder of the manifest")
     parser.add_argument("--results", type=Path, required=True, help="folder of stored scores")
+    parser.add_argument("--prepared", type=Path, nargs="*", default=[], help="data sets")
     parser.add_argument("--views", type=int, default=8, help="of a picture, 1 to 8")
     parser.add_argument("--start", type=Path, help="training.json of the weights it started from")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    release(args.run, args.data, args.store, args.results, args.views, args.start)
+    where = (args.data, args.store, args.results, args.prepared)
+    if args.run is None:
+        rescore(*where)
+    else:
+        release(args.run, *where, args.views, args.start)
 
 
 if __name__ == "__main__":

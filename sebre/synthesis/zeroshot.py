@@ -10,8 +10,8 @@ import argparse
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -19,8 +19,12 @@ import keras
 import numpy as np
 from PIL import Image
 
+from mrcnn.errors import UserError
 from sebre.data.csv_tables import read_table
+from sebre.data.dataset import SectionDataset
+from sebre.data.region_names import recorded_regions
 from sebre.data.rotation import turn_matrix
+from sebre.data.section_files import part_folder
 from sebre.networks.any_section import any_section_segmenter
 from sebre.synthesis.classes import IGNORE, NUM_CLASSES
 
@@ -46,6 +50,7 @@ class RealSection:
         picture: [H, W]. Gray values of any range.
         masks: bool [H, W] by class id.
         scored: bool [H, W]. Pixels that count.
+        joined: class ids that count as another one, where the drawing makes no difference.
     """
 
     name: str
@@ -53,6 +58,56 @@ class RealSection:
     picture: np.ndarray
     masks: dict[int, np.ndarray]
     scored: np.ndarray
+    joined: Mapping[int, int] = field(default_factory=dict)
+
+
+# Classes of regions of prepared data sets, by their names there. Drawn parts of the hippocampus are
+# one class together; those of regions that are not here have none.
+_CLASSES = {
+    **{"cortex": 1, "hippocampus": 2, "CA1": 2, "CA2": 2, "CA3": 2, "DG": 2, "basal_ganglia": 3},
+    **{"thalamus": 4, "midbrain": 6, "hindbrain": 7, "brainstem": 7, "cerebellum": 8},
+}
+_HIND, _CEREBELLUM = 7, 8
+# In the figures, what is drawn as hindbrain is the cerebellum alone.
+_OTHERWISE = {"sebre_figures": {"hindbrain": _CEREBELLUM}}
+
+
+def prepared_sections(root: Path, most: int) -> Iterator[RealSection]:
+    """Sections of the test part of a prepared data set, at most so many, spread evenly; of a set
+    of fewer than that all sections, as nothing is trained on them.
+
+    The classes are those of the regions of the same names (`cortex` is more than the isocortex in
+    some sets); where the hindbrain is drawn and the cerebellum is not, it is taken as part of it.
+
+    Raises:
+        UserError: no prepared data set that names its regions.
+    """
+    regions = recorded_regions(root)
+    if regions is None:
+        raise UserError(f"{root}: has no dataset.json that names its regions. Prepare it again.")
+    classes = {**_CLASSES, **_OTHERWISE.get(root.name, {})}
+    known = {region.id: classes[region.name] for region in regions if region.name in classes}
+    there = [part for part in ("val", "train") if part_folder(root, part, "images").is_dir()]
+    parts = [SectionDataset(regions).load(root, part) for part in there]
+    chosen = [(part, row) for part in parts for row in range(len(part.image_info))]
+    if len(chosen) > most:
+        chosen = [(parts[0], row) for row in range(len(parts[0].image_info))]
+    joins = _HIND in known.values() and _CEREBELLUM not in known.values()
+    for part in parts:
+        part.prepare()
+    for place in np.linspace(0, len(chosen) - 1, min(most, len(chosen))).round().astype(int):
+        sections, row = chosen[place]
+        picture = sections.load_image(row).mean(axis=-1, dtype=np.float32)
+        drawn, ids = sections.load_mask(row)
+        masks: dict[int, np.ndarray] = {}
+        for k, number in enumerate(int(i) for i in ids):
+            if number in known:
+                before = masks.get(known[number], np.zeros(picture.shape, bool))
+                masks[known[number]] = before | drawn[..., k]
+        joined = {_CEREBELLUM: _HIND} if joins else {}
+        everywhere = np.ones(picture.shape, bool)
+        name = sections.image_reference(row)
+        yield RealSection(name, root.name, picture, masks, everywhere, joined)
 
 
 def real_sections(data: Path) -> Iterator[RealSection]:
@@ -89,6 +144,8 @@ def section_dices(found: np.ndarray, section: RealSection) -> dict[int, float]:
         section: with the drawing.
     """
     scores = {}
+    for part, whole in section.joined.items():
+        found = np.where(found == part, whole, found)
     for class_id, mask in section.masks.items():
         drawn = mask & section.scored
         if np.count_nonzero(drawn) < _LEAST_SHARE * mask.size:
@@ -114,14 +171,41 @@ def evaluate(
     """
     if variant not in VARIANTS:
         raise ValueError(f"No variant {variant!r}. There are {', '.join(VARIANTS)}.")
+
+    def label(picture: np.ndarray) -> np.ndarray:
+        changed = labels_of(_changed(picture, variant))
+        return _changed_back(changed, variant, picture.shape)
+
+    found = score_sections(label, real_sections(data))
+    return {source: score.dice for source, score in found.items()}
+
+
+@dataclass(frozen=True)
+class SourceScore:
+    """Mean Dice of a source: over the drawn regions of a section, then over its n sections."""
+
+    dice: float
+    n: int
+
+
+def score_sections(
+    label: Callable[[np.ndarray], np.ndarray], sections: Iterable[RealSection]
+) -> dict[str, SourceScore]:
+    """Score whatever labels pictures, by source.
+
+    Args:
+        label: takes a picture [H, W] to class ids uint8 [H, W].
+        sections: to score; those without a drawn region do not count.
+    """
     scores = defaultdict(list)
-    for section in real_sections(data):
-        changed = labels_of(_changed(section.picture, variant))
-        found = _changed_back(changed, variant, section.picture.shape)
-        dices = section_dices(found, section)
+    for section in sections:
+        dices = section_dices(label(section.picture), section)
         if dices:
             scores[section.source].append(float(np.mean(list(dices.values()))))
-    return {source: float(np.mean(values)) for source, values in sorted(scores.items())}
+    return {
+        source: SourceScore(float(np.mean(values)), len(values))
+        for source, values in sorted(scores.items())
+    }
 
 
 def _changed(picture: np.ndarray, variant: str) -> np.ndarray:

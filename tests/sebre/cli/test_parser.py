@@ -8,7 +8,7 @@ from sebre.cli.parser import _HELP, PLANES, build_parser
 from sebre.prepare import volume
 
 COMMANDS = """prepare train evaluate predict detect export inspect register check compare demo
-    publish bench morphometry models synthesize""".split()
+    publish bench morphometry models synthesize neurites""".split()
 
 
 _SAME = {"detect": "predict"}  # an older name
@@ -17,13 +17,25 @@ _SAME = {"detect": "predict"}  # an older name
 def _options(experiment: str | None) -> set[tuple[str, str, str | None]]:
     """Command, first name and help of all options."""
     parser = build_parser(experiment, dict.fromkeys(COMMANDS))
-    (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
     return {
         (_SAME.get(command, command), (action.option_strings or [action.dest])[0], action.help)
-        for command, sub in commands.choices.items()
+        for command, sub in _commands(parser).items()
         for action in sub._actions
-        if not isinstance(action, argparse._HelpAction) and action.dest != "experiment"
+        if not isinstance(action, argparse._HelpAction | argparse._SubParsersAction)
+        and action.dest != "experiment"
     }
+
+
+def _commands(
+    parser: argparse.ArgumentParser, before: str = ""
+) -> dict[str, argparse.ArgumentParser]:
+    """Parsers of the commands, and of those that a command has, by their words."""
+    found = {}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, sub in action.choices.items():
+                found |= {before + name: sub} | _commands(sub, f"{before}{name} ")
+    return found
 
 
 @pytest.mark.parametrize("experiment", [None, "slicemap"])

@@ -29,6 +29,9 @@ def test_what_ships_is_described():
                 f"Dice {score.dice:.3f} on real sections of five sources"
             )
             continue
+        if name == "neurites":
+            assert (network.kind, score) == ("3-D U-Net", None)  # it has no Dice
+            continue
         result = json.loads((ROOT / "results" / f"{name}.json").read_text())
         assert (score.dice, score.n_sections) == (result["dice_mean"], result["n_sections"])
         assert score.interval == tuple(result["intervals"]["dice_mean"])

@@ -119,6 +119,9 @@ def test_shipped_weights_know_their_regions(weights, experiment, caplog):
 
 def test_the_manifest_names_the_regions_of_every_network():
     for entry in read_manifest().values():
+        if entry.get("network") == "neurites":
+            assert entry["regions"] == []  # it segments what has no names
+            continue
         experiment = EXPERIMENTS.get(entry["experiment"])
         regions = ANY_SECTION if experiment is None else experiment.regions
         assert entry["regions"] == regions.names

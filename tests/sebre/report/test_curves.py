@@ -1,12 +1,15 @@
 """Curves of scores by angle: what they draw are the numbers of the records."""
 
+import json
+
 import numpy as np
+import pytest
 from figure_texts import check_texts, drawn_texts
 from matplotlib.colors import to_rgba
 from result_samples import PAPERS, STAND_IN, made_up, newer, result_of, stored
 
 from sebre.data.regions import SUBCORTICAL
-from sebre.report.curves import angles_figure
+from sebre.report.curves import angles_figure, drawn_figure, drawn_table, read_curves
 
 ANY = range(-150, 181, 30)
 
@@ -89,3 +92,45 @@ def test_the_same_results_give_the_same_picture():
     one, other = (angles_figure([result("scans", 0.5)]).png() for _ in range(2))
     assert one == other
     assert one != angles_figure([result("scans", 0.4)]).png()
+
+
+# --- How many sections must be drawn? ----------------------------------------------------
+
+
+def _curve_record():
+    scores = {"any_section": {2: (0.6, 0.7), 5: (0.8, 0.8)}, "none": {2: (0.2, 0.4), 5: (0.5,)}}
+    runs = [
+        {"start": start, "sections": count, "seed": seed, "dice_mean": value}
+        for start, by_count in scores.items()
+        for count, values in by_count.items()
+        for seed, value in enumerate(values)
+    ]
+    return {"dataset": "mine", "n_scored": 12, "runs": runs}
+
+
+def test_a_row_for_each_start_and_a_column_for_each_number_of_sections():
+    table = drawn_table({"mine": _curve_record()})
+    assert table.header == ("data, start", "2 sections", "5 sections", "scored", "seeds")
+    assert table.rows == (
+        ("mine, from any_section", "0.650 (0.600-0.700)", "0.800 (0.800-0.800)", "12", "2"),
+        ("mine, from random weights", "0.300 (0.200-0.400)", "0.500", "12", "2"),
+    )
+    assert drawn_table({}).rows == ()
+
+
+def test_the_figure_draws_means_and_seeds():
+    figure = drawn_figure({"mine": _curve_record()})
+    (ax,) = (ax for ax in figure.axes if ax.axison)
+    lines = {line.get_label(): line.get_xydata().tolist() for line in ax.lines}
+    assert lines["from any_section"] == [[2, pytest.approx(0.65)], [5, pytest.approx(0.8)]]
+    assert sum(len(points.get_offsets()) for points in ax.collections) == 7
+    assert figure.png().startswith(b"\x89PNG")
+
+
+def test_files_of_curves_are_checked(tmp_path):
+    assert read_curves(tmp_path) == ({}, ())
+    (tmp_path / "curves").mkdir()
+    (tmp_path / "curves" / "mine.json").write_text(json.dumps(_curve_record()))
+    (tmp_path / "curves" / "other.json").write_text("{}")
+    records, (problem,) = read_curves(tmp_path)
+    assert records == {"mine": _curve_record()} and "other.json: not what it should be" in problem

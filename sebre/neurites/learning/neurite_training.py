@@ -1,0 +1,268 @@
+"""Training of the network of affinities, from the endless stream of patches.
+
+A run keeps its files in a folder:
+
+    settings.json   of the run
+    log.csv         a row every check: steps, loss, accuracy of the affinities of held-out
+                    sections if there are any
+    last.keras      network and optimizer of the last check
+    state.json      steps by then
+    step_N.keras    the network at step N, for the steps that are kept
+
+and goes on from there when it is started again with the same settings.
+"""
+
+import csv
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from mrcnn.errors import DivergedError, UserError
+from mrcnn.io.files import replace_text
+from mrcnn.weights.loading import quiet_keras
+from sebre.neurites.affinity_graph import affinities_of, graph_offsets, is_coarse
+from sebre.neurites.affinity_prediction import LAST_FILE, SETTINGS_FILE, GrayValues
+from sebre.neurites.affinity_unet import (
+    WIDTHS,
+    BalancedCrossEntropy,
+    build_network,
+    network_step,
+    plan_levels,
+    zero_weights,
+)
+from sebre.neurites.learning.patches import AUGMENTATIONS, Labeled, PatchRecipe, patches
+from sebre.neurites.volume_files import EmVolume
+
+logger = logging.getLogger(__name__)
+
+_WARMUP_STEPS = 200
+_WEIGHT_DECAY, _CLIP_NORM = 1e-4, 1.0
+_STATE = "state.json"
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Settings of a run, which stay the same when it goes on.
+
+    Attributes:
+        voxel_nm: along z, y, x, of all volumes.
+        patch: voxels of a patch along z, y, x; a step learns from one.
+        widths: filters of the levels of the network.
+        long_range: length of the long edges in voxels of the finest axis; 0 for none.
+        steps: of the whole training.
+        learning_rate: the highest; it falls to 0 by half a cosine.
+        augmentations: those that are on.
+        zero_is_border: label 0 is membrane; otherwise nothing is known of it.
+        precision: of the arithmetic: float32 or mixed_bfloat16.
+        seed: of weights and patches.
+    """
+
+    voxel_nm: tuple[float, float, float]
+    patch: tuple[int, int, int] = (48, 80, 80)
+    widths: tuple[int, ...] = WIDTHS
+    long_range: int = 6
+    steps: int = 8000
+    learning_rate: float = 2e-3
+    augmentations: tuple[str, ...] = AUGMENTATIONS
+    zero_is_border: bool = False
+    precision: str = "float32"
+    seed: int = 0
+
+    def recipe(self) -> PatchRecipe:
+        """How its patches are made."""
+        return PatchRecipe(
+            self.patch,
+            graph_offsets(self.long_range, self.voxel_nm),
+            frozenset(self.augmentations),
+            any_axis=max(self.voxel_nm) < 1.25 * min(self.voxel_nm),
+            in_plane=is_coarse(self.voxel_nm),
+            zero_is_border=self.zero_is_border,
+        )
+
+
+def standardized(raw: np.ndarray) -> np.ndarray:
+    """Gray values less their mean, by their standard deviation; float32."""
+    return GrayValues.of(raw).standardized(raw)
+
+
+def train(
+    volumes: Sequence[EmVolume],
+    held_out: Sequence[EmVolume],
+    out: Path,
+    settings: TrainSettings,
+    *,
+    check_s: float = 240.0,
+    stop_at: int | None = None,
+    keep: Sequence[int] = (),
+) -> keras.Model:
+    """Train the network, or go on with its training.
+
+    Args:
+        volumes: to learn from, with labels.
+        held_out: to check on, with labels.
+        out: folder of the run.
+        settings: of the run. A run that goes on may have another number of `steps`.
+        check_s: seconds from one check, with its checkpoint, to the next.
+        stop_at: step at which this call ends; None for the last.
+        keep: steps at which the network is stored for good.
+
+    Returns:
+        The network.
+
+    Raises:
+        UserError: settings that cannot work, or those of another run.
+        DivergedError: the loss became NaN or infinite.
+    """
+    _demand_settings(settings)
+    out.mkdir(parents=True, exist_ok=True)
+    _demand_same_run(out, settings)
+    keras.mixed_precision.set_global_policy(settings.precision)
+    recipe = settings.recipe()
+    learned = [Labeled(standardized(v.raw), v.labels) for v in volumes]
+    model, step = _start(learned, out, settings, recipe)
+    last_step = min(settings.steps, settings.steps if stop_at is None else stop_at)
+    stream = patches(learned, recipe, settings.seed, step)
+    last, losses = time.monotonic(), []
+    while step < last_step:
+        model.optimizer.learning_rate = _learning_rate(step, settings)
+        losses.append(float(model.train_on_batch(*next(stream))))
+        if not math.isfinite(losses[-1]):
+            raise DivergedError(
+                f"{out}: the loss is {losses[-1]} after {step} steps. Give a lower "
+                "learning rate, or the precision float32."
+            )
+        step += 1
+        if step in keep:
+            _save_network(model, out / f"step_{step}.keras")
+        if step == last_step or time.monotonic() - last >= check_s:
+            seconds = time.monotonic() - last
+            _save_network(model, out / LAST_FILE)
+            replace_text(out / _STATE, json.dumps({"step": step}))
+            row = {
+                "step": step,
+                "loss": float(np.mean(losses)),
+                "s_per_step": seconds / len(losses),
+            }
+            _log(out / "log.csv", row | check(model, held_out, recipe))
+            last, losses = time.monotonic(), []
+    return model
+
+
+def check(model: keras.Model, volumes: Sequence[EmVolume], recipe: PatchRecipe) -> dict[str, float]:
+    """How many of the nearest affinities of held-out volumes are right, edges of 0 and of 1
+    counting the same, by axis."""
+    right = {axis: [] for axis in "zyx"}
+    for volume in volumes:
+        wanted = affinities_of(
+            volume.labels,
+            recipe.offsets[:3],
+            erode=True,
+            in_plane=recipe.in_plane,
+            zero_is_border=recipe.zero_is_border,
+        )
+        logits = whole_logits(model, standardized(volume.raw))
+        for number, axis in enumerate("zyx"):
+            found, edges = logits[..., number] > 0, wanted[number]
+            shares = [np.mean(found[edges == value] == value) for value in (0, 1)]
+            right[axis].append(np.mean(shares))
+    return {f"accuracy_{axis}": float(np.mean(v)) for axis, v in right.items() if v}
+
+
+def whole_logits(model: keras.Model, gray: np.ndarray) -> np.ndarray:
+    """Logits float32 [z, y, x, edges] of a small volume, mirrored at its faces, in one piece."""
+    room = [(8, 8 + -size % 16) for size in gray.shape]
+    padded = np.pad(gray, room, mode="symmetric")
+    logits = keras.ops.convert_to_numpy(model(padded[None, ..., None], training=False))[0]
+    return logits[tuple(slice(8, 8 + size) for size in gray.shape)]
+
+
+def _demand_settings(settings: TrainSettings) -> None:
+    wrong = sorted(set(settings.augmentations) - set(AUGMENTATIONS))
+    if wrong:
+        raise UserError(
+            f"No augmentation {', '.join(wrong)}. There are {', '.join(AUGMENTATIONS)}."
+        )
+    step = network_step(plan_levels(settings.voxel_nm, len(settings.widths)))
+    if any(size < n or size % n for size, n in zip(settings.patch, step, strict=True)):
+        raise UserError(
+            f"Patches of {settings.patch} voxels (--patch) do not fit the levels of the network; "
+            f"wanted multiples of {step}."
+        )
+    if settings.steps < 1:
+        raise UserError(f"steps is {settings.steps}; at least 1 is needed.")
+
+
+def _demand_same_run(out: Path, settings: TrainSettings) -> None:
+    """Settings of a run that goes on must be those that it was begun with, but for the steps."""
+    path = out / SETTINGS_FILE
+    now = json.loads(json.dumps(asdict(settings)))
+    if path.is_file():
+        before = json.loads(path.read_text("utf-8"))
+        fixed = {name: value for name, value in now.items() if name != "steps"}
+        changed = [
+            f"{k} was {before.get(k)}, is {v}" for k, v in fixed.items() if before.get(k) != v
+        ]
+        if changed:
+            raise UserError(
+                f"{out}: holds a run of other settings: {'; '.join(changed)}. Give the settings "
+                "of that run to go on with it, or another folder."
+            )
+    elif any(out.iterdir()):
+        raise UserError(f"{out}: is not empty, and no run to go on with. Give a new folder.")
+    replace_text(path, json.dumps(now, indent=1) + "\n")
+
+
+def _start(
+    volumes: Sequence[Labeled], out: Path, settings: TrainSettings, recipe: PatchRecipe
+) -> tuple[keras.Model, int]:
+    """A new network, or that of the last check, and the steps that it has seen."""
+    if (out / _STATE).is_file():
+        step = json.loads((out / _STATE).read_text("utf-8"))["step"]
+        logger.info("Going on after step %d", step)
+        with quiet_keras():
+            return keras.models.load_model(out / LAST_FILE), step
+    keras.utils.set_random_seed(settings.seed)
+    model = build_network(len(recipe.offsets), settings.voxel_nm, settings.widths)
+    options = {"erode": True, "in_plane": recipe.in_plane, "zero_is_border": recipe.zero_is_border}
+    edges = [affinities_of(v.labels, recipe.offsets, **options) for v in volumes]
+    weights = zero_weights(np.concatenate([e.reshape(len(e), -1) for e in edges], axis=1))
+    optimizer = keras.optimizers.AdamW(
+        settings.learning_rate, weight_decay=_WEIGHT_DECAY, global_clipnorm=_CLIP_NORM
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    model.compile(optimizer, BalancedCrossEntropy(weights), jit_compile=False)
+    logger.info("%d parameters; edges of 0 weigh %s", model.count_params(), weights)
+    return model, 0
+
+
+def _learning_rate(step: int, settings: TrainSettings) -> float:
+    warm = min(1.0, (step + 1) / _WARMUP_STEPS)
+    return settings.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+
+
+def _save_network(model: keras.Model, path: Path) -> None:
+    """The old file stays until the new one is whole."""
+    part = path.with_name("part.keras")
+    with quiet_keras():
+        model.save(part)
+    os.replace(part, path)
+
+
+def _log(path: Path, row: dict[str, Any]) -> None:
+    cells = {k: v if isinstance(v, int) else round(v, 4) for k, v in row.items()}
+    new = not path.is_file()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(cells), lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow(cells)
+    logger.info("%s", cells)

@@ -1,0 +1,156 @@
+"""Ships a network of neurites: weights, settings with thresholds, manifest entry, card, picture.
+
+python -m sebre.neurites.shipping --run DIR --scores results/neurites/neurites.json \
+        --data DIR --store weights
+"""
+
+import argparse
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mrcnn.errors import UserError
+from mrcnn.io.own_files import replace_own, replace_own_text
+from mrcnn.weights.loading import save_weights
+from sebre.networks.weights_store import write_entry
+from sebre.neurites.affinity_prediction import NAME, SETTINGS_FILE, load_network
+from sebre.neurites.cells import MemoryStore
+from sebre.neurites.graph_picture import tinted
+from sebre.neurites.volume_files import open_volume
+from sebre.neurites.whole_volumes import Decoding, segment
+from sebre.trust.thumbnails import save_small
+
+_LICENSE = (
+    "MIT for the code; trained on FIB-25 training sample 2 (FlyEM, Janelia) under CC BY 3.0, with "
+    "attribution"
+)
+_SHOWN = (170, 186)  # sections of the picture
+_SIDE_PX = 160
+
+
+def release(run: Path, scores: Path, data: Path, store: Path) -> dict[str, Any]:
+    """Write the files of the network, and return its manifest entry.
+
+    Args:
+        run: folder of `sebre neurites train`.
+        scores: of `sebre.neurites.scoring.measure_neurites`, of this network.
+        data: folder of the volume that it was tested on, for the picture.
+        store: folder of the manifest.
+
+    Raises:
+        UserError: scores of another network.
+    """
+    network = load_network(run)
+    record = json.loads(scores.read_text("utf-8"))
+    if record["network"] != network.sha256 or record["name"] != NAME:
+        raise UserError(f"{scores}: are not the scores of {run}. Measure that network.")
+    settings = json.loads((run / SETTINGS_FILE).read_text("utf-8"))
+    seen = json.loads((run / "state.json").read_text("utf-8"))["step"]
+    chosen = {method: found["threshold"] for method, found in record["chosen"].items()}
+    settings |= {"steps_seen": seen, "thresholds": chosen}
+    replace_own(
+        store / f"{NAME}.h5", lambda part: save_weights(network.model, part, dtype="float16")
+    )
+    text = json.dumps(settings, indent=1) + "\n"
+    replace_own_text(store / f"{NAME}.config.json", text)
+    replace_own_text(store / f"{NAME}.log.csv", (run / "log.csv").read_text("utf-8"))
+    network.thresholds = chosen
+    picture = draw(network, data)
+    replace_own(store / f"{NAME}.png", lambda part: save_small(picture, part))
+    facts = {
+        "file": f"{NAME}.h5",
+        "url": "",
+        "network": NAME,
+        "experiment": NAME,
+        "regions": [],
+        "species": "fruit fly",
+        "plane": None,
+        "stain": "electron microscopy (FIB-SEM)",
+        "age": "adult",
+        "pixel_um": network.voxel_nm[1] / 1000,
+        "variant": "",
+        "config": f"{NAME}.config.json",
+        "dataset": "FIB-25 training sample 2, sections 0-149",
+        "licence": _LICENSE,
+        "command": command(settings),
+        "thumbnail": f"{NAME}.png",
+        "scores": {key: row["vi"] for key, row in _test_rows(record).items()},
+    }
+    entry = write_entry(NAME, store, **facts)
+    replace_own_text(store / f"{NAME}.md", card(entry, record, settings, network.model))
+    return entry
+
+
+def command(settings: Mapping[str, Any]) -> str:
+    """The command that trained a network of these settings."""
+    patch, widths = (" ".join(map(str, settings[name])) for name in ("patch", "widths"))
+    precision = settings["precision"].removeprefix("mixed_")
+    return (
+        "sebre neurites train fib25_sample2.npz --out RUN --sections 0:150 --check 152:168 "
+        f"--steps {settings['steps']} --stop-at {settings['steps_seen']} --patch {patch} --widths "
+        f"{widths} --precision {precision} --seed {settings['seed']}"
+    )
+
+
+def _test_rows(record: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return {
+        f"vi_{row['method']}": row
+        for row in record["rows"]
+        if row["network"] == NAME and row["volume"] == "sample2 170-209"
+    }
+
+
+def draw(network: Any, data: Path) -> np.ndarray:
+    """A part of a test section with its segments in colors, uint8 [h, w, 3]."""
+    volume = open_volume(data / "fib25_sample2.npz").sections(*_SHOWN)
+    raw = volume.raw[:, :_SIDE_PX, :_SIDE_PX]
+    found = segment(network, raw, Decoding.of(network, "watershed"), MemoryStore())
+    middle = len(raw) // 2
+    return tinted(raw[middle], found[middle])
+
+
+def card(
+    entry: Mapping[str, Any], record: Mapping[str, Any], settings: Mapping[str, Any], model: Any
+) -> str:
+    """The model card."""
+    lines = [
+        "| test | method | VI | VI split | VI merge | adapted Rand error |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in record["rows"]:
+        if row["network"] == NAME:
+            values = (row[key] for key in ("vi", "vi_split", "vi_merge", "rand_error"))
+            cells = " | ".join(f"{value:.3f}" for value in values)
+            lines.append(f"| {row['volume']} | {row['method']} | {cells} |")
+    text = files("sebre.neurites").joinpath("model_card.md").read_text(encoding="utf-8")
+    return text.format(
+        **{key: entry[key] for key in ("file", "sha256", "config", "command", "licence")},
+        megabytes=entry["bytes"] / 1e6,
+        parameters=model.count_params(),
+        steps=settings["steps_seen"],
+        planned=settings["steps"],
+        patch=" x ".join(map(str, settings["patch"])),
+        thresholds=", ".join(f"{k} {v:g}" for k, v in settings["thresholds"].items()),
+        table="\n".join(lines),
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Read the arguments of the command line and release."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--run", type=Path, required=True, help="folder of the training")
+    parser.add_argument("--scores", type=Path, required=True, help="JSON file of its scores")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the volumes")
+    parser.add_argument("--store", type=Path, required=True, help="folder of the manifest")
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    release(args.run, args.scores, args.data, args.store)
+
+
+if __name__ == "__main__":
+    main()

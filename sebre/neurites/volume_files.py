@@ -1,0 +1,341 @@
+"""Volumes in files, opened without reading them whole: npz, HDF5, TIFF, OME-Zarr, webKnossos.
+
+A volume is [z, y, x] here, whatever the order of its file.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import tifffile
+
+from mrcnn.errors import MissingFileError, MissingPackageError, UserError, reading
+
+WEBKNOSSOS_FILE = "datasource-properties.json"
+TIFF = (".tif", ".tiff")
+HDF5 = (".h5", ".hdf5", ".hdf")
+# Names of gray values and labels in HDF5 files: ours, and those of the CREMI challenge.
+_RAW, _LABELS = ("raw", "volumes/raw"), ("labels", "volumes/labels/neuron_ids")
+_NM = {
+    **{"nm": 1.0, "nanometer": 1.0, "um": 1e3, "µm": 1e3, "\\u00B5m": 1e3, "micron": 1e3},
+    **{"micrometer": 1e3, "mm": 1e6, "millimeter": 1e6, "angstrom": 0.1},
+}
+
+VoxelSize = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class EmVolume:
+    """A volume of electron microscopy, with labels or without.
+
+    Attributes:
+        name: of the file.
+        raw: uint8 [z, y, x], an array or what gives a part of it for an index of slices.
+        voxel_nm: voxel size along z, y, x, in nm; None where the file does not say it.
+        labels: integers [z, y, x], likewise; 0 where nothing is labeled; None without labels.
+    """
+
+    name: str
+    raw: Any
+    voxel_nm: VoxelSize | None = None
+    labels: Any = None
+
+    def sections(self, first: int, last: int) -> "EmVolume":
+        """The sections from `first` up to, not with, `last`, in memory.
+
+        Raises:
+            UserError: there are none.
+        """
+        if first >= self.raw.shape[0]:
+            raise UserError(
+                f"{self.name}: has {self.raw.shape[0]} sections, none from {first} to {last}. "
+                "Give others."
+            )
+        labels = None if self.labels is None else np.asarray(self.labels[first:last])
+        return replace(self, raw=np.asarray(self.raw[first:last]), labels=labels)
+
+
+class Turned:
+    """An array of other axes, seen as [z, y, x]; a part of it is read for an index of slices.
+
+    Args:
+        array: of any number of axes.
+        order: for z, y and x, the axis of the array. Others must have the length 1.
+        path: of the file, for what is said if a part of it is broken.
+    """
+
+    def __init__(self, array: Any, order: Sequence[int], path: Path):
+        self._array, self._order, self._path = array, tuple(order), path
+        self.shape = tuple(int(array.shape[axis]) for axis in order)
+        self.dtype = np.dtype(array.dtype)
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        parts = index if isinstance(index, tuple) else (index,)
+        parts = (*parts, *[slice(None)] * (3 - len(parts)))
+        whole: list[Any] = [0] * len(self._array.shape)
+        for axis, part in zip(self._order, parts, strict=True):
+            whole[axis] = part
+        left = [axis for axis in range(len(whole)) if axis in self._order]
+        with reading(self._path, "a part of this volume"):
+            found = np.asarray(self._array[tuple(whole)])
+        return found.transpose([left.index(axis) for axis in self._order])
+
+
+class Pages:
+    """Sections in pages or files of TIFF, read when they are asked for.
+
+    Args:
+        read: gives section number n, [y, x].
+        count: of the sections.
+        path: of the file or folder, for what is said if a section is broken.
+    """
+
+    def __init__(self, read: Callable[[int], np.ndarray], count: int, path: Path):
+        self._read, self._path = read, path
+        first = read(0)
+        self.shape, self.dtype = (count, *first.shape), first.dtype
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        sections, *within = index if isinstance(index, tuple) else (index,)
+        numbers = range(*sections.indices(self.shape[0]))
+        inner = tuple(within)
+        with reading(self._path, "a section of this volume"):
+            parts = [self._read(n)[inner] for n in numbers]
+        return np.stack(parts) if parts else np.empty((0, *self.shape[1:]), self.dtype)
+
+
+def open_volume(
+    path: str | Path, voxel_nm: Sequence[float] | None = None, labels: str | Path | None = None
+) -> EmVolume:
+    """Open a volume.
+
+    Args:
+        path: npz, HDF5 or TIFF file, folder of TIFF files (in the order of their names), OME-Zarr
+            or webKnossos data set.
+        voxel_nm: along z, y, x; None takes what the file says.
+        labels: file of the labels, if they are in another one.
+
+    Raises:
+        FileNotFoundError: no such file.
+        UserError: a file that cannot be read, or is no volume of uint8; labels of another shape
+            or of no whole numbers.
+    """
+    path = Path(path)
+    volume = _open(path, "raw")
+    if labels is not None:
+        found = _open(Path(labels), "labels")
+        other = found.labels if found.labels is not None else found.raw
+        volume = replace(volume, labels=other)
+    if voxel_nm is not None:
+        volume = replace(volume, voxel_nm=tuple(float(size) for size in voxel_nm))
+    return _checked(volume, path)
+
+
+def open_labels(path: str | Path) -> Any:
+    """The labels of a file that `open_volume` can read, [z, y, x]."""
+    found = _open(Path(path), "labels")
+    labels = found.labels if found.labels is not None else found.raw
+    _demand_labels(labels, path)
+    return labels
+
+
+def _open(path: Path, wanted: str) -> EmVolume:
+    if not path.exists():
+        raise MissingFileError(f"{path}: no such file or folder. Give a volume.")
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        if (path / WEBKNOSSOS_FILE).is_file():
+            return _open_webknossos(path)
+        if any((path / name).is_file() for name in ("zarr.json", ".zattrs", ".zarray")):
+            return _open_zarr(path)
+        return _open_stack(path)
+    readers = {
+        ".npz": _open_npz,
+        **dict.fromkeys(HDF5, _open_hdf5),
+        **dict.fromkeys(TIFF, _open_tiff),
+    }
+    if suffix not in readers:
+        raise UserError(
+            f"{path}: is no volume that can be read. Wanted .npz, {', '.join(HDF5 + TIFF)}, a "
+            "folder of TIFF files, OME-Zarr or a webKnossos data set."
+        )
+    with reading(path, "this volume"):
+        return readers[suffix](path, wanted)
+
+
+def _open_npz(path: Path, wanted: str) -> EmVolume:
+    with np.load(path, allow_pickle=False) as file:
+        if wanted not in file:
+            raise UserError(
+                f"{path}: has no array `{wanted}`, but {', '.join(file) or 'none at all'}. Store "
+                "gray values (uint8) as `raw`, labels as `labels`, both [z, y, x]."
+            )
+        size = tuple(file["voxel_nm"].tolist()) if "voxel_nm" in file else None
+        labels = file["labels"] if "labels" in file else None
+        return EmVolume(path.name, file["raw"] if "raw" in file else None, size, labels)
+
+
+def _open_hdf5(path: Path, wanted: str) -> EmVolume:
+    file = h5py.File(path, "r")  # it stays open as long as its arrays are used
+    found = {
+        kind: next((file[name] for name in names if name in file), None)
+        for kind, names in (("raw", _RAW), ("labels", _LABELS))
+    }
+    if found[wanted] is None:
+        raise UserError(
+            f"{path}: has no {' or '.join(_RAW if wanted == 'raw' else _LABELS)}, but "
+            f"{', '.join(file) or 'nothing'}. Store the array under that name."
+        )
+    attributes = found[wanted].attrs
+    size = attributes.get("voxel_nm", attributes.get("resolution"))
+    arrays = {k: a and Turned(a, range(a.ndim), path) for k, a in found.items()}
+    return EmVolume(path.name, voxel_nm=None if size is None else tuple(map(float, size)), **arrays)
+
+
+def _open_tiff(path: Path, wanted: str) -> EmVolume:
+    del wanted  # a file of one array
+    with tifffile.TiffFile(path) as file:
+        count, size = len(file.pages), _tiff_voxel_size(file)
+    return EmVolume(path.name, Pages(lambda n: tifffile.imread(path, key=n), count, path), size)
+
+
+def _tiff_voxel_size(file: tifffile.TiffFile) -> VoxelSize | None:
+    """As ImageJ and OME-TIFF note it."""
+    if file.is_ome:
+        pixels = tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]
+        pixels = (pixels[0] if isinstance(pixels, list) else pixels)["Pixels"]
+        units = [_NM.get(pixels.get(f"PhysicalSize{axis}Unit", "um")) for axis in "ZYX"]
+        sizes = [pixels.get(f"PhysicalSize{axis}") for axis in "ZYX"]
+        known = None not in units and None not in sizes
+        return tuple(s * u for s, u in zip(sizes, units, strict=True)) if known else None
+    facts = file.imagej_metadata or {}
+    tags = file.pages[0].tags
+    unit = _NM.get(facts.get("unit"))
+    if unit is None or "spacing" not in facts or "XResolution" not in tags:
+        return None
+    plane = [tags[f"{axis}Resolution"].value for axis in "YX"]
+    return (facts["spacing"] * unit, *(unit * below / above for above, below in plane))
+
+
+def _open_stack(path: Path) -> EmVolume:
+    files = sorted(p for p in path.iterdir() if p.suffix.lower() in TIFF and p.name[0] != ".")
+    if not files:
+        raise UserError(
+            f"{path}: is no volume that can be read: neither OME-Zarr nor a webKnossos data set, "
+            "and without TIFF files. Give another folder."
+        )
+    with reading(path, "this stack"):
+        return EmVolume(path.name, Pages(lambda n: tifffile.imread(files[n]), len(files), path))
+
+
+def import_zarr() -> Any:
+    """The package zarr; raises a MissingPackageError without it."""
+    try:
+        import zarr
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(
+            f"OME-Zarr and webKnossos need the package zarr ({error}). Install it: pip install "
+            '"sebre[neurites]"',
+            name=error.name,
+        ) from error
+    return zarr
+
+
+def _open_zarr(path: Path) -> EmVolume:
+    zarr = import_zarr()
+    with reading(path, "this OME-Zarr"):
+        group = zarr.open(path, mode="r")
+        if isinstance(group, zarr.Array):
+            return EmVolume(path.name, Turned(group, range(3), path))
+        facts = dict(group.attrs)
+        scales = facts.get("ome", facts)["multiscales"][0]
+        level = scales["datasets"][0]
+        names = [axis["name"] if isinstance(axis, dict) else axis for axis in scales["axes"]]
+        order = [names.index(axis) for axis in "zyx"]
+        steps = next(t["scale"] for t in level["coordinateTransformations"] if t["type"] == "scale")
+        units = [_NM.get(scales["axes"][k].get("unit")) for k in order]
+        size = (
+            None
+            if None in units
+            else tuple(steps[k] * u for k, u in zip(order, units, strict=True))
+        )
+        return EmVolume(path.name, Turned(group[level["path"]], order, path), size)
+
+
+def _open_webknossos(path: Path) -> EmVolume:
+    zarr = import_zarr()
+    with reading(path, "this webKnossos data set"):
+        facts = json.loads((path / WEBKNOSSOS_FILE).read_text("utf-8"))
+        found = {}
+        for layer in facts["dataLayers"]:
+            if not layer["dataFormat"].startswith("zarr"):
+                raise UserError(
+                    f"{path}: layer {layer['name']} is stored as {layer['dataFormat']}; wanted "
+                    "zarr or zarr3. `webknossos convert-zarr` of the package webknossos makes it."
+                )
+            mag = next(m for m in layer["mags"] if m["mag"] in (1, [1, 1, 1]))
+            array = zarr.open_array(path / mag.get("path", f"{layer['name']}/1"), mode="r")
+            axes = mag.get("axisOrder", {"c": 0, "x": 1, "y": 2, "z": 3})
+            found.setdefault(layer["category"], Turned(array, [axes[axis] for axis in "zyx"], path))
+        scale = facts["scale"]
+        factor, unit = (
+            (scale["factor"], scale["unit"]) if isinstance(scale, dict) else (scale, "nm")
+        )
+        size = tuple(float(f) * _NM[unit] for f in reversed(factor))
+        return EmVolume(path.name, found.get("color"), size, found.get("segmentation"))
+
+
+def _checked(volume: EmVolume, path: Path) -> EmVolume:
+    """The volume, if it can be worked with; raises a UserError otherwise."""
+    raw = volume.raw
+    if raw is None:
+        raise UserError(f"{path}: has no gray values, only labels. Give a volume.")
+    if len(raw.shape) != 3 or 0 in raw.shape:
+        raise UserError(f"{path}: the gray values are {raw.shape}; wanted a volume, z, y, x.")
+    if raw.dtype != np.uint8:
+        raise UserError(
+            f"{path}: the gray values are {raw.dtype}; wanted uint8. Convert them to 0..255."
+        )
+    if volume.voxel_nm is not None:
+        demand_voxel_size(volume.voxel_nm, path)
+    if volume.labels is not None:
+        _demand_labels(volume.labels, path)
+        if tuple(volume.labels.shape) != tuple(raw.shape):
+            raise UserError(
+                f"{path}: labels are {tuple(volume.labels.shape)}, gray values "
+                f"{tuple(raw.shape)}; wanted the same shape, z, y, x in this order."
+            )
+    return volume
+
+
+def _demand_labels(labels: Any, path: str | Path) -> None:
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise UserError(
+            f"{path}: labels are {labels.dtype}; wanted whole numbers, one for each neurite."
+        )
+
+
+def demand_voxel_size(voxel_nm: Sequence[float], path: str | Path) -> None:
+    """Raise a UserError unless a voxel size is three positive numbers."""
+    if len(voxel_nm) != 3 or not all(np.isfinite(size) and size > 0 for size in voxel_nm):
+        raise UserError(
+            f"{path}: the voxel size is {tuple(voxel_nm)}; wanted three positive numbers, nm "
+            "along z, y, x."
+        )
+
+
+def demand_like(network_nm: Sequence[float], voxel_nm: Sequence[float] | None, path: Any) -> None:
+    """Raise a UserError where the proportions of voxels are not those a network was trained on."""
+    if voxel_nm is None:
+        return
+    own, wanted = (np.asarray(v, float) / np.min(v) for v in (voxel_nm, network_nm))
+    if np.any(own / wanted > 2) or np.any(wanted / own > 2):
+        raise UserError(
+            f"{path}: voxels are {tuple(voxel_nm)} nm along z, y, x, the network knows "
+            f"{tuple(network_nm)}. Is the order of the axes wrong? Otherwise train a network for "
+            "such voxels, or give --voxel-nm if the file is wrong."
+        )

@@ -1,0 +1,1 @@
+"""Chapters of RESULTS.md on systems beside the brain sections of the paper."""

@@ -1,0 +1,177 @@
+"""Volumes and segments in files of all kinds."""
+
+import json
+import xml.etree.ElementTree as ElementTree
+
+import h5py
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+from mrcnn.errors import MissingFileError, UserError
+from sebre.neurites.segment_files import FORMATS, Segments, write_segments
+from sebre.neurites.volume_files import (
+    WEBKNOSSOS_FILE,
+    demand_like,
+    open_labels,
+    open_volume,
+)
+
+NM = (40.0, 8.0, 4.0)  # of three different sizes, so that no two can be taken for each other
+
+
+@pytest.fixture(scope="module")
+def labels():
+    return np.random.default_rng(0).integers(0, 90, (70, 9, 11)).astype(np.uint32)
+
+
+@pytest.fixture(scope="module")
+def raw():
+    return np.random.default_rng(1).integers(0, 255, (70, 9, 11), np.uint8)
+
+
+def _segments(labels, raw=None):
+    largest = int(labels.max())
+    return Segments(labels.shape, lambda a, b: labels[a:b], largest, NM, raw)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_segments_come_back_from_every_format(tmp_path, labels, raw, suffix):
+    path = tmp_path / f"segments{suffix}"
+    write_segments(path, _segments(labels, raw))
+    found = open_labels(path)
+    np.testing.assert_array_equal(np.asarray(found[:]), labels)
+    np.testing.assert_array_equal(np.asarray(found[3:6, 2:4, 5:9]), labels[3:6, 2:4, 5:9])
+    write_segments(path, _segments(labels + 1, raw))  # what was written here is replaced
+    assert np.asarray(open_labels(path)[:1]).min() == 1
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".h5", ".tif", ".zarr", ".wk"])
+def test_the_voxel_size_is_kept(tmp_path, labels, raw, suffix):
+    path = tmp_path / f"segments{suffix}"
+    write_segments(path, _segments(labels, raw))
+    volume = tmp_path / "raw.npz"
+    np.savez(volume, raw=raw)
+    assert open_volume(volume, labels=path).labels.shape == raw.shape
+    if suffix == ".npz":
+        assert tuple(np.load(path)["voxel_nm"]) == NM
+    elif suffix == ".h5":
+        with h5py.File(path) as file:
+            assert tuple(file["labels"].attrs["resolution"]) == NM
+    elif suffix == ".tif":
+        with tifffile.TiffFile(path) as file:
+            pixels = ElementTree.fromstring(file.ome_metadata).find(".//{*}Pixels")
+        assert [float(pixels.get(f"PhysicalSize{a}")) for a in "ZYX"] == list(NM)
+        assert pixels.get("SizeZ") == "70"
+    elif suffix == ".zarr":
+        (scales,) = zarr.open_group(path, mode="r").attrs["ome"]["multiscales"]
+        (step,) = scales["datasets"][0]["coordinateTransformations"]
+        assert tuple(step["scale"]) == NM and scales["axes"][0]["unit"] == "nanometer"
+    else:
+        facts = json.loads((path / WEBKNOSSOS_FILE).read_text())
+        assert facts["scale"] == {"factor": [4.0, 8.0, 40.0], "unit": "nanometer"}
+        assert facts["dataLayers"][1]["largestSegmentId"] == labels.max()
+        volume = open_volume(path)
+        assert volume.voxel_nm == NM
+        np.testing.assert_array_equal(volume.raw[:], raw)
+
+
+def test_stacks_of_tiff_files_and_imagej_files(tmp_path, raw):
+    for number, section in enumerate(raw[:5]):
+        tifffile.imwrite(tmp_path / f"section_{number:03d}.tif", section)
+    stack = open_volume(tmp_path)
+    np.testing.assert_array_equal(stack.raw[1:3, :, 2:], raw[1:3, :, 2:])
+    path = tmp_path / "imagej.tif"
+    resolution = (1e3 / 4, 1e3 / 8)  # pixels a micrometer along x and y
+    facts = {"spacing": 0.04, "unit": "um", "axes": "ZYX"}
+    tifffile.imwrite(path, raw, imagej=True, resolution=resolution, metadata=facts)
+    volume = open_volume(path)
+    assert volume.voxel_nm == pytest.approx(NM)
+    np.testing.assert_array_equal(volume.raw[:], raw)
+
+
+def test_ome_zarr_of_five_axes_and_micrometers(tmp_path, raw):
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    array = group.create_array("s0", shape=(1, 1, *raw.shape), chunks=(1, 1, 8, 8, 8), dtype="u1")
+    array[:] = raw[None, None]
+    axes = [{"name": n, "type": "space", "unit": "micrometer"} for n in "tczyx"]
+    step = {"type": "scale", "scale": [1, 1, 0.04, 0.008, 0.004]}
+    level = {"path": "s0", "coordinateTransformations": [step]}
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": [level]}]
+    volume = open_volume(tmp_path / "a.zarr")
+    assert volume.voxel_nm == pytest.approx(NM)
+    np.testing.assert_array_equal(volume.raw[60:], raw[60:])
+
+
+def _npz(path, **arrays):
+    np.savez(path, **arrays)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"image": np.zeros((2, 3, 4), np.uint8)}, "has no array `raw`, but image"),
+        ({"raw": np.zeros((2, 3, 4))}, "are float64; wanted uint8"),
+        ({"raw": np.zeros((3, 4), np.uint8)}, "wanted a volume"),
+        (
+            {"raw": np.zeros((2, 3, 4), np.uint8), "labels": np.zeros((4, 3, 2), int)},
+            r"labels are \(4, 3, 2\).*same shape",
+        ),
+        (
+            {"raw": np.zeros((2, 3, 4), np.uint8), "labels": np.zeros((2, 3, 4))},
+            "labels are float64; wanted whole numbers",
+        ),
+        ({"raw": np.zeros((2, 3, 4), np.uint8), "voxel_nm": np.array([0, 1, 1])}, "voxel size"),
+    ],
+)
+def test_a_volume_that_is_none_gives_one_line(tmp_path, arrays, message):
+    with pytest.raises(UserError, match=message) as caught:
+        open_volume(_npz(tmp_path / "a.npz", **arrays))
+    assert "a.npz" in str(caught.value)
+
+
+def test_a_wrong_order_of_the_axes_is_seen_by_the_voxel_size():
+    demand_like((40, 4, 4), (50, 4, 4), "v.npz")
+    demand_like((10, 10, 10), (8, 8, 8), "v.npz")
+    with pytest.raises(UserError, match="order of the axes"):
+        demand_like((40, 4, 4), (4, 4, 40), "v.npz")
+
+
+def test_broken_chunks_are_named(tmp_path, labels, raw):
+    path = tmp_path / "a.wk"
+    write_segments(path, _segments(labels, raw))
+    for chunk in (path / "color").rglob("c/*/*/*/*"):
+        chunk.write_bytes(b"no chunk")
+    volume = open_volume(path)
+    with pytest.raises(UserError, match=r"a\.wk: cannot read a part"):
+        volume.raw[:4]
+    (tmp_path / "cut.npz").write_bytes(b"PK no file")
+    with pytest.raises(UserError, match=r"cut\.npz: cannot read"):
+        open_volume(tmp_path / "cut.npz")
+
+
+def test_what_is_not_there_or_no_volume(tmp_path):
+    with pytest.raises(MissingFileError, match="no such file"):
+        open_volume(tmp_path / "none.npz")
+    (tmp_path / "a.txt").write_text("")
+    with pytest.raises(UserError, match="is no volume that can be read"):
+        open_volume(tmp_path / "a.txt")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="without TIFF files"):
+        open_volume(tmp_path / "empty")
+
+
+def test_what_others_wrote_is_not_replaced(tmp_path, labels):
+    for name in ("a.npz", "a.zarr"):
+        path = tmp_path / name
+        if name == "a.npz":
+            path.write_bytes(b"mine")
+        else:
+            path.mkdir()
+            (path / "mine.txt").write_text("mine")
+        with pytest.raises(UserError, match="there already"):
+            write_segments(path, _segments(labels))
+    with pytest.raises(UserError, match="ends with"):
+        write_segments(tmp_path / "a.nrrd", _segments(labels))
