@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sebre.place.error_bars import ErrorBar
-from sebre.synthesis.placing.measure_place import card_part, fit_bars, summary
+from sebre.synthesis.placing.measure_place import card_part, fit_bars, summary, write_place_file
 
 
 def rows_of(count, plane="coronal", found="coronal", **changed):
@@ -61,3 +61,12 @@ def test_the_card_says_what_was_measured(tmp_path):
         assert wanted in text
     assert "| synthetic, easy | 20 | 10.50 (0.90) | 20 | 1.05 (1.00) |" in text
     assert "| real, plates | 3 | 2.00 (1.00) | 0 | - |" in text
+
+
+def test_a_place_file_takes_the_place_of_an_earlier_one(tmp_path):
+    path = tmp_path / "some.place.npz"
+    path.write_bytes(b"an earlier one")
+    write_place_file(path, {"width": np.array(80)})
+    with np.load(path) as file:
+        assert file["width"] == 80
+    assert not list(tmp_path.glob("*.part*"))
