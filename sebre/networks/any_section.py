@@ -263,14 +263,19 @@ def frame_of(gray: np.ndarray, share: float) -> Frame:
     whole = Frame((height / 2, width / 2), float(max(height, width)))
     if not share:
         return whole
-    low, high = float(gray.min()), float(gray.max())
-    scaled = (gray - low) * (255 / max(high - low, 1e-6))
-    tissue = small_tissue(np.repeat(scaled.astype(np.uint8)[..., None], 3, axis=-1))
+    tissue = tissue_of_gray(gray)
     places = np.argwhere(tissue)
     if not len(places):
         return whole
     places = (places + 0.5) * (height / tissue.shape[0], width / tissue.shape[1])
     return frame_of_places(places, share)
+
+
+def tissue_of_gray(gray: np.ndarray) -> np.ndarray:
+    """`sebre.networks.tissue.small_tissue` of gray values [H, W] of any range, bool [h, w]."""
+    low, high = float(gray.min()), float(gray.max())
+    scaled = (gray - low) * (255 / max(high - low, 1e-6))
+    return small_tissue(np.repeat(scaled.astype(np.uint8)[..., None], 3, axis=-1))
 
 
 def frame_of_places(places: np.ndarray, share: float) -> Frame:

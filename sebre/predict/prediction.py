@@ -227,13 +227,8 @@ def predict_picture(
             be of mice.
     """
     choice, config = Choice(channel, z), segmenter.config
-    path, size, large = Path("picture"), None, False
-    if not isinstance(picture, np.ndarray):
-        picture = path = Path(picture)
-        header = read_header(path, choice)
-        for note in header.notes:
-            logger.info("%s: %s.", path, note)
-        size, large = header.pixel_um, math.prod(header.shape) > _LARGE_PX
+    path, size, large = _described(picture, choice)
+    picture = picture if isinstance(picture, np.ndarray) else path
     name, size = name or path.stem, chosen_size(path, size, pixel_um)
     if tile is not None:
         shown = _preview(picture, preview_px, choice, config.CONTRAST)
@@ -276,6 +271,20 @@ def predict_picture(
     rows = [row | place_cells(where, row) for row in sorted(rows, key=lambda r: r["region_id"])]
     known = (path.name, size, tuple(warnings), tuple(notes), where)
     return Prediction(name, shown, labels, rows, segmenter.regions, *known)
+
+
+def _described(
+    picture: str | Path | np.ndarray, choice: Choice
+) -> tuple[Path, tuple[float, float] | None, bool]:
+    """Path (or a name for it) and pixel size of a picture, and whether it is too large to be read
+    whole; what its header says beside is logged."""
+    if isinstance(picture, np.ndarray):
+        return Path("picture"), None, False
+    path = Path(picture)
+    header = read_header(path, choice)
+    for note in header.notes:
+        logger.info("%s: %s.", path, note)
+    return path, header.pixel_um, math.prod(header.shape) > _LARGE_PX
 
 
 def clip(labels: np.ndarray, tissue: Tissue) -> set[int]:
