@@ -20,6 +20,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from mrcnn.io.files import replace_text
 from mrcnn.io.own_files import replace_own, replace_own_text
 from mrcnn.weights.loading import save_weights
 from sebre.data.regions import ANY_SECTION
@@ -144,8 +145,11 @@ def rescore(
     }
     add_to_entry(NAME, store, thumbnail=f"{NAME}.png", scores=scores)
     entry = read_manifest(store)[NAME]
-    text = card(entry, record, shipped)
-    replace_own_text(store / f"{NAME}.md", text, known=lambda _: True)
+    path = store / f"{NAME}.md"
+    # What else stands on the network has chapters of its own in its card.
+    _, begins, others = path.read_text("utf-8").partition("\n## ") if path.is_file() else [""] * 3
+    text = card(entry, record, shipped).rstrip() + "\n" + begins + others
+    replace_text(path, text)  # in the repository; others write to it as well
     return entry
 
 
