@@ -39,10 +39,11 @@ _SPEED_NOTE = (
     "the largest resident memory of the process."
 )
 _LESSON_NOTE = (
-    "Two networks of the same number of steps, with and without section defects (blur, "
-    "darkness, loss, shifts, noise) in their training. The bad sections they are tested on, "
-    "12 of 40, have other faults: haze, uneven light, movement, stripes, charging, low "
-    "resolution. VI of bad sections is the mean of two draws of them."
+    "The two networks with and without section defects (blur, darkness, loss, shifts, noise) in "
+    "their training are of 1,000 steps each, one seed, with thresholds chosen for each; their "
+    "learning rates differ by up to 6 %. The bad sections they are tested on, 12 of 40, have "
+    "other faults: haze, uneven light, movement, stripes, charging, low resolution. VI of bad "
+    "sections is the mean of two draws of them."
 )
 
 
