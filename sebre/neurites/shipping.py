@@ -1,7 +1,12 @@
 """Ships a network of neurites: weights, settings with thresholds, manifest entry, card, picture.
 
-python -m sebre.neurites.shipping --run DIR --scores results/neurites/neurites.json \
-        --data DIR --store weights
+    python -m sebre.neurites.shipping --run DIR --store weights
+    python -m sebre.neurites.scoring.measure_neurites --data DIR --network neurites \
+        --out results/neurites/neurites.json
+    python -m sebre.neurites.shipping --run DIR --store weights --data DIR \
+        --scores results/neurites/neurites.json
+
+What is measured is what is stored: the first call stores the network in half precision.
 """
 
 import argparse
@@ -33,57 +38,74 @@ _SHOWN = (170, 186)  # sections of the picture
 _SIDE_PX = 160
 
 
-def release(run: Path, scores: Path, data: Path, store: Path) -> dict[str, Any]:
-    """Write the files of the network, and return its manifest entry.
+def store_network(run: Path, store: Path) -> dict[str, Any]:
+    """Store the network of a run under its name, and return its manifest entry.
 
     Args:
         run: folder of `sebre neurites train`.
-        scores: of `sebre.neurites.scoring.measure_neurites`, of this network.
-        data: folder of the volume that it was tested on, for the picture.
         store: folder of the manifest.
+    """
+    model = load_network(run).model
+    replace_own(store / f"{NAME}.h5", lambda part: save_weights(model, part, dtype="float16"))
+    replace_own_text(store / f"{NAME}.log.csv", (run / "log.csv").read_text("utf-8"))
+    return _write(run, store, {}, {})
+
+
+def add_scores(run: Path, store: Path, scores: Path, data: Path) -> dict[str, Any]:
+    """Add thresholds, scores, card and picture to the stored network; returns its manifest entry.
+
+    Args:
+        run: folder of `sebre neurites train`.
+        store: folder of the manifest.
+        scores: of `sebre.neurites.scoring.measure_neurites`, of the stored network.
+        data: folder of the volume that it was tested on, for the picture.
 
     Raises:
         UserError: scores of another network.
     """
-    network = load_network(run)
     record = json.loads(scores.read_text("utf-8"))
-    if record["network"] != network.sha256 or record["name"] != NAME:
-        raise UserError(f"{scores}: are not the scores of {run}. Measure that network.")
-    settings = json.loads((run / SETTINGS_FILE).read_text("utf-8"))
-    seen = json.loads((run / "state.json").read_text("utf-8"))["step"]
     chosen = {method: found["threshold"] for method, found in record["chosen"].items()}
-    settings |= {"steps_seen": seen, "thresholds": chosen}
-    replace_own(
-        store / f"{NAME}.h5", lambda part: save_weights(network.model, part, dtype="float16")
-    )
-    text = json.dumps(settings, indent=1) + "\n"
-    replace_own_text(store / f"{NAME}.config.json", text)
-    replace_own_text(store / f"{NAME}.log.csv", (run / "log.csv").read_text("utf-8"))
-    network.thresholds = chosen
+    entry = _write(run, store, chosen, _test_scores(record))
+    if record["network"] != entry["sha256"]:
+        raise UserError(f"{scores}: are not the scores of {store / entry['file']}. Measure it.")
+    network = load_network(NAME)
     picture = draw(network, data)
     replace_own(store / f"{NAME}.png", lambda part: save_small(picture, part))
-    facts = {
-        "file": f"{NAME}.h5",
-        "url": "",
-        "network": NAME,
-        "experiment": NAME,
-        "regions": [],
-        "species": "fruit fly",
-        "plane": None,
-        "stain": "electron microscopy (FIB-SEM)",
-        "age": "adult",
-        "pixel_um": network.voxel_nm[1] / 1000,
-        "variant": "",
-        "config": f"{NAME}.config.json",
-        "dataset": "FIB-25 training sample 2, sections 0-149",
-        "licence": _LICENSE,
-        "command": command(settings),
-        "thumbnail": f"{NAME}.png",
-        "scores": {key: row["vi"] for key, row in _test_rows(record).items()},
-    }
-    entry = write_entry(NAME, store, **facts)
-    replace_own_text(store / f"{NAME}.md", card(entry, record, settings, network.model))
+    settings = json.loads((store / entry["config"]).read_text("utf-8"))
+    text = card(entry, record, settings, network.model.count_params())
+    replace_own_text(store / f"{NAME}.md", text)
     return entry
+
+
+def _write(
+    run: Path, store: Path, thresholds: Mapping[str, float], scores: Mapping[str, float]
+) -> dict[str, Any]:
+    """Settings and manifest entry of the network that is stored."""
+    settings = json.loads((run / SETTINGS_FILE).read_text("utf-8"))
+    seen = json.loads((run / "state.json").read_text("utf-8"))["step"]
+    settings |= {"steps_seen": seen, "thresholds": dict(thresholds)}
+    replace_own_text(store / f"{NAME}.config.json", json.dumps(settings, indent=1) + "\n")
+    return write_entry(
+        NAME,
+        store,
+        file=f"{NAME}.h5",
+        url="",
+        network=NAME,
+        experiment=NAME,
+        regions=[],
+        species="fruit fly",
+        plane=None,
+        stain="electron microscopy (FIB-SEM)",
+        age="adult",
+        pixel_um=settings["voxel_nm"][1] / 1000,
+        variant="",
+        config=f"{NAME}.config.json",
+        dataset="FIB-25 training sample 2, sections 0-149",
+        licence=_LICENSE,
+        command=command(settings),
+        thumbnail=f"{NAME}.png",
+        scores=dict(scores),
+    )
 
 
 def command(settings: Mapping[str, Any]) -> str:
@@ -97,11 +119,12 @@ def command(settings: Mapping[str, Any]) -> str:
     )
 
 
-def _test_rows(record: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+def _test_scores(record: Mapping[str, Any]) -> dict[str, float]:
+    """Variation of information on the test sections, by method."""
     return {
-        f"vi_{row['method']}": row
+        f"vi_{row['method']}": row["vi"]
         for row in record["rows"]
-        if row["network"] == NAME and row["volume"] == "sample2 170-209"
+        if row["volume"] == "sample2 170-209"
     }
 
 
@@ -115,7 +138,10 @@ def draw(network: Any, data: Path) -> np.ndarray:
 
 
 def card(
-    entry: Mapping[str, Any], record: Mapping[str, Any], settings: Mapping[str, Any], model: Any
+    entry: Mapping[str, Any],
+    record: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    parameters: int,
 ) -> str:
     """The model card."""
     lines = [
@@ -123,15 +149,14 @@ def card(
         "|---|---|---|---|---|---|",
     ]
     for row in record["rows"]:
-        if row["network"] == NAME:
-            values = (row[key] for key in ("vi", "vi_split", "vi_merge", "rand_error"))
-            cells = " | ".join(f"{value:.3f}" for value in values)
-            lines.append(f"| {row['volume']} | {row['method']} | {cells} |")
+        values = (row[key] for key in ("vi", "vi_split", "vi_merge", "rand_error"))
+        cells = " | ".join(f"{value:.3f}" for value in values)
+        lines.append(f"| {row['volume']} | {row['method']} | {cells} |")
     text = files("sebre.neurites").joinpath("model_card.md").read_text(encoding="utf-8")
     return text.format(
         **{key: entry[key] for key in ("file", "sha256", "config", "command", "licence")},
         megabytes=entry["bytes"] / 1e6,
-        parameters=model.count_params(),
+        parameters=parameters,
         steps=settings["steps_seen"],
         planned=settings["steps"],
         patch=" x ".join(map(str, settings["patch"])),
@@ -144,12 +169,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Read the arguments of the command line and release."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--run", type=Path, required=True, help="folder of the training")
-    parser.add_argument("--scores", type=Path, required=True, help="JSON file of its scores")
-    parser.add_argument("--data", type=Path, required=True, help="folder of the volumes")
     parser.add_argument("--store", type=Path, required=True, help="folder of the manifest")
+    parser.add_argument("--scores", type=Path, help="JSON file of the scores of what is stored")
+    parser.add_argument("--data", type=Path, help="folder of the volumes; with --scores")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    release(args.run, args.scores, args.data, args.store)
+    if (args.scores is None) != (args.data is None):
+        parser.error("--scores and --data belong together")
+    if args.scores is None:
+        store_network(args.run, args.store)
+    else:
+        add_scores(args.run, args.store, args.scores, args.data)
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def _kill_once_begun(client, folder):
     victim = min(client.run(os.getpid).values())
 
     def watch():
-        for _ in range(600):
+        for _ in range(6000):
             if any(folder.glob("affinities_*.npy")):
                 os.kill(victim, signal.SIGKILL)
                 done.set_result(victim)

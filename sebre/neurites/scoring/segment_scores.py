@@ -12,10 +12,11 @@ import scipy.ndimage
 from skimage.metrics import adapted_rand_error, variation_of_information
 
 from mrcnn.errors import UserError
-from sebre.neurites.affinity_graph import edge_ends
+from sebre.neurites.affinity_graph import edge_ends, eroded
 
 LEAST_VOXELS = 100  # of a drawn piece that is scored
-_SUBSTANTIAL = 500  # voxels of a body in a segment that count as an error
+_DEPTH = 3  # voxels from the border of a body, from which it counts for errors by number
+_SUBSTANTIAL = 100  # such voxels of a body in a segment that count as an error
 _APART = 8  # voxels between the ends of the pairs along an axis
 
 
@@ -27,9 +28,10 @@ class SegmentScores:
         vi_split: variation of information by splits, bits.
         vi_merge: by mergers, bits.
         rand_error: adapted Rand error, 0..1.
-        merge_errors: bodies that share a segment with another one, by at least 500 voxels each,
-            less one for each segment.
-        split_errors: segments that hold at least 500 voxels of a body, less one for each body.
+        merge_errors: bodies that share a segment with another one, less one for each segment. Of
+            each at least 100 voxels must be in it that lie 3 or more inside the body, so that a
+            border a little beside the drawn one is no error.
+        split_errors: segments that hold as much of a body, less one for each body.
         segments: in the scored part.
         bodies: drawn ones that are scored.
         joined: by axis, share of the pairs of voxels of two bodies, 8 voxels apart, that one
@@ -112,24 +114,32 @@ def score_segments(bodies: np.ndarray, segments: np.ndarray) -> SegmentScores:
         raise UserError("No neurite is drawn in what is to be scored; at least one is wanted.")
     error, _, _ = adapted_rand_error(bodies, segments, ignore_labels=(0,))
     split, merge = variation_of_information(bodies, segments, ignore_labels=(0,))
-    scored = bodies > 0
-    pairs = np.stack([bodies[scored], segments[scored]]).astype(np.int64)
-    (of_body, of_segment), voxels = np.unique(pairs, axis=1, return_counts=True)
-    large = (voxels >= _SUBSTANTIAL) & (of_segment > 0)
-    merge_errors = large.sum() - len(np.unique(of_segment[large]))
-    split_errors = large.sum() - len(np.unique(of_body[large]))
+    large = _large_overlaps(bodies, segments)
+    merge_errors = large.shape[1] - len(np.unique(large[1]))
+    split_errors = large.shape[1] - len(np.unique(large[0]))
     along = {axis: _pairs(bodies, segments, k) for k, axis in enumerate("zyx")}
     return SegmentScores(
         vi_split=float(split),
         vi_merge=float(merge),
         rand_error=float(error),
-        merge_errors=int(merge_errors),
-        split_errors=int(split_errors),
-        segments=len(np.unique(of_segment)),
-        bodies=len(np.unique(of_body)),
+        merge_errors=merge_errors,
+        split_errors=split_errors,
+        segments=len(np.unique(segments[bodies > 0])),
+        bodies=len(np.unique(bodies[bodies > 0])),
         joined={axis: found[0] for axis, found in along.items()},
         parted={axis: found[1] for axis, found in along.items()},
     )
+
+
+def _large_overlaps(bodies: np.ndarray, segments: np.ndarray) -> np.ndarray:
+    """Bodies and segments that share a substantial part, [2, pairs]."""
+    inner = bodies
+    for _ in range(_DEPTH):
+        inner = eroded(inner)
+    counted = (inner > 0) & (segments > 0)
+    pairs = np.stack([inner[counted], segments[counted]]).astype(np.int64)
+    pairs, voxels = np.unique(pairs, axis=1, return_counts=True)
+    return pairs[:, voxels >= _SUBSTANTIAL]
 
 
 def _pairs(bodies: np.ndarray, segments: np.ndarray, axis: int) -> tuple[float, float]:
