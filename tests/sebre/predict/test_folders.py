@@ -206,9 +206,10 @@ def test_a_job_is_known_by_what_changes_its_results(tmp_path, monkeypatch):
     job = job_for(tmp_path)
     assert set(job.facts) == {
         *("weights", "settings", "regions", "options"),
-        *("trust", "packages", "version", "results"),
+        *("trust", "place", "packages", "version", "results"),
     }
-    for name, value in (("RESULTS", 0), ("__version__", "0.0.1")):
+    changes = (("RESULTS", 0), ("__version__", "0.0.1"), ("placer_sha256", lambda: "0" * 64))
+    for name, value in changes:
         with monkeypatch.context() as patch:
             patch.setattr(f"sebre.predict.job.{name}", value)
             assert job_for(tmp_path).fingerprint != job.fingerprint
