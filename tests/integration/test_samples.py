@@ -3,6 +3,7 @@
 import importlib.util
 from types import ModuleType
 
+import numpy as np
 import pytest
 from paths import ROOT
 
@@ -27,7 +28,19 @@ def plain(options: dict) -> dict:
 
 
 def test_each_experiment_has_a_sample():
-    assert {path.stem for path in (ROOT / "samples").glob("*.py")} == set(EXPERIMENTS)
+    assert {path.stem for path in (ROOT / "samples").glob("*.py")} == {*EXPERIMENTS, "neurites"}
+
+
+def test_the_sample_of_neurites_trains_chooses_and_scores(tmp_path, capsys):
+    labels = np.indices((210, 24, 24)).sum(axis=0) // 40 + 1
+    noise = np.random.default_rng(0).integers(0, 30, labels.shape)
+    raw = (60 + 30 * (labels % 3) + noise).astype(np.uint8)
+    path = tmp_path / "volume.npz"
+    np.savez(path, raw=raw, labels=labels.astype(np.uint16), voxel_nm=(10.0, 10.0, 10.0))
+    given = [str(path), "--out", str(tmp_path / "run"), "--steps", "1", "--patch", "16", "16", "16"]
+    assert sample("neurites").main(given) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "adapted Rand" in line]
+    assert [line.split()[0] for line in lines] == ["watershed", "components"]
 
 
 CASES = [(name, variant) for name, e in EXPERIMENTS.items() for variant in e.variants]
