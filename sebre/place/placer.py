@@ -48,7 +48,7 @@ class Placer:
         head = build_head(features, int(arrays["width"]))
         load_head(head, arrays)
         self._segmenter = segmenter
-        self._network = keras.Model(features.inputs, head(features.outputs))
+        self._network = keras.Model(features.inputs[0], head(features.outputs))
         self._bars = bars_of(arrays)
         self.age_bar = float(arrays["age_bar"])
         self.atlas = BrainAtlas.from_arrays(arrays)

@@ -77,18 +77,19 @@ def test_what_it_learns_from_is_what_it_sees(few):
     framed = FramedSections(sections, config)
     gray = sections.load_image(0).mean(axis=-1, dtype=np.float32)
     frame = frame_of(gray, config.SECTION_SHARE)
-    wanted = prepared(gray, 128, frame)
+    side = config.IMAGE_MAX_DIM
+    wanted = prepared(gray, side, frame)
     seen = framed.load_image(0)
-    assert seen.shape == (128, 128, 3) and np.abs(seen[..., 0] / 255 - wanted).max() < 0.01
+    assert seen.shape == (side, side, 3) and np.abs(seen[..., 0] / 255 - wanted).max() < 0.01
     masks, ids = sections.load_mask(0)
     own, own_ids = framed.load_mask(0)
     np.testing.assert_array_equal(own_ids, ids)
-    np.testing.assert_array_equal(own, squared(masks, 128, frame))
-    scale = (128 / frame.side) ** 2
+    np.testing.assert_array_equal(own, squared(masks, side, frame))
+    scale = (side / frame.side) ** 2
     assert own.sum() == pytest.approx(masks.sum() * scale, rel=0.03)
     config.update(IMAGES_PER_GPU=2, MAX_GT_INSTANCES=6, USE_MINI_MASK=False, SEED=0)
     pictures, labels = SectionBatches(framed, config, shuffle=False).read(0, 0)
-    assert pictures.shape == (2, 128, 128, 1) and labels.shape == (2, 64, 64)
+    assert pictures.shape == (2, side, side, 1) and labels.shape == (2, side // 2, side // 2)
     assert 0 <= pictures.min() and pictures.max() <= 1
     assert set(np.unique(labels)) == set(range(7))
 
