@@ -72,7 +72,7 @@ def test_a_training_goes_on_where_it_stopped(monkeypatch, volumes, tmp_path):
         assert np.array_equal(one, other)
 
 
-def test_a_training_starts_from_weights_and_computes_in_bfloat16(volumes, tmp_path):
+def test_a_training_starts_from_weights_and_computes_in_bfloat16(volumes, tmp_path, op_by_op):
     first = train(volumes, [], tmp_path / "first", replace(TINY, sections=4))
     save_weights(first, tmp_path / "first.h5")
     (tmp_path / "config.json").write_text("{}")
@@ -106,7 +106,7 @@ def test_settings_are_compared_on_synthetic_sections(volumes):
     assert settings_dice(Knows(), stream) == 1
 
 
-def test_a_backbone_learns_and_starts_a_mask_rcnn(volumes, tmp_path):
+def test_a_backbone_learns_and_starts_a_mask_rcnn(volumes, tmp_path, op_by_op):
     settings = replace(
         TINY, network="resnet18", backbone_width=0.125, size=64, sections=4, start=""
     )
