@@ -69,3 +69,21 @@ def write_table(
     writer.writeheader()
     writer.writerows(rows)
     write(path, text.getvalue())
+
+
+def append_row(path: Path, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Add a row to a log of numbers, with a header if it is the first.
+
+    Numbers that are not whole are rounded to 4 digits.
+
+    Returns:
+        The cells as written.
+    """
+    cells = {k: v if isinstance(v, int) else round(v, 4) for k, v in row.items()}
+    new = not path.is_file()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(cells), lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow(cells)
+    return cells

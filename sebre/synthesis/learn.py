@@ -14,7 +14,6 @@ and goes on from there when it is started again.
 """
 
 import argparse
-import csv
 import json
 import logging
 import math
@@ -25,13 +24,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import cv2
 import keras
 import numpy as np
 
 from mrcnn.weights.loading import load_weights
+from sebre.data.csv_tables import append_row
 from sebre.networks.any_section import any_section_segmenter, build_network
 from sebre.networks.weights_store import find_weights
 from sebre.synthesis import zeroshot
@@ -189,7 +188,7 @@ def train(
             _save(model, out, seen)
             row = {"sections": seen, "loss": float(np.mean(losses)), **checks(model)}
             rate = len(losses) * settings.batch_size / (now - last)
-            _log(out / "log.csv", {**row, "sections_per_s": rate})
+            logger.info("%s", append_row(out / "log.csv", {**row, "sections_per_s": rate}))
             last, losses = time.monotonic(), []
         if done:
             break
@@ -270,17 +269,6 @@ def _save(model: keras.Model, out: Path, seen: int) -> None:
     part = out / "state.part"
     part.write_text(json.dumps({"sections": seen}), "utf-8")
     os.replace(part, out / "state.json")
-
-
-def _log(path: Path, row: dict[str, Any]) -> None:
-    cells = {k: v if isinstance(v, int) else round(v, 4) for k, v in row.items()}
-    new = not path.is_file()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(cells), lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow(cells)
-    logger.info("%s", cells)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

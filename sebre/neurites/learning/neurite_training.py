@@ -12,7 +12,6 @@ A run keeps its files in a folder:
 and goes on from there when it is started again with the same settings.
 """
 
-import csv
 import json
 import logging
 import math
@@ -21,7 +20,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -29,6 +27,7 @@ import numpy as np
 from mrcnn.errors import DivergedError, UserError
 from mrcnn.io.files import replace_text
 from mrcnn.weights.loading import quiet_keras
+from sebre.data.csv_tables import append_row
 from sebre.neurites.affinity_graph import affinities_of, graph_offsets, is_coarse
 from sebre.neurites.affinity_prediction import LAST_FILE, SETTINGS_FILE, GrayValues
 from sebre.neurites.affinity_unet import (
@@ -152,7 +151,7 @@ def train(
                 "loss": float(np.mean(losses)),
                 "s_per_step": seconds / len(losses),
             }
-            _log(out / "log.csv", row | check(model, held_out, recipe))
+            logger.info("%s", append_row(out / "log.csv", row | check(model, held_out, recipe)))
             last, losses = time.monotonic(), []
     return model
 
@@ -255,14 +254,3 @@ def _save_network(model: keras.Model, path: Path) -> None:
     with quiet_keras():
         model.save(part)
     os.replace(part, path)
-
-
-def _log(path: Path, row: dict[str, Any]) -> None:
-    cells = {k: v if isinstance(v, int) else round(v, 4) for k, v in row.items()}
-    new = not path.is_file()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(cells), lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow(cells)
-    logger.info("%s", cells)

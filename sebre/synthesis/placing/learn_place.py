@@ -7,7 +7,6 @@ twice: when it is new, and once more later, since its features cost more than a 
 """
 
 import argparse
-import csv
 import json
 import logging
 import math
@@ -23,6 +22,7 @@ import keras
 import numpy as np
 
 from mrcnn.io.files import replace_file
+from sebre.data.csv_tables import append_row
 from sebre.networks.segmenter import load_segmenter
 from sebre.place.place_network import (
     PLACE,
@@ -204,14 +204,7 @@ def _learning_rate(seen: int, done: float, settings: PlaceSettings) -> float:
 
 def _save(head: keras.Model, out: Path, row: Mapping[str, Any]) -> None:
     replace_file(out / "last.npz", lambda part: np.savez(part, **head_arrays(head)), ".npz")
-    path = out / "log.csv"
-    new = not path.is_file()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(row), lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
-    logger.info("%s", row)
+    logger.info("%s", append_row(out / "log.csv", row))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
