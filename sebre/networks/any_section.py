@@ -155,13 +155,7 @@ class AnySectionSegmenter:
         return [self._detect(image, masks) for image in images]
 
     def _detect(self, image: Any, form: str) -> dict[str, Any]:
-        pixels = held_pixels(image)
-        # First without floats, of which a whole slide would be too many.
-        most = _REDUCED * self.config.IMAGE_MAX_DIM / max(pixels.shape[:2])
-        if most < 1:
-            size = [max(1, round(n * most)) for n in pixels.shape[1::-1]]
-            pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-        gray = pixels.mean(axis=-1, dtype=np.float32)
+        gray = small_gray(held_pixels(image), self.config.IMAGE_MAX_DIM)
         frame = self.frame(gray)
         found = self.probabilities(gray, frame)
         whole = frame.scaled(image.shape[0] / gray.shape[0])
@@ -271,6 +265,26 @@ def frame_of(gray: np.ndarray, share: float) -> Frame:
     return frame_of_places(places, share)
 
 
+def small_gray(picture: np.ndarray, size: int) -> np.ndarray:
+    """A picture as the network looks for its tissue: gray, and no larger than it needs.
+
+    Args:
+        picture: uint8 [H, W, 3], or gray values [H, W].
+        size: side of the pictures that the network sees, px.
+
+    Returns:
+        float32 [h, w]; the longer side has at most 8 times the size.
+    """
+    # First without floats, of which a whole slide would be too many.
+    factor = _REDUCED * size / max(picture.shape[:2])
+    if factor < 1:
+        small = [max(1, round(n * factor)) for n in picture.shape[1::-1]]
+        picture = cv2.resize(picture, small, interpolation=cv2.INTER_AREA)
+    if picture.ndim == 2:
+        return np.asarray(picture, np.float32)
+    return picture.mean(axis=-1, dtype=np.float32)
+
+
 def tissue_of_gray(gray: np.ndarray) -> np.ndarray:
     """`sebre.networks.tissue.small_tissue` of gray values [H, W] of any range, bool [h, w]."""
     low, high = float(gray.min()), float(gray.max())
@@ -353,12 +367,8 @@ def _place(frame: Frame, size: int) -> np.ndarray:
 
 def placed_back(labels: np.ndarray, shape: Sequence[int], frame: Frame) -> np.ndarray:
     """Labels uint8 [n, n] of a square as those of its picture [H, W]; 0 outside of the square."""
-    return cv2.warpAffine(
-        labels,
-        _place(frame, len(labels)),
-        tuple(shape[1::-1]),
-        flags=cv2.INTER_NEAREST,
-    )
+    one_hot = (labels[..., None] == np.arange(labels.max() + 1)).astype(np.float32)
+    return placed(one_hot, shape, frame)[0]
 
 
 def normalized(picture: np.ndarray) -> np.ndarray:

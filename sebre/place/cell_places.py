@@ -7,11 +7,17 @@ all eight views, and where they differ the network is not sure.
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import keras
 import numpy as np
 
-from sebre.networks.any_section import AnySectionSegmenter, Frame, prepared, view, viewed_back
+from sebre.networks.any_section import (
+    AnySectionSegmenter,
+    Frame,
+    prepared,
+    small_gray,
+    view,
+    viewed_back,
+)
 from sebre.place.atlas_frame import CENTER_MM, UNIT_MM
 from sebre.place.place_network import PLACE, SPREAD, TISSUE
 from sebre.place.plane_fit import FlatPlane, fit_plane
@@ -56,18 +62,14 @@ def cell_places(
         picture: uint8 [H, W, 3], or gray values [H, W].
     """
     size = network.input_shape[1]
-    gray = picture if picture.ndim == 2 else picture.mean(axis=-1, dtype=np.float32)
-    # Of a larger picture nothing more is seen.
-    factor = min(1.0, 8 * size / max(gray.shape))
-    small = [max(1, round(n * factor)) for n in gray.shape[::-1]]
-    gray = cv2.resize(np.asarray(gray, np.float32), small, interpolation=cv2.INTER_AREA)
+    gray = small_gray(picture, size)
     frame = segmenter.frame(gray)
     square = prepared(gray, size, frame)
     views = np.stack([view(square, turn) for turn in range(VIEWS)])[..., None]
     cells, ages = network.predict_on_batch(np.ascontiguousarray(views))
     back = np.stack([viewed_back(cells[turn], turn) for turn in range(VIEWS)]).astype(float)
     return CellPlaces(
-        frame.scaled(1 / factor),
+        frame.scaled(picture.shape[0] / gray.shape[0]),
         back[..., PLACE] * UNIT_MM + CENTER_MM,
         np.maximum(np.exp(np.clip(back[..., SPREAD], -4, 2)) * UNIT_MM, _LEAST_SPREAD_MM),
         1 / (1 + np.exp(-back[..., TISSUE][..., 0])),

@@ -16,7 +16,7 @@ import numpy as np
 from mrcnn.errors import UserError
 from mrcnn.io.files import file_sha256
 from sebre.data.regions import ANY_SECTION
-from sebre.networks.any_section import AnySectionSegmenter, tissue_of_gray
+from sebre.networks.any_section import AnySectionSegmenter, small_gray, tissue_of_gray
 from sebre.networks.segmenter import load_segmenter
 from sebre.networks.weights_store import find_weights, is_here, known_networks
 from sebre.place.atlas_frame import ADULT_DAYS, PLANES
@@ -65,10 +65,9 @@ class Placer:
             shape: (height, width) of the picture whose px are meant, where the array is one at
                 reduced scale.
         """
-        gray = picture if picture.ndim == 2 else picture.mean(axis=-1, dtype=np.float32)
-        if not tissue_of_gray(gray).any():
+        if not tissue_of_gray(small_gray(picture, self._network.input_shape[1])).any():
             return None
-        cells = self.cells(gray)
+        cells = self.cells(picture)
         plane = cells.plane()
         return None if plane is None else self.tell(cells, plane, picture.shape, shape)
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from mrcnn.errors import UserError
-from sebre.networks.any_section import Frame, frame_of, placed, prepared, squared, view
+from sebre.networks.any_section import frame_of, placed_back, prepared, squared, view
 from sebre.registration.methods import RegistrationError
 from sebre.registration.transform import register
 from sebre.synthesis.classes import IGNORE, NUM_CLASSES
@@ -98,7 +98,7 @@ class Atlas:
         """Labels uint8 [H, W] of the nearest cut on a picture [H, W], unregistered."""
         frame = frame_of(gray, _SHARE)
         cut, turn, _ = self.nearest(prepared(gray, SIZE, frame))
-        return _laid(view(cut.labels, turn), gray.shape, frame)
+        return placed_back(view(cut.labels, turn), gray.shape, frame)
 
     def registered(self, gray: np.ndarray, method: str = "elastix") -> np.ndarray:
         """The same, after a registration of the nearest cut; unregistered where that fails."""
@@ -112,7 +112,7 @@ class Atlas:
             labels = register(method, moving, fixed).labels(labels)
         except RegistrationError as error:
             logger.warning("%s (correlation %.2f): labels are copied.", error, correlation)
-        return _laid(labels, gray.shape, frame)
+        return placed_back(labels, gray.shape, frame)
 
 
 def _vector(picture: np.ndarray) -> np.ndarray:
@@ -128,9 +128,3 @@ def _vector(picture: np.ndarray) -> np.ndarray:
 
 def _gray8(picture: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
-
-
-def _laid(labels: np.ndarray, shape: tuple[int, int], frame: Frame) -> np.ndarray:
-    """Labels [n, n] of a square, on the picture [H, W] that it is of."""
-    one_hot = (labels[..., None] == np.arange(NUM_CLASSES)).astype(np.float32)
-    return placed(one_hot, shape, frame)[0]
