@@ -25,6 +25,7 @@ from mrcnn.imageio.reading import open_source, read_header, read_whole
 from mrcnn.imageio.reduced import ReducedPicture, held_pixels, read_reduced
 from mrcnn.imageio.tiles import detect_tiled
 from mrcnn.io.own_files import demand_own
+from sebre.data.region_masks import count_labels
 from sebre.data.regions import RegionSet
 from sebre.drawing.overlay import reduced_labels
 from sebre.networks.hemispheres import Half, find_midline, halves
@@ -294,9 +295,10 @@ def clip(labels: np.ndarray, tissue: Tissue) -> set[int]:
         labels: class ids [H, W], changed in place.
         tissue: of the picture.
     """
-    before = np.bincount(labels.ravel())
+    classes = int(labels.max(initial=0)) + 1
+    before = count_labels(labels, classes)
     tissue.clip(labels)
-    after = np.bincount(labels.ravel(), minlength=len(before))
+    after = count_labels(labels, classes)
     return set(np.flatnonzero((before > 0) & (after == 0)).tolist())
 
 
