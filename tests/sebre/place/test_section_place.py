@@ -2,6 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from section_places import coronal_place
 
 from sebre.place.brain_atlas import BrainAtlas, make_atlas
 from sebre.place.section_place import SectionPlace
@@ -23,20 +24,11 @@ def atlas() -> BrainAtlas:
 @pytest.fixture
 def coronal(atlas) -> SectionPlace:
     """An upright coronal section 3 mm from the front, 0.05 mm to the px."""
-    return SectionPlace(
-        plane="coronal",
-        normal=(1.0, 0.0, 0.0),
-        tilt_deg=0.0,
-        angle_error_deg=5.0,
-        center_mm=(3.0, 4.0, 0.0),
-        position_error_mm=0.4,
+    return coronal_place(
+        atlas,
         anchoring=np.array([[0, 0, 3.0], [0, 0.05, 0], [-0.05, 0, 5.0]]),
         shape=(160, 200),
-        turn_deg=0.0,
-        front="",
-        age_days=56.0,
         age_range=(40.0, 56.0),
-        atlas=atlas,
     )
 
 

@@ -3,6 +3,7 @@ import json
 
 import numpy as np
 import pytest
+from section_places import coronal_place
 
 from sebre.data.regions import ANY_SECTION, MOUSE, SLICEMAP
 from sebre.place.brain_atlas import BrainAtlas
@@ -31,20 +32,11 @@ def front() -> SectionPlace:
     rows = np.ones((66, 40, 29), np.uint16)
     rows[40:] = 2
     atlas = BrainAtlas(rows, np.array([[0, 0], [997, CORTEX], [997, CEREBELLUM]]))
-    return SectionPlace(
-        plane="coronal",
-        normal=(1.0, 0.0, 0.0),
-        tilt_deg=0.0,
-        angle_error_deg=5.0,
-        center_mm=(3.0, 4.0, 0.0),
-        position_error_mm=0.4,
+    return coronal_place(
+        atlas,
         anchoring=np.array([[0, 0, 3.0], [0, 0.2, 0], [-0.2, 0, 2.0]]),
         shape=(40, 20),
-        turn_deg=0.0,
-        front="",
-        age_days=56.0,
         age_range=(50.0, 56.0),
-        atlas=atlas,
     )
 
 
