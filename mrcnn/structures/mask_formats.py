@@ -123,6 +123,29 @@ def mask_to_rle(mask: np.ndarray) -> Rle:
     return _encode(lambda w: mask[w[0] : w[2], w[1] : w[3]].astype(bool), box, mask.shape)
 
 
+def enlarged_rle(mask: np.ndarray, image_shape: Sequence[int]) -> Rle:
+    """Run lengths of a mask bool [h, w] resized to a picture (H, W) px.
+
+    Each pixel is as the one of the mask that its center lies in. No array of the picture's size is
+    made.
+    """
+    size = [int(side) for side in image_shape[:2]]
+    places = [
+        ((np.arange(large) + 0.5) * (small / large)).astype(int)
+        for small, large in zip(mask.shape, size, strict=True)
+    ]
+    shown = [np.flatnonzero(mask.any(axis=1 - axis)[places[axis]]) for axis in (0, 1)]
+    if not all(len(some) for some in shown):
+        return _encode(lambda w: np.zeros((0, 0), bool), (0, 0, 0, 0), size)
+    box = (shown[0][0], shown[1][0], shown[0][-1] + 1, shown[1][-1] + 1)
+
+    def inside(window: tuple[int, int, int, int]) -> np.ndarray:
+        y1, x1, y2, x2 = window
+        return mask[np.ix_(places[0][y1:y2], places[1][x1:x2])]
+
+    return _encode(inside, box, size)
+
+
 def rle_to_mask(rle: Rle, window: Sequence[int] | None = None) -> np.ndarray:
     """Mask of run lengths, or a window (y1, x1, y2, x2) px of it: bool [H, W]."""
     y1, x1, y2, x2 = (0, 0, *rle["size"]) if window is None else window

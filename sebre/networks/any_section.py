@@ -26,7 +26,7 @@ from mrcnn.weights.loading import load_weights, reorder_classes
 from sebre.data.regions import ANY_SECTION, RegionSet
 from sebre.experiments.base import SeBReConfig
 from sebre.networks.tissue import small_tissue
-from sebre.networks.unet import result_of_labels
+from sebre.networks.unet import labeled_shape, result_of_labels
 from sebre.networks.weights_store import WeightsFile
 
 STEP = 2  # px of the picture for one of the network's answer
@@ -158,10 +158,10 @@ class AnySectionSegmenter:
         gray = small_gray(held_pixels(image), self.config.IMAGE_MAX_DIM)
         frame = self.frame(gray)
         found = self.probabilities(gray, frame)
-        whole = frame.scaled(image.shape[0] / gray.shape[0])
-        labels, probability = placed(found, image.shape[:2], whole)
+        shape = labeled_shape(image.shape)
+        labels, probability = placed(found, shape, frame.scaled(shape[0] / gray.shape[0]))
         classes, speck = self.config.NUM_CLASSES, self.config.SECTION_SPECK
-        return result_of_labels(labels, probability, classes, form, speck)
+        return result_of_labels(labels, probability, image.shape, classes, form, speck)
 
     def labels(self, gray: np.ndarray) -> np.ndarray:
         """The most probable class of each pixel, uint8 [H, W], of a gray picture [H, W]."""

@@ -23,7 +23,15 @@ from mrcnn.config import Config
 from mrcnn.data.molding import mold_inputs
 from mrcnn.errors import UserError
 from mrcnn.modeling.layers import LayerStyle
-from mrcnn.structures.mask_formats import demand_format, mask_to_contours, mask_to_rle
+from mrcnn.structures.mask_formats import (
+    demand_format,
+    enlarged_rle,
+    mask_to_contours,
+    mask_to_rle,
+    rle_box,
+    rle_to_contours,
+    rle_to_mask,
+)
 from mrcnn.structures.masks import extract_bboxes
 from mrcnn.structures.resampling import resize
 from mrcnn.weights.loading import load_weights, reorder_classes
@@ -32,6 +40,8 @@ from sebre.experiments.base import Experiment
 from sebre.networks.weights_store import WeightsFile
 
 _MASK_FORMS = {"full": lambda mask: mask, "rle": mask_to_rle, "contours": mask_to_contours}
+_ENLARGED_FORMS = {"full": rle_to_mask, "rle": lambda rle: rle, "contours": rle_to_contours}
+_LABELED_PX = 2**25  # larger pictures are labeled at a smaller size, and the masks enlarged
 _GRAY_UNIT = 64.0  # gray values: about their deviation after MEAN_PIXEL is subtracted
 
 
@@ -165,19 +175,34 @@ class UNetSegmenter:
         molded, _, windows = mold_inputs([image], self.config)
         y1, x1, y2, x2 = windows[0]
         logits = self.keras_model.predict_on_batch(molded)[0, y1:y2, x1:x2]
-        labels, probability = _most_probable(scipy.special.softmax(logits, -1), image.shape[:2])
+        found = scipy.special.softmax(logits, -1)
+        labels, probability = _most_probable(found, labeled_shape(image.shape))
         classes, speck = self.config.NUM_CLASSES, self.config.UNET_SPECK
-        return result_of_labels(labels, probability, classes, form, speck)
+        return result_of_labels(labels, probability, image.shape, classes, form, speck)
+
+
+def labeled_shape(image_shape: Sequence[int]) -> tuple[int, int]:
+    """Size (h, w) px of the label map of a picture (H, W): its own up to 2**25 px, which a whole
+    slide has many times, and smaller above."""
+    height, width = (int(side) for side in image_shape[:2])
+    factor = min(1.0, (_LABELED_PX / (height * width)) ** 0.5)
+    return max(1, round(height * factor)), max(1, round(width * factor))
 
 
 def result_of_labels(
-    labels: np.ndarray, probability: np.ndarray, num_classes: int, form: str, speck: float
+    labels: np.ndarray,
+    probability: np.ndarray,
+    image_shape: Sequence[int],
+    num_classes: int,
+    form: str,
+    speck: float,
 ) -> dict[str, Any]:
     """A label map as a result of `detect`.
 
     Args:
-        labels: class ids [H, W].
-        probability: float32 [H, W], of the label of each pixel.
+        labels: class ids [h, w], of `labeled_shape`.
+        probability: float32 [h, w], of the label of each pixel.
+        image_shape: (H, W) px of the picture.
         num_classes: with the background.
         form: of the masks, "full", "rle" or "contours".
         speck: connected parts below this share of the picture are dropped.
@@ -185,16 +210,22 @@ def result_of_labels(
     Returns:
         As `MaskRCNN.detect`, one row for each region found, in the order of the class ids.
     """
+    size = tuple(int(side) for side in image_shape[:2])
     ids, boxes, scores, masks = [], [], [], []
     for class_id in range(1, num_classes):  # one by one: sections may be large
         mask = _without_specks(labels == class_id, speck)
         if mask.any():
             ids.append(class_id)
-            boxes.append(extract_bboxes(mask[..., None])[0])
             scores.append(probability[mask].mean())
-            masks.append(_MASK_FORMS[form](mask))
+            if mask.shape == size:
+                boxes.append(extract_bboxes(mask[..., None])[0])
+                masks.append(_MASK_FORMS[form](mask))
+            else:
+                rle = enlarged_rle(mask, size)
+                boxes.append(rle_box(rle))
+                masks.append(_ENLARGED_FORMS[form](rle))
     if form == "full":
-        masks = np.stack(masks, axis=-1) if masks else np.zeros((*labels.shape, 0), bool)
+        masks = np.stack(masks, axis=-1) if masks else np.zeros((*size, 0), bool)
     return {
         "rois": np.array(boxes, np.int32).reshape(-1, 4),
         "class_ids": np.array(ids, np.int32),

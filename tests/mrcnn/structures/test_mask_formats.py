@@ -6,6 +6,7 @@ import numpy as np
 import pycocotools.mask
 import pytest
 import scipy.ndimage
+import skimage.transform
 
 from mrcnn.data.molding import unmold_compact, unmold_detections
 from mrcnn.structures import mask_formats
@@ -127,6 +128,16 @@ def test_a_large_section_needs_little_memory():
     assert peak < 60e6 < shape[0] * shape[1] / 9
     assert area == unmold_mask(mask, (0, 0, 3000, 3000), (3000, 3000)).sum()
     assert found == pytest.approx(area, rel=2e-4)
+
+
+@pytest.mark.parametrize("shape", [(60, 45), (20, 15), (47, 100)])
+def test_masks_are_enlarged_to_the_nearest_pixel(shape):
+    mask = np.random.default_rng(5).random((20, 15)) < 0.5
+    mask[:3], mask[:, -2:] = False, False
+    full = skimage.transform.resize(mask, shape, order=0)
+    rle = mask_formats.enlarged_rle(mask, shape)
+    assert (mask_formats.rle_to_mask(rle) == full).all()
+    assert mask_formats.rle_area(mask_formats.enlarged_rle(mask & False, shape)) == 0
 
 
 def network_output(rng):

@@ -14,6 +14,7 @@ from section_cases import HALF, WHOLE, prepared
 
 from mrcnn.config import Config
 from mrcnn.data.batches import Batches
+from mrcnn.structures.mask_formats import rle_iou, to_rles
 from mrcnn.training import checkpoints
 from sebre.data.dataset import SectionDataset
 from sebre.data.region_masks import RegionMasks
@@ -24,7 +25,13 @@ from sebre.evaluation.section import score_section
 from sebre.experiments import EXPERIMENTS
 from sebre.networks import unet_train
 from sebre.networks.segmenter import load_segmenter
-from sebre.networks.unet import DiceCrossEntropy, UNetSegmenter, build_unet, unet_config
+from sebre.networks.unet import (
+    DiceCrossEntropy,
+    UNetSegmenter,
+    build_unet,
+    labeled_shape,
+    unet_config,
+)
 from sebre.networks.unet_train import LabelBatches, train_unet
 from sebre.report.records import read_results
 
@@ -327,6 +334,24 @@ def test_parts_specks_and_scores():
     every = scripted(labels, UNET_SPECK=0).detect([np.zeros((64, 64, 3), np.uint8)])[0]
     assert every["class_ids"].tolist() == [1, 2, 5]
     assert every["masks"].sum(axis=(0, 1)).tolist() == [800, 403, 2]
+
+
+@pytest.mark.parametrize("form", ["full", "rle", "contours"])
+def test_a_slide_is_labeled_at_a_smaller_size(monkeypatch, form):
+    labels = np.zeros((64, 64), int)
+    labels[4:24, 4:24] = labels[40:60, 40:60] = 1
+    labels[40:60, 4:24] = 2
+    image = np.zeros((600, 400, 3), np.uint8)
+    whole = scripted(labels).detect([image], masks=form)[0]
+    monkeypatch.setattr("sebre.networks.unet._LABELED_PX", 150 * 100)
+    assert labeled_shape(image.shape) == (150, 100)
+    small = scripted(labels).detect([image], masks=form)[0]
+    assert small["class_ids"].tolist() == whole["class_ids"].tolist() == [1, 2]
+    assert np.abs(small["rois"] - whole["rois"]).max() <= 4
+    assert small["rois"].dtype == whole["rois"].dtype == np.int32
+    assert small["scores"] == pytest.approx(whole["scores"], abs=0.02)
+    overlap = rle_iou(to_rles(small["masks"]), to_rles(whole["masks"])).diagonal()
+    assert (overlap > 0.95).all()
 
 
 def test_a_section_where_nothing_is_found():
