@@ -1,5 +1,7 @@
 """The network of any section as a segmenter: from a file, for pictures of any size and angle."""
 
+import tracemalloc
+
 import cv2
 import keras
 import numpy as np
@@ -8,6 +10,8 @@ from paths import ROOT
 from PIL import Image
 
 import sebre
+from mrcnn.imageio.reduced import ReducedPicture
+from mrcnn.structures.mask_formats import mask_areas
 from mrcnn.weights.loading import save_weights
 from sebre.data.regions import ANY_SECTION
 from sebre.networks.any_section import (
@@ -51,16 +55,17 @@ def test_what_is_found_turns_with_the_picture(segmenter, turns):
     assert (segmenter.labels(gray[:, ::-1])[:, ::-1] == found).mean() > 0.995
 
 
-def test_labels_lie_where_the_picture_is(segmenter):
-    """A network that finds what is bright: the labels are those of the picture, unmoved."""
+class Bright:
+    """A network that finds what is bright."""
 
-    class Bright:
-        input_shape = (None, 64, 64, 1)
+    input_shape = (None, 64, 64, 1)
 
-        def predict_on_batch(self, pictures):
-            bright = pictures[:, 1::2, 1::2, 0] > 0.5
-            return 20.0 * np.stack([~bright, bright], axis=-1)
+    def predict_on_batch(self, pictures):
+        bright = pictures[:, 1::2, 1::2, 0] > 0.5
+        return 20.0 * np.stack([~bright, bright], axis=-1)
 
+
+def test_labels_lie_where_the_picture_is():
     for shape in ((300, 180), (90, 256)):
         gray = picture(*shape)[..., 0].astype(np.float32)
         wanted = gray > 100
@@ -69,6 +74,19 @@ def test_labels_lie_where_the_picture_is(segmenter):
         rows, columns = np.nonzero(found)
         assert rows.mean() == pytest.approx(np.nonzero(wanted)[0].mean(), abs=1.5)
         assert columns.mean() == pytest.approx(np.nonzero(wanted)[1].mean(), abs=1.5)
+
+
+def test_a_slide_takes_little_memory():
+    small = picture(1000, 1500)
+    slide = ReducedPicture(small, (20_000, 30_000, 3), (20.0, 20.0), (9.5, 9.5))
+    tracemalloc.start()
+    (result,) = any_section_segmenter(Bright(), turns=1).detect([slide], masks="rle")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20_000 * 30_000 * 1.5  # bytes
+    wanted = 400 * (small[..., 0] > 100).sum()
+    assert mask_areas(result["masks"]) == pytest.approx([wanted], rel=0.02)
+    assert result["masks"][0]["size"] == [20_000, 30_000]
 
 
 def test_a_picture_is_padded_with_the_color_of_its_border():
