@@ -21,7 +21,7 @@ from sebre.synthesis.stream import SyntheticSection, sections
 
 logger = logging.getLogger(__name__)
 
-_COLUMNS = ("section", "volume", "plane", "painted", "mm_per_px", *NAMES)
+_COLUMNS = ("section", "subject", "plane", "painted", "mm_per_px", *NAMES)
 _GAP = 4  # px between the sections of a sheet
 _COLOR_SHARE = 0.45  # of the color of a class, over the picture
 _IGNORED_COLOR = (128, 128, 128)
@@ -43,8 +43,12 @@ def synthesize(
 
         <out>/images/section_0000.png   8-bit gray
         <out>/labels/section_0000.png   class ids; 255 is tissue that is not scored
-        <out>/sections.csv              volume, plane, size of a pixel, and pixels of each class
+        <out>/regions.csv               the classes
+        <out>/sections.csv              volume (as subject), plane, size of a pixel, and pixels of
+                                        each class
         <out>/gallery.png               all of them, each beside its labels in color
+
+    `sebre prepare labels --raw <out> --map unscored=none` makes a prepared data set of it.
 
     Args:
         out: folder, made if need be.
@@ -80,12 +84,23 @@ def synthesize(
         Image.fromarray(section.labels).save(out / "labels" / f"{name}.png")
         counts = np.bincount(section.labels.reshape(-1), minlength=256)[1 : len(NAMES) + 1]
         facts = (section.volume, section.plane.name, section.painted)
-        writer.writerow([name, *facts, f"{section.plane.side_mm / size:.4f}", *counts])
+        writer.writerow([number, *facts, f"{section.plane.side_mm / size:.4f}", *counts])
     (out / "sections.csv").write_text(table.getvalue(), "utf-8")
+    (out / "regions.csv").write_text(_regions(), "utf-8")
     path = out / "gallery.png"
     Image.fromarray(gallery(made)).save(path)
     logger.info("%d sections in %s", count, out)
     return path
+
+
+def _regions() -> str:
+    """The classes as `sebre prepare labels` reads them."""
+    rows = ["id,name,r,g,b,value"]
+    named = [*zip(NAMES, COLORS[1:], strict=True), ("unscored", _IGNORED_COLOR)]
+    for number, (name, color) in enumerate(named, start=1):
+        value = IGNORE if number > len(NAMES) else number
+        rows.append(",".join(map(str, (number, name, *color, value))))
+    return "\n".join(rows) + "\n"
 
 
 def gallery(made: Sequence[SyntheticSection], columns: int = 4) -> np.ndarray:

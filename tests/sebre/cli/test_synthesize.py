@@ -18,14 +18,18 @@ def test_synthetic_sections_of_one_collection(data_dir, tmp_path, capsys):
     with (tmp_path / "out" / "sections.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 4
-    for row in rows:
-        name = next(iter(row.values()))
+    for number in range(4):
         picture, labels = (
-            np.asarray(Image.open(tmp_path / "out" / kind / f"{name}.png"))
+            np.asarray(Image.open(tmp_path / "out" / kind / f"section_{number:04d}.png"))
             for kind in ("images", "labels")
         )
         assert picture.shape == labels.shape == (64, 64)
         assert set(np.unique(labels)) <= {*range(10), 255} and labels.any()
+    prepare = ["prepare", "labels", "--raw", str(tmp_path / "out"), "--map", "unscored=none"]
+    assert main([*prepare, "--split", "section:1/3", "--out", str(tmp_path / "set")]) == 0
+    subjects = [row["subject"] for row in rows]
+    with (tmp_path / "set" / "sections.csv").open(newline="") as file:
+        assert [row["subject"] for row in csv.DictReader(file)] == subjects
     assert main([*command, "--out", str(tmp_path / "out")]) == 2
     assert "out" in capsys.readouterr().err
     assert main(["synthesize", "--data", str(tmp_path), "--out", str(tmp_path / "none")]) == 2
