@@ -12,11 +12,14 @@ from mrcnn.io.own_files import demand_own, replace_own_text
 from sebre.data.listing import is_picture, natural
 from sebre.data.section_files import part_folder
 from sebre.experiments.base import Experiment
+from sebre.networks.any_section import AnySectionSegmenter
 from sebre.networks.environment import environment
 from sebre.networks.segmenter import Segmenter, find_network, load_segmenter
 from sebre.networks.weights_store import WeightsFile, add_to_entry
+from sebre.trust.certainty import fit_certainty
+from sebre.trust.trust_files import AnyTrust, trust_path
 from sebre.trust.trust_fitting import SECTIONS, calibrate
-from sebre.trust.trust_model import TrustModel, trust_path
+from sebre.trust.trust_model import TrustModel
 from sebre.trust.trust_scores import add_record, count_told, score_trust
 
 _TRUST = "| Trust |"  # beginning of the row of a card
@@ -53,7 +56,8 @@ def calibrate_weights(asked: Calibration) -> tuple[Path, list[str]]:
     demand_own([path], known=lambda place: _is_of(place, found))
     sections = experiment.load(asked.dataset, "train")
     segmenter = load_segmenter(asked.weights)
-    model = calibrate(
+    fit = fit_certainty if isinstance(segmenter, AnySectionSegmenter) else calibrate
+    model = fit(
         segmenter,
         sections,
         asked.dataset,
@@ -69,7 +73,7 @@ def calibrate_weights(asked: Calibration) -> tuple[Path, list[str]]:
         add_to_entry(found.name, found.store, trust=trust)
         card = path.with_name(f"{found.name}.md")
         if card.is_file():
-            text = with_trust(card.read_text(encoding="utf-8"), path.name, model.facts)
+            text = with_trust(card.read_text(encoding="utf-8"), path.name, model)
             replace_own_text(card, text, known=lambda _: True)
     record = _measured(asked, experiment, segmenter, model, pictures)
     if asked.results is not None:
@@ -77,19 +81,19 @@ def calibrate_weights(asked: Calibration) -> tuple[Path, list[str]]:
     return path, list(_lines(record))
 
 
-def with_trust(card: str, file: str, facts: Mapping[str, Any]) -> str:
+def with_trust(card: str, file: str, model: AnyTrust) -> str:
     """A model card that says which trust file there is, and what it was fitted on.
 
     Args:
         card: text of the card; a row that it has of an earlier file is replaced.
         file: name of the trust file.
-        facts: of `TrustModel`.
+        model: that it holds.
     """
+    facts = model.facts
     row = (
-        f"{_TRUST} `{file}`: distance from the training pictures, expected Dice and usual sizes "
-        f"and places of regions, fitted on {facts['sections']} sections of the training part of "
-        f"`{facts['dataset']}` {_groups(facts)}, and on {facts['disturbed']} disturbed pictures of "
-        "them |"
+        f"{_TRUST} `{file}`: {model.holds}, fitted on {facts['sections']} sections of the training "
+        f"part of `{facts['dataset']}` {_groups(facts)}, and on {facts['disturbed']} disturbed "
+        "pictures of them |"
     )
     lines = [line for line in card.splitlines() if not line.startswith(_TRUST)]
     after = [number for number, line in enumerate(lines) if line.startswith("| Settings |")]
@@ -120,7 +124,7 @@ def _measured(
     asked: Calibration,
     experiment: Experiment,
     segmenter: Segmenter,
-    model: TrustModel,
+    model: AnyTrust,
     pictures: Sequence[Path],
 ) -> dict[str, Any]:
     record: dict[str, Any] = {
@@ -133,7 +137,8 @@ def _measured(
     }
     if part_folder(asked.dataset, "val", "images").is_dir():
         sections = experiment.load(asked.dataset, "val")
-        record["test_part"] = score_trust(model, segmenter, sections, experiment.turn)
+        turned = isinstance(model, TrustModel)  # others do not look at turned pictures
+        record["test_part"] = score_trust(model, segmenter, sections, experiment.turn, turned)
     if pictures:
         record["other_kinds"] = count_told(model, segmenter, pictures)
     return {**record, "environment": environment()}

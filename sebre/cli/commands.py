@@ -538,7 +538,8 @@ def _synthesize(args: argparse.Namespace) -> int:
     from sebre.synthesis.gallery import synthesize
 
     demand_empty(args.out)
-    path = synthesize(args.out, args.data, **_chosen(args, "count", "size", "seed", "without"))
+    asked = _chosen(args, "count", "size", "graded", "seed", "without")
+    path = synthesize(args.out, args.data, **asked)
     say(f"{args.count} synthetic sections: {args.out}; all of them at a glance: {path}")
     return DONE
 

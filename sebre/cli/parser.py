@@ -414,6 +414,7 @@ def _add_synthesize(sub: argparse.ArgumentParser) -> None:
     add("--out")
     add("--count", default=48, **_NUMBER)
     add("--size", default=192, **_PX)
+    add("--graded", action="store_true")
     add("--seed", **_SEED)
     add("--without", nargs="+", default=(), metavar="NAME")
 

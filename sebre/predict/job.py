@@ -41,7 +41,7 @@ from sebre.predict.section_records import (
     stamp,
     write_record,
 )
-from sebre.trust.trust_model import trust_path
+from sebre.trust.trust_files import trust_path
 
 logger = logging.getLogger(__name__)
 

@@ -36,7 +36,8 @@ from sebre.predict.exchange import found_section, write_formats
 from sebre.predict.measures import TABLE_COLUMNS, is_found, place_cells, region_rows
 from sebre.predict.outputs import OVERLAY_PX, output_paths, save_section, save_shapes
 from sebre.trust.place_doubts import doubts_at, find_place
-from sebre.trust.trust_model import NO_TISSUE, SectionTrust, TrustModel, trust_of
+from sebre.trust.trust_files import AnyTrust, trust_of
+from sebre.trust.trust_model import NO_TISSUE, SectionTrust
 from sebre.trust.turned import detect_turned
 
 if TYPE_CHECKING:  # heavy to import, and not needed to segment
@@ -332,7 +333,7 @@ class _Part:
 
     def trust(
         self,
-        model: TrustModel | None,
+        model: AnyTrust | None,
         segmenter: Segmenter,
         own: np.ndarray,
         tissue: Tissue,

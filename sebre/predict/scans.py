@@ -31,7 +31,8 @@ from sebre.predict.prediction import NOT_TOLD, clip
 from sebre.prepare.volume import PLANES, Volume, read_volume, section, to_8_bit
 from sebre.prepare.volume_header import open_volume
 from sebre.trust.remarks import of_most
-from sebre.trust.trust_model import RegionTrust, SectionTrust, trust_of
+from sebre.trust.trust_files import trust_of
+from sebre.trust.trust_model import RegionTrust, SectionTrust
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from sebre.synthesis.classes import COLORS, IGNORE, NAMES
-from sebre.synthesis.curriculum import HARD, Recipe
+from sebre.synthesis.curriculum import HARD, Recipe, recipe_at
 from sebre.synthesis.labeled_volume import Volume
 from sebre.synthesis.sources import read_volumes
 from sebre.synthesis.stream import SyntheticSection, sections
@@ -35,6 +35,7 @@ def synthesize(
     size: int = 192,
     seed: int = 0,
     recipe: Recipe = HARD,
+    graded: bool = False,
     sources: Sequence[str] | None = None,
     without: Sequence[str] = (),
     volumes: Sequence[Volume] | None = None,
@@ -57,6 +58,7 @@ def synthesize(
         size: side of the pictures, px.
         seed: of the stream.
         recipe: how hard they are.
+        graded: from easy ones to hard ones instead.
         sources: names of collections; None takes all.
         without: names of collections or volumes to leave out.
         volumes: that were read already.
@@ -72,7 +74,8 @@ def synthesize(
         raise ValueError("synthesize needs a count of at least 1, and `data` or `volumes`.")
     if volumes is None:
         volumes = read_volumes(data, sources, without)
-    made = list(islice(sections(volumes, seed, recipe=recipe, size=size), count))
+    steps = (lambda number: recipe_at(number / max(count - 1, 1), (0, 1))) if graded else recipe
+    made = list(islice(sections(volumes, seed, recipe=steps, size=size), count))
     for folder in ("images", "labels"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     table = io.StringIO()

@@ -2,7 +2,8 @@
 
     python -m sebre.synthesis.mask_rcnn --data DATA --out DIR --steps 3000 --result result.json
 
-trains the small Mask R-CNN of the experiments on the nine regions, goes on with the run in the
+trains the small Mask R-CNN of the experiments on the nine regions, or one with a larger backbone
+(`--network resnet50 --backbone-width 1 --start resnet50_sections.h5`), goes on with the run in the
 folder if there is one, and scores real sections as `sebre.synthesis.zeroshot` does. It is shown the
 same square of a picture as the U-Net.
 """
@@ -26,6 +27,7 @@ from sebre.networks.any_section import AnySectionConfig, frame_of, placed_back, 
 from sebre.networks.environment import environment
 from sebre.networks.segmenter import best_labels
 from sebre.synthesis import zeroshot
+from sebre.synthesis.backbones import BACKBONES
 from sebre.synthesis.curriculum import recipe_at
 from sebre.synthesis.labeled_volume import Volume
 from sebre.synthesis.sources import read_volumes
@@ -34,6 +36,10 @@ from sebre.synthesis.stream import SyntheticSection, make_section
 logger = logging.getLogger(__name__)
 
 _SOURCE = "stream"
+_TOLD = (  # arguments that a record names
+    *("steps", "seed", "network", "backbone_width", "size", "batch_size", "learning_rate"),
+    *("precision", "start"),
+)
 
 
 class StreamConfig(Small, SeBReConfig):
@@ -46,7 +52,6 @@ class StreamConfig(Small, SeBReConfig):
     IMAGE_MIN_DIM = 128
     IMAGE_MAX_DIM = 128
     IMAGES_PER_GPU = 8
-    MEAN_PIXEL = np.array([100.0, 100.0, 100.0])  # of gray values of any contrast
     LEARNING_RATE = 0.001
 
 
@@ -96,7 +101,12 @@ class StreamDataset(Dataset):
 
 
 def train_on_stream(
-    volumes: Sequence[Volume], out: Path, steps: int, seed: int = 0, **settings: Any
+    volumes: Sequence[Volume],
+    out: Path,
+    steps: int,
+    seed: int = 0,
+    start: Path | None = None,
+    **settings: Any,
 ) -> MaskRCNN:
     """Train, or go on with the run in a folder.
 
@@ -105,6 +115,7 @@ def train_on_stream(
         out: folder of the run.
         steps: of the optimizer, in all; a multiple of STEPS_PER_EPOCH.
         seed: of weights and sections.
+        start: weights to start from, by the names of layers, such as those of a backbone.
         **settings: of StreamConfig, that differ.
     """
     config = StreamConfig().update(SEED=seed, **settings)
@@ -115,6 +126,8 @@ def train_on_stream(
     begun = any(out.rglob("*.h5"))
     if begun:
         model.load_weights(model.find_last())
+    elif start is not None:
+        model.load_weights(start, by_name=True)
     epochs = steps // config.STEPS_PER_EPOCH
     model.train(sections, None, config.LEARNING_RATE, epochs, "all", resume=begun, verbose=2)
     return model
@@ -145,17 +158,36 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--held-out", nargs="*", default=[], help="sources or volumes left out")
+    parser.add_argument("--network", default=StreamConfig.BACKBONE, choices=BACKBONES)
+    parser.add_argument("--backbone-width", type=float, default=StreamConfig.BACKBONE_WIDTH)
+    parser.add_argument("--size", type=int, default=StreamConfig.IMAGE_MAX_DIM)
+    parser.add_argument("--batch-size", type=int, default=StreamConfig.IMAGES_PER_GPU)
+    parser.add_argument("--learning-rate", type=float, default=StreamConfig.LEARNING_RATE)
+    parser.add_argument("--precision", default=StreamConfig.PRECISION, help="float32 or bfloat16")
+    parser.add_argument("--start", type=Path, help="weights to start from, such as a backbone")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     volumes = read_volumes(args.data, without=args.held_out)
-    trained = train_on_stream(volumes, args.out, args.steps, args.seed)
-    model = MaskRCNN("inference", StreamConfig().update(IMAGES_PER_GPU=1), args.out)
+    settings = {
+        "BACKBONE": args.network,
+        "BACKBONE_WIDTH": args.backbone_width,
+        "IMAGE_MIN_DIM": args.size,
+        "IMAGE_MAX_DIM": args.size,
+        "IMAGES_PER_GPU": args.batch_size,
+        "LEARNING_RATE": args.learning_rate,
+        "PRECISION": args.precision,
+    }
+    trained = train_on_stream(volumes, args.out, args.steps, args.seed, args.start, **settings)
+    settings["IMAGES_PER_GPU"] = 1
+    model = MaskRCNN("inference", StreamConfig().update(**settings), args.out)
     model.load_weights(trained.find_last())
     scores = zeroshot.evaluate(lambda gray: stream_labels(model, gray), args.data)
+    named = {**vars(args), "start": args.start and args.start.name}
+    words = (f"--{name.replace('_', '-')} {named[name]}" for name in _TOLD if named[name])
     record = {
-        "command": f"python -m sebre.synthesis.mask_rcnn --steps {args.steps} --seed {args.seed}",
+        "command": f"python -m sebre.synthesis.mask_rcnn {' '.join(words)}",
         "held_out": args.held_out,
-        "n_sections_seen": args.steps * StreamConfig.IMAGES_PER_GPU,
+        "n_sections_seen": args.steps * args.batch_size,
         "scores": {zeroshot.VARIANTS[0]: scores},
         "environment": environment(),
     }

@@ -23,16 +23,15 @@ from sebre.networks.segmenter import (
     read_image,
 )
 from sebre.trust.place_doubts import PlaceDoubts, doubts_at, find_place
+from sebre.trust.trust_files import AnyTrust, load_trust
 from sebre.trust.trust_fitting import found_dices
-from sebre.trust.trust_model import SectionTrust, TrustModel, load_trust
+from sebre.trust.trust_model import SectionTrust
 from sebre.trust.trust_scores import SECTIONS, add_record
 
 logger = logging.getLogger(__name__)
 
 
-def score_places(
-    model: TrustModel, segmenter: Segmenter, sections: SectionDataset
-) -> dict[str, Any]:
+def score_places(model: AnyTrust, segmenter: Segmenter, sections: SectionDataset) -> dict[str, Any]:
     """Doubts on a test part (`SECTIONS` of it at most), without and with the place of the section.
 
     Returns:
@@ -79,16 +78,14 @@ def _spread(
 
 
 def _judged(
-    model: TrustModel, segmenter: Segmenter, picture: np.ndarray
+    model: AnyTrust, segmenter: Segmenter, picture: np.ndarray
 ) -> tuple[SectionTrust, PlaceDoubts, dict[str, Any]]:
     result = segmenter.detect([picture])[0]
     trust = model.assess(segmenter, picture, result, best_labels(result, picture.shape))
     return trust, doubts_at(find_place(segmenter, picture), segmenter), result
 
 
-def count_others(
-    model: TrustModel, segmenter: Segmenter, pictures: Sequence[Path]
-) -> dict[str, Any]:
+def count_others(model: AnyTrust, segmenter: Segmenter, pictures: Sequence[Path]) -> dict[str, Any]:
     """How many pictures of other kinds are told, without and with their place, by folder."""
     folders: dict[str, dict[str, int]] = {}
     for path in pictures:

@@ -12,8 +12,9 @@ from mrcnn.imageio.contrast import BITS
 from sebre.networks.segmenter import best_labels, load_segmenter, read_image
 from sebre.networks.weights_store import find_weights, is_here, known_networks
 from sebre.place.placer import load_placer
+from sebre.trust.certainty import CertaintyModel
 from sebre.trust.place_doubts import doubts_at
-from sebre.trust.trust_model import load_trust
+from sebre.trust.trust_files import load_trust
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Fit:
     distance: float  # median over the pictures; above 1 they are of no kind that it knows
     distances: tuple[float, ...]  # of each picture that could be read
     n_known: int  # pictures of which nothing says that they are of another kind
+    any_kind: bool = False  # the network is meant for sections of every kind
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,10 @@ class Suggestion:
         fitting = [fit.name for fit in self.fits if 2 * fit.n_known > self.n_pictures]
         if fitting:
             also = f" ({', '.join(fitting[1:])} would do, too)" if fitting[1:] else ""
-            return f"Take {fitting[0]}: it was trained on pictures like these{also}."
+            why = "it was trained on pictures like these"
+            if next(fit for fit in self.fits if fit.name == fitting[0]).any_kind:
+                why = "it is sure of these, and none was trained on pictures like them"
+            return f"Take {fitting[0]}: {why}{also}."
         if not self.fits:
             return "No network at hand says what it knows."
         return (
@@ -58,7 +63,7 @@ class Suggestion:
 
 def suggest(pictures: Sequence[str | Path]) -> Suggestion:
     """Rank the networks by how many pictures they know, then by the distance from their training
-    pictures.
+    pictures; a network for sections of every kind comes after those that were trained for these.
 
     Networks that are still to be fetched are not.
 
@@ -90,7 +95,9 @@ def suggest(pictures: Sequence[str | Path]) -> Suggestion:
             section = trust.assess(segmenter, image, result, best_labels(result, image.shape))
             known += not section.warnings and not doubts_at(place, segmenter).warnings
             distances.append(section.distance)
-        fits.append(Fit(name, float(np.median(distances)), tuple(distances), known))
-    fits.sort(key=lambda fit: (-fit.n_known, fit.distance))
+        any_kind = isinstance(trust, CertaintyModel)
+        fits.append(Fit(name, float(np.median(distances)), tuple(distances), known, any_kind))
+    # Half of the pictures make a network fit; among these, those that were trained for them.
+    fits.sort(key=lambda f: (2 * f.n_known <= len(readable), f.any_kind, -f.n_known, f.distance))
     told = tuple(place.text() for place in places if place is not None)
     return Suggestion(tuple(fits), len(readable), tuple(untold), tuple(failed), told)

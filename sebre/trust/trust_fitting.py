@@ -108,7 +108,7 @@ def calibrate(
     Raises:
         UserError: a part with fewer than ten sections, or without regions.
     """
-    picked = _spread([int(i) for i in sections.image_ids], PICTURES)
+    picked = spread([int(i) for i in sections.image_ids], PICTURES)
     if len(picked) < _LEAST:
         raise UserError(
             f"The training part has {len(picked)} section(s); a trust file needs at least "
@@ -118,12 +118,12 @@ def calibrate(
     features, rng = PictureFeatures(segmenter), np.random.default_rng(seed)
     sections.contrast = segmenter.config.CONTRAST
     copies = -(-PICTURES // len(picked))
-    disturbed = set(_spread(picked, limit))
+    disturbed = set(spread(picked, limit))
     plain, found = [], []
     for number, (image_id, group) in enumerate(zip(picked, groups, strict=True)):
         if number % 50 == 0:
             _log.info("%d of %d training sections", number, len(picked))
-        picture, masks, ids = _load(sections, image_id, segmenter.config)
+        picture, masks, ids = load_reduced(sections, image_id, segmenter.config)
         for copy in range(1 + copies):
             changed = _mildly(picture, masks, turn, rng) if copy else (picture, masks)
             plain.append(_sample(features, *changed, ids, group, lies=not copy))
@@ -160,13 +160,13 @@ def calibrate(
     return model
 
 
-def _spread(items: list[int], most: int) -> list[int]:
+def spread(items: Sequence[int], most: int) -> list[int]:
     """Some of many, at even distances."""
     places = np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)
     return [items[place] for place in places]
 
 
-def _load(
+def load_reduced(
     sections: SectionDataset, image_id: int, config: Config
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Picture, masks and class ids, reduced to what the network can see of it."""

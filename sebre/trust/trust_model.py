@@ -10,20 +10,14 @@ the training part of the data set (`sebre models calibrate`). From it follow
   reason where that is low, or where no training section shows such a region.
 """
 
-import json
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from mrcnn.errors import UserError
-from mrcnn.io.files import file_sha256
 from sebre.networks.segmenter import Segmenter
-from sebre.networks.tissue import find_tissue, tissue_mask
-from sebre.networks.weights_store import WeightsFile
+from sebre.networks.tissue import find_tissue
 from sebre.trust.remarks import Remark
 from sebre.trust.trust_features import (
     MEASURES,
@@ -34,16 +28,12 @@ from sebre.trust.trust_features import (
     side_pairs,
 )
 
-__all__ = ["RegionTrust", "SectionTrust", "TrustModel", "load_trust", "tissue_mask", "trust_path"]
-
 VERSION = 1
 # What the expected Dice follows from; the last only where turned pictures were segmented, too.
 EVIDENCE = ("score", "size", "place", "form", "kept", "distance", "sides", "found", "turned")
 
 _MANY = 3  # doubtful regions; fewer may be those at the end of a brain
 _FARTHEST = 6.0  # deviations that a measure is away at most, as evidence
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -143,6 +133,9 @@ class TrustModel:
     `sebre.trust.trust_fitting.calibrate` makes one.
     """
 
+    holds: ClassVar[str] = (  # what stands in its file
+        "distance from the training pictures, expected Dice and usual sizes and places of regions"
+    )
     weights_sha256: str  # of the weights that it belongs to
     inputs: InputModel
     looks: np.ndarray  # [2, 3], least and most of LOOKS in the training part
@@ -396,51 +389,6 @@ _WORDS = (
     (3, f"nearer the center of the tissue {_ANY}", f"farther from the center {_ANY}"),
     (4, f"more ragged {_ANY}", f"rounder {_ANY}"),
 )
-
-
-# Of the segmenter asked for last: read once, and kept no longer than that one is in use.
-_last: list[tuple[Segmenter, TrustModel | None]] = []
-
-
-def trust_of(segmenter: Segmenter) -> TrustModel | None:
-    """The model of the weights of a segmenter, read once; None if there is none."""
-    weights = getattr(segmenter, "weights", None)
-    if weights is None:
-        return None
-    if not _last or _last[0][0] is not segmenter:
-        _last[:] = [(segmenter, load_trust(weights))]
-    return _last[0][1]
-
-
-def trust_path(weights: WeightsFile) -> Path:
-    """Where the trust file of weights is, or goes: in their store under the name that the manifest
-    has, else beside them."""
-    if weights.store is not None:
-        recorded = weights.entry.get("trust", {}).get("file")
-        return weights.store / (recorded or f"{Path(weights.entry['file']).stem}.trust.json")
-    return weights.path.with_suffix(".trust.json")
-
-
-def load_trust(weights: WeightsFile) -> TrustModel | None:
-    """The trust file of weights; None without one, or where it is of other weights.
-
-    Raises:
-        UserError: a damaged file.
-    """
-    path, recorded = trust_path(weights), weights.entry.get("trust", {}).get("sha256")
-    if not path.is_file():
-        return None
-    cure = f"Make it anew: `sebre models calibrate --weights {weights.name or weights.path}`."
-    if recorded and file_sha256(path) != recorded:
-        raise UserError(f"{path}: its SHA-256 differs from the manifest's {recorded}. {cure}")
-    try:
-        model = TrustModel.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: not a trust file ({error!r}). {cure}") from error
-    if model.weights_sha256 != weights.sha256:
-        _log.warning("%s: was made for other weights, and is not used. %s", path, cure)
-        return None
-    return model
 
 
 def _dice_model(record: Mapping[str, Any]) -> DiceModel:

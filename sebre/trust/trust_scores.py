@@ -13,8 +13,9 @@ from mrcnn.io.own_files import replace_own_text
 from sebre.data.dataset import SectionDataset
 from sebre.experiments.base import Turn
 from sebre.networks.segmenter import Segmenter, best_labels, read_image
+from sebre.trust.trust_files import AnyTrust
 from sebre.trust.trust_fitting import disturb, found_dices
-from sebre.trust.trust_model import SectionTrust, TrustModel
+from sebre.trust.trust_model import SectionTrust
 from sebre.trust.turned import detect_turned
 
 SECTIONS = 100  # of a test part that are scored, spread over it
@@ -32,7 +33,7 @@ class ScoredRegion:
 
 
 def score_trust(
-    model: TrustModel,
+    model: AnyTrust,
     segmenter: Segmenter,
     sections: SectionDataset,
     turn: Turn,
@@ -59,12 +60,12 @@ def score_trust(
     for key, (with_turned, disturbed) in kinds.items():
         rng = np.random.default_rng(_SEED) if disturbed else None
         found = list(_assessed(model, segmenter, sections, with_turned, turn, rng))
-        record[key] = _summary(found)
+        record[key] = summary(found)
     return record
 
 
 def _assessed(
-    model: TrustModel,
+    model: AnyTrust,
     segmenter: Segmenter,
     sections: SectionDataset,
     with_turned: bool,
@@ -90,7 +91,8 @@ def _assessed(
         yield trust, regions
 
 
-def _summary(found: Sequence[tuple[SectionTrust, list[ScoredRegion]]]) -> dict[str, Any]:
+def summary(found: Sequence[tuple[SectionTrust, list[ScoredRegion]]]) -> dict[str, Any]:
+    """A part of the record of `score_trust`, of sections and the regions found on them."""
     regions = [region for _, some in found for region in some]
     expected = np.array([region.expected for region in regions])
     dices = np.array([region.dice for region in regions])
@@ -118,7 +120,7 @@ def _summary(found: Sequence[tuple[SectionTrust, list[ScoredRegion]]]) -> dict[s
     return record
 
 
-def count_told(model: TrustModel, segmenter: Segmenter, pictures: Sequence[Path]) -> dict[str, Any]:
+def count_told(model: AnyTrust, segmenter: Segmenter, pictures: Sequence[Path]) -> dict[str, Any]:
     """How many pictures of other kinds are told from the network's own, by the folder they are in.
 
     Returns:

@@ -13,7 +13,7 @@ from PIL import Image
 from sebre.cli.calibrate import with_trust
 from sebre.cli.commands import main
 from sebre.networks.weights_store import find_weights, read_manifest, shipped_store, write_entry
-from sebre.trust.trust_model import load_trust
+from sebre.trust.trust_files import load_trust
 
 DATASET = ROOT / "datasets" / "slicemap"
 
@@ -117,7 +117,7 @@ def test_a_network_of_ones_own_is_calibrated(calibrated, monkeypatch):
     assert told.startswith("| Trust | `slicemap_unet.trust.json`: ")
     assert told.endswith("| License | none |\n\nMore.\n")
     assert "fitted on 20 sections of the training part of `slicemap` in 5 parts" in told
-    assert with_trust(card, found.entry["trust"]["file"], model.facts) == card
+    assert with_trust(card, found.entry["trust"]["file"], model) == card
     record = json.loads(results.read_text())["mine"]
     assert record["weights_sha256"] == found.sha256
     for key in ("as_they_lie", "with_turned", "disturbed"):

@@ -12,7 +12,16 @@ def test_synthetic_sections_of_one_collection(data_dir, tmp_path, capsys):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "ccf").symlink_to(data_dir / "ccf")
     (tmp_path / "data" / "demba_200um").symlink_to(data_dir / "demba_200um")
-    command = ["synthesize", "--data", str(tmp_path / "data"), "--count", "4", "--size", "64"]
+    command = [
+        "synthesize",
+        "--data",
+        str(tmp_path / "data"),
+        "--count",
+        "4",
+        "--size",
+        "64",
+        "--graded",
+    ]
     command += ["--without", "civm", "mouse_mri", "princeton"]
     assert main([*command, "--out", str(tmp_path / "out")]) == 0
     with (tmp_path / "out" / "sections.csv").open(newline="") as file:

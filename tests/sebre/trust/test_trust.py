@@ -17,14 +17,13 @@ from sebre.networks.segmenter import best_labels
 from sebre.networks.weights_store import find_weights
 from sebre.trust.remarks import Remark, of_most
 from sebre.trust.trust_features import FoundRegions, describe_regions, measure_regions, side_pairs
+from sebre.trust.trust_files import load_trust, trust_path
 from sebre.trust.trust_model import (
     DiceModel,
     RegionRange,
     TrustModel,
-    load_trust,
     region_evidence,
     region_flags,
-    trust_path,
 )
 from sebre.trust.turned import detect_turned
 
