@@ -1,7 +1,8 @@
 """HDF5 files in the legacy (Keras 2) weights layout: safe reading, atomic writing.
 
 The layout: an ordered attribute `layer_names`, one group a layer with an ordered attribute
-`weight_names`, one dataset a weight.
+`weight_names`, one dataset a weight. Files with weights of 8 bits have the same below a group
+`int8_weights`, so that readers who do not know what the numbers mean find no layers.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +18,7 @@ from mrcnn.errors import MissingFileError, UserError
 from mrcnn.io.files import replace_file
 
 CLASS_NAMES = "class_names"  # attribute of a file
+_INT8, _SCALE = "int8_weights", "scale"  # group of a file; attribute of a weight in it
 # HDF5 keeps an attribute in the object header, which ends at 64 kB.
 _ATTRIBUTE_BYTES = 64512
 # Far above any real file: a bound on what a hostile attribute can make us read.
@@ -41,6 +43,15 @@ class StoredLayer:
 
     name: str
     arrays: list[StoredArray]
+
+
+@dataclass(frozen=True)
+class Int8Array:
+    """A weight of 8 bits: numbers int8 [..., n], and what each of the n filters multiplies with,
+    float32 [n]."""
+
+    numbers: np.ndarray
+    scale: np.ndarray
 
 
 @contextmanager
@@ -71,11 +82,13 @@ def is_keras3_file(file: h5py.File) -> bool:
 def read_layers(file: h5py.File, path: str | Path) -> list[StoredLayer]:
     """Layers with weights of an open legacy file, in stored order; no array is read.
 
-    Its root, or its group `model_weights`, holds the layers. `path` is for messages.
+    Its root, or its group `model_weights` or `int8_weights`, holds the layers. `path` is for
+    messages.
     """
     root = file
-    if not _has_names(file, "layer_names") and "model_weights" in file:
-        root = _member(file, "model_weights", path)
+    for group in ("model_weights", _INT8):
+        if not _has_names(file, "layer_names") and group in file:
+            root = _member(file, group, path)
     if not isinstance(root, h5py.Group) or not _has_names(root, "layer_names"):
         raise WeightFileError(
             f"{path}: an HDF5 file without weights in the Keras layout: there is no attribute "
@@ -130,14 +143,29 @@ def read_array(stored: StoredArray, dtype: str, path: str | Path) -> np.ndarray:
 
     Compare `stored.dataset.shape` first, so that a huge declared shape is never allocated.
     """
+    array = stored.dataset[()]
+    if array.dtype == np.int8:
+        array = array * _scale_of(stored, path)
     with np.errstate(over="ignore"):  # an overflow shows as infinity below
-        array = stored.dataset[()].astype(dtype)
+        array = array.astype(dtype)
     if not np.isfinite(array).all():
         raise WeightFileError(
             f"{path}: weight {stored.name!r} holds NaN or infinite values (as {dtype}). The "
             "training that wrote it diverged; use an earlier checkpoint."
         )
     return array
+
+
+def _scale_of(stored: StoredArray, path: str | Path) -> np.ndarray:
+    """What the filters of a weight of 8 bits multiply with, float32 [n]."""
+    scale = stored.dataset.attrs.get(_SCALE)
+    wanted = stored.dataset.shape[-1:]
+    if not isinstance(scale, np.ndarray) or scale.dtype.kind != "f" or scale.shape != wanted:
+        raise WeightFileError(
+            f"{path}: weight {stored.name!r} has 8 bits, but no attribute {_SCALE!r} of {wanted} "
+            "numbers that says what they mean."
+        )
+    return scale.astype(np.float32)
 
 
 def read_class_names(file: h5py.File, path: str | Path) -> list[str] | None:
@@ -153,7 +181,7 @@ def write_class_names(path: str | Path, names: Sequence[str]) -> None:
 
 def write_layers(
     path: str | Path,
-    layers: Sequence[tuple[str, Sequence[tuple[str, np.ndarray]]]],
+    layers: Sequence[tuple[str, Sequence[tuple[str, np.ndarray | Int8Array]]]],
     class_names: Sequence[str] = (),
 ) -> None:
     """Write (group, [(weight name, array), ...]) in the legacy layout, atomically.
@@ -165,17 +193,28 @@ def write_layers(
         with h5py.File(part, "w") as file:
             if class_names:
                 _write_names(file, CLASS_NAMES, class_names)
-            _write_names(file, "layer_names", [name for name, _ in layers])
+            every = [array for _, weights in layers for _, array in weights]
+            int8 = any(isinstance(array, Int8Array) for array in every)
+            root = file.create_group(_INT8) if int8 else file
+            _write_names(root, "layer_names", [name for name, _ in layers])
             # Fixed-length bytes: old readers call .decode() on these attributes.
             file.attrs["backend"] = np.bytes_("tensorflow")
             file.attrs["keras_version"] = np.bytes_(keras.__version__)
             for name, weights in layers:
-                group = file.create_group(name)
+                group = root.create_group(name)
                 _write_names(group, "weight_names", [weight for weight, _ in weights])
                 for weight, array in weights:
-                    group.create_dataset(weight, data=array)
+                    _write_array(group, weight, array)
 
     replace_file(path, write)
+
+
+def _write_array(group: h5py.Group, name: str, array: np.ndarray | Int8Array) -> None:
+    if isinstance(array, Int8Array):
+        dataset = group.create_dataset(name, data=array.numbers, compression="gzip")
+        dataset.attrs[_SCALE] = array.scale
+    else:
+        group.create_dataset(name, data=array)
 
 
 def _member(group: h5py.Group, name: str, path: str | Path) -> h5py.Group | h5py.Dataset:

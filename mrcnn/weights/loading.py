@@ -17,6 +17,7 @@ import numpy as np
 from mrcnn.errors import UnavailableError, UserError
 from mrcnn.io.files import replace_file
 from mrcnn.weights.hdf5 import (
+    Int8Array,
     StoredLayer,
     WeightFileError,
     is_keras3_file,
@@ -38,6 +39,8 @@ from mrcnn.weights.layer_match import (
 )
 
 logger = logging.getLogger(__name__)
+
+_DTYPES = ("float32", "float16", "int8")
 
 IMAGENET_URL = (
     "https://github.com/fchollet/deep-learning-models/releases/download/v0.2/"
@@ -154,10 +157,11 @@ def save_weights(
 
     A name that ends with ".weights.h5" gives Keras's own format, any other the legacy HDF5 layout,
     one group a layer (nested models are one) in the order of Matterport's files, stored as `dtype`:
-    "float32" or "float16".
+    "float32", "float16", or "int8", which this package alone reads: each filter has its own unit, a
+    127th of its largest weight, and vectors (biases, batch normalization) stay float32.
     """
-    if dtype not in ("float32", "float16"):
-        raise UserError(f"dtype is {dtype!r}; it must be 'float32' or 'float16'.")
+    if dtype not in _DTYPES:
+        raise UserError(f"dtype is {dtype!r}; it must be one of {', '.join(map(repr, _DTYPES))}.")
     if str(path).endswith(".weights.h5"):
         if dtype != "float32":
             raise UserError(
@@ -272,9 +276,12 @@ def _plan(
     return report, values
 
 
-def _stored_form(variable, name: str, dtype: str, path: str | Path) -> np.ndarray:
+def _stored_form(variable: Any, name: str, dtype: str, path: str | Path) -> np.ndarray | Int8Array:
     with quiet_keras():
         value = np.asarray(variable)
+    if dtype == "int8" and value.ndim > 1 and np.isfinite(value).all():
+        return _of_8_bits(value)
+    dtype = "float32" if dtype == "int8" else dtype
     with np.errstate(over="ignore"):  # an overflow shows as infinity below
         stored = value.astype(dtype)
     if not np.isfinite(stored).all():
@@ -284,6 +291,13 @@ def _stored_form(variable, name: str, dtype: str, path: str | Path) -> np.ndarra
             f"{largest:g}. NaN or inf means that the training diverged; else use dtype='float32'."
         )
     return stored
+
+
+def _of_8_bits(value: np.ndarray) -> Int8Array:
+    """Each filter, along the last axis, in its own unit."""
+    largest = np.abs(value).max(axis=tuple(range(value.ndim - 1)))
+    scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
+    return Int8Array(np.rint(value / scale).astype(np.int8), scale)
 
 
 def quiet_keras() -> warnings.catch_warnings:

@@ -80,7 +80,7 @@ def export_backbone(run: Path, out: Path, dtype: str = "float32") -> None:
     Args:
         run: folder that `sebre.synthesis.learn` wrote to.
         out: ".h5" file; `MaskRCNN.load_weights(out, by_name=True)` reads it.
-        dtype: "float32" or "float16", of the file.
+        dtype: "float32", "float16" or "int8", of the file.
 
     Raises:
         ValueError: the training was of another network.
@@ -101,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--run", type=Path, required=True, help="folder of the training")
     parser.add_argument("--out", type=Path, required=True, help="weights file to write, .h5")
-    parser.add_argument("--dtype", default="float32", help="float32 or float16, of the file")
+    parser.add_argument("--dtype", default="float32", help="float32, float16 or int8, of the file")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     export_backbone(args.run, args.out, args.dtype)

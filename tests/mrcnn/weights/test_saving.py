@@ -70,21 +70,53 @@ def test_half_precision_files_are_half_the_size(tmp_path):
     np.testing.assert_allclose(model.get_weights()[0], wanted, rtol=1e-3, atol=1e-6)
 
 
+def test_weights_of_8_bits_are_a_quarter_of_the_size_and_close(tmp_path, source, target):
+    model = keras.Sequential([keras.Input((300,)), layers.Dense(300, name="a")])
+    kernel = np.random.default_rng(0).normal(size=(300, 300)) * np.logspace(-4, 1, 300)
+    model.set_weights([kernel, np.linspace(-1, 1, 300)])
+    weights.save_weights(model, tmp_path / "full.h5")
+    weights.save_weights(model, tmp_path / "int8.h5", dtype="int8", class_names=["x"])
+    sizes = [(tmp_path / name).stat().st_size for name in ("int8.h5", "full.h5")]
+    assert sizes[0] / sizes[1] < 0.27
+    model.set_weights([kernel * 0, np.zeros(300)])
+    weights.load_weights(model, tmp_path / "int8.h5")
+    loaded, bias = model.get_weights()
+    assert (np.abs(loaded - kernel) <= np.abs(kernel).max(axis=0) / 253).all()
+    np.testing.assert_allclose(bias, np.linspace(-1, 1, 300), rtol=1e-6)
+    assert weights.read_classes(tmp_path / "int8.h5")[0] == ["x"]
+    weights.save_weights(source, tmp_path / "small.h5", dtype="int8")
+    weights.load_weights(target, tmp_path / "small.h5", by_name=True)
+    for name, value in values(source).items():
+        np.testing.assert_allclose(values(target)[name], value, atol=np.abs(value).max() / 250)
+
+
+def test_other_readers_do_not_take_8_bits_for_weights(tmp_path):
+    plain = keras.Sequential([keras.Input((2,)), layers.Dense(3, name="a")])
+    weights.save_weights(plain, tmp_path / "w.h5", dtype="int8")
+    with pytest.raises((KeyError, ValueError)):
+        plain.load_weights(tmp_path / "w.h5")
+    with h5py.File(tmp_path / "w.h5", "r+") as file:
+        del file["int8_weights/a/a/kernel:0"].attrs["scale"]
+    with pytest.raises(ValueError, match="a/kernel:0.*what they mean"):
+        weights.load_weights(plain, tmp_path / "w.h5")
+
+
 @pytest.mark.parametrize(
-    ("value", "dtype"), [(1e6, "float16"), (np.nan, "float32"), (np.inf, "float32")]
+    ("value", "dtype"),
+    [(1e6, "float16"), (np.nan, "float32"), (np.inf, "float32"), (np.inf, "int8")],
 )
 def test_values_that_a_file_cannot_hold_are_refused(tmp_path, source, value, dtype):
     path = tmp_path / "w.h5"
     path.write_bytes(b"before")
     source.get_layer("fpn_p2").bias.assign(np.full(4, value))
-    with pytest.raises(ValueError, match="fpn_p2/bias.*" + dtype):
+    with pytest.raises(ValueError, match="fpn_p2/bias.*cannot be stored"):
         weights.save_weights(source, path, dtype=dtype)
     assert path.read_bytes() == b"before" and list(tmp_path.iterdir()) == [path]
 
 
 def test_unknown_storage_types_are_refused(tmp_path, source):
     with pytest.raises(ValueError, match="float16"):
-        weights.save_weights(source, tmp_path / "w.h5", dtype="int8")
+        weights.save_weights(source, tmp_path / "w.h5", dtype="int4")
     with pytest.raises(ValueError, match="legacy layout"):
         weights.save_weights(source, tmp_path / "w.weights.h5", dtype="float16")
 
