@@ -20,10 +20,10 @@
 # stages at length.
 #
 # The stand-in is `mouse_mri`: sagittal slices of in vivo MRI of adult mice, seven of the eight
-# regions, one age and no stain. It is under the GPL, so it is not embedded. `sebre prepare
-# mouse-mri --raw DIR --download --out datasets/mouse_mri` makes it. Where it is not there, as in
-# the published notebook, an embedded section of another collection stands in, the one that
-# `p14_mouse` shows too.
+# regions, one age and no stain. One slice is embedded, of an animal that the network was not
+# trained on (Ma et al. 2014, 2019; GPL-3; `datasets/shown/README.md`). `sebre prepare mouse-mri
+# --raw DIR --download --out datasets/mouse_mri` makes the whole set, from which a slice is taken
+# then.
 #
 # **Your own sections:** set `DATASET` to a prepared folder, and `WEIGHTS` if you trained on it.
 

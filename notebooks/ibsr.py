@@ -19,11 +19,12 @@
 # training sections. One slice goes through the network, stage by stage (Fig. 2); `p14_mouse`
 # explains the stages at length.
 #
-# The IBSR scans need registration at NITRC. The stand-in is `malc2012`, which is for
-# non-commercial use (CC BY-NC 3.0) and therefore not embedded: `sebre prepare malc2012 --raw DIR
-# --download --out datasets/malc2012` makes it. Where it is not there, as in the published notebook,
-# an embedded mouse section stands in, with its own network: what is said of left and right can then
-# not be seen.
+# The IBSR scans need registration at NITRC. The stand-in is `malc2012`; one slice of it is embedded,
+# of a person that the network was not trained on (CC BY-NC 3.0, not for commercial use; scans from
+# OASIS, labels "provided by Neuromorphometrics, Inc. under academic subscription";
+# `datasets/shown/README.md`). `sebre prepare malc2012 --raw DIR --download --out datasets/malc2012`
+# makes the whole set, from which a slice is taken then. The shipped network was trained at 256 px
+# and is shown at 384.
 #
 # **Your own scans:** prepare them with `sebre prepare` and set `DATASET` to the folder; `WEIGHTS`
 # if you trained on it.

@@ -168,7 +168,7 @@ def measure(
         "n_drawn_from": len(parts.drawn_from),
         "n_scored": min(SCORED, parts.scored.num_images),
         "regions": experiment.regions.names,
-        "starts": {name: asdict(start) | _checksum(start) for name, start in starts.items()},
+        "starts": {name: asdict(start) | checksum(start) for name, start in starts.items()},
         "environment": environment(),
     }
     done = {(run["start"], run["sections"], run["seed"]) for run in record["runs"]}
@@ -185,7 +185,8 @@ def measure(
     return record
 
 
-def _checksum(start: Start) -> dict[str, str]:
+def checksum(start: Start) -> dict[str, str]:
+    """SHA-256 of the weights of a start, where it has any."""
     return {} if start.weights == "none" else {"sha256": find_weights(start.weights).sha256}
 
 

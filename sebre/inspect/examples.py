@@ -19,8 +19,9 @@ _LOOKED_AT = 30  # sections of which the best to show is taken
 DATASETS = Path(__file__).resolve().parents[2] / "datasets"
 
 # Prepared data sets and shipped networks that find their regions at the paper's 384 px, by
-# experiment; the last is embedded.
+# experiment. The last is embedded; of others whose license allows it, one section is.
 _EMBEDDED = ("slicemap", "slicemap_384")
+_SHOWN = "shown"  # folder of single sections
 _AT_PAPER_SIZE = {
     "extended_mouse": ("mouse_mri", "extended_mouse_384"),
     "hippocampus": ("ara_nissl", "hippocampus"),
@@ -44,7 +45,8 @@ def open_walk(
     Args:
         experiment: its name.
         dataset: prepared folder; None takes the experiment's stand-in in `datasets/`, and where
-            that is not there, or SEBRE_EMBEDDED_ONLY is set, the embedded sections.
+            that is not there, or SEBRE_EMBEDDED_ONLY is set, the section of it that is embedded, or
+            else those of `slicemap`.
         weights: name or path; None takes the shipped network that knows the data set's regions.
         section: such as "val/3"; None takes one of the test part with most regions.
         features: keep the feature maps too.
@@ -54,12 +56,13 @@ def open_walk(
     note = ""
     if dataset is None:
         wanted = _AT_PAPER_SIZE.get(experiment, _EMBEDDED)[0]
-        if os.environ.get("SEBRE_EMBEDDED_ONLY"):
-            wanted = _EMBEDDED[0]
-        elif not (DATASETS / wanted).is_dir():
-            note = f"datasets/{wanted} is not here (`sebre prepare` makes it). "
-            wanted = _EMBEDDED[0]
         dataset = DATASETS / wanted
+        only = os.environ.get("SEBRE_EMBEDDED_ONLY") and wanted != _EMBEDDED[0]
+        if only or not dataset.is_dir():
+            if not only:
+                note = f"datasets/{wanted} is not here (`sebre prepare` makes it). "
+            one = DATASETS / _SHOWN / wanted
+            dataset = one if one.is_dir() else DATASETS / _EMBEDDED[0]
     root = Path(dataset)
     chosen, segmenter = _network(experiment, root, weights)
     sections = _load(root, chosen, section)

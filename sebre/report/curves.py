@@ -2,7 +2,7 @@
 number of sections that a network was trained on."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator, MultipleLocator
 from sebre.evaluation.scores import AngleScores
 from sebre.report import style
 from sebre.report.markdown import NONE, Table
-from sebre.report.records import CURVES_FOLDER, Result, with_labels
+from sebre.report.records import CURVES_FOLDER, LEFT_OUT_FOLDER, Result, with_labels
 
 _SCORES = {"map_paper": "mAP", "dice_mean": "mean Dice"}
 # Curves of a data set; each has a mark of its own too.
@@ -29,6 +29,12 @@ _DRAWN_NOTES = (
     "parentheses the lowest and the highest. A seed draws sections of the training part by chance, "
     "the fewer among the more, and the order of the training. The network is that of any section; "
     "steps and learning rate of either start were chosen on parts of training parts.",
+)
+_LEFT_OUT_NOTES = (
+    "Each section is scored by a network that was trained on the others. mAP is that of the "
+    "paper, the mean over sections, at a mask IoU of 0.5 and every score; Dice counts 0 where a "
+    "region was not found. The network is that of any section, which learned from synthetic "
+    "sections of the age, too; steps and learning rate are those chosen on other data sets.",
 )
 _AXIS_FROM = 0.9  # the axis of scores starts here, or lower where scores do
 
@@ -126,16 +132,48 @@ def _draw(ax: Axes, key: str, labeled: Sequence[tuple[str, Result]]) -> None:
 def read_curves(folder: str | Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Records of `sebre.evaluation.learning_curve` by name of the data set, of a folder of results,
     and what is wrong with which file."""
+    return _read(Path(folder) / CURVES_FOLDER, drawn_table, "sebre.evaluation.learning_curve")
+
+
+def read_left_out(folder: str | Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The same of `sebre.evaluation.leave_one_out`."""
+    return _read(Path(folder) / LEFT_OUT_FOLDER, left_out_table, "sebre.evaluation.leave_one_out")
+
+
+def _read(
+    folder: Path, table: Callable[[Mapping[str, Any]], Table], module: str
+) -> tuple[dict[str, Any], tuple[str, ...]]:
     records, problems = {}, []
-    for path in sorted((Path(folder) / CURVES_FOLDER).glob("*.json")):
+    for path in sorted(folder.glob("*.json")):
         try:
             record = dict(json.loads(path.read_text(encoding="utf-8")))
-            drawn_table({record["dataset"]: record})
+            table({record["dataset"]: record})
             records[record["dataset"]] = record
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            cure = "Make it again: python -m sebre.evaluation.learning_curve"
+            cure = f"Make it again: python -m {module}"
             problems.append(f"{path}: not what it should be ({error!r}). {cure}")
     return records, tuple(problems)
+
+
+def left_out_table(records: Mapping[str, Any]) -> Table:
+    """Scores of sections that were left out of the training one by one: a row for each data set and
+    start."""
+    header = ("data, start", "mAP", "mean Dice", "mAP of each section", "sections", "seeds")
+    rows = []
+    for name, record in records.items():
+        for start, means in record["means"].items():
+            runs = [run for run in record["runs"] if run["start"] == start]
+            seeds = {run["seed"] for run in runs}
+            each = (_mean_ap(runs, section) for section in sorted({r["section"] for r in runs}))
+            title = f"{name}, {_STARTS.get(start, start)}"
+            scores = (f"{means['ap']:.3f}", f"{means['dice']:.3f}", " ".join(each))
+            rows.append((title, *scores, str(record["n_sections"]), str(len(seeds))))
+    return Table("Left out one by one", header, tuple(rows), notes=_LEFT_OUT_NOTES if rows else ())
+
+
+def _mean_ap(runs: Sequence[Mapping[str, Any]], section: int) -> str:
+    aps = [run["ap"] for run in runs if run["section"] == section and run["ap"] is not None]
+    return f"{np.mean(aps):.2f}" if aps else NONE
 
 
 def drawn_table(records: Mapping[str, Any]) -> Table:

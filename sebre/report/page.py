@@ -9,7 +9,14 @@ from typing import Any
 from mrcnn.errors import UserError
 from mrcnn.io.own_files import demand_own, replace_own, replace_own_text
 from sebre.report.claims import ledger, ledger_table, statements_table, tested_table, verdicts_table
-from sebre.report.curves import angles_figure, drawn_figure, drawn_table, read_curves
+from sebre.report.curves import (
+    angles_figure,
+    drawn_figure,
+    drawn_table,
+    left_out_table,
+    read_curves,
+    read_left_out,
+)
 from sebre.report.details import failures_table, intervals_table, volumes_table
 from sebre.report.doubt import doubt_figure, doubt_table, read_trust
 from sebre.report.figures import (
@@ -73,6 +80,7 @@ class Records:
         published: the paper's numbers.
         trust: of `sebre models calibrate`, by name of the network.
         curves: of `sebre.evaluation.learning_curve`, by name of the data set.
+        left_out: of `sebre.evaluation.leave_one_out`, the same.
         neurites: of `sebre.neurites.scoring.measure_neurites`; empty without.
     """
 
@@ -84,6 +92,7 @@ class Records:
     published: tuple[PublishedScore, ...]
     trust: Mapping[str, Any]
     curves: Mapping[str, Any] = field(default_factory=dict)
+    left_out: Mapping[str, Any] = field(default_factory=dict)
     neurites: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -120,9 +129,10 @@ def read_records(folder: str | Path) -> Records:
     confident, last = read_confident(folder / CONFIDENT_FOLDER)
     trust, wrong = read_trust(folder)
     curves, broken = read_curves(folder)
+    left_out, torn = read_left_out(folder)
     neurites, damaged = read_neurites(folder)
-    problems += more + yet_more + last + wrong + broken + damaged
-    known = (read_published(), trust, curves, neurites)
+    problems += more + yet_more + last + wrong + broken + torn + damaged
+    known = (read_published(), trust, curves, left_out, neurites)
     return Records(results, methods, splits, confident, problems, *known)
 
 
@@ -162,7 +172,7 @@ def chapters(records: Records, claims: Sequence[Claim]) -> list[Chapter]:
         ),
         _chapter(
             "How many sections must be drawn?",
-            (drawn_table(records.curves),),
+            (drawn_table(records.curves), left_out_table(records.left_out)),
             f"no result of `sebre.evaluation.learning_curve` in `{CURVES_FOLDER}`.",
         ),
         _chapter(

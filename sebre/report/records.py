@@ -22,6 +22,7 @@ from sebre.networks.weights_store import read_manifest
 TRUST_FILE = "trust.json"  # of `sebre models calibrate --results`; see `sebre.report.doubt`
 METHODS_FOLDER, SPLITS_FOLDER, CONFIDENT_FOLDER = "registration", "splits", "confidence_0.9"
 CURVES_FOLDER = "curves"  # of `sebre.evaluation.learning_curve`
+LEFT_OUT_FOLDER = "leave_one_out"  # of `sebre.evaluation.leave_one_out`
 
 # Methods that are no network, in words, by the name that `sebre register` has for them.
 METHOD_NAMES = {

@@ -9,7 +9,14 @@ from matplotlib.colors import to_rgba
 from result_samples import PAPERS, STAND_IN, made_up, newer, result_of, stored
 
 from sebre.data.regions import SUBCORTICAL
-from sebre.report.curves import angles_figure, drawn_figure, drawn_table, read_curves
+from sebre.report.curves import (
+    angles_figure,
+    drawn_figure,
+    drawn_table,
+    left_out_table,
+    read_curves,
+    read_left_out,
+)
 
 ANY = range(-150, 181, 30)
 
@@ -134,3 +141,19 @@ def test_files_of_curves_are_checked(tmp_path):
     (tmp_path / "curves" / "other.json").write_text("{}")
     records, (problem,) = read_curves(tmp_path)
     assert records == {"mine": _curve_record()} and "other.json: not what it should be" in problem
+
+
+def test_sections_left_out_have_a_row_for_each_start(tmp_path):
+    runs = [
+        {"start": "none", "section": section, "seed": seed, "ap": ap, "dice": {}}
+        for section, seed, ap in ((0, 0, 1.0), (0, 1, 0.5), (3, 0, None))
+    ]
+    record = {"dataset": "mine", "n_sections": 2, "runs": runs}
+    record["means"] = {"none": {"ap": 0.75, "dice": 0.8}}
+    (tmp_path / "leave_one_out").mkdir()
+    (tmp_path / "leave_one_out" / "mine.json").write_text(json.dumps(record))
+    (tmp_path / "leave_one_out" / "other.json").write_text("{")
+    records, (problem,) = read_left_out(tmp_path)
+    assert "leave_one_out" in problem and records == {"mine": record}
+    table = left_out_table(records)
+    assert table.rows == (("mine, from random weights", "0.750", "0.800", "0.75 -", "2", "2"),)

@@ -1,0 +1,57 @@
+"""Scores of sections that are left out one after the other."""
+
+import json
+
+import numpy as np
+import pytest
+from paths import ROOT
+
+from mrcnn.errors import UserError
+from sebre.evaluation import leave_one_out
+from sebre.evaluation.learning_curve import Start, part_of_set
+from sebre.evaluation.leave_one_out import mean_scores, measure
+
+DATASET = ROOT / "datasets" / "slicemap"
+
+
+def test_each_section_is_left_out_once_and_a_call_goes_on(tmp_path, monkeypatch):
+    root = part_of_set(DATASET, [1, 4, 9], tmp_path / "three")
+    monkeypatch.setattr(leave_one_out, "STARTS", {"none": Start("none", 1, 0.001)})
+    out = tmp_path / "loo.json"
+    record = measure(root, out, ["none"], [0], "command")
+    assert [run["section"] for run in record["runs"]] == [1, 4, 9]
+    for run in record["runs"]:
+        assert 0 <= run["ap"] < 0.5 and run["dice"], "one step learns nothing"
+    assert json.loads(out.read_text())["means"]["none"]["n_runs"] == 3
+    monkeypatch.setattr(leave_one_out, "score_left_out", None)  # nothing is left to run
+    assert measure(root, out, ["none"], [0], "command")["runs"] == record["runs"]
+
+
+def test_what_is_left_out_is_not_trained_on(tmp_path, monkeypatch):
+    root = part_of_set(DATASET, [1, 4, 9], tmp_path / "three")
+    trained = []
+
+    def remember(experiment, dataset, *args, **options):
+        trained.append(sorted(p.stem for p in dataset.rglob("section_img_*.png")))
+        raise InterruptedError
+
+    monkeypatch.setattr(leave_one_out, "train_section", remember)
+    start = Start("none", 1, 0.001)
+    with pytest.raises(InterruptedError):
+        leave_one_out.score_left_out(
+            root, leave_one_out.experiment_of_dataset(root), 4, start, seed=0
+        )
+    assert trained == [["section_img_1", "section_img_9"]]
+
+
+def test_means_leave_out_what_has_no_score():
+    runs = [{"ap": 0.5, "dice": {"a": 0.2, "b": 0.6}}, {"ap": None, "dice": {}}]
+    runs.append({"ap": 1.0, "dice": {"a": 0.8}})
+    means = mean_scores(runs)
+    assert means == {"ap": 0.75, "dice": pytest.approx(np.mean([0.4, 0.8])), "n_runs": 3}
+
+
+def test_too_few_sections(tmp_path):
+    root = part_of_set(DATASET, [1, 4], tmp_path / "two")
+    with pytest.raises(UserError, match="2 section.*--split train"):
+        measure(root, tmp_path / "loo.json", ["none"], [0], "command")
