@@ -19,7 +19,7 @@
 # training sections. One slice goes through the network, stage by stage (Fig. 2); `p14_mouse`
 # explains the stages at length.
 #
-# The IBSR scans need registration at NITRC. The stand-in is `malc2012`; one slice of it is embedded,
+# The IBSR scans need registration at NITRC. The stand-in is `malc2012`; a slice of it is embedded,
 # of a person that the network was not trained on (CC BY-NC 3.0, not for commercial use; scans from
 # OASIS, labels "provided by Neuromorphometrics, Inc. under academic subscription";
 # `datasets/shown/README.md`). `sebre prepare malc2012 --raw DIR --download --out datasets/malc2012`
