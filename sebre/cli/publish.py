@@ -220,7 +220,7 @@ def _card(
     """The model card, of the segmenter that ships, its manifest entry and its scores as JSON."""
     experiment, unet = release.experiment, entry["network"] == "unet"
     own = _TORN
-    if unet:
+    if entry["network"] != "mask_rcnn":
         best = best_dice(experiment.load(release.dataset, "train"))
         own = f"{_OVERLAP}{_BEST_DICE.format(best) if best < 0.9995 else ''}."
     limits = _LIMITS.format(own=own, note=release.note)
@@ -268,6 +268,10 @@ def best_dice(dataset: SectionDataset) -> float:
 def _shape(config: Any, network: str) -> str:
     if network == "unet":
         return f"{config.UNET_LEVELS} levels, {config.UNET_WIDTH} filters at the first"
+    if network == "any_section":
+        return (
+            f"{len(config.SECTION_WIDTHS)} levels, {config.SECTION_WIDTHS[0]} filters at the first"
+        )
     return f"{config.BACKBONE} (width {config.BACKBONE_WIDTH:g})"
 
 
