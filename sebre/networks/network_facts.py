@@ -21,6 +21,7 @@ _KINDS = {
     "unet": "U-Net",
     "any_section": "U-Net",
     "neurites": "3-D U-Net",
+    "backbone": "backbone",
 }
 
 

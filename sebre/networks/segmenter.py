@@ -25,7 +25,7 @@ from sebre.networks.any_section import AnySectionConfig, load_any_section
 from sebre.networks.region_match import class_order, experiment_of
 from sebre.networks.training_run import weights_of_run
 from sebre.networks.unet import UNetSegmenter, load_unet, unet_config
-from sebre.networks.weights_store import WeightsFile, find_weights, network_of
+from sebre.networks.weights_store import BACKBONE, WeightsFile, find_weights, network_of
 
 __all__ = [
     "MaskRCNNSegmenter",
@@ -151,6 +151,11 @@ def _plan(
         raise UserError(
             f"{weights}: segments electron microscopy, no brain regions. Use `sebre neurites "
             "predict`, or give another network (`sebre models` lists them)."
+        )
+    if network_of(found) == BACKBONE:
+        raise UserError(
+            f"{weights}: a backbone, to start the training of a Mask R-CNN from; it finds no "
+            "regions. Give another network (`sebre models` lists them)."
         )
     exported = inside = settings = None
     if _is_exported(found):

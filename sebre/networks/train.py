@@ -24,7 +24,7 @@ from sebre.experiments.base import Experiment, Stage, Variant, with_settings
 from sebre.networks.epoch_reports import VAL_DICE, dice_of_mask_rcnn, report_of
 from sebre.networks.region_match import stored_regions
 from sebre.networks.training_run import demand_same_run, read_run, training_facts, write_run
-from sebre.networks.weights_store import find_weights, network_of, store_dir
+from sebre.networks.weights_store import BACKBONE, find_weights, network_of, store_dir
 
 logger = logging.getLogger(__name__)
 
@@ -241,7 +241,7 @@ def start_from(model: MaskRCNN, weights: str) -> None:
         model.load_weights(path, by_name=True, exclude=CLASS_LAYERS)
     else:
         found = find_weights(model.find_last() if weights == "last" else weights)
-        if network_of(found) != "mask_rcnn":
+        if network_of(found) not in ("mask_rcnn", BACKBONE):
             raise UserError(
                 f"{found.path}: the weights of another kind of network ({network_of(found)}). "
                 "Start from those of a Mask R-CNN, or from none."

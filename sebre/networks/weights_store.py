@@ -171,6 +171,7 @@ def _config_of(entry: dict[str, Any], folder: Path) -> Path | None:
     return folder / entry["config"] if entry.get("config") else None
 
 
+BACKBONE = "backbone"  # weights to start a Mask R-CNN from, which find nothing themselves
 # Settings that only one kind of network has.
 _OWN_SETTINGS = {
     **{"UNET_WIDTH": "unet", "SECTION_WIDTHS": "any_section"},
@@ -180,7 +181,9 @@ _OWN_SETTINGS = {
 
 def network_of(found: WeightsFile) -> str:
     """Which kind of network the weights are of, by their settings: one of `NETWORKS`, or
-    "neurites"; without any, a Mask R-CNN."""
+    "neurites"; without any, a Mask R-CNN, or "backbone", a part of one, as the manifest says."""
+    if found.entry.get("network") == BACKBONE:
+        return BACKBONE
     settings = stored_settings(found)
     return next((kind for name, kind in _OWN_SETTINGS.items() if name in settings), "mask_rcnn")
 

@@ -20,7 +20,7 @@ OTHERS = (
 FILES = [
     path
     for path in sorted((ROOT / "results").rglob("*.json"))
-    if not {path.parent.name, path.stem} & set(OTHERS)
+    if not {path.parent.name, path.stem} & set(OTHERS) and "demo" not in path.parts
 ]
 
 

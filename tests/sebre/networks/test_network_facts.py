@@ -32,14 +32,18 @@ def test_what_ships_is_described():
         if name == "neurites":
             assert (network.kind, score) == ("3-D U-Net", None)  # it has no Dice
             continue
+        if network.kind == "backbone":
+            assert score is None
+            continue
         result = json.loads((ROOT / "results" / f"{name}.json").read_text())
         assert (score.dice, score.n_sections) == (result["dice_mean"], result["n_sections"])
-        assert score.interval == tuple(result["intervals"]["dice_mean"])
+        interval = result["intervals"]["dice_mean"]  # None of a single section
+        assert score.interval == (interval and tuple(interval))
         assert score.min_confidence == result["detection_min_confidence"]
         assert (score.unit, score.n_units) == (result["interval_unit"], result["n_interval_units"])
         assert network.plane == result["plane"]
         assert network.pixel_um == result["pixel_size_um"]
-        assert network.kind == result["network"]
+        assert result["network"].startswith(network.kind)
 
 
 def test_a_score_says_what_it_holds_for():
