@@ -6,21 +6,30 @@ resnet50`), behind a small head that is thrown away:
 
     python -m sebre.synthesis.backbones --run DIR --out resnet50_sections.h5
     sebre train ibsr --weights resnet50_sections.h5 ...
+
+With `--store weights` it ships in 8 bits under the name of the file, with card and manifest entry.
 """
 
 import argparse
+import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
 from mrcnn.config import Config
+from mrcnn.io.own_files import replace_own, replace_own_text
 from mrcnn.modeling.backbone import resnet_graph
 from mrcnn.modeling.layers import LayerStyle
 from mrcnn.weights.loading import save_weights
-from sebre.synthesis.classes import NUM_CLASSES
+from sebre.networks.weights_store import BACKBONE as BACKBONE_KIND
+from sebre.networks.weights_store import write_entry
+from sebre.synthesis.classes import LICENSE, NUM_CLASSES
+from sebre.synthesis.zeroshot import VARIANTS
 
 logger = logging.getLogger(__name__)
 
@@ -96,15 +105,65 @@ def export_backbone(run: Path, out: Path, dtype: str = "float32") -> None:
     logger.info("%s: the backbone of %s", out, model.name)
 
 
+def ship_backbone(run: Path, name: str, store: Path, scores: Mapping[str, float]) -> dict[str, Any]:
+    """Write a backbone to a store, in 8 bits, with card, log and manifest entry.
+
+    Args:
+        run: folder that `sebre.synthesis.learn` wrote to.
+        name: in the manifest.
+        store: folder of the manifest.
+        scores: mean Dice of the network with its head on real sections, by source.
+
+    Returns:
+        The manifest entry.
+    """
+    settings = json.loads((run / "settings.json").read_text("utf-8"))
+    seen = json.loads((run / "state.json").read_text("utf-8"))["sections"]
+    replace_own(store / f"{name}.h5", lambda part: export_backbone(run, part, "int8"))
+    text = json.dumps({**settings, "sections_seen": seen}, indent=1) + "\n"
+    replace_own_text(store / f"{name}.training.json", text)
+    replace_own_text(store / f"{name}.log.csv", (run / "log.csv").read_text("utf-8"))
+    options = {
+        **{"network": settings["network"], "size": settings["size"]},
+        **{"batch-size": settings["batch_size"], "sections": settings["sections"]},
+        **{"learning-rate": settings["learning_rate"], "precision": settings["precision"]},
+        **{"seed": settings["seed"], "held-out": " ".join(settings["held_out"])},
+    }
+    words = " ".join(f"--{key} {value}" for key, value in options.items())
+    command = f"python -m sebre.synthesis.learn --data DATA --out RUN {words}"
+    facts = {
+        **{"file": f"{name}.h5", "url": "", "network": BACKBONE_KIND, "experiment": None},
+        **{"regions": [], "species": "mouse", "plane": "any", "stain": "any", "age": "P4 to adult"},
+        **{"pixel_um": None, "variant": "", "dataset": "synthetic", "licence": LICENSE},
+        "command": command,
+    }
+    entry = write_entry(name, store, **facts)
+    rows = "\n".join(f"| {source} | {dice:.3f} |" for source, dice in scores.items())
+    card = files("sebre.synthesis").joinpath("backbone_card.md").read_text(encoding="utf-8")
+    text = card.format(
+        **{key: entry[key] for key in ("file", "sha256", "command", "licence")},
+        **{"name": name, "architecture": settings["network"], "size": settings["size"]},
+        **{"megabytes": entry["bytes"] / 1e6, "sections": seen, "scores": rows},
+    )
+    replace_own_text(store / f"{name}.md", text)
+    return entry
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Read the arguments of the command line and export."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--run", type=Path, required=True, help="folder of the training")
     parser.add_argument("--out", type=Path, required=True, help="weights file to write, .h5")
     parser.add_argument("--dtype", default="float32", help="float32, float16 or int8, of the file")
+    parser.add_argument("--store", type=Path, help="folder of a manifest, to ship it there")
+    parser.add_argument("--scores", type=Path, help="of `sebre.synthesis.zeroshot`, for the card")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    export_backbone(args.run, args.out, args.dtype)
+    if args.store is None:
+        export_backbone(args.run, args.out, args.dtype)
+        return
+    scores = json.loads(args.scores.read_text("utf-8")) if args.scores else {}
+    ship_backbone(args.run, args.out.stem, args.store, scores.get(VARIANTS[0], {}))
 
 
 if __name__ == "__main__":

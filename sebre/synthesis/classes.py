@@ -19,6 +19,11 @@ IGNORE = 255  # tissue of no class: fiber tracts, ventricles, cortical subplate,
 COLORS = ((0, 0, 0), *(region.color for region in ANY_SECTION))
 # Class of every structure at or below these of the Allen tree; none lies below another.
 ANCESTORS = {number: region.id for region in ANY_SECTION for number in region.atlas_ids}
+# Of weights that learned from synthetic sections.
+LICENSE = (
+    "MIT for the code; trained on sections made from atlases under their own terms (Allen CCFv3, "
+    "DeMBA, Scalable Brain Atlas) and scans under GPL-3, not for commercial use"
+)
 _FIBER_TRACTS, _VENTRICLES = 1009, 73
 _GROUP_DEPTH = 5  # of the path: about the level of "thalamus, polymodal association part"
 

@@ -40,15 +40,12 @@ from sebre.networks.weights_store import (
 )
 from sebre.synthesis import zeroshot
 from sebre.synthesis.baselines.measure import FILE, MOST
+from sebre.synthesis.classes import LICENSE
 from sebre.trust.thumbnails import save_small
 
 logger = logging.getLogger(__name__)
 
 NAME = ANY_SECTION.name
-_LICENSE = (
-    "MIT for the code; trained on sections made from atlases under their own terms (Allen CCFv3, "
-    "DeMBA, Scalable Brain Atlas) and scans under GPL-3, not for commercial use"
-)
 _SAGITTAL = "sagittal59"
 _BESIDE = (
     "| source (sections) | network | copied labels | difference | elastix (sections; copied labels "
@@ -108,7 +105,7 @@ def release(
         "variant": "",
         "config": f"{NAME}.config.json",
         "dataset": "synthetic",
-        "licence": _LICENSE,
+        "licence": LICENSE,
         "command": _commands(training),
     }
     write_entry(NAME, store, **facts)

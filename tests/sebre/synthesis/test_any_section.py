@@ -9,11 +9,14 @@ import pytest
 from PIL import Image
 
 from mrcnn.config import Config
+from mrcnn.errors import UserError
 from mrcnn.model import MaskRCNN
 from mrcnn.weights.loading import save_weights
 from sebre.networks.any_section import any_section_segmenter, build_network, frame_of, prepared
+from sebre.networks.segmenter import load_segmenter
+from sebre.networks.train import start_from
 from sebre.synthesis import zeroshot
-from sebre.synthesis.backbones import BACKBONE, export_backbone
+from sebre.synthesis.backbones import BACKBONE, export_backbone, ship_backbone
 from sebre.synthesis.cross_entropy import WeightedCrossEntropy, class_weights
 from sebre.synthesis.curriculum import EASY
 from sebre.synthesis.gallery import colored, synthesize
@@ -119,11 +122,21 @@ def test_a_backbone_learns_and_starts_a_mask_rcnn(volumes, tmp_path, op_by_op):
         BACKBONE, BACKBONE_WIDTH = "resnet18", 0.125
         IMAGE_MIN_DIM = IMAGE_MAX_DIM = 64
         NUM_CLASSES = 2
+        CLASS_NAMES = ("region",)
 
     model = MaskRCNN("inference", Tiny(), tmp_path)
     model.load_weights(tmp_path / "resnet18.h5", by_name=True)
     kernel = trained.get_layer(BACKBONE).get_layer("res5b_branch2b").kernel
     assert np.array_equal(model.keras_model.get_layer("res5b_branch2b").kernel, kernel)
+    (tmp_path / "manifest.json").write_text("{}")
+    entry = ship_backbone(tmp_path / "run", "small", tmp_path, {"a": 0.5})
+    assert entry["network"] == "backbone" and "--network resnet18" in entry["command"]
+    assert "| a | 0.500 |" in (tmp_path / "small.md").read_text()
+    start_from(model, str(tmp_path / "small.h5"))
+    close = np.abs(model.keras_model.get_layer("res5b_branch2b").kernel - kernel)
+    assert np.max(close) <= np.abs(kernel).max() / 250
+    with pytest.raises(UserError, match="finds no regions"):
+        load_segmenter("small", folder=tmp_path)
     with pytest.raises(ValueError, match="without a backbone"):
         train(volumes, [], tmp_path / "unet", replace(TINY, sections=4))
         export_backbone(tmp_path / "unet", tmp_path / "other.h5")
