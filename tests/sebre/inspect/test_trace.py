@@ -394,7 +394,7 @@ def test_a_log_lies_beside_its_weights(tmp_path):
     assert stage_figures.training_log(mine) == tmp_path / "log.csv"
     for entry in json.loads((ROOT / "weights/manifest.json").read_text()).values():
         shipped = WeightsFile(ROOT / "weights" / entry["file"], "")
-        assert stage_figures.training_log(shipped).stat().st_size > 100
+        assert stage_figures.training_log(shipped).stat().st_size > 50
 
 
 def test_mini_masks_state_what_they_lose(walk):
