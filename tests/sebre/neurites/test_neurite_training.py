@@ -55,6 +55,17 @@ def test_a_run_that_goes_on_is_as_one_that_was_not_stopped(volume, tmp_path):
     assert kept.sha256 != load_network(tmp_path / "once").sha256
 
 
+def test_a_run_may_begin_with_another_network(volume, run, tmp_path):
+    begin = load_network(run)
+    settings = TrainSettings(**SETTINGS, long_range=3, steps=1, learning_rate=1e-6)
+    made = train([volume], [], tmp_path / "more", settings, begin=begin.model)
+    for a, b in zip(made.trainable_variables, begin.model.trainable_variables, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    with pytest.raises(UserError, match="other levels, filters or edges"):
+        other = TrainSettings(**{**SETTINGS, "widths": (6, 9)}, steps=1)
+        train([volume], [], tmp_path / "other", other, begin=begin.model)
+
+
 def test_a_run_goes_on_with_its_own_settings_only(volume, run, tmp_path):
     with pytest.raises(UserError, match="seed was 0, is 1"):
         train([volume], [], run, TrainSettings(**SETTINGS, seed=1))
