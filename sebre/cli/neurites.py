@@ -86,6 +86,7 @@ def _add_decoding(add: Callable[..., None], shared: dict[str, Any]) -> None:
     add("--method", choices=METHODS, default=METHODS[0])
     add("--min-voxels", default=100, **shared["count"])
     add("--flat", action="store_true")
+    add("--keep-sections", action="store_true")
 
 
 def _add_evaluate(add: Callable[..., None], shared: dict[str, Any]) -> None:
@@ -183,7 +184,7 @@ def _predict(args: argparse.Namespace) -> int:
 def _decoding(args: argparse.Namespace, network: Any) -> Any:
     from sebre.neurites.whole_volumes import Decoding
 
-    how = {"min_voxels": args.min_voxels, "flat": args.flat}
+    how = {"min_voxels": args.min_voxels, "flat": args.flat, "make_up": not args.keep_sections}
     return Decoding.of(network, args.method, args.threshold, **how)
 
 
