@@ -49,31 +49,32 @@ def alone(file, run, tmp_path_factory):
     return np.load(out)["labels"]
 
 
-def test_two_workers_and_larger_blocks_give_the_same(file, run, alone, tmp_path):
-    out = tmp_path / "s.npz"
+@pytest.fixture(scope="module")
+def cluster():
+    """Two workers, each a process of its own, which load what they need once for all tests."""
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, memory_limit=0
+    ) as made:
+        yield made
+
+
+def test_two_workers_and_larger_blocks_give_the_same(file, run, alone, cluster, tmp_path):
+    out, address = tmp_path / "s.npz", cluster.scheduler_address
     given = ["neurites", "predict", file, "--out", out, "--weights", run, "--threshold", "0.5"]
-    assert main([*given, "--workers", "2", "--block", "64", "192", "96"]) == 0
+    assert main([*given, "--scheduler", address, "--block", "64", "192", "96"]) == 0
     np.testing.assert_array_equal(np.load(out)["labels"], alone)
     assert alone.max() > 5
 
 
-def test_a_worker_that_dies_loses_nothing(file, run, alone, tmp_path):
-    out = tmp_path / "s.npz"
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, memory_limit=0
-    ) as cluster:
-        with Client(cluster) as client:
-            killed = _kill_once_begun(client, tmp_path / "s.npz.unfinished")
-            segment_file(
-                file,
-                out,
-                load_network(run),
-                str(run),
-                Decoding("watershed", 0.5),
-                block=(1, 1, 1),
-                scheduler=cluster.scheduler_address,
-            )
-            assert killed.result() > 0
+def test_a_worker_that_dies_loses_nothing(file, run, alone, cluster, tmp_path):
+    out, address = tmp_path / "s.npz", cluster.scheduler_address
+    with Client(cluster) as client:
+        killed = _kill_once_begun(client, tmp_path / "s.npz.unfinished")
+        decoding, small = Decoding("watershed", 0.5), (1, 1, 1)
+        segment_file(
+            *(file, out, load_network(run), str(run), decoding), block=small, scheduler=address
+        )
+        assert killed.result() > 0
     np.testing.assert_array_equal(np.load(out)["labels"], alone)
 
 
