@@ -53,7 +53,7 @@ def alone(file, run, tmp_path_factory):
 def cluster():
     """Two workers, each a process of its own, which load what they need once for all tests."""
     with LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, memory_limit=0
+        n_workers=2, threads_per_worker=1, dashboard_address=":0", memory_limit=0
     ) as made:
         yield made
 

@@ -49,7 +49,7 @@ def test_tables_of_scores_directions_and_bad_sections():
     assert bad.rows[0] == (PLAIN, "watershed", "1.000", "2.500", "2.500", "0.100", "0.250")
     assert bad.rows[1][4] == "1.250"
     assert adapted.rows[0][:4] == ("other", "histogram", "watershed", "0.110")
-    assert speed.rows == (("2,000,000", "10", "5.00", "1.50", "7"),)
+    assert speed.rows == (("2,000,000", "10", "200,000", "5.00", "1.50", "7"),)
 
 
 def test_the_lesson_is_drawn_for_each_method():
