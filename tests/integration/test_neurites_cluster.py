@@ -9,6 +9,7 @@ from distributed import Client, LocalCluster
 
 from sebre.cli import main
 from sebre.neurites.affinity_prediction import load_network
+from sebre.neurites.bad_runs import find_bad_sections
 from sebre.neurites.blockwise import segment_file
 from sebre.neurites.learning.neurite_training import TrainSettings, train
 from sebre.neurites.volume_files import EmVolume
@@ -33,9 +34,10 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
-    """A volume of 2 x 2 x 2 cells."""
+    """A volume of 2 x 2 x 2 cells, one of whose sections is missing."""
     raw = np.random.default_rng(1).integers(0, 255, (20, 25, 25), np.uint8)
     raw = raw.repeat(4, 0).repeat(4, 1).repeat(4, 2)
+    raw[30] = 0
     path = tmp_path_factory.mktemp("volume") / "volume.npz"
     np.savez(path, raw=raw, voxel_nm=(10.0, 10.0, 10.0))
     return path
@@ -43,8 +45,9 @@ def file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def alone(file, run, tmp_path_factory):
-    """Segments of one process, in blocks of one cell."""
+    """Segments of one process, cell by cell."""
     out = tmp_path_factory.mktemp("alone") / "s.npz"
+    assert find_bad_sections(np.load(file)["raw"]) == [30]
     segment_file(file, out, load_network(run), str(run), Decoding("watershed", 0.5))
     return np.load(out)["labels"]
 
