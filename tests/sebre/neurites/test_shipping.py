@@ -1,6 +1,7 @@
 """A network of neurites is stored with what trained it."""
 
 import json
+from collections import defaultdict
 from dataclasses import asdict
 
 import pytest
@@ -39,7 +40,7 @@ def test_the_command_tells_both_trainings(tmp_path):
         assert first == entry["command"].replace("--out RUN", "--out FIRST")
         assert then.endswith("--begin-with FIRST") and "--defects harsh" in then
         for command in (first, then):
-            args = build_parser(None, None).parse_args(command.split()[1:])
+            args = build_parser(None, defaultdict(object)).parse_args(command.split()[1:])
             assert args.steps == 9 and args.widths == [4]
     assert both["sha256"] == file_sha256(store / "neurites.h5")
     other = _run(tmp_path / "c", begun_with="0" * 64)
