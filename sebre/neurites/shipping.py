@@ -12,7 +12,7 @@ What is measured is what is stored: the first call stores the network in half pr
 import argparse
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from mrcnn.errors import UserError
 from mrcnn.io.files import file_sha256
 from mrcnn.io.own_files import replace_own, replace_own_text
 from mrcnn.weights.loading import save_weights
-from sebre.networks.weights_store import write_entry
+from sebre.networks.weights_store import read_manifest, write_entry
 from sebre.neurites.affinity_prediction import NAME, SETTINGS_FILE, load_network
 from sebre.neurites.cells import MemoryStore
 from sebre.neurites.graph_picture import tinted
@@ -50,9 +50,11 @@ def store_network(run: Path, store: Path) -> dict[str, Any]:
     """
     model = load_network(run).model
     first = _begun_with(run, store)
-    replace_own(store / f"{NAME}.h5", lambda part: save_weights(model, part, dtype="float16"))
-    replace_own_text(store / f"{NAME}.log.csv", (run / "log.csv").read_text("utf-8"))
-    return _write(run, store, {}, {}, first)
+    known = _shipped(store)
+    save = {"write": lambda part: save_weights(model, part, dtype="float16"), "known": known}
+    replace_own(store / f"{NAME}.h5", **save)
+    replace_own_text(store / f"{NAME}.log.csv", (run / "log.csv").read_text("utf-8"), known)
+    return _write(run, store, {}, {}, first, known)
 
 
 def add_scores(run: Path, store: Path, scores: Path, data: Path) -> dict[str, Any]:
@@ -69,17 +71,26 @@ def add_scores(run: Path, store: Path, scores: Path, data: Path) -> dict[str, An
     """
     record = json.loads(scores.read_text("utf-8"))
     chosen = {method: found["threshold"] for method, found in record["chosen"].items()}
+    known = _shipped(store)
     first = json.loads((store / f"{NAME}.config.json").read_text("utf-8")).get("first", {})
-    entry = _write(run, store, chosen, _test_scores(record), first)
+    entry = _write(run, store, chosen, _test_scores(record), first, known)
     if record["network"] != entry["sha256"]:
         raise UserError(f"{scores}: are not the scores of {store / entry['file']}. Measure it.")
     network = load_network(NAME)
     picture = draw(network, data)
-    replace_own(store / f"{NAME}.png", lambda part: save_small(picture, part))
+    replace_own(store / f"{NAME}.png", lambda part: save_small(picture, part), known=known)
     settings = json.loads((store / entry["config"]).read_text("utf-8"))
     text = card(entry, record, settings, network.model.count_params())
-    replace_own_text(store / f"{NAME}.md", text)
+    replace_own_text(store / f"{NAME}.md", text, known)
     return entry
+
+
+def _shipped(store: Path) -> Callable[[Path], bool]:
+    """Whether a file may be replaced that no record of `mrcnn.io.own_files` names: all beside a
+    network that is the one in the manifest, as in a fresh copy of the repository."""
+    entry, file = read_manifest(store).get(NAME, {}), store / f"{NAME}.h5"
+    same = file.is_file() and file_sha256(file) == entry.get("sha256")
+    return lambda path: same
 
 
 def _write(
@@ -88,15 +99,17 @@ def _write(
     thresholds: Mapping[str, float],
     scores: Mapping[str, float],
     first: Mapping[str, Any],
+    known: Callable[[Path], bool],
 ) -> dict[str, Any]:
     """Settings and manifest entry of the network that is stored; `first` are the settings of the
-    network that its training began with, if any."""
+    network that its training began with, if any; `known` is of `_shipped`."""
     settings = json.loads((run / SETTINGS_FILE).read_text("utf-8"))
     seen = json.loads((run / "state.json").read_text("utf-8"))["step"]
     settings |= {"steps_seen": seen, "thresholds": dict(thresholds)}
     if first:
         settings["first"] = dict(first)
-    replace_own_text(store / f"{NAME}.config.json", json.dumps(settings, indent=1) + "\n")
+    text = json.dumps(settings, indent=1) + "\n"
+    replace_own_text(store / f"{NAME}.config.json", text, known)
     return write_entry(
         NAME,
         store,
