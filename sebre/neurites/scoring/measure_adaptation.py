@@ -31,6 +31,7 @@ from sebre.neurites.volume_files import EmVolume
 from sebre.neurites.whole_volumes import (
     Decoding,
     Workshop,
+    as_facts,
     read_segments,
     run_here,
     run_stages,
@@ -41,7 +42,8 @@ logger = logging.getLogger(__name__)
 VOLUMES = ("fib25_gala_a", "fib25_gala_c")
 _METHODS = ("watershed", "components")
 _TRAINED = (0, 150)  # sections that the network learned from
-_STEPS, _RATE, _SEED = 200, 5e-4, 0  # of the self-training
+_STEPS, _RATE, _SEED = 150, 5e-4, 0  # of the self-training
+_LEARNED = Decoding("watershed", 0.35)  # the segments that it learns from: rather split than merged
 
 
 def adaptations(
@@ -61,9 +63,8 @@ def adaptations(
     yield "histogram of the training", network, matched, usual
     counted = with_own_statistics(network, volume.raw, seed=_SEED)
     yield "batch statistics of the volume", counted, volume.raw, own
-    decoding = Decoding.of(network, _METHODS[0])
-    how = {"steps": _STEPS, "learning_rate": _RATE, "seed": _SEED}
-    learned = self_trained(network, volume.raw, decoding, **how)
+    how = {"steps": _STEPS, "learning_rate": _RATE, "seed": _SEED, "precision": "mixed_bfloat16"}
+    learned = self_trained(network, volume.raw, _LEARNED, **how)
     yield f"self-training, {_STEPS} steps", learned, volume.raw, own
 
 
@@ -99,7 +100,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         "command": "python -m sebre.neurites.scoring.measure_adaptation --data DIR "
         f"--out {args.out.name}",
         "network": network.sha256,
-        "self_training": {"steps": _STEPS, "learning_rate": _RATE, "seed": _SEED},
+        "self_training": {
+            "steps": _STEPS,
+            "learning_rate": _RATE,
+            "seed": _SEED,
+            "segments": as_facts(_LEARNED),
+        },
         "adaptation": [r for name in VOLUMES for r in rows_of(args.data, name, network)],
         "environment": environment(),
     }
