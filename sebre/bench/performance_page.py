@@ -1,10 +1,12 @@
-"""PERFORMANCE.md, made of a stored record alone; its prose is performance_page.md."""
+"""PERFORMANCE.md, made of stored records alone; its prose is performance_page.md."""
 
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from statistics import median_high
+from typing import Any
 
 from mrcnn.io.own_files import demand_own, replace_own, replace_own_text
 from sebre.bench.entry_tables import GROUPS, group_table, targets_table
@@ -12,18 +14,22 @@ from sebre.bench.measurements import MEASURED, Entry, Record
 from sebre.bench.targets import findings, sides
 from sebre.report.markdown import number
 from sebre.report.style import BLUE, FONT, GRAY, ReportFigure
+from sebre.report.systems.neurite_scores import speed_table
 
 FIGURE = "scaling.png"
 GFLOP = 127  # of one detection: resnet101, 384 px, 1000 proposals, 9 classes, 8 detections
 
 
-def page(record: Record, path: str, figure: str = "") -> str:
+def page(
+    record: Record, path: str, figure: str = "", volumes: Sequence[Mapping[str, Any]] = ()
+) -> str:
     """The page in Markdown.
 
     Args:
         record: of `sebre.bench.run`.
         path: of the record, as the page names it.
         figure: path of the figure; empty without.
+        volumes: rows of `sebre.neurites.scoring.measure_speed`.
     """
     prose = _prose()
     parts = [prose["introduction"], _machine(record, prose)]
@@ -41,7 +47,19 @@ def page(record: Record, path: str, figure: str = "") -> str:
         ]
         if name == "side" and figure:
             parts.append(f"![Cost over the side of the input]({figure})\n")
+    if volumes:
+        parts += [prose["volumes"], speed_table(volumes).markdown()]
     return "\n".join([*parts, prose["repeat"].format(path=path)])
+
+
+def measured_volumes(source: Path) -> list[dict[str, Any]]:
+    """Time and memory of volumes of electron microscopy, which lie beside the folder of a record.
+
+    Args:
+        source: the record's file.
+    """
+    path = source.parent.parent / "neurites" / "speed.json"
+    return json.loads(path.read_text(encoding="utf-8"))["speed"] if path.is_file() else []
 
 
 def write_page(record: Record, source: str | Path, out: str | Path) -> None:
@@ -59,7 +77,8 @@ def write_page(record: Record, source: str | Path, out: str | Path) -> None:
     demand_own([out, *([place] if drawn else [])], [source], known)
     if drawn is not None:
         replace_own(place, lambda part: part.write_bytes(drawn.png()), known=known)
-    text = page(record, _below(source, out), _below(place, out) if drawn else "")
+    shown = _below(place, out) if drawn else ""
+    text = page(record, _below(source, out), shown, measured_volumes(source))
     replace_own_text(out, text, known)
 
 

@@ -16,8 +16,9 @@ METHODS = ("watershed", "components", "mutex")  # of `sebre.neurites.whole_volum
 # Of `sebre.neurites.learning.patches`; both are heavy to import.
 AUGMENTATIONS = (
     *("flip", "transpose", "rotate", "elastic", "intensity"),
-    *("blur", "darken", "missing", "shift", "noise"),
+    *("blur", "darken", "missing", "shift", "noise", "interpolate"),
 )
+SEVERITIES = ("mild", "harsh")  # of `sebre.neurites.learning.section_defects`
 
 
 def add_neurites(
@@ -61,7 +62,9 @@ def _add_train(add: Callable[..., None], shared: dict[str, Any]) -> None:
     add("--learning-rate", type=float, default=2e-3, metavar="RATE")
     add("--long-range", default=6, **shared["count"])
     add("--without", nargs="+", default=(), choices=AUGMENTATIONS, metavar="NAME")
+    add("--defects", choices=SEVERITIES, default="harsh")
     add("--zero-is-border", action="store_true")
+    add("--begin-with", metavar="NAME|PATH")
     add("--precision", choices=("float32", "bfloat16"), default="float32")
     add("--check-s", type=float, default=240.0, metavar="S")
     add("--seed", default=0, **shared["count"])
@@ -83,6 +86,7 @@ def _add_decoding(add: Callable[..., None], shared: dict[str, Any]) -> None:
     add("--method", choices=METHODS, default=METHODS[0])
     add("--min-voxels", default=100, **shared["count"])
     add("--flat", action="store_true")
+    add("--keep-sections", action="store_true")
 
 
 def _add_evaluate(add: Callable[..., None], shared: dict[str, Any]) -> None:
@@ -116,6 +120,7 @@ def _range(text: str) -> tuple[int, int]:
 
 
 def _train(args: argparse.Namespace) -> int:
+    from sebre.neurites.affinity_prediction import load_network
     from sebre.neurites.learning.neurite_training import TrainSettings, train
     from sebre.neurites.volume_files import open_volume
 
@@ -129,6 +134,7 @@ def _train(args: argparse.Namespace) -> int:
             f"The voxel sizes of {', '.join(map(str, args.volumes))} are {sizes}; wanted one and "
             "the same. Give --voxel-nm."
         )
+    begin = load_network(args.begin_with) if args.begin_with else None
     settings = TrainSettings(
         voxel_nm=sizes.pop(),
         patch=tuple(args.patch),
@@ -140,11 +146,14 @@ def _train(args: argparse.Namespace) -> int:
         zero_is_border=args.zero_is_border,
         precision={"bfloat16": "mixed_bfloat16"}.get(args.precision, args.precision),
         seed=args.seed,
+        severity=args.defects,
+        begun_with=begin.sha256 if begin else "",
     )
     everything = (0, 2**31)
     learned = [v.sections(*(args.sections or everything)) for v in volumes]
     held_out = [v.sections(*args.check) for v in volumes] if args.check else []
     how = {"check_s": args.check_s, "stop_at": args.stop_at, "keep": args.keep}
+    how["begin"] = begin.model if begin else None
     train(learned, held_out, args.out, settings, **how)
     say(f"Network: {args.out}")
     return DONE
@@ -175,7 +184,7 @@ def _predict(args: argparse.Namespace) -> int:
 def _decoding(args: argparse.Namespace, network: Any) -> Any:
     from sebre.neurites.whole_volumes import Decoding
 
-    how = {"min_voxels": args.min_voxels, "flat": args.flat}
+    how = {"min_voxels": args.min_voxels, "flat": args.flat, "make_up": not args.keep_sections}
     return Decoding.of(network, args.method, args.threshold, **how)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from mrcnn.errors import UnavailableError, UserError
 from mrcnn.io.files import replace_text
 from sebre.neurites.affinity_prediction import AffinityNetwork, GrayValues, load_network
+from sebre.neurites.bad_runs import MadeUpSections
 from sebre.neurites.cells import FolderStore, Lattice, Place
 from sebre.neurites.segment_files import Segments, demand_output, write_segments
 from sebre.neurites.volume_files import VoxelSize, demand_like, open_volume
@@ -26,6 +27,7 @@ from sebre.neurites.whole_volumes import (
     ForEach,
     Workshop,
     as_facts,
+    bad_sections_of,
     count_segments,
     read_segments,
     run_here,
@@ -54,6 +56,7 @@ class _Task:
     decoding: Decoding
     gray: GrayValues
     volume: Path
+    bad: tuple[int, ...]
     network: str
     sha256: str
 
@@ -93,15 +96,19 @@ def segment_file(
     demand_output(out)
     volume = open_volume(path, voxel_nm)
     demand_like(network.voxel_nm, volume.voxel_nm, path)
-    gray, lattice = GrayValues.of(volume.raw), network.lattice(volume.raw.shape)
+    bad = bad_sections_of(volume.raw, network, decoding)
+    seen = MadeUpSections(volume.raw, bad)
+    _tell(bad, seen.made)
+    gray, lattice = GrayValues.of(seen), network.lattice(seen.shape)
     folder = out.with_name(out.name + ".unfinished")
-    _begin(folder, {"gray": [gray.mean, gray.sd], "shape": list(lattice.shape)}, network, decoding)
-    shop = Workshop(lattice, FolderStore(folder), decoding, volume.raw, network, gray)
+    job = {"gray": [gray.mean, gray.sd], "shape": list(lattice.shape), "made_up": seen.made}
+    _begin(folder, job, network, decoding)
+    shop = Workshop(lattice, FolderStore(folder), decoding, seen, network, gray)
     if workers is None and scheduler is None:
         run_stages(shop, run_here(shop))
     else:
         blocks = [tuple(places) for places in lattice.blocks(block)]
-        facts = (folder, lattice, decoding, gray, path.resolve(), given, network.sha256)
+        facts = (folder, lattice, decoding, gray, path.resolve(), tuple(bad), given, network.sha256)
         with connect(workers, scheduler) as client:
             run_stages(shop, _on_cluster(client, blocks, facts))
     rows, columns = (slice(0, size) for size in lattice.shape[1:])
@@ -115,6 +122,18 @@ def segment_file(
     write_segments(out, segments)
     shutil.rmtree(folder)
     return segments
+
+
+def _tell(bad: Sequence[int], made: Sequence[int]) -> None:
+    if made:
+        logger.warning("Made up from those around them, bad sections: %s", _listed(made))
+    left = sorted(set(bad) - set(made))
+    if left:
+        logger.warning("Too many in a row to be made up, bad sections: %s", _listed(left))
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers))
 
 
 def _begin(
@@ -177,7 +196,8 @@ def _work(task: _Task) -> None:
     shop = Workshop(task.lattice, FolderStore(task.folder), task.decoding, gray=task.gray)
     if task.stage == "affinities":
         shop.network = _keep("network", task.sha256, lambda: load_network(task.network))
-        shop.raw = _keep("volume", task.volume, lambda: open_volume(task.volume).raw)
+        raw = _keep("volume", task.volume, lambda: open_volume(task.volume).raw)
+        shop.raw = MadeUpSections(raw, task.bad)
     for place in task.places:
         STAGES[task.stage](shop, place)
 

@@ -12,7 +12,7 @@ What is measured is what is stored: the first call stores the network in half pr
 import argparse
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,15 @@ from typing import Any
 import numpy as np
 
 from mrcnn.errors import UserError
+from mrcnn.io.files import file_sha256
 from mrcnn.io.own_files import replace_own, replace_own_text
 from mrcnn.weights.loading import save_weights
-from sebre.networks.weights_store import write_entry
+from sebre.networks.weights_store import read_manifest, write_entry
 from sebre.neurites.affinity_prediction import NAME, SETTINGS_FILE, load_network
 from sebre.neurites.cells import MemoryStore
 from sebre.neurites.graph_picture import tinted
+from sebre.neurites.learning.patches import AUGMENTATIONS
+from sebre.neurites.scoring.measure_neurites import KEPT
 from sebre.neurites.volume_files import open_volume
 from sebre.neurites.whole_volumes import Decoding, segment
 from sebre.trust.thumbnails import save_small
@@ -46,9 +49,12 @@ def store_network(run: Path, store: Path) -> dict[str, Any]:
         store: folder of the manifest.
     """
     model = load_network(run).model
-    replace_own(store / f"{NAME}.h5", lambda part: save_weights(model, part, dtype="float16"))
-    replace_own_text(store / f"{NAME}.log.csv", (run / "log.csv").read_text("utf-8"))
-    return _write(run, store, {}, {})
+    first = _begun_with(run, store)
+    known = _shipped(store)
+    save = {"write": lambda part: save_weights(model, part, dtype="float16"), "known": known}
+    replace_own(store / f"{NAME}.h5", **save)
+    replace_own_text(store / f"{NAME}.log.csv", (run / "log.csv").read_text("utf-8"), known)
+    return _write(run, store, {}, {}, first, known)
 
 
 def add_scores(run: Path, store: Path, scores: Path, data: Path) -> dict[str, Any]:
@@ -65,26 +71,45 @@ def add_scores(run: Path, store: Path, scores: Path, data: Path) -> dict[str, An
     """
     record = json.loads(scores.read_text("utf-8"))
     chosen = {method: found["threshold"] for method, found in record["chosen"].items()}
-    entry = _write(run, store, chosen, _test_scores(record))
+    known = _shipped(store)
+    first = json.loads((store / f"{NAME}.config.json").read_text("utf-8")).get("first", {})
+    entry = _write(run, store, chosen, _test_scores(record), first, known)
     if record["network"] != entry["sha256"]:
         raise UserError(f"{scores}: are not the scores of {store / entry['file']}. Measure it.")
     network = load_network(NAME)
     picture = draw(network, data)
-    replace_own(store / f"{NAME}.png", lambda part: save_small(picture, part))
+    replace_own(store / f"{NAME}.png", lambda part: save_small(picture, part), known=known)
     settings = json.loads((store / entry["config"]).read_text("utf-8"))
     text = card(entry, record, settings, network.model.count_params())
-    replace_own_text(store / f"{NAME}.md", text)
+    replace_own_text(store / f"{NAME}.md", text, known)
     return entry
 
 
+def _shipped(store: Path) -> Callable[[Path], bool]:
+    """Whether a file may be replaced that no record of `mrcnn.io.own_files` names: all beside a
+    network that is the one in the manifest, as in a fresh copy of the repository."""
+    entry, file = read_manifest(store).get(NAME, {}), store / f"{NAME}.h5"
+    same = file.is_file() and file_sha256(file) == entry.get("sha256")
+    return lambda path: same
+
+
 def _write(
-    run: Path, store: Path, thresholds: Mapping[str, float], scores: Mapping[str, float]
+    run: Path,
+    store: Path,
+    thresholds: Mapping[str, float],
+    scores: Mapping[str, float],
+    first: Mapping[str, Any],
+    known: Callable[[Path], bool],
 ) -> dict[str, Any]:
-    """Settings and manifest entry of the network that is stored."""
+    """Settings and manifest entry of the network that is stored; `first` are the settings of the
+    network that its training began with, if any; `known` is of `_shipped`."""
     settings = json.loads((run / SETTINGS_FILE).read_text("utf-8"))
     seen = json.loads((run / "state.json").read_text("utf-8"))["step"]
     settings |= {"steps_seen": seen, "thresholds": dict(thresholds)}
-    replace_own_text(store / f"{NAME}.config.json", json.dumps(settings, indent=1) + "\n")
+    if first:
+        settings["first"] = dict(first)
+    text = json.dumps(settings, indent=1) + "\n"
+    replace_own_text(store / f"{NAME}.config.json", text, known)
     return write_entry(
         NAME,
         store,
@@ -108,15 +133,41 @@ def _write(
     )
 
 
-def command(settings: Mapping[str, Any]) -> str:
-    """The command that trained a network of these settings."""
+def _begun_with(run: Path, store: Path) -> dict[str, Any]:
+    """Settings of the stored network, if the run began with it; those that it had before, if it is
+    stored again."""
+    settings = json.loads((run / SETTINGS_FILE).read_text("utf-8"))
+    if not settings.get("begun_with"):
+        return {}
+    stored = json.loads((store / f"{NAME}.config.json").read_text("utf-8"))
+    if file_sha256(store / f"{NAME}.h5") == settings["begun_with"]:
+        return stored
+    if stored.get("begun_with") == settings["begun_with"] and "first" in stored:
+        return stored["first"]
+    raise UserError(
+        f"{run}: began with a network of SHA-256 {settings['begun_with']}, which is not the one "
+        f"in {store}; what trained that one would not be told. Put it there first."
+    )
+
+
+def command(settings: Mapping[str, Any], out: str = "RUN") -> str:
+    """The command that trained a network of these settings, or both, if it began with another."""
     patch, widths = (" ".join(map(str, settings[name])) for name in ("patch", "widths"))
     precision = settings["precision"].removeprefix("mixed_")
-    return (
-        "sebre neurites train fib25_sample2.npz --out RUN --sections 0:150 --check 152:168 "
-        f"--steps {settings['steps']} --stop-at {settings['steps_seen']} --patch {patch} --widths "
-        f"{widths} --precision {precision} --seed {settings['seed']}"
-    )
+    severity, names = settings.get("severity", "mild"), settings["augmentations"]
+    without = [name for name in AUGMENTATIONS if name not in names]
+    words = [
+        f"sebre neurites train fib25_sample2.npz --out {out} --sections 0:150 --check 152:168",
+        f"--steps {settings['steps']} --stop-at {settings['steps_seen']} --patch {patch} --widths",
+        f"{widths} --defects {severity}",
+        *([f"--without {' '.join(without)}"] if without else []),
+        f"--learning-rate {settings['learning_rate']:g}",
+        f"--precision {precision} --seed {settings['seed']}",
+    ]
+    if "first" not in settings:
+        return " ".join(words)
+    begun = command(settings["first"], "FIRST")
+    return f"{begun}; {' '.join([*words, '--begin-with FIRST'])}"
 
 
 def _test_scores(record: Mapping[str, Any]) -> dict[str, float]:
@@ -124,7 +175,7 @@ def _test_scores(record: Mapping[str, Any]) -> dict[str, float]:
     return {
         f"vi_{row['method']}": row["vi"]
         for row in record["rows"]
-        if row["volume"] == "sample2 170-209"
+        if row["volume"] == "sample2 170-209" and row["network"] == NAME
     }
 
 
@@ -151,14 +202,15 @@ def card(
     for row in record["rows"]:
         values = (row[key] for key in ("vi", "vi_split", "vi_merge", "rand_error"))
         cells = " | ".join(f"{value:.3f}" for value in values)
-        lines.append(f"| {row['volume']} | {row['method']} | {cells} |")
+        how = ", bad sections kept" if row["network"] == KEPT else ""
+        lines.append(f"| {row['volume']} | {row['method']}{how} | {cells} |")
     text = files("sebre.neurites").joinpath("model_card.md").read_text(encoding="utf-8")
     return text.format(
         **{key: entry[key] for key in ("file", "sha256", "config", "command", "licence")},
         megabytes=entry["bytes"] / 1e6,
         parameters=parameters,
         steps=settings["steps_seen"],
-        planned=settings["steps"],
+        first_steps=settings.get("first", {}).get("steps_seen", 0),
         patch=" x ".join(map(str, settings["patch"])),
         thresholds=", ".join(f"{k} {v:g}" for k, v in settings["thresholds"].items()),
         table="\n".join(lines),

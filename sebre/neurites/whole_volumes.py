@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from mrcnn.errors import MissingPackageError, UserError
+from sebre.neurites.affinity_graph import is_coarse
 from sebre.neurites.affinity_prediction import AffinityNetwork, GrayValues
+from sebre.neurites.bad_runs import MadeUpSections, find_bad_sections
 from sebre.neurites.cells import CellStore, Lattice, Place, read_box
 from sebre.neurites.fragments import (
     as_level,
@@ -46,6 +48,8 @@ class Decoding:
         min_voxels: smaller pieces are dropped.
         flat: each section on its own, for stacks that are badly aligned.
         reach: voxels that segments are grown by.
+        make_up: bad sections are made up from those around them before prediction, where sections
+            are as close as pixels (`sebre.neurites.bad_runs`); not with `flat`.
     """
 
     method: str = METHODS[0]
@@ -53,6 +57,7 @@ class Decoding:
     min_voxels: int = 100
     flat: bool = False
     reach: int = REACH
+    make_up: bool = True
 
     @classmethod
     def of(
@@ -351,6 +356,13 @@ def run_here(shop: Workshop) -> ForEach:
     return for_each
 
 
+def bad_sections_of(raw: Any, network: AffinityNetwork, decoding: Decoding) -> list[int]:
+    """Numbers of the sections of a volume that are to be made up."""
+    if not decoding.make_up or decoding.flat or is_coarse(network.voxel_nm):
+        return []
+    return find_bad_sections(raw)
+
+
 def segment(
     network: AffinityNetwork, raw: np.ndarray, decoding: Decoding, store: CellStore
 ) -> np.ndarray:
@@ -362,7 +374,8 @@ def segment(
         decoding: how.
         store: for the stages; one that has affinities of this volume is not predicted again.
     """
-    shop = Workshop(network.lattice(raw.shape), store, decoding, raw, network, GrayValues.of(raw))
+    seen = MadeUpSections(raw, bad_sections_of(raw, network, decoding))
+    shop = Workshop(network.lattice(raw.shape), store, decoding, seen, network, GrayValues.of(seen))
     run_stages(shop, run_here(shop))
     return read_segments(shop, tuple(slice(0, n) for n in raw.shape))
 

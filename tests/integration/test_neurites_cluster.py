@@ -9,6 +9,7 @@ from distributed import Client, LocalCluster
 
 from sebre.cli import main
 from sebre.neurites.affinity_prediction import load_network
+from sebre.neurites.bad_runs import find_bad_sections
 from sebre.neurites.blockwise import segment_file
 from sebre.neurites.learning.neurite_training import TrainSettings, train
 from sebre.neurites.volume_files import EmVolume
@@ -33,9 +34,10 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
-    """A volume of 2 x 2 x 2 cells."""
+    """A volume of 2 x 2 x 2 cells, one of whose sections is missing."""
     raw = np.random.default_rng(1).integers(0, 255, (20, 25, 25), np.uint8)
     raw = raw.repeat(4, 0).repeat(4, 1).repeat(4, 2)
+    raw[30] = 0
     path = tmp_path_factory.mktemp("volume") / "volume.npz"
     np.savez(path, raw=raw, voxel_nm=(10.0, 10.0, 10.0))
     return path
@@ -43,37 +45,39 @@ def file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def alone(file, run, tmp_path_factory):
-    """Segments of one process, in blocks of one cell."""
+    """Segments of one process, cell by cell."""
     out = tmp_path_factory.mktemp("alone") / "s.npz"
+    assert find_bad_sections(np.load(file)["raw"]) == [30]
     segment_file(file, out, load_network(run), str(run), Decoding("watershed", 0.5))
     return np.load(out)["labels"]
 
 
-def test_two_workers_and_larger_blocks_give_the_same(file, run, alone, tmp_path):
-    out = tmp_path / "s.npz"
+@pytest.fixture(scope="module")
+def cluster():
+    """Two workers, each a process of its own, which load what they need once for all tests."""
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=":0", memory_limit=0
+    ) as made:
+        yield made
+
+
+def test_two_workers_and_larger_blocks_give_the_same(file, run, alone, cluster, tmp_path):
+    out, address = tmp_path / "s.npz", cluster.scheduler_address
     given = ["neurites", "predict", file, "--out", out, "--weights", run, "--threshold", "0.5"]
-    assert main([*given, "--workers", "2", "--block", "64", "192", "96"]) == 0
+    assert main([*given, "--scheduler", address, "--block", "64", "192", "96"]) == 0
     np.testing.assert_array_equal(np.load(out)["labels"], alone)
     assert alone.max() > 5
 
 
-def test_a_worker_that_dies_loses_nothing(file, run, alone, tmp_path):
-    out = tmp_path / "s.npz"
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, memory_limit=0
-    ) as cluster:
-        with Client(cluster) as client:
-            killed = _kill_once_begun(client, tmp_path / "s.npz.unfinished")
-            segment_file(
-                file,
-                out,
-                load_network(run),
-                str(run),
-                Decoding("watershed", 0.5),
-                block=(1, 1, 1),
-                scheduler=cluster.scheduler_address,
-            )
-            assert killed.result() > 0
+def test_a_worker_that_dies_loses_nothing(file, run, alone, cluster, tmp_path):
+    out, address = tmp_path / "s.npz", cluster.scheduler_address
+    with Client(cluster) as client:
+        killed = _kill_once_begun(client, tmp_path / "s.npz.unfinished")
+        decoding, small = Decoding("watershed", 0.5), (1, 1, 1)
+        segment_file(
+            *(file, out, load_network(run), str(run), decoding), block=small, scheduler=address
+        )
+        assert killed.result() > 0
     np.testing.assert_array_equal(np.load(out)["labels"], alone)
 
 

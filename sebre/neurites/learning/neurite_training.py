@@ -63,6 +63,8 @@ class TrainSettings:
         zero_is_border: label 0 is membrane; otherwise nothing is known of it.
         precision: of the arithmetic: float32 or mixed_bfloat16.
         seed: of weights and patches.
+        severity: of the defects of sections, of `SEVERITIES`.
+        begun_with: SHA-256 of the file of the network that it starts from; empty for chance.
     """
 
     voxel_nm: tuple[float, float, float]
@@ -75,6 +77,8 @@ class TrainSettings:
     zero_is_border: bool = False
     precision: str = "float32"
     seed: int = 0
+    severity: str = "mild"
+    begun_with: str = ""
 
     def recipe(self) -> PatchRecipe:
         """How its patches are made."""
@@ -85,6 +89,7 @@ class TrainSettings:
             any_axis=max(self.voxel_nm) < 1.25 * min(self.voxel_nm),
             in_plane=is_coarse(self.voxel_nm),
             zero_is_border=self.zero_is_border,
+            severity=self.severity,
         )
 
 
@@ -102,6 +107,7 @@ def train(
     check_s: float = 240.0,
     stop_at: int | None = None,
     keep: Sequence[int] = (),
+    begin: keras.Model | None = None,
 ) -> keras.Model:
     """Train the network, or go on with its training.
 
@@ -113,6 +119,7 @@ def train(
         check_s: seconds from one check, with its checkpoint, to the next.
         stop_at: step at which this call ends; None for the last.
         keep: steps at which the network is stored for good.
+        begin: network whose weights a new run starts from, of the same levels and edges.
 
     Returns:
         The network.
@@ -127,7 +134,7 @@ def train(
     keras.mixed_precision.set_global_policy(settings.precision)
     recipe = settings.recipe()
     learned = [Labeled(standardized(v.raw), v.labels) for v in volumes]
-    model, step = _start(learned, out, settings, recipe)
+    model, step = _start(learned, out, settings, recipe, begin)
     last_step = min(settings.steps, settings.steps if stop_at is None else stop_at)
     stream = patches(learned, recipe, settings.seed, step)
     last, losses = time.monotonic(), []
@@ -221,7 +228,11 @@ def _demand_same_run(out: Path, settings: TrainSettings) -> None:
 
 
 def _start(
-    volumes: Sequence[Labeled], out: Path, settings: TrainSettings, recipe: PatchRecipe
+    volumes: Sequence[Labeled],
+    out: Path,
+    settings: TrainSettings,
+    recipe: PatchRecipe,
+    begin: keras.Model | None,
 ) -> tuple[keras.Model, int]:
     """A new network, or that of the last check, and the steps that it has seen."""
     if (out / _STATE).is_file():
@@ -231,6 +242,8 @@ def _start(
             return keras.models.load_model(out / LAST_FILE), step
     keras.utils.set_random_seed(settings.seed)
     model = build_network(len(recipe.offsets), settings.voxel_nm, settings.widths)
+    if begin is not None:
+        _take_weights(model, begin)
     options = {"erode": True, "in_plane": recipe.in_plane, "zero_is_border": recipe.zero_is_border}
     edges = [affinities_of(v.labels, recipe.offsets, **options) for v in volumes]
     weights = zero_weights(np.concatenate([e.reshape(len(e), -1) for e in edges], axis=1))
@@ -241,6 +254,16 @@ def _start(
     model.compile(optimizer, BalancedCrossEntropy(weights), jit_compile=False)
     logger.info("%d parameters; edges of 0 weigh %s", model.count_params(), weights)
     return model, 0
+
+
+def _take_weights(model: keras.Model, begin: keras.Model) -> None:
+    shapes, wanted = ([tuple(v.shape) for v in m.variables] for m in (begin, model))
+    if shapes != wanted:
+        raise UserError(
+            "The network to begin with (--begin-with) has other levels, filters or edges. Give "
+            "its --widths, --long-range and voxel size, or begin without it."
+        )
+    model.set_weights(begin.get_weights())
 
 
 def _learning_rate(step: int, settings: TrainSettings) -> float:

@@ -44,6 +44,7 @@ class PatchRecipe:
         any_axis: turn z into y or x, too: for even voxels.
         in_plane: erode labels within sections only.
         zero_is_border: label 0 is membrane.
+        severity: of the defects of sections, of `SEVERITIES`.
     """
 
     shape: tuple[int, int, int]
@@ -52,6 +53,7 @@ class PatchRecipe:
     any_axis: bool = True
     in_plane: bool = False
     zero_is_border: bool = False
+    severity: str = "mild"
 
 
 def patches(
@@ -107,7 +109,7 @@ def make_patch(
     if "intensity" in on:
         gray *= np.float32(rng.uniform(0.75, 1.3))
         gray += np.float32(rng.uniform(-0.35, 0.35))
-    damage_sections(gray, rng, on)
+    damage_sections(gray, rng, on, recipe.severity)
     affinities = affinities_of(
         labels,
         recipe.offsets,

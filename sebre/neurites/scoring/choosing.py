@@ -18,7 +18,7 @@ from sebre.neurites.whole_volumes import Decoding, segment
 
 CHOICES = {
     "components": (0.8, 0.85, 0.9, 0.93, 0.95, 0.97),
-    "watershed": (0.25, 0.3, 0.35, 0.4, 0.5),
+    "watershed": (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5),
     "mutex": (0.4, 0.5, 0.6),
 }
 

@@ -5,10 +5,13 @@
         --out results/neurites/neurites.json
     python -m sebre.neurites.scoring.measure_neurites --data DIR --network STEP.keras \
         --name "without section defects" --out results/neurites/without_defects.json
+    python -m sebre.neurites.scoring.measure_neurites --data DIR --network RUN \
+        --name "kernels within sections" --out results/neurites/far_sections.json
 
 Sections 0-149 of FIB-25 sample 2 are trained on, 152-167 choose the thresholds, 170-209 and two
 volumes of another place are tested on, once. Without a network: what others get there. Under
-another name than `neurites`: clean and bad sections alone.
+another name than `neurites`: clean and bad sections alone, or, for a network of sections that are
+far apart, every fourth section.
 """
 
 import argparse
@@ -27,12 +30,13 @@ import scipy.ndimage
 
 from mrcnn.io.own_files import demand_own, replace_own_text
 from sebre.networks.environment import environment
+from sebre.neurites.affinity_graph import is_coarse
 from sebre.neurites.affinity_prediction import NAME, AffinityNetwork, load_network
 from sebre.neurites.cells import Lattice, MemoryStore
 from sebre.neurites.growing import grow
-from sebre.neurites.learning.section_defects import DEFECTS, damage_sections
 from sebre.neurites.scoring.bad_sections import degraded
 from sebre.neurites.scoring.choosing import choose_threshold, score_volume
+from sebre.neurites.scoring.far_sections import EVERY, filled_between, thinned
 from sebre.neurites.scoring.segment_scores import SegmentScores, score_segments, scored_bodies
 from sebre.neurites.volume_files import EmVolume, open_volume
 from sebre.neurites.whole_volumes import (
@@ -48,14 +52,15 @@ from sebre.neurites.whole_volumes import (
 logger = logging.getLogger(__name__)
 
 CHOOSE, TEST = (152, 168), (170, 210)
-_DEFECT_SEED = 7
-_EVERY = 4  # sections, of the anisotropic case
-_JITTER_PX = 1
+KEPT = f"{NAME}, bad sections kept"
+_CHOOSE_SEEDS = (0, 1)  # of the bad sections that thresholds are chosen with
+_FAR = "every 4th section"
+_APART = (2, 8, 8)  # of sections that are four times as far apart as pixels
 _SINGLE_DEPTH, _SINGLE_SECTIONS = 16, 3
 _BETWEEN = (0, 32, 64, 96, 128, 159)  # classes of vnc_sstem that are no inside of a cell
 TESTS = (
     *("clean", "bad sections 0", "bad sections 1", "fib25_gala_a", "fib25_gala_c"),
-    *("every 4th section", "isbi2012", "vnc_sstem"),
+    *("kept bad sections 0", "kept bad sections 1", _FAR, "isbi2012", "vnc_sstem"),
 )
 _RAW_LEVELS = tuple(range(100, 190, 10))
 
@@ -65,13 +70,14 @@ def sample(data: Path, name: str = "fib25_sample2") -> EmVolume:
     return open_volume(data / f"{name}.npz")
 
 
-def slabs_to_choose_on(volume: EmVolume) -> list[EmVolume]:
-    """The slab that thresholds are chosen on, clean and with the defects of the training."""
+def slabs_to_choose_on(volume: EmVolume, far: bool = False) -> list[EmVolume]:
+    """The slab that thresholds are chosen on, clean and with two draws of bad sections, of other
+    faults than those of the tests; or every fourth section of it, from each of the first four."""
     slab = volume.sections(*CHOOSE)
-    gray = (slab.raw.astype(np.float32) - slab.raw.mean()) / slab.raw.std()
-    damage_sections(gray, np.random.default_rng(_DEFECT_SEED), frozenset(DEFECTS))
-    raw = np.clip(np.rint(gray * slab.raw.std() + slab.raw.mean()), 0, 255).astype(np.uint8)
-    return [slab, replace(slab, raw=raw)]
+    if far:
+        return [thinned(slab, first, seed=first) for first in range(EVERY)]
+    bad = [degraded(slab.raw, seed, faults="choose")[0] for seed in _CHOOSE_SEEDS]
+    return [slab, *(replace(slab, raw=raw) for raw in bad)]
 
 
 def rows_of(
@@ -80,11 +86,12 @@ def rows_of(
     volume: EmVolume,
     what: str,
     methods: Sequence[str] = METHODS,
+    **how: Any,
 ) -> Iterator[dict[str, Any]]:
     """Scores of a volume by each method, as rows of the record."""
     store = MemoryStore()
     for method in methods:
-        scores = score_volume(network, volume, Decoding.of(network, method), store)
+        scores = score_volume(network, volume, Decoding.of(network, method, **how), store)
         logger.info("%s, %s, %s: %s", name, what, method, scores)
         yield row(name, what, method, scores)
 
@@ -128,19 +135,20 @@ def anchors(data: Path, volume: EmVolume) -> list[dict[str, Any]]:
     ]
 
 
-def every_fourth(volume: EmVolume) -> tuple[EmVolume, np.ndarray]:
-    """Every fourth section, moved by up to 1 px, with sections in between made up again by
-    interpolation; and the labels of the sections that are real."""
-    rng = np.random.default_rng(0)
-    raw, labels = volume.raw[::_EVERY], volume.labels[::_EVERY]
-    moves = rng.integers(-_JITTER_PX, _JITTER_PX + 1, (len(raw), 2))
-    moved = np.stack([np.roll(s, m, (0, 1)) for s, m in zip(raw, moves, strict=True)])
-    labels = np.stack([np.roll(s, m, (0, 1)) for s, m in zip(labels, moves, strict=True)])
-    depth = (len(raw) - 1) * _EVERY + 1
-    zoom = (depth / len(raw), 1, 1)
-    between = scipy.ndimage.zoom(moved.astype(np.float32), zoom, order=1)
-    filled = np.clip(np.rint(between), 0, 255).astype(np.uint8)
-    return replace(volume, raw=filled, labels=None), labels
+def far_rows(
+    name: str, network: AffinityNetwork, volume: EmVolume, what: str, methods: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """Scores of every fourth section: for a network of such sections as they are, for one of even
+    voxels with those in between made up again."""
+    thin = thinned(volume)
+    bodies, far, store = scored_bodies(thin.labels), is_coarse(network.voxel_nm), MemoryStore()
+    seen = thin if far else filled_between(thin)
+    for method in methods:
+        decoding = Decoding.of(network, method, make_up=False)
+        segments = segment(network, seen.raw, decoding, store.sharing("affinities"))
+        scores = score_segments(bodies, segments[:: 1 if far else EVERY], _APART)
+        logger.info("%s, %s, %s: %s", name, what, method, scores)
+        yield row(name, what, method, scores)
 
 
 def single_sections(data: Path, network: AffinityNetwork, name: str) -> dict[str, Any]:
@@ -176,8 +184,9 @@ def _segment(network: AffinityNetwork, raw: np.ndarray, decoding: Decoding) -> n
 
 def choose(data: Path, given: str, method: str) -> dict[str, Any]:
     """The threshold of a method that is best on the slabs to choose on, and those tried."""
-    slabs = slabs_to_choose_on(sample(data))
-    threshold, tried = choose_threshold(load_network(given), slabs, Decoding(method))
+    network = load_network(given)
+    slabs = slabs_to_choose_on(sample(data), is_coarse(network.voxel_nm))
+    threshold, tried = choose_threshold(network, slabs, Decoding(method))
     logger.info("%s: %s of %s", method, threshold, tried)
     return {"threshold": threshold, "vi_by_threshold": tried}
 
@@ -203,16 +212,16 @@ def run_test(
     if test.startswith("fib25"):
         return list(rows_of(name, network, sample(data, test), test, methods))
     block = sample(data).sections(*TEST)
-    if test == "every 4th section":
-        thin, labels = every_fourth(block)
-        bodies, rows = scored_bodies(labels), []
-        for method in two:
-            segments = _segment(network, thin.raw, Decoding.of(network, method))[::_EVERY]
-            rows.append(row(name, f"{what}, {test}", method, score_segments(bodies, segments)))
+    if test == _FAR:
+        return list(far_rows(name, network, block, f"{what}, {test}", two))
+    kind, bad, seed = test.partition("bad sections ")
+    if bad:
+        found = replace(block, raw=degraded(block.raw, int(seed))[0])
+        who, how = (KEPT, {"make_up": False}) if kind else (name, {})
+        rows = list(rows_of(who, network, found, f"{what}, {bad}{seed}", two, **how))
+        if kind and seed == "0":
+            rows += rows_of(who, network, block, what, two, **how)
         return rows
-    if test.startswith("bad sections"):
-        bad = replace(block, raw=degraded(block.raw, int(test.split()[-1]))[0])
-        return list(rows_of(name, network, bad, f"{what}, {test}", two))
     return list(rows_of(name, network, block, what, methods))
 
 
@@ -225,7 +234,9 @@ def measure(data: Path, given: str, name: str, workers: int = 1) -> dict[str, An
         name: of the network; that which ships has all tests and methods.
         workers: processes.
     """
-    methods, tests = (METHODS, TESTS) if name == NAME else (METHODS[:2], TESTS[:3])
+    far = is_coarse(load_network(given).voxel_nm)
+    methods = METHODS if name == NAME else METHODS[:2]
+    tests = TESTS if name == NAME else (_FAR,) if far else TESTS[:3]
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         found = pool.map(choose, *zip(*((data, given, m) for m in methods), strict=True))
         chosen = dict(zip(methods, found, strict=True))

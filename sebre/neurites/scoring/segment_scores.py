@@ -5,6 +5,7 @@ Variation of information (Meila 2007) and adapted Rand error (SNEMI3D, Arganda-C
 "precision" falls with splits and its "recall" with mergers, when the truth comes first, as here.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from sebre.neurites.affinity_graph import edge_ends, eroded
 LEAST_VOXELS = 100  # of a drawn piece that is scored
 _DEPTH = 3  # voxels from the border of a body, from which it counts for errors by number
 _SUBSTANTIAL = 100  # such voxels of a body in a segment that count as an error
-_APART = 8  # voxels between the ends of the pairs along an axis
+APART = (8, 8, 8)  # voxels between the ends of the pairs along z, y, x
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class SegmentScores:
         split_errors: segments that hold as much of a body, less one for each body.
         segments: in the scored part.
         bodies: drawn ones that are scored.
-        joined: by axis, share of the pairs of voxels of two bodies, 8 voxels apart, that one
-            segment holds: mergers in this direction.
+        joined: by axis, share of the pairs of voxels of two bodies, `APART` unless another
+            distance is given, that one segment holds: mergers in this direction.
         parted: by axis, share of such pairs of one body that no segment holds: splits.
     """
 
@@ -95,12 +96,15 @@ def _from_one(labels: np.ndarray) -> np.ndarray:
     return numbers.reshape(labels.shape).astype(np.int32) + (ids[0] != 0)
 
 
-def score_segments(bodies: np.ndarray, segments: np.ndarray) -> SegmentScores:
+def score_segments(
+    bodies: np.ndarray, segments: np.ndarray, apart: Sequence[int] = APART
+) -> SegmentScores:
     """Scores of segments.
 
     Args:
         bodies: integers [z, y, x], of `scored_bodies`; 0 is not scored.
         segments: integers, the same shape. 0 is a segment like any other.
+        apart: voxels between the ends of the pairs along z, y, x.
 
     Raises:
         UserError: another shape, or nothing to score.
@@ -117,7 +121,7 @@ def score_segments(bodies: np.ndarray, segments: np.ndarray) -> SegmentScores:
     large = _large_overlaps(bodies, segments)
     merge_errors = large.shape[1] - len(np.unique(large[1]))
     split_errors = large.shape[1] - len(np.unique(large[0]))
-    along = {axis: _pairs(bodies, segments, k) for k, axis in enumerate("zyx")}
+    along = {axis: _pairs(bodies, segments, k, apart[k]) for k, axis in enumerate("zyx")}
     return SegmentScores(
         vi_split=float(split),
         vi_merge=float(merge),
@@ -142,9 +146,9 @@ def _large_overlaps(bodies: np.ndarray, segments: np.ndarray) -> np.ndarray:
     return pairs[:, voxels >= _SUBSTANTIAL]
 
 
-def _pairs(bodies: np.ndarray, segments: np.ndarray, axis: int) -> tuple[float, float]:
+def _pairs(bodies: np.ndarray, segments: np.ndarray, axis: int, apart: int) -> tuple[float, float]:
     """Of pairs along an axis, share wrongly joined and share wrongly parted."""
-    step = max(1, min(_APART, bodies.shape[axis] - 1))
+    step = max(1, min(apart, bodies.shape[axis] - 1))
     own, other = edge_ends(bodies.shape, tuple(-step * (k == axis) for k in range(3)))
     counted = (bodies[own] > 0) & (bodies[other] > 0)
     same = (bodies[own] == bodies[other])[counted]

@@ -274,7 +274,9 @@ def test_the_page_of_the_project_is_what_the_stored_record_gives():
     drawn = STORED.with_name(page.FIGURE)
     assert drawn.is_file() == (scaling_figure(stored) is not None)
     names = [p.relative_to(ROOT).as_posix() for p in (STORED, drawn)]
-    expected = page.page(stored, names[0], names[1] if drawn.is_file() else "")
+    shown = names[1] if drawn.is_file() else ""
+    expected = page.page(stored, names[0], shown, page.measured_volumes(STORED))
+    assert "## Volumes of electron microscopy" in expected
     command = f"python -m sebre.bench --page PERFORMANCE.md --from {names[0]}"
     assert (ROOT / "PERFORMANCE.md").read_text(encoding="utf-8") == expected, f"Run `{command}`."
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from sebre.neurites.volume_files import open_labels
 from sebre.neurites.whole_volumes import Decoding
 
 SETTINGS = {"voxel_nm": (10.0, 10.0, 10.0), "patch": (16, 24, 24), "widths": (6, 8)}
+SMALL = TrainSettings(**{**SETTINGS, "widths": (4,)}, steps=4)
 
 
 @pytest.fixture(scope="module")
@@ -43,16 +45,30 @@ def test_affinities_are_learned(run):
     assert "darken" in settings["augmentations"] and "blur" not in settings["augmentations"]
 
 
-def test_a_run_that_goes_on_is_as_one_that_was_not_stopped(volume, tmp_path):
-    settings = TrainSettings(**SETTINGS, steps=4)
-    once = train([volume], [], tmp_path / "once", settings, keep=[2])
-    train([volume], [], tmp_path / "twice", settings, stop_at=2)
-    again = train([volume], [], tmp_path / "twice", settings)
-    for a, b in zip(once.variables, again.variables, strict=True):
+@pytest.fixture(scope="module")
+def once(volume, tmp_path_factory):
+    """Folder of a short run of one level, and its network."""
+    out = tmp_path_factory.mktemp("once")
+    return out, train([volume], [], out, SMALL, keep=[2])
+
+
+def test_a_run_that_goes_on_is_as_one_that_was_not_stopped(volume, once, tmp_path):
+    train([volume], [], tmp_path / "twice", SMALL, stop_at=2)
+    again = train([volume], [], tmp_path / "twice", SMALL)
+    for a, b in zip(once[1].variables, again.variables, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
-    kept = load_network(tmp_path / "once" / "step_2.keras")
+    kept = load_network(once[0] / "step_2.keras")
     assert kept.offsets[3] == (-6, 0, 0)
-    assert kept.sha256 != load_network(tmp_path / "once").sha256
+    assert kept.sha256 != load_network(once[0]).sha256
+
+
+def test_a_run_may_begin_with_another_network(volume, run, once, tmp_path):
+    settings = replace(SMALL, steps=1, learning_rate=1e-6, seed=1)
+    made = train([volume], [], tmp_path / "more", settings, begin=once[1])
+    for a, b in zip(made.trainable_variables, once[1].trainable_variables, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    with pytest.raises(UserError, match="other levels, filters or edges"):
+        train([volume], [], tmp_path / "other", SMALL, begin=load_network(run).model)
 
 
 def test_a_run_goes_on_with_its_own_settings_only(volume, run, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from mrcnn.errors import UserError
 from sebre.neurites.affinity_graph import NEAREST, UNKNOWN, affinities_of
 from sebre.neurites.learning.patches import Labeled, PatchRecipe, bend, make_patch, patches
-from sebre.neurites.learning.section_defects import DEFECTS, damage_sections
+from sebre.neurites.learning.section_defects import DEFECTS, SEVERITIES, damage_sections
 
 SHAPE = (16, 24, 24)
 
@@ -59,13 +59,35 @@ def test_a_bent_patch_has_the_labels_it_had(labeled):
     assert labels.shape == cut.shape and set(np.unique(labels)) <= set(np.unique(cut))
 
 
+@pytest.mark.parametrize("severity", SEVERITIES)
 @pytest.mark.parametrize("name", DEFECTS)
-def test_a_defect_changes_a_few_sections_alone(labeled, name):
-    patch = labeled.gray[:, :24, :24].copy()
-    DEFECTS[name](patch, np.random.default_rng(5))
-    changed = (patch != labeled.gray[:, :24, :24]).any(axis=(1, 2))
-    numbers = np.flatnonzero(changed)
-    assert 1 <= len(numbers) <= 4 and np.ptp(numbers) == len(numbers) - 1
+def test_a_defect_changes_a_few_sections_alone(labeled, name, severity):
+    how = SEVERITIES[severity]
+    for seed in range(8):
+        patch = labeled.gray[:, :24, :24].copy()
+        DEFECTS[name](patch, np.random.default_rng(seed), how)
+        changed = (patch != labeled.gray[:, :24, :24]).any(axis=(1, 2))
+        numbers = np.flatnonzero(changed)
+        assert len(numbers) <= how.longest and (len(numbers) or name == "shift")
+        assert not len(numbers) or np.ptp(numbers) == len(numbers) - 1
+
+
+def test_sections_made_up_are_between_those_around_them(labeled):
+    patch = labeled.gray.copy()
+    DEFECTS["interpolate"](patch, np.random.default_rng(0), SEVERITIES["mild"])
+    numbers = np.flatnonzero((patch != labeled.gray).any(axis=(1, 2)))
+    before, after = patch[numbers[0] - 1], patch[numbers[-1] + 1]
+    middle = patch[numbers].mean(axis=0)
+    np.testing.assert_allclose(middle, (before + after) / 2, atol=1e-5)
+
+
+def test_harsh_defects_leave_some_patches_whole(labeled):
+    changed = []
+    for seed in range(40):
+        patch = labeled.gray[:, :24, :24].copy()
+        damage_sections(patch, np.random.default_rng(seed), frozenset(DEFECTS), "harsh")
+        changed.append((patch != labeled.gray[:, :24, :24]).any())
+    assert 20 <= sum(changed) <= 38
 
 
 def test_defects_that_are_off_do_not_happen(labeled):

@@ -29,23 +29,27 @@ RECORD = {
         _row(PLAIN, "sample, bad sections 1", "watershed", 3.0),
         _row(ALIKE, "sample", "watershed", 1.2),
         _row(ALIKE, "sample, bad sections 0", "watershed", 1.5),
+        _row("kernels within sections", "sample, every 4th section", "components", 0.7),
     ],
+    "adaptation": [{**_row("neurites", "other", "watershed", 1.1), "adaptation": "histogram"}],
     "speed": [{"voxels": 2_000_000, "cpu_s": 10.0, "memory_gb": 1.5, "segments": 7}],
 }
 
 
 def test_tables_of_scores_directions_and_bad_sections():
-    scores, along, bad, speed = neurite_tables(RECORD)
+    scores, along, bad, adapted, speed = neurite_tables(RECORD)
     assert [row[:2] for row in scores.rows] == [
         ("sample", "gray values"),
         ("sample", "watershed"),
         ("isbi2012, 5 sections", "watershed, flat"),
+        ("sample, every 4th section", "kernels within sections, components"),
     ]
     assert scores.rows[1][2:6] == ("0.100", "0.500", "0.500", "1.000")
-    assert len(along.rows) == 2 and along.rows[1][2:5] == ("0.300", "0.100", "0.200")
+    assert len(along.rows) == 3 and along.rows[1][2:5] == ("0.300", "0.100", "0.200")
     assert bad.rows[0] == (PLAIN, "watershed", "1.000", "2.500", "2.500", "0.100", "0.250")
     assert bad.rows[1][4] == "1.250"
-    assert speed.rows == (("2,000,000", "10", "5.00", "1.50", "7"),)
+    assert adapted.rows[0][:4] == ("other", "histogram", "watershed", "0.110")
+    assert speed.rows == (("2,000,000", "10", "200,000", "5.00", "1.50", "7"),)
 
 
 def test_the_lesson_is_drawn_for_each_method():
@@ -56,7 +60,7 @@ def test_the_lesson_is_drawn_for_each_method():
 
 def test_a_record_that_is_none_is_a_problem_and_no_file_is_none(tmp_path):
     assert read_neurites(tmp_path) == ({}, ())
-    assert [table.rows for table in neurite_tables({})] == [()] * 4
+    assert [table.rows for table in neurite_tables({})] == [()] * 5
     folder = tmp_path / "neurites"
     folder.mkdir()
     (folder / "a.json").write_text(json.dumps({"rows": RECORD["rows"][:3], "command": "x"}))
