@@ -1,0 +1,144 @@
+"""A trained network of areas, and what it finds on a section."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import keras
+import numpy as np
+import scipy.special
+
+from mrcnn.errors import MissingFileError, UserError, reading
+from mrcnn.io.files import file_sha256
+from mrcnn.weights.loading import load_weights, quiet_keras
+from sebre.areas.area_runs import LAST_FILE, SETTINGS_FILE
+from sebre.areas.area_samples import (
+    CONTEXT_STEP,
+    OUTPUT_STEP,
+    coarse,
+    looked_up,
+    looked_up_many,
+    square,
+    standardized,
+)
+from sebre.areas.area_unet import build_area_network
+from sebre.areas.atlas_prior import BLUR_UM, blurred
+from sebre.networks.weights_store import find_weights
+
+NAME = "areas"  # of the shipped network, and what the manifest calls its kind
+
+
+@dataclass
+class AreaNetwork:
+    """A network with what it needs to be used.
+
+    Attributes:
+        model: as `sebre.areas.area_unet.build_area_network` makes it.
+        areas: names of classes 1, 2, ...
+        pixel_um: side of a pixel of its sections.
+        patch: side of its output.
+        sha256: of its file; empty for one that is in training.
+    """
+
+    model: keras.Model
+    areas: tuple[str, ...]
+    pixel_um: float
+    patch: int
+    sha256: str = ""
+
+    def predict(self, image: np.ndarray, prior: np.ndarray | None = None) -> np.ndarray:
+        """Probability of each class on a section.
+
+        The squares overlap by half; where several see a pixel, the mean of their logits counts,
+        the middle of a square more than its border.
+
+        Args:
+            image: uint8 [y, x].
+            prior: float32 [y, x, classes], not yet blurred; None for none.
+
+        Returns:
+            float32 [y, x, classes].
+        """
+        gray = standardized(image)
+        around, classes = coarse(gray), len(self.areas) + 1
+        side = OUTPUT_STEP * self.patch
+        bump = np.hanning(self.patch + 2)[1:-1]
+        window = np.outer(bump, bump)[..., None].astype(np.float32) + 1e-3
+        shape = [-(-size // OUTPUT_STEP) for size in image.shape]
+        total = np.zeros((*(max(n, self.patch) for n in shape), classes), np.float32)
+        weight = np.zeros((*total.shape[:2], 1), np.float32)
+        for top in _corners(shape[0], self.patch):
+            for left in _corners(shape[1], self.patch):
+                corner = np.array([top, left]) * OUTPUT_STEP
+                where = square(corner + (side - 1) / 2, self.patch)
+                expected = np.zeros((self.patch, self.patch, classes), np.float32)
+                if prior is not None:
+                    sigma = BLUR_UM / self.pixel_um / CONTEXT_STEP
+                    expected = blurred(looked_up_many(prior, where.context), sigma)
+                seen = looked_up(gray, where.detail), looked_up(around, where.context)
+                inputs = [part[None, ..., None] for part in seen] + [expected[None]]
+                logits = keras.ops.convert_to_numpy(self.model(inputs, training=False))[0]
+                here = np.s_[top : top + self.patch, left : left + self.patch]
+                total[here] += window * logits
+                weight[here] += window
+        shares = scipy.special.softmax(total / weight, axis=-1)[: shape[0], : shape[1]]
+        return enlarged(shares, image.shape)
+
+
+def enlarged(shares: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Shares [h, w, classes] of the output at the pixels of the section, [y, x, classes]."""
+    rows, columns = ((np.arange(size) - (OUTPUT_STEP - 1) / 2) / OUTPUT_STEP for size in shape)
+    points = np.stack(np.meshgrid(rows, columns, indexing="ij"), -1).astype(np.float32)
+    return looked_up_many(shares, points)
+
+
+def _corners(size: int, patch: int) -> list[int]:
+    if size <= patch:
+        return [0]
+    count = -(-(size - patch) // (patch // 2)) + 1
+    return np.linspace(0, size - patch, count).round().astype(int).tolist()
+
+
+def load_area_network(given: str | Path) -> AreaNetwork:
+    """The network of a run's folder, or of a name in the store.
+
+    Raises:
+        UserError: there is none, or it is of another kind.
+    """
+    path = Path(given)
+    if path.is_dir():
+        for needed in (path / SETTINGS_FILE, path / LAST_FILE):
+            if not needed.is_file():
+                raise MissingFileError(
+                    f"{needed}: is missing. Give the folder of a run of `sebre areas train` that "
+                    "has made its first check."
+                )
+        settings = json.loads((path / SETTINGS_FILE).read_text("utf-8"))
+        network = network_of(settings, file_sha256(path / LAST_FILE))
+        with reading(path / LAST_FILE, "this network"), quiet_keras():
+            stored = keras.models.load_model(path / LAST_FILE, compile=False)
+            network.model.set_weights(stored.get_weights())
+        return network
+    found = find_weights(str(given))
+    if found.entry.get("network") != NAME or found.config is None:
+        raise UserError(
+            f"{given}: is not a network of areas. Leave --weights out for the one that is shipped, "
+            "or give the folder of a run of `sebre areas train`."
+        )
+    network = network_of(json.loads(found.config.read_text("utf-8")), found.sha256)
+    load_weights(network.model, found.path)
+    return network
+
+
+def network_of(settings: Mapping[str, Any], sha256: str = "") -> AreaNetwork:
+    """A network of these settings, with random weights, in full precision."""
+    if "areas" not in settings:
+        raise UserError("This run is of another kind than `sebre areas train`. Give its folder.")
+    keras.mixed_precision.set_global_policy("float32")
+    areas = tuple(settings["areas"])
+    widths = settings["detail_widths"], settings["context_widths"]
+    model = build_area_network(len(areas) + 1, *widths, settings["patch"])
+    return AreaNetwork(model, areas, settings["pixel_um"], settings["patch"], sha256)
