@@ -80,8 +80,8 @@ def train_areas(
     stack.drawn()
     if settings.patch % 16 or settings.patch < 16 or settings.steps < 1:
         raise UserError(
-            f"patch is {settings.patch} and steps {settings.steps}; wanted a multiple of 16, and at "
-            "least one step."
+            f"patch is {settings.patch} and steps {settings.steps}; wanted a multiple of 16, and "
+            "at least one step."
         )
     empty = [stack.names[n] for n in known if not stack.labels[n].any()]
     if empty or not known:

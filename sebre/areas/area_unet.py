@@ -102,10 +102,9 @@ def copy_detail_encoder(source: keras.Model, target: keras.Model) -> int:
     theirs = {layer.name: layer for layer in source.layers if layer.weights}
     count = 0
     for layer in target.layers:
-        if layer.name.startswith("detail_stem") or layer.name.startswith("detail"):
-            if layer.weights and layer.name in theirs:
-                layer.set_weights(theirs[layer.name].get_weights())
-                count += 1
+        if layer.name.startswith("detail") and layer.weights and layer.name in theirs:
+            layer.set_weights(theirs[layer.name].get_weights())
+            count += 1
     return count
 
 
@@ -157,11 +156,12 @@ class WeightedCrossEntropy(keras.losses.Loss):
 
 
 def class_weights(labels: np.ndarray, classes: int, most: float = 8.0) -> list[float]:
-    """Weights of classes by the root of their rarity, at most `most` times that of the commonest.
+    """Weights of classes by the root of their rarity; the commonest weighs 1.
 
     Args:
         labels: integers of any shape.
         classes: with the background. Those that do not occur weigh 1, as they teach nothing.
+        most: the highest weight.
     """
     counts = np.bincount(labels.ravel(), minlength=classes)[:classes].astype(float)
     weights = np.where(counts > 0, np.sqrt(counts.max() / np.maximum(counts, 1)), 1.0)

@@ -34,6 +34,8 @@ class Stack:
         labels: uint8 [z, y, x], 0 outside the areas; None where nothing is drawn.
         areas: names of labels 1, 2, ...
         layers: uint8 [z, y, x], numbers of cortical layers, likewise; None if not known.
+        affine: float [4, 4], of the scan that the stack was cut from; None for pictures.
+        axis: of that scan, from section to section.
     """
 
     names: tuple[str, ...]
@@ -43,6 +45,8 @@ class Stack:
     labels: np.ndarray | None = None
     areas: tuple[str, ...] = ()
     layers: np.ndarray | None = None
+    affine: np.ndarray | None = None
+    axis: int = 0
 
     def __post_init__(self):
         if self.images.ndim != 3 or self.images.dtype != np.uint8:
@@ -72,7 +76,11 @@ class Stack:
             for key in ("images", "labels", "layers")
         }
         names = tuple(self.names[n] for n in kept)
-        return replace(self, names=names, z_mm=self.z_mm[kept], **parts)
+        affine = None
+        if self.affine is not None and kept == list(range(kept[0], kept[0] + len(kept))):
+            affine = self.affine.copy()
+            affine[:3, 3] += kept[0] * affine[:3, self.axis]
+        return replace(self, names=names, z_mm=self.z_mm[kept], affine=affine, **parts)
 
     def drawn(self) -> "Stack":
         """Itself.
@@ -216,7 +224,7 @@ def _open_scan(
     pixel_um: float | None,
     spacing_mm: float | None,
 ) -> Stack:
-    volume, sizes = _scan(path, axis)
+    volume, sizes, affine = _scan(path, axis)
     if abs(sizes[1] - sizes[2]) > 0.01 * sizes[1]:
         raise UserError(
             f"{path}: pixels of {sizes[1]:g} x {sizes[2]:g} mm across axis {axis}; wanted square "
@@ -226,7 +234,7 @@ def _open_scan(
     images = (np.clip(volume / top, 0, 1) * 255).round().astype(np.uint8)
     drawn = None
     if labels is not None:
-        values, _ = _scan(Path(labels), axis)
+        values, *_ = _scan(Path(labels), axis)
         if values.max() > MOST_AREAS or values.min() < 0:
             raise UserError(
                 f"{labels}: labels of {values.min():g} to {values.max():g}; wanted 0 to "
@@ -235,10 +243,11 @@ def _open_scan(
         drawn = values.round().astype(np.uint8)
     names = tuple(f"{n:04d}" for n in range(len(images)))
     z_mm = np.arange(len(images)) * (spacing_mm or sizes[0])
-    return _named(Stack(names, images, z_mm, pixel_um or sizes[1] * 1000, drawn))
+    pixel_um = pixel_um or sizes[1] * 1000
+    return _named(Stack(names, images, z_mm, pixel_um, drawn, affine=affine, axis=axis))
 
 
-def _scan(path: Path, axis: int) -> tuple[np.ndarray, tuple[float, ...]]:
+def _scan(path: Path, axis: int) -> tuple[np.ndarray, tuple[float, ...], np.ndarray]:
     if not path.is_file():
         raise MissingFileError(f"{path}: no such file.")
     with reading(path, "this scan"):
@@ -249,7 +258,8 @@ def _scan(path: Path, axis: int) -> tuple[np.ndarray, tuple[float, ...]]:
         raise UserError(f"{path}: has the shape {volume.shape}; wanted three axes.")
     sizes = [float(size) for size in image.header.get_zooms()[:3]]
     others = [n for n in range(3) if n != axis]
-    return np.moveaxis(volume, axis, 0), (sizes[axis], *(sizes[n] for n in others))
+    sizes = [sizes[axis], *(sizes[n] for n in others)]
+    return np.moveaxis(volume, axis, 0), tuple(sizes), np.array(image.affine, float)
 
 
 def _named(stack: Stack) -> Stack:

@@ -1,7 +1,8 @@
 """Cortical areas and layers in the drawings of the Allen Reference Atlas's Nissl plates.
 
-The drawings hold layers of areas; `sebre/prepare/allen/cortical_areas.csv` has the structure id of
-each (structure tree of 2017, isocortex). Areas that are drawn on few plates make one class, "other".
+The drawings hold layers of areas; `sebre/prepare/allen/cortical_areas.csv` has the structure id
+of each (structure tree of 2017, isocortex). Areas that are drawn on few plates make one class,
+"other".
 """
 
 import functools
@@ -66,8 +67,8 @@ def cortex_classes(kind: str) -> tuple[tuple[str, ...], Mapping[int, int]]:
     """
     if kind not in STRUCTURES:
         raise UserError(
-            f"--structures {kind}: of the Nissl plates there are {' and '.join(STRUCTURES)}, or the "
-            "subfields of the hippocampus without this option."
+            f"--structures {kind}: of the Nissl plates there are {' and '.join(STRUCTURES)}, or "
+            "the subfields of the hippocampus without this option."
         )
     names = CORTEX if kind == "areas" else LAYERS
     column = kind.removesuffix("s")
