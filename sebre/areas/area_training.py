@@ -68,7 +68,7 @@ def train_areas(
         out: folder of the run.
         settings: of the run.
         neighbors: of the stack, for priors; None trains without.
-        start: network whose detail encoder this one starts from (`sebre.areas.siamese`).
+        start: network whose detail encoder this one starts from (`sebre.areas.pretraining.siamese`).
         check_s: seconds between checkpoints.
 
     Returns:
@@ -94,18 +94,20 @@ def train_areas(
         stack, known, neighbors, settings.patch, settings.prior, settings.augmentation
     )
 
+    weights = class_weights(stack.labels[list(known)], classes)
+
     def build() -> keras.Model:
         model = build_area_network(
             classes, settings.detail_widths, settings.context_widths, settings.patch
         )
         if start is not None and not copy_detail_encoder(start, model):
             raise UserError("The network to start from has no detail encoder like this one's.")
-        weights = class_weights(stack.labels[list(known)], classes)
         return compiled(model, WeightedCrossEntropy(weights), settings.learning_rate)
 
     facts = {
         **asdict(settings),
         "areas": list(stack.areas),
+        "class_weights": weights,
         "pixel_um": stack.pixel_um,
         "sections": [stack.names[n] for n in known],
         "start": "none" if start is None else start.name,

@@ -146,8 +146,8 @@ def _prepare(args: argparse.Namespace) -> int:
 
 def _pretrain(args: argparse.Namespace) -> int:
     from sebre.areas.area_measures import split_of
-    from sebre.areas.ribbon import geodesic_distances, middle_points
-    from sebre.areas.siamese import PatchMaker, SiameseSettings, pretrain
+    from sebre.areas.pretraining.ribbon import geodesic_distances, middle_points
+    from sebre.areas.pretraining.siamese import PatchMaker, SiameseSettings, pretrain
 
     stack = _stack(args).drawn()
     known = split_of(args.split, stack).known if args.split else range(len(stack))
@@ -164,7 +164,7 @@ def _pretrain(args: argparse.Namespace) -> int:
 def _train(args: argparse.Namespace) -> int:
     from sebre.areas.area_measures import split_of
     from sebre.areas.area_training import AreaSettings, train_areas
-    from sebre.areas.siamese import load_siamese
+    from sebre.areas.pretraining.siamese import load_siamese
 
     stack = _stack(args).drawn()
     if args.split:

@@ -20,7 +20,7 @@ from mrcnn.weights.loading import quiet_keras
 from sebre.areas.area_runs import LAST_FILE, compiled, run_training
 from sebre.areas.area_samples import Augmentation, looked_up, square, standardized
 from sebre.areas.area_unet import DETAIL_WIDTHS, encode_detail
-from sebre.areas.ribbon import Points
+from sebre.areas.pretraining.ribbon import Points
 from sebre.areas.stacks import Stack
 
 CODE = 64  # numbers of a code

@@ -9,8 +9,8 @@ from scipy.cluster.vq import kmeans2
 from scipy.spatial import cKDTree
 
 from sebre.areas.area_unet import encode_detail
-from sebre.areas.ribbon import Points
-from sebre.areas.siamese import PatchMaker
+from sebre.areas.pretraining.ribbon import Points
+from sebre.areas.pretraining.siamese import PatchMaker
 
 NEIGHBORS = 7
 _PAIR_MM = (0.2, 0.6)  # of patches whose codes are compared across and within areas
