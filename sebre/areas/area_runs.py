@@ -79,7 +79,8 @@ def run_training(
     stream, last, losses = batches(step), time.monotonic(), []
     while step < steps:
         model.optimizer.learning_rate = learning_rate(step, steps, settings["learning_rate"])
-        losses.append(float(model.train_on_batch(*next(stream))))
+        # Of several losses, the first is their sum.
+        losses.append(float(np.ravel(model.train_on_batch(*next(stream)))[0]))
         if not math.isfinite(losses[-1]):
             raise DivergedError(
                 f"{out}: the loss is {losses[-1]} after {step} steps. Give a lower learning rate, "

@@ -68,7 +68,8 @@ def train_areas(
         out: folder of the run.
         settings: of the run.
         neighbors: of the stack, for priors; None trains without.
-        start: network whose detail encoder this one starts from (`sebre.areas.pretraining.siamese`).
+        start: network whose detail encoder this one starts from: that of
+            `sebre.areas.pretraining.siamese`.
         check_s: seconds between checkpoints.
 
     Returns:

@@ -83,7 +83,8 @@ def encode_detail(
 ) -> list[keras.KerasTensor]:
     """Features of the detail at 1/2, 1/4, ... of its resolution.
 
-    Its layers are named `detail_...`: `sebre.areas.pretraining.siamese` learns the same ones without labels.
+    Its layers are named `detail_...`: `sebre.areas.pretraining.siamese` learns the same ones
+    without labels.
     """
     x, found = detail, []
     for number, width in enumerate(widths):
