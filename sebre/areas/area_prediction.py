@@ -27,7 +27,6 @@ from sebre.areas.area_unet import build_area_network
 from sebre.areas.atlas_prior import BLUR_UM, blurred
 from sebre.networks.weights_store import find_weights
 
-UNDO = 0.5
 NAME = "areas"  # of the shipped network, and what the manifest calls its kind
 
 
@@ -40,9 +39,6 @@ class AreaNetwork:
         areas: names of classes 1, 2, ...
         pixel_um: side of a pixel of its sections.
         patch: side of its output.
-        weights: that each class had in training.
-        undo: how much of these weights predictions undo, 0 to 1: weights help small areas to be
-            learned, and then claim too much for them.
         sha256: of its file; empty for one that is in training.
     """
 
@@ -50,8 +46,6 @@ class AreaNetwork:
     areas: tuple[str, ...]
     pixel_um: float
     patch: int
-    weights: tuple[float, ...]
-    undo: float = UNDO
     sha256: str = ""
 
     def predict(self, image: np.ndarray, prior: np.ndarray | None = None) -> np.ndarray:
@@ -89,8 +83,7 @@ class AreaNetwork:
                 here = np.s_[top : top + self.patch, left : left + self.patch]
                 total[here] += window * logits
                 weight[here] += window
-        total = total / weight - self.undo * np.log(np.array(self.weights, np.float32))
-        shares = scipy.special.softmax(total, axis=-1)[: shape[0], : shape[1]]
+        shares = scipy.special.softmax(total / weight, axis=-1)[: shape[0], : shape[1]]
         return enlarged(shares, image.shape)
 
 
@@ -147,6 +140,4 @@ def network_of(settings: Mapping[str, Any], sha256: str = "") -> AreaNetwork:
     areas = tuple(settings["areas"])
     widths = settings["detail_widths"], settings["context_widths"]
     model = build_area_network(len(areas) + 1, *widths, settings["patch"])
-    used = tuple(settings.get("class_weights") or [1.0] * (len(areas) + 1))
-    undo = settings.get("undo", UNDO)
-    return AreaNetwork(model, areas, settings["pixel_um"], settings["patch"], used, undo, sha256)
+    return AreaNetwork(model, areas, settings["pixel_um"], settings["patch"], sha256)

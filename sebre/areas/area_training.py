@@ -108,7 +108,6 @@ def train_areas(
     facts = {
         **asdict(settings),
         "areas": list(stack.areas),
-        "class_weights": weights,
         "pixel_um": stack.pixel_um,
         "sections": [stack.names[n] for n in known],
         "start": "none" if start is None else start.name,

@@ -91,6 +91,7 @@ def fill(
     out: str | Path,
     settings: FillSettings = FillSettings(),
     start: Callable[[], AreaNetwork] | None = None,
+    registrations: str | Path | None = None,
 ) -> Filled:
     """Fill the sections between annotated ones.
 
@@ -103,13 +104,16 @@ def fill(
         out: folder.
         settings: how.
         start: gives a trained network to take in place of training one.
+        registrations: folder where they are kept; None for `registration` in `out`.
 
     Raises:
         UserError: sections or settings that cannot work.
     """
     stack, annotated = between(stack, annotated)
     out = Path(out)
-    alignment = Alignment(stack.images, out / "registration", settings.registration)
+    alignment = Alignment(
+        stack.images, registrations or out / "registration", settings.registration
+    )
     neighbors = Neighbors(stack, alignment, settings.way)
     network = None
     if settings.method in ("network", "combined"):

@@ -82,6 +82,7 @@ def _add_pretrain(add: Callable[..., None], shared: dict[str, Any]) -> None:
 def _add_train(add: Callable[..., None], shared: dict[str, Any]) -> None:
     _add_stack(add, shared)
     _add_training(add, shared, 1500)
+    add("--patch", default=96, **shared["number"])
     add("--start", type=Path, metavar="DIR")
     add("--without-prior", action="store_true")
     add("--registration", choices=REGISTRATION, default=REGISTRATION[0])
@@ -171,7 +172,9 @@ def _train(args: argparse.Namespace) -> int:
         known = split_of(args.split, stack).known
     else:
         known = [n for n in range(len(stack)) if stack.labels[n].any()]
-    settings = AreaSettings(steps=args.steps, precision=_precision(args), seed=args.seed)
+    settings = AreaSettings(
+        steps=args.steps, patch=args.patch, precision=_precision(args), seed=args.seed
+    )
     neighbors = None
     if not args.without_prior:
         neighbors = _neighbors(stack, args.out.with_name(CACHE), args.registration)

@@ -35,7 +35,6 @@ class SiameseSettings:
         batch: patches a step; all their pairs are learned.
         side: of a patch in pixels.
         window: sections that the patches of a batch may be apart.
-        place_weight: of the error of the place beside that of the distance.
         detail_widths: of the encoder.
         learning_rate: the highest.
         augmentation: of the patches; the prior has no part in it.
@@ -47,7 +46,6 @@ class SiameseSettings:
     batch: int = 24
     side: int = 128
     window: int = 6
-    place_weight: float = 0.5
     detail_widths: tuple[int, ...] = DETAIL_WIDTHS
     learning_rate: float = 3e-3
     augmentation: Augmentation = Augmentation(degrees=15, scale=0.05, elastic_um=20)
