@@ -67,22 +67,25 @@ class AreaNetwork:
         bump = np.hanning(self.patch + 2)[1:-1]
         window = np.outer(bump, bump)[..., None].astype(np.float32) + 1e-3
         shape = [-(-size // OUTPUT_STEP) for size in image.shape]
+        tops, lefts = (_corners(size, self.patch) for size in shape)
+        places = [(top, left) for top in tops for left in lefts]
+        inputs: list[list[np.ndarray]] = [[], [], []]
+        for place in places:
+            where = square(np.array(place) * OUTPUT_STEP + (side - 1) / 2, self.patch)
+            expected = np.zeros((self.patch, self.patch, classes), np.float32)
+            if prior is not None:
+                sigma = BLUR_UM / self.pixel_um / CONTEXT_STEP
+                expected = blurred(looked_up_many(prior, where.context), sigma)
+            inputs[0].append(looked_up(gray, where.detail)[..., None])
+            inputs[1].append(looked_up(around, where.context)[..., None])
+            inputs[2].append(expected)
+        logits = self.model([np.stack(part) for part in inputs], training=False)
         total = np.zeros((*(max(n, self.patch) for n in shape), classes), np.float32)
         weight = np.zeros((*total.shape[:2], 1), np.float32)
-        for top in _corners(shape[0], self.patch):
-            for left in _corners(shape[1], self.patch):
-                corner = np.array([top, left]) * OUTPUT_STEP
-                where = square(corner + (side - 1) / 2, self.patch)
-                expected = np.zeros((self.patch, self.patch, classes), np.float32)
-                if prior is not None:
-                    sigma = BLUR_UM / self.pixel_um / CONTEXT_STEP
-                    expected = blurred(looked_up_many(prior, where.context), sigma)
-                seen = looked_up(gray, where.detail), looked_up(around, where.context)
-                inputs = [part[None, ..., None] for part in seen] + [expected[None]]
-                logits = keras.ops.convert_to_numpy(self.model(inputs, training=False))[0]
-                here = np.s_[top : top + self.patch, left : left + self.patch]
-                total[here] += window * logits
-                weight[here] += window
+        for (top, left), found in zip(places, keras.ops.convert_to_numpy(logits), strict=True):
+            here = np.s_[top : top + self.patch, left : left + self.patch]
+            total[here] += window * found
+            weight[here] += window
         shares = scipy.special.softmax(total / weight, axis=-1)[: shape[0], : shape[1]]
         return enlarged(shares, image.shape)
 

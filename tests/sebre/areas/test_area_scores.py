@@ -38,8 +38,8 @@ def test_areas_count_the_same_however_often_they_occur():
 
 
 def test_a_difference_is_of_the_same_sections():
-    low = [AreaScore(str(n), {"A": 0.1 * n}, 0.5) for n in range(8)]
-    high = [AreaScore(str(n), {"A": 0.1 * n + 0.05}, 0.6) for n in range(8)]
+    low = [AreaScore(str(n), {"A": 0.1 * n}, 0.5, 0.9) for n in range(8)]
+    high = [AreaScore(str(n), {"A": 0.1 * n + 0.05}, 0.6, 0.9) for n in range(8)]
     found = summary(high, low)
     assert found["more_dice"] == pytest.approx(0.05)
     assert found["more_dice_interval"] == pytest.approx((0.05, 0.05))
