@@ -38,7 +38,7 @@ from sebre.areas.pretraining.embedding import (
     random_codes,
     shared_information,
 )
-from sebre.areas.pretraining.ribbon import geodesic_distances, middle_points
+from sebre.areas.pretraining.ribbon import Points, geodesic_distances, middle_points
 from sebre.areas.pretraining.siamese import (
     PatchMaker,
     SiameseSettings,
@@ -51,7 +51,7 @@ from sebre.networks.environment import environment
 from sebre.prepare.sources.ara_areas import LAYERS
 
 SPLIT = "every:4:2"
-TRANSFER_STEPS, TRANSFER_SEEDS, COUNTS = 300, 3, (2, 4, 8, 16)
+TRANSFER_STEPS, TRANSFER_SEEDS, COUNTS = 200, 3, (4, 16)
 CLUSTERS = 18
 _METHODS = ("carried", "shapes", "network", "combined")
 _logger = logging.getLogger(__name__)
@@ -146,11 +146,20 @@ def measure_pretraining(stack: Stack, work: Path, network: Path) -> dict[str, An
                 random_codes(maker, settings.detail_widths), areas, distances, points
             ),
         },
-        "map": {
-            "section": points.section.tolist(),
-            "place": points.place.round(1).tolist(),
-            "cluster": grouped.tolist(),
-        },
+        "map": _map(points, grouped),
+    }
+
+
+def _map(points: Points, grouped: np.ndarray, count: int = 5) -> dict[str, Any]:
+    """Clusters of the patches of some sections, to be drawn."""
+    numbers = np.unique(points.section)
+    chosen = numbers[np.linspace(0, len(numbers) - 1, count).round().astype(int)]
+    shown = np.isin(points.section, chosen)
+    part = points.of(shown)
+    return {
+        "section": part.section.tolist(),
+        "place": part.place.round().astype(int).tolist(),
+        "cluster": grouped[shown].tolist(),
     }
 
 

@@ -12,7 +12,7 @@ import scipy.special
 
 from mrcnn.errors import MissingFileError, UserError, reading
 from mrcnn.io.files import file_sha256
-from mrcnn.weights.loading import load_weights, quiet_keras
+from mrcnn.weights.loading import quiet_keras
 from sebre.areas.area_runs import LAST_FILE, SETTINGS_FILE
 from sebre.areas.area_samples import (
     CONTEXT_STEP,
@@ -25,9 +25,6 @@ from sebre.areas.area_samples import (
 )
 from sebre.areas.area_unet import build_area_network
 from sebre.areas.atlas_prior import BLUR_UM, blurred
-from sebre.networks.weights_store import find_weights
-
-NAME = "areas"  # of the shipped network, and what the manifest calls its kind
 
 
 @dataclass
@@ -104,34 +101,24 @@ def _corners(size: int, patch: int) -> list[int]:
     return np.linspace(0, size - patch, count).round().astype(int).tolist()
 
 
-def load_area_network(given: str | Path) -> AreaNetwork:
-    """The network of a run's folder, or of a name in the store.
+def load_area_network(folder: str | Path) -> AreaNetwork:
+    """The network of a run of `sebre areas train`, or of `sebre areas fill` (its folder `network`).
 
     Raises:
         UserError: there is none, or it is of another kind.
     """
-    path = Path(given)
-    if path.is_dir():
-        for needed in (path / SETTINGS_FILE, path / LAST_FILE):
-            if not needed.is_file():
-                raise MissingFileError(
-                    f"{needed}: is missing. Give the folder of a run of `sebre areas train` that "
-                    "has made its first check."
-                )
-        settings = json.loads((path / SETTINGS_FILE).read_text("utf-8"))
-        network = network_of(settings, file_sha256(path / LAST_FILE))
-        with reading(path / LAST_FILE, "this network"), quiet_keras():
-            stored = keras.models.load_model(path / LAST_FILE, compile=False)
-            network.model.set_weights(stored.get_weights())
-        return network
-    found = find_weights(str(given))
-    if found.entry.get("network") != NAME or found.config is None:
-        raise UserError(
-            f"{given}: is not a network of areas. Leave --weights out for the one that is shipped, "
-            "or give the folder of a run of `sebre areas train`."
-        )
-    network = network_of(json.loads(found.config.read_text("utf-8")), found.sha256)
-    load_weights(network.model, found.path)
+    path = Path(folder)
+    for needed in (path / SETTINGS_FILE, path / LAST_FILE):
+        if not needed.is_file():
+            raise MissingFileError(
+                f"{needed}: is missing. Give the folder of a run of `sebre areas train` that has "
+                "made its first check."
+            )
+    settings = json.loads((path / SETTINGS_FILE).read_text("utf-8"))
+    network = network_of(settings, file_sha256(path / LAST_FILE))
+    with reading(path / LAST_FILE, "this network"), quiet_keras():
+        stored = keras.models.load_model(path / LAST_FILE, compile=False)
+        network.model.set_weights(stored.get_weights())
     return network
 
 

@@ -12,7 +12,6 @@ from typing import Any
 from mrcnn.errors import UserError
 from sebre.program import DONE, say
 
-NAME = "areas"  # of the shipped network
 # Of `sebre.areas.nissl_stack`, `.filling`, `.area_runs` and of registration; heavy to import.
 SIDES = ("right", "left")
 METHODS = ("carried", "shapes", "network", "combined")
@@ -92,7 +91,7 @@ def _add_evaluate(add: Callable[..., None], shared: dict[str, Any]) -> None:
     _add_stack(add, shared)
     add("--out", required=True, type=Path, metavar="FILE.json")
     add("--split", required=True, metavar="SPLIT")
-    add("--weights", default=NAME, metavar="NAME|PATH")
+    add("--weights", required=True, type=Path, metavar="DIR")
     add("--cache", type=Path, metavar="DIR")
     add("--registration", choices=REGISTRATION, default=REGISTRATION[0])
 
@@ -103,7 +102,7 @@ def _add_fill(add: Callable[..., None], shared: dict[str, Any]) -> None:
     add("--out", required=True, type=Path, metavar="DIR")
     add("--method", choices=METHODS, default="combined")
     add("--steps", default=250, **shared["number"])
-    add("--weights", metavar="NAME|PATH")
+    add("--weights", type=Path, metavar="DIR")
     add("--layers", action="store_true")
     add("--registration", choices=REGISTRATION, default=REGISTRATION[0])
     add("--seed", default=0, **shared["count"])

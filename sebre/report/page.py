@@ -43,6 +43,7 @@ from sebre.report.records import (
 )
 from sebre.report.statements import NOT_RUN, SCORE, Claim
 from sebre.report.style import ReportFigure
+from sebre.report.systems.area_tables import area_figures, area_tables, read_areas
 from sebre.report.systems.neurite_scores import neurite_figure, neurite_tables, read_neurites
 from sebre.report.tables import (
     answer_table,
@@ -74,6 +75,7 @@ class Records:
         trust: of `sebre models calibrate`, by name of the network.
         curves: of `sebre.evaluation.learning_curve`, by name of the data set.
         neurites: of `sebre.neurites.scoring.measure_neurites`; empty without.
+        areas: of `sebre areas evaluate` and `sebre.areas.area_experiments`; empty without.
     """
 
     results: tuple[Result, ...]
@@ -85,6 +87,7 @@ class Records:
     trust: Mapping[str, Any]
     curves: Mapping[str, Any] = field(default_factory=dict)
     neurites: Mapping[str, Any] = field(default_factory=dict)
+    areas: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -121,8 +124,9 @@ def read_records(folder: str | Path) -> Records:
     trust, wrong = read_trust(folder)
     curves, broken = read_curves(folder)
     neurites, damaged = read_neurites(folder)
-    problems += more + yet_more + last + wrong + broken + damaged
-    known = (read_published(), trust, curves, neurites)
+    areas, faulty = read_areas(folder)
+    problems += more + yet_more + last + wrong + broken + damaged + faulty
+    known = (read_published(), trust, curves, neurites, areas)
     return Records(results, methods, splits, confident, problems, *known)
 
 
@@ -171,6 +175,11 @@ def chapters(records: Records, claims: Sequence[Claim]) -> list[Chapter]:
             "no folder `neurites` among the results.",
         ),
         _chapter(
+            "Cytoarchitectonic areas",
+            area_tables(records.areas),
+            "no folder `areas` among the results.",
+        ),
+        _chapter(
             "The paper's split",
             (splits_table(results, records.splits),),
             f"no result in `{SPLITS_FOLDER}` beside the others.",
@@ -180,7 +189,6 @@ def chapters(records: Records, claims: Sequence[Claim]) -> list[Chapter]:
             (verdicts_table(claims), tested_table(claims), statements_table(claims)),
             in_files=(ledger_table(claims),),
         ),
-        Chapter("Not built yet", text=_template("planned")),
         Chapter(
             "Provenance",
             (provenance_table(results, records.methods, records.splits),),
@@ -208,6 +216,7 @@ def figures(records: Records) -> dict[str, tuple[str, ReportFigure]]:
         made["curves"] = ("How many sections must be drawn?", drawn_figure(records.curves))
     if records.neurites.get("rows"):
         made["neurites"] = ("Neurites in bad sections", neurite_figure(records.neurites))
+    made |= area_figures(records.areas)
     for name in dict.fromkeys(result.experiment for result in results):
         made |= {
             f"{name}_dice": (f"{name}: Dice by region", dice_figure(results, published, name)),
@@ -235,7 +244,7 @@ def render(
         f"![{text}]({(FIGURES / name).as_posix()}.png)\n" for name, text in captions.items()
     )
     content = list(content)
-    content[-3:-3] = [Chapter("Figures", text=pictures)]
+    content[-2:-2] = [Chapter("Figures", text=pictures)]
     parts = [_answer(records, claims)]
     if records.problems:
         listed = "\n".join(f"- {text}" for text in records.problems)

@@ -9,7 +9,14 @@ from paths import ROOT
 from sebre.evaluation.scores import Evaluation, Registration, SectionScore
 from sebre.evaluation.stored import RecordFault
 
-OTHERS = ("bench", "curves", "neurites", "synthesis", "trust")  # folders and files of other records
+OTHERS = (
+    "areas",
+    "bench",
+    "curves",
+    "neurites",
+    "synthesis",
+    "trust",
+)  # folders and files of other records
 FILES = [
     path
     for path in sorted((ROOT / "results").rglob("*.json"))
