@@ -18,9 +18,9 @@
 # on a few sections of a stack; the sections between are filled.
 #
 # **Data**: the environment variable `SEBRE_AREA_STACK` is the path of a stack with labels, such as
-# `sebre areas prepare` makes of the Nissl plates of the Allen Reference Atlas. Without it a stack is
-# made up: a quarter of a ring of cortex, three areas that differ in gray, and whose borders move by
-# three degrees from section to section.
+# `sebre areas prepare` makes of the Nissl plates of the Allen Reference Atlas. Without it a stack
+# is made up: a quarter of a ring of cortex, three areas that differ in gray, and whose borders
+# move by three degrees from section to section.
 
 # %%
 import os
@@ -65,6 +65,7 @@ print("areas:", ", ".join(stack.areas))
 
 # %%
 def show(pictures, titles):
+    """Pictures side by side; labels in colors."""
     _, axes = plt.subplots(1, len(pictures), figsize=(2.4 * len(pictures), 2.8))
     for ax, picture, title in zip(axes, pictures, titles, strict=True):
         shown = picture.dtype == np.uint8 and picture.max() <= len(stack.areas)
@@ -82,9 +83,10 @@ show(
 # %% [markdown]
 # ## What neighbors let expect: the prior
 #
-# Labels of both annotated sections are carried inward, by registration from neighbor to neighbor, and
-# averaged by nearness. Blurred, they are the weak prior that the network of `sebre areas train` sees
-# beside the section: enough to know which areas to look for, not enough to copy their borders.
+# Labels of both annotated sections are carried inward, by registration from neighbor to neighbor,
+# and averaged by nearness. Blurred, they are the weak prior that the network of `sebre areas
+# train` sees beside the section: enough to know which areas to look for, not enough to copy their
+# borders.
 
 # %%
 with tempfile.TemporaryDirectory() as kept:
@@ -104,8 +106,8 @@ show(
 # ## The gap, filled
 #
 # `carried` takes the nearer annotated section's labels by registration; `shapes` lets the shapes of
-# both pass into each other. `network` and `combined` train a small network on the annotated sections
-# (a minute or two; not here).
+# both pass into each other. `network` and `combined` train a small network on the annotated
+# sections (a minute or two; not here).
 
 # %%
 results = {}
@@ -130,15 +132,15 @@ show(
 # %%
 filled = results["shapes"]
 for name, confidence in zip(stack.names, filled.confidence, strict=True):
-    print(f"section {name}: the two sides agree by a Dice of {confidence:.2f}")
+    print(f"section {name}: confidence {confidence:.2f}")
 print("annotate next:", stack.names[filled.next_section])
 
 # %% [markdown]
 # ## Distances along the cortex
 #
-# `sebre areas pretrain` learns from sections without areas: a network sees two patches of the cortex
-# and tells how far apart they lie, along the cortex and from section to section. These are the
-# distances from one point.
+# `sebre areas pretrain` learns from sections without areas: a network sees two patches of the
+# cortex and tells how far apart they lie, along the cortex and from section to section. These are
+# the distances from one point.
 
 # %%
 fig, axes = plt.subplots(1, 3, figsize=(9, 3))

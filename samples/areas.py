@@ -1,4 +1,4 @@
-r"""Cytoarchitectonic areas: a network with an atlas prior, and a gap between two annotated sections.
+r"""Cytoarchitectonic areas: a network with an atlas prior, and a gap between annotated sections.
 
 The whole experiment in Python, on the Nissl plates of the Allen Reference Atlas: trained with every
 fourth plate left out, tested on those; then the plates between 70 and 82 filled from these two.

@@ -28,7 +28,7 @@ from sebre.data.csv_tables import write_table
 from sebre.neurites.segment_files import Segments, write_segments
 
 _MESH_MM = 0.06  # side of the voxels that surfaces are made of
-_COLUMNS = ("section", "z_mm", "annotated", "expected_dice", "certainty", "areas", "annotate_next")
+_COLUMNS = ("section", "z_mm", "annotated", "confidence", "certainty", "areas", "annotate_next")
 _log = logging.getLogger(__name__)
 
 
@@ -167,7 +167,7 @@ def _rows(filled: Filled) -> Iterable[dict[str, object]]:
             "section": name,
             "z_mm": f"{stack.z_mm[n]:.4f}",
             "annotated": int(n in filled.annotated),
-            "expected_dice": f"{filled.confidence[n]:.3f}",
+            "confidence": f"{filled.confidence[n]:.3f}",
             "certainty": f"{filled.certainty[n]:.3f}",
             "areas": " ".join(stack.areas[a - 1] for a in present if a),
             "annotate_next": int(n == filled.next_section),

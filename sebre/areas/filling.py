@@ -72,8 +72,7 @@ class Filled:
     Attributes:
         stack: the sections with the labels that were found, those of annotated ones as drawn.
         annotated: numbers of annotated sections in `stack`.
-        confidence: float [z], Dice that may be expected (1 for annotated sections): how well what
-            is carried from the two sides agrees, mean over areas.
+        confidence: float [z], of `expected_dice`.
         certainty: float [z], mean probability of the label over the cortex found.
         next_section: number of the section to annotate next; None where all are.
     """
@@ -170,20 +169,22 @@ def smoothed(
 
 
 def expected_dice(neighbors: Neighbors, annotated: Sequence[int]) -> np.ndarray:
-    """How well what is carried from the two sides agrees on each section: mean Dice over areas.
+    """How much to trust each section, float [z]: 1 where it is annotated, and halfway between two
+    annotated sections the mean Dice over areas of what is carried from one and from the other.
 
     A measure of doubt, not a promise: where the two sides agree they may both be wrong.
     """
-    stack = neighbors.stack
+    stack, z = neighbors.stack, neighbors.stack.z_mm
     found = np.ones(len(stack))
     for number in range(len(stack)):
         sources = neighbors.nearest(number, annotated)
         if number in annotated or len(sources) < 2:
             continue
         first, second = (neighbors.carried(n, number) for n in sources)
-        score = score_areas(first, second, stack.areas, stack.names[number])
-        found[number] = mean_dice([score])
-    return np.nan_to_num(found)
+        agreed = mean_dice([score_areas(first, second, stack.areas, stack.names[number])])
+        near, far = sorted(abs(z[n] - z[number]) for n in sources)
+        found[number] = 1 - (1 - np.nan_to_num(agreed)) * 2 * near / (near + far)
+    return found
 
 
 def combined(carried: np.ndarray, seen: np.ndarray, weight: float) -> np.ndarray:

@@ -239,7 +239,7 @@ def _fill(args: argparse.Namespace) -> int:
     say(f"{len(filled.stack)} sections, {len(annotated)} of them annotated: {args.out}")
     if filled.next_section is not None:
         say(
-            f"Annotate section {filled.stack.names[filled.next_section]} next: Dice of "
-            f"{filled.confidence[filled.next_section]:.2f} between the two sides."
+            f"Annotate section {filled.stack.names[filled.next_section]} next: it is the least "
+            f"sure (confidence {filled.confidence[filled.next_section]:.2f})."
         )
     return DONE
