@@ -39,8 +39,8 @@ class AreaSettings:
         seed: of weights and squares.
     """
 
-    steps: int = 1500
-    batch: int = 4
+    steps: int = 1800
+    batch: int = 2
     patch: int = PATCH
     detail_widths: tuple[int, ...] = DETAIL_WIDTHS
     context_widths: tuple[int, ...] = CONTEXT_WIDTHS

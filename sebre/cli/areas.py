@@ -75,12 +75,12 @@ def _add_training(add: Callable[..., None], shared: dict[str, Any], steps: int) 
 
 def _add_pretrain(add: Callable[..., None], shared: dict[str, Any]) -> None:
     _add_stack(add, shared)
-    _add_training(add, shared, 600)
+    _add_training(add, shared, 1200)
 
 
 def _add_train(add: Callable[..., None], shared: dict[str, Any]) -> None:
     _add_stack(add, shared)
-    _add_training(add, shared, 1500)
+    _add_training(add, shared, 1800)
     add("--patch", default=96, **shared["number"])
     add("--start", type=Path, metavar="DIR")
     add("--without-prior", action="store_true")
@@ -187,6 +187,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     from mrcnn.io.own_files import demand_own, replace_own_text
     from sebre.areas.area_measures import measure, split_of
     from sebre.areas.area_prediction import load_area_network
+    from sebre.areas.area_runs import SETTINGS_FILE
     from sebre.networks.environment import environment
 
     demand_own([args.out])
@@ -202,6 +203,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         "tested": [stack.names[n] for n in split.tested],
         "learned": [stack.names[n] for n in split.known],
         "network": network.sha256,
+        "settings": json.loads((args.weights / SETTINGS_FILE).read_text("utf-8")),
         "rows": rows,
         "environment": environment(),
     }

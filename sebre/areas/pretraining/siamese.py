@@ -42,7 +42,7 @@ class SiameseSettings:
         seed: of weights and patches.
     """
 
-    steps: int = 600
+    steps: int = 1200
     batch: int = 24
     side: int = 128
     window: int = 6
