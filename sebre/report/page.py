@@ -169,16 +169,7 @@ def chapters(records: Records, claims: Sequence[Claim]) -> list[Chapter]:
             (drawn_table(records.curves),),
             f"no result of `sebre.evaluation.learning_curve` in `{CURVES_FOLDER}`.",
         ),
-        _chapter(
-            "Neurites in electron microscopy",
-            neurite_tables(records.neurites),
-            "no folder `neurites` among the results.",
-        ),
-        _chapter(
-            "Cytoarchitectonic areas",
-            area_tables(records.areas),
-            "no folder `areas` among the results.",
-        ),
+        *_further_systems(records),
         _chapter(
             "The paper's split",
             (splits_table(results, records.splits),),
@@ -193,6 +184,22 @@ def chapters(records: Records, claims: Sequence[Claim]) -> list[Chapter]:
             "Provenance",
             (provenance_table(results, records.methods, records.splits),),
             in_terminal=False,
+        ),
+    ]
+
+
+def _further_systems(records: Records) -> list[Chapter]:
+    """Systems beside the brain sections of the paper."""
+    return [
+        _chapter(
+            "Neurites in electron microscopy",
+            neurite_tables(records.neurites),
+            "no folder `neurites` among the results.",
+        ),
+        _chapter(
+            "Cytoarchitectonic areas",
+            area_tables(records.areas),
+            "no folder `areas` among the results.",
         ),
     ]
 
