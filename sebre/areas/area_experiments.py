@@ -29,7 +29,7 @@ from sebre.areas.area_runs import PRECISIONS
 from sebre.areas.area_scores import AreaScore, score_areas, summary
 from sebre.areas.area_training import AreaSettings, train_areas
 from sebre.areas.atlas_prior import Neighbors
-from sebre.areas.filling import FillSettings, fill
+from sebre.areas.filling import METHODS, FillSettings, fill
 from sebre.areas.pretraining.embedding import (
     border_scores,
     clusters,
@@ -51,13 +51,14 @@ from sebre.networks.environment import environment
 from sebre.prepare.sources.ara_areas import LAYERS
 
 SPLIT = "every:4:2"
-TRANSFER_STEPS, TRANSFER_SEEDS, COUNTS = 200, 3, (4, 16)
+TRANSFER_STEPS, TRANSFER_SEEDS = 150, 3
 CLUSTERS = 18
-_METHODS = ("carried", "shapes", "network", "combined")
 _logger = logging.getLogger(__name__)
 
 
-def gap_rows(stack: Stack, gap: str, work: Path, seed: int = 0) -> dict[str, Any]:
+def gap_rows(
+    stack: Stack, gap: str, work: Path, methods: Sequence[str] = METHODS
+) -> dict[str, Any]:
     """Scores of all ways to fill a gap, "70-82" by names of its annotated sections.
 
     Only areas that are drawn on at least one of the two have a Dice: others cannot be found.
@@ -85,10 +86,9 @@ def gap_rows(stack: Stack, gap: str, work: Path, seed: int = 0) -> dict[str, Any
     ]
     copy = scored([stack.labels[n] for n in nearer])
     rows = {"copy of the nearer": summary(copy)}
-    for method in _METHODS:
+    for method in methods:
         start = time.process_time()
         settings = FillSettings(method=method)
-        settings = replace(settings, training=replace(settings.training, seed=seed))
         filled = fill(stack, [first, last], work, settings, None, work.with_name("registration"))
         rows[method] = summary(scored(filled.stack.labels[1:-1]), copy)
         rows[method]["cpu_s"] = time.process_time() - start
@@ -98,12 +98,14 @@ def gap_rows(stack: Stack, gap: str, work: Path, seed: int = 0) -> dict[str, Any
     return {"gap": gap, "mm": float(places[last] - places[first]), "rows": rows}
 
 
-def measure_gaps(stack: Stack, gaps: Sequence[str], work: Path, layers: bool) -> dict[str, Any]:
+def measure_gaps(
+    stack: Stack, gaps: Sequence[str], work: Path, layers: bool, methods: Sequence[str]
+) -> dict[str, Any]:
     """`gap_rows` of several gaps; with `layers` of the layers of the cortex."""
     if layers:
         stack = replace(stack, labels=stack.layers, areas=LAYERS, layers=None)
     kind = "layers" if layers else "areas"
-    return {"kind": kind, "gaps": [gap_rows(stack, g, work / f"{kind}_{g}") for g in gaps]}
+    return {"kind": kind, "gaps": [gap_rows(stack, g, work / f"{kind}_{g}", methods) for g in gaps]}
 
 
 def measure_pretraining(stack: Stack, work: Path, network: Path) -> dict[str, Any]:
@@ -163,21 +165,32 @@ def _map(points: Points, grouped: np.ndarray, count: int = 5) -> dict[str, Any]:
     }
 
 
-def measure_transfer(stack: Stack, work: Path, network: Path) -> dict[str, Any]:
-    """Learning curves without a prior, from random weights and from the siamese encoder.
+def measure_transfer(
+    stack: Stack, work: Path, network: Path, counts: Sequence[int]
+) -> dict[str, Any]:
+    """Networks without a prior, from random weights and from the siamese encoder, three seeds.
 
-    Three seeds at 4 annotated sections, one at the other numbers.
+    Args:
+        stack: with labels.
+        work: folder of runs.
+        network: run of `sebre areas pretrain`.
+        counts: of annotated sections, evenly spread.
     """
     split = split_of(SPLIT, stack)
     runs = []
-    for count in (4, *(c for c in COUNTS if c != 4)):
+    for count in counts:
         places = np.linspace(0, len(split.known) - 1, count + 2).round().astype(int)[1:-1]
         known = [split.known[n] for n in places]
-        for seed in range(TRANSFER_SEEDS if count == 4 else 1):
+        for seed in range(TRANSFER_SEEDS):
             for start in ("random", "siamese"):
                 runs.append(_transferred(stack, split, known, start, seed, work, network))
                 _logger.info("%s", {k: runs[-1][k] for k in ("count", "start", "seed", "dice")})
-    return {"split": SPLIT, "steps": TRANSFER_STEPS, "runs": runs, "paired": _paired(runs)}
+    return {
+        "split": SPLIT,
+        "steps": TRANSFER_STEPS,
+        "runs": runs,
+        "paired": _paired(runs, counts[0]),
+    }
 
 
 def _transferred(
@@ -210,7 +223,7 @@ def _transferred(
     return found
 
 
-def _paired(runs: Sequence[dict[str, Any]], count: int = 4) -> dict[str, Any]:
+def _paired(runs: Sequence[dict[str, Any]], count: int) -> dict[str, Any]:
     """Difference of the siamese start from the random one, over sections and seeds."""
     differences = []
     for run in runs:
@@ -245,18 +258,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder of runs")
     parser.add_argument("--network", type=Path, help="run of `sebre areas pretrain`")
     parser.add_argument("--gaps", nargs="+", default=(), help="as 70-82")
+    parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS, help="of gaps")
+    parser.add_argument("--counts", nargs="+", type=int, default=(4,), help="of transfer")
     parser.add_argument("--layers", action="store_true", help="gaps: layers in place of areas")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     stack, start = open_stack(args.stack).drawn(), time.process_time()
     if args.experiment == "gaps":
-        found = measure_gaps(stack, args.gaps, args.work, args.layers)
+        found = measure_gaps(stack, args.gaps, args.work, args.layers, args.methods)
     elif args.network is None:
         parser.error("--network is needed")
     elif args.experiment == "pretraining":
         found = measure_pretraining(stack, args.work, args.network)
     else:
-        found = measure_transfer(stack, args.work, args.network)
+        found = measure_transfer(stack, args.work, args.network, args.counts)
     line = " ".join(["python -m sebre.areas.area_experiments", *(argv or sys.argv[1:])])
     record = {"command": line, "stack": args.stack.name, args.experiment: found}
     record |= {"cpu_s": time.process_time() - start, "environment": environment()}

@@ -44,7 +44,7 @@ _PRETRAINING_NOTE = (
     "plates held out; a random encoder is the same network untrained (three draws)."
 )
 _TRANSFER_NOTE = (
-    "Networks without a prior, 200 steps, on evenly spread annotated plates; tested on the 8 "
+    "Networks without a prior, 150 steps, on evenly spread annotated plates; tested on the 8 "
     "plates left out. The siamese encoder never saw those."
 )
 
@@ -191,7 +191,7 @@ def _gap_figure(gaps: list[Mapping[str, Any]]) -> style.ReportFigure:
         for (method, words), color in zip(_METHODS.items(), _COLORS, strict=True):
             values: dict[float, list[float]] = {}
             for gap in gaps:
-                for row in gap["rows"][method]["by_section"].values():
+                for row in gap["rows"].get(method, {"by_section": {}})["by_section"].values():
                     values.setdefault(round(row["distance_mm"], 1), []).append(row["dice"])
             places = sorted(values)
             means = [float(np.nanmean(values[place])) for place in places]
