@@ -27,10 +27,14 @@ _PLATE_NOTES = (
     "that have no name of their own included; intervals are of draws of plates. `more` is the "
     "difference in Dice: of copies from the plain copy of the nearest, of networks with a prior "
     "from the same network without.",
-    "Of cortex where a wrong prior expects another area, `right` is the share that the network "
-    "still gets right and `followed` the share that is as the prior has it. One training, one seed "
-    "for each split; sections left out take part in the registration, their labels do not.",
+    "One training, one seed for each split; plates left out take part in the registration, their "
+    "labels do not. `every:4:2` is each fourth plate, `block:83:87` five in a row.",
 )
+_WRONG_NOTE = (
+    "Of cortex where a wrong prior expects another area than is drawn, `right` is the share that "
+    "the network still gets right and `followed` the share that is as the prior has it."
+)
+_LARGE = ("VISp", "SSp-bfd", "RSPv")
 _GAP_NOTE = (
     "Both annotated plates stand in the name of a gap. Only areas that are drawn on at least one "
     "of them count, as others cannot be found. Networks learned from these two plates alone, 250 "
@@ -81,13 +85,19 @@ def area_tables(found: Mapping[str, Any]) -> tuple[Table, ...]:
     return (
         Table(
             "Areas on plates left out",
-            ("left out", "by", "Dice", "right area", "cortex", "more", "right", "followed"),
+            ("left out", "by", "Dice", "right area", "cortex", "more"),
             tuple(_plates(found.get("plates", ()))),
             notes=_PLATE_NOTES,
         ),
         Table(
+            "Is a wrong prior followed?",
+            ("left out", "by", "right", "followed"),
+            tuple(_wrong(found.get("plates", ()))),
+            notes=(_WRONG_NOTE,),
+        ),
+        Table(
             "Gaps between two annotated plates",
-            ("gap", "mm", "by", "Dice", "right area", "more"),
+            ("gap", "by", "Dice", "right area", "more", "large areas"),
             tuple(_gaps(found.get("gaps", ()))),
             notes=(_GAP_NOTE,),
         ),
@@ -116,16 +126,25 @@ def _plates(records: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, ...]]:
                 _with_interval(row["accuracy"], row["accuracy_interval"]),
                 number(row["cortex_dice"]),
                 _more(row),
-                *(number(row.get(k)) for k in ("right_where_wrong", "followed_where_wrong")),
             )
+
+
+def _wrong(records: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, ...]]:
+    keys = ("right_where_wrong", "followed_where_wrong")
+    for record in records:
+        for name, row in record["rows"].items():
+            if keys[0] in row:
+                yield (record["split"], name, *(number(row[key]) for key in keys))
 
 
 def _gaps(records: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, ...]]:
     for record in records:
-        gap = record["gap"] + (", layers" if record["kind"] == "layers" else "")
+        layers = ", layers" if record["kind"] == "layers" else ""
+        gap = f"{record['gap']}, {record['mm']:.1f} mm{layers}"
         for name, row in record["rows"].items():
-            cells = (number(record["mm"], 1), _METHODS[name], number(row["dice"]))
-            yield (gap, *cells, number(row["accuracy"]), _more(row))
+            cells = (_METHODS[name], number(row["dice"]), number(row["accuracy"]), _more(row))
+            large = [f"{a} {row['by_area'][a]:.2f}" for a in _LARGE if a in row["by_area"]]
+            yield (gap, *cells, ", ".join(large) or NONE)
 
 
 def _pretraining(records: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, ...]]:

@@ -10,6 +10,7 @@ METHODS = ("copy of the nearer", "carried", "shapes", "network", "combined")
 def _row(dice, more=None):
     row = {"dice": dice, "dice_interval": [dice - 0.1, dice + 0.1], "cortex_dice": 0.9}
     row |= {"accuracy": dice, "accuracy_interval": None}
+    row["by_area"] = {"RSPv": 0.8, "TEa": 0.1}
     row["by_section"] = {"71": {"dice": dice, "distance_mm": 0.1}}
     if more is not None:
         row |= {"more_dice": more, "more_dice_interval": [more - 0.02, more + 0.02]}
@@ -53,10 +54,12 @@ def test_files_of_all_kinds_become_tables_and_figures(tmp_path):
     _stored(tmp_path)
     found, problems = read_areas(tmp_path)
     assert problems == ()
-    plates, gaps, alone, starts = area_tables(found)
-    assert plates.rows[0][2:] == ("0.500 [0.400, 0.600]", "0.500", "0.900", "-", "-", "-")
-    assert plates.rows[1][5:] == ("+0.200 [+0.180, +0.220]", "0.600", "0.050")
-    assert [row[0] for row in gaps.rows] == ["70-82"] * 5 + ["70-82, layers"] * 5
+    plates, wrong, gaps, alone, starts = area_tables(found)
+    assert plates.rows[0][2:] == ("0.500 [0.400, 0.600]", "0.500", "0.900", "-")
+    assert plates.rows[1][5:] == ("+0.200 [+0.180, +0.220]",)
+    assert wrong.rows == (("every:4:2", "network", "0.600", "0.050"),)
+    assert [row[0] for row in gaps.rows] == ["70-82, 1.2 mm"] * 5 + ["70-82, 1.2 mm, layers"] * 5
+    assert gaps.rows[0][5] == "RSPv 0.80"
     assert alone.rows[0][1:] == ("0.240", "always the median: 1.000")
     assert starts.rows[0] == ("4", "random", "2", "0.800", "0.400", "-")
     assert starts.rows[1][5] == "+0.100 [+0.050, +0.150]"
@@ -69,7 +72,7 @@ def test_files_of_all_kinds_become_tables_and_figures(tmp_path):
 
 def test_a_record_that_is_none_is_a_problem_and_no_file_is_none(tmp_path):
     assert read_areas(tmp_path) == ({}, ())
-    assert [table.rows for table in area_tables({})] == [()] * 4 and area_figures({}) == {}
+    assert [table.rows for table in area_tables({})] == [()] * 5 and area_figures({}) == {}
     _stored(tmp_path)
     (tmp_path / "areas" / "gaps.json").write_text('{"rows": {"copy": {}}, "split": "x"}')
     found, problems = read_areas(tmp_path)
