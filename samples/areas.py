@@ -50,8 +50,8 @@ def main(argv=None) -> int:
     for name, row in measure(stack, split, neighbors, network).items():
         print(f"{name:48} Dice {row['dice']:.3f}  right area {row['accuracy']:.3f}")
 
-    how = FillSettings(method="carried")
-    filled = fill(stack, stack.numbers_of(args.gap), args.out / "filled", how, registrations=kept)
+    gap = stack.numbers_of(args.gap)
+    filled = fill(stack, gap, args.out / "filled", FillSettings(), registrations=kept)
     write_filled(filled, args.out / "filled")
     return 0
 

@@ -100,7 +100,7 @@ def _add_fill(add: Callable[..., None], shared: dict[str, Any]) -> None:
     _add_stack(add, shared)
     add("--annotated", nargs="+", required=True, metavar="SECTION")
     add("--out", required=True, type=Path, metavar="DIR")
-    add("--method", choices=METHODS, default="combined")
+    add("--method", choices=METHODS, default="carried")
     add("--steps", default=250, **shared["number"])
     add("--weights", type=Path, metavar="DIR")
     add("--layers", action="store_true")

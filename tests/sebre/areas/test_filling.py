@@ -88,7 +88,7 @@ def test_a_gap_is_filled_without_a_network(stack, tmp_path, method, least):
 
 def test_a_network_helps_where_areas_moved(stack, run, tmp_path):
     network, _ = run
-    settings = FillSettings(registration="none")
+    settings = FillSettings("combined", registration="none")
     filled = fill(stack, [0, 6], tmp_path / "out", settings, lambda: network)
     carried = fill(
         stack, [0, 6], tmp_path / "out", replace(settings, method="carried"), lambda: network
