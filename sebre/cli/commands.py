@@ -20,6 +20,7 @@ from mrcnn.errors import TrainingStopped, UserError
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from sebre.cli.areas import run_areas  # noqa: E402
 from sebre.cli.neurites import run_neurites  # noqa: E402
 from sebre.cli.parser import SOURCE_OPTIONS, build_parser  # noqa: E402
 from sebre.data.regions import ANY_SECTION  # noqa: E402
@@ -590,4 +591,5 @@ _COMMANDS = {
     "publish": _publish,
     "synthesize": _synthesize,
     "neurites": run_neurites,
+    "areas": run_areas,
 }

@@ -13,6 +13,7 @@ from typing import Any
 
 from mrcnn.errors import UserError
 from sebre import __version__
+from sebre.cli.areas import add_areas
 from sebre.cli.neurites import add_neurites
 from sebre.data.csv_tables import read_rows
 from sebre.experiments import EXPERIMENTS
@@ -105,6 +106,7 @@ _CSV = {"type": Path, "metavar": "CSV"}
 _JSON = {"type": Path, "metavar": "FILE.json"}
 _COUNT = {"type": _count, "metavar": "N"}
 _NUMBER = {"type": _number, "metavar": "N"}
+_LENGTH = {"type": _length, "metavar": "LENGTH"}
 _PX = {"type": _number, "metavar": "PX"}
 _SEED = {"type": _count, "default": 0}
 
@@ -231,6 +233,9 @@ def build_parser(
         _add_synthesize(command("synthesize", text, False))
         neurites = command("neurites", "segment neurites in electron microscopy", False)
         add_neurites(neurites, _adder, {"number": _NUMBER, "count": _COUNT})
+        text = "cytoarchitectonic areas of the cortex with few annotated sections"
+        kinds = {"number": _NUMBER, "count": _COUNT, "length": _LENGTH}
+        add_areas(command("areas", text, False), _adder, kinds)
         # `sebre.cli.commands.main` hands its arguments on to `sebre.bench`.
         command("bench", "time detection, training and input on this machine", False)
     return parser

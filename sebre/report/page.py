@@ -50,6 +50,7 @@ from sebre.report.records import (
 )
 from sebre.report.statements import NOT_RUN, SCORE, Claim
 from sebre.report.style import ReportFigure
+from sebre.report.systems.area_tables import area_figures, area_tables, read_areas
 from sebre.report.systems.neurite_scores import neurite_figure, neurite_tables, read_neurites
 from sebre.report.tables import (
     answer_table,
@@ -82,6 +83,7 @@ class Records:
         curves: of `sebre.evaluation.learning_curve`, by name of the data set.
         left_out: of `sebre.evaluation.leave_one_out`, the same.
         neurites: of `sebre.neurites.scoring.measure_neurites`; empty without.
+        areas: of `sebre areas evaluate` and `sebre.areas.area_experiments`; empty without.
     """
 
     results: tuple[Result, ...]
@@ -94,6 +96,7 @@ class Records:
     curves: Mapping[str, Any] = field(default_factory=dict)
     left_out: Mapping[str, Any] = field(default_factory=dict)
     neurites: Mapping[str, Any] = field(default_factory=dict)
+    areas: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -131,8 +134,9 @@ def read_records(folder: str | Path) -> Records:
     curves, broken = read_curves(folder)
     left_out, torn = read_left_out(folder)
     neurites, damaged = read_neurites(folder)
-    problems += more + yet_more + last + wrong + broken + torn + damaged
-    known = (read_published(), trust, curves, left_out, neurites)
+    areas, faulty = read_areas(folder)
+    problems += more + yet_more + last + wrong + broken + torn + damaged + faulty
+    known = (read_published(), trust, curves, left_out, neurites, areas)
     return Records(results, methods, splits, confident, problems, *known)
 
 
@@ -175,11 +179,7 @@ def chapters(records: Records, claims: Sequence[Claim]) -> list[Chapter]:
             (drawn_table(records.curves), left_out_table(records.left_out)),
             f"no result of `sebre.evaluation.learning_curve` in `{CURVES_FOLDER}`.",
         ),
-        _chapter(
-            "Neurites in electron microscopy",
-            neurite_tables(records.neurites),
-            "no folder `neurites` among the results.",
-        ),
+        *_further_systems(records),
         _chapter(
             "The paper's split",
             (splits_table(results, records.splits),),
@@ -190,11 +190,26 @@ def chapters(records: Records, claims: Sequence[Claim]) -> list[Chapter]:
             (verdicts_table(claims), tested_table(claims), statements_table(claims)),
             in_files=(ledger_table(claims),),
         ),
-        Chapter("Not built yet", text=_template("planned")),
         Chapter(
             "Provenance",
             (provenance_table(results, records.methods, records.splits),),
             in_terminal=False,
+        ),
+    ]
+
+
+def _further_systems(records: Records) -> list[Chapter]:
+    """Systems beside the brain sections of the paper."""
+    return [
+        _chapter(
+            "Neurites in electron microscopy",
+            neurite_tables(records.neurites),
+            "no folder `neurites` among the results.",
+        ),
+        _chapter(
+            "Cytoarchitectonic areas",
+            area_tables(records.areas),
+            "no folder `areas` among the results.",
         ),
     ]
 
@@ -218,6 +233,7 @@ def figures(records: Records) -> dict[str, tuple[str, ReportFigure]]:
         made["curves"] = ("How many sections must be drawn?", drawn_figure(records.curves))
     if records.neurites.get("rows"):
         made["neurites"] = ("Neurites in bad sections", neurite_figure(records.neurites))
+    made |= area_figures(records.areas)
     for name in dict.fromkeys(result.experiment for result in results):
         made |= {
             f"{name}_dice": (f"{name}: Dice by region", dice_figure(results, published, name)),
@@ -245,7 +261,7 @@ def render(
         f"![{text}]({(FIGURES / name).as_posix()}.png)\n" for name, text in captions.items()
     )
     content = list(content)
-    content[-3:-3] = [Chapter("Figures", text=pictures)]
+    content[-2:-2] = [Chapter("Figures", text=pictures)]
     parts = [_answer(records, claims)]
     if records.problems:
         listed = "\n".join(f"- {text}" for text in records.problems)

@@ -9,7 +9,7 @@ from paths import ROOT
 
 NOTEBOOKS = ROOT / "notebooks"
 EXPERIMENTS = ("extended_mouse", "hippocampus", "ibsr", "p14_mouse")
-NAMES = sorted((*EXPERIMENTS, "any_section", "compare", "neurites", "own_data", "weights"))
+NAMES = sorted((*EXPERIMENTS, "any_section", "areas", "compare", "neurites", "own_data", "weights"))
 
 # Runs in the kernel before the first cell.
 OFFLINE = """

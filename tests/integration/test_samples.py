@@ -28,7 +28,11 @@ def plain(options: dict) -> dict:
 
 
 def test_each_experiment_has_a_sample():
-    assert {path.stem for path in (ROOT / "samples").glob("*.py")} == {*EXPERIMENTS, "neurites"}
+    assert {path.stem for path in (ROOT / "samples").glob("*.py")} == {
+        *EXPERIMENTS,
+        "areas",
+        "neurites",
+    }
 
 
 def test_the_sample_of_neurites_trains_chooses_and_scores(tmp_path, capsys):
@@ -41,6 +45,28 @@ def test_the_sample_of_neurites_trains_chooses_and_scores(tmp_path, capsys):
     assert sample("neurites").main(given) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if "adapted Rand" in line]
     assert [line.split()[0] for line in lines] == ["watershed", "components"]
+
+
+def test_the_sample_of_areas_trains_scores_and_fills(tmp_path, capsys):
+    pytest.importorskip("itk")
+    rows, columns = np.indices((96, 80))
+    ring = np.hypot(rows - 88, columns) < 60
+    noise = np.random.default_rng(0).integers(0, 30, (5, 96, 80))
+    path = tmp_path / "stack.npz"
+    labels = np.where(ring, 1 + (columns > 30), 0).astype(np.uint8)
+    np.savez(
+        path,
+        images=(60 * labels + noise).astype(np.uint8),
+        labels=np.repeat(labels[None], 5, axis=0),
+        names=np.array(list("abcde")),
+        z_mm=np.arange(5.0),
+        pixel_um=50.0,
+        areas=np.array(["A", "B"]),
+    )
+    given = [str(path), "--out", str(tmp_path / "run"), "--steps", "1", "--split", "names:c"]
+    assert sample("areas").main([*given, "--gap", "a", "e"]) == 0
+    assert "network without prior" in capsys.readouterr().out
+    assert (tmp_path / "run" / "filled" / "areas.obj").is_file()
 
 
 CASES = [(name, variant) for name, e in EXPERIMENTS.items() for variant in e.variants]

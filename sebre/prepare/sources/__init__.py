@@ -6,7 +6,8 @@ options mean the same everywhere:
     raw          folder of the raw data
     plane        to cut; of pictures, what they show (None takes it from sections.csv)
     orientation  of the arrays of volumes, instead of their headers'
-    structures   structure table of the Allen atlas; None looks in `raw` and in `ccf` beside it
+    structures   structure table of the Allen atlas; None looks in `raw` and in `ccf` beside it;
+                 of the Nissl plates "areas" or "layers" of the cortex
     regions      CSV of the regions; None takes that of the folder
     downsample   divides the sides of images and masks
     channel, z   what is read of images with channels or pages
@@ -42,7 +43,9 @@ SOURCES = {
         "sections with outlines: GeoJSON of QuPath, COCO, labelme, ROIs of ImageJ",
         ("regions", "plane", "downsample", "channel", "z"),
     ),
-    "ara-nissl": Source("Nissl plates and drawings of the Allen Reference Atlas (JPEG, SVG)"),
+    "ara-nissl": Source(
+        "Nissl plates and drawings of the Allen Reference Atlas (JPEG, SVG)", ("structures",)
+    ),
     "ccf": Source(
         "Allen CCFv3 annotation and one registered brain (NRRD, TIFF)", ("plane", "structures")
     ),

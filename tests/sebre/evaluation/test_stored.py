@@ -10,6 +10,7 @@ from sebre.evaluation.scores import Evaluation, Registration, SectionScore
 from sebre.evaluation.stored import RecordFault
 
 OTHERS = (
+    "areas",
     "bench",
     "curves",
     "leave_one_out",

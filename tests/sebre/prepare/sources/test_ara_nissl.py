@@ -11,10 +11,11 @@ from PIL import Image
 from plates import COLUMNS, PLACEMENT, SIZE, UNITS, make, write_table
 
 from sebre.prepare.allen.placement import place
+from sebre.prepare.allen.plate_table import CELL_LAYERS
 from sebre.prepare.allen.svg_atlas import paint, read_drawing
 from sebre.prepare.build import build
 from sebre.prepare.sources import read_source
-from sebre.prepare.sources.ara_nissl import CELL_LAYERS, LAYERS
+from sebre.prepare.sources.ara_nissl import LAYERS
 
 
 @pytest.fixture

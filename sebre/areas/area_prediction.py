@@ -1,0 +1,133 @@
+"""A trained network of areas, and what it finds on a section."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import scipy.special
+
+from mrcnn.errors import MissingFileError, UserError, reading
+from mrcnn.io.files import file_sha256
+from mrcnn.weights.loading import quiet_keras
+from sebre.areas.area_runs import LAST_FILE, SETTINGS_FILE
+from sebre.areas.area_samples import (
+    CONTEXT_STEP,
+    OUTPUT_STEP,
+    coarse,
+    looked_up,
+    looked_up_many,
+    square,
+    standardized,
+)
+from sebre.areas.area_unet import build_area_network
+from sebre.areas.atlas_prior import BLUR_UM, blurred
+
+
+@dataclass
+class AreaNetwork:
+    """A network with what it needs to be used.
+
+    Attributes:
+        model: as `sebre.areas.area_unet.build_area_network` makes it.
+        areas: names of classes 1, 2, ...
+        pixel_um: side of a pixel of its sections.
+        patch: side of its output.
+        sha256: of its file; empty for one that is in training.
+    """
+
+    model: keras.Model
+    areas: tuple[str, ...]
+    pixel_um: float
+    patch: int
+    sha256: str = ""
+
+    def predict(self, image: np.ndarray, prior: np.ndarray | None = None) -> np.ndarray:
+        """Probability of each class on a section.
+
+        The squares overlap by half; where several see a pixel, the mean of their logits counts,
+        the middle of a square more than its border.
+
+        Args:
+            image: uint8 [y, x].
+            prior: float32 [y, x, classes], not yet blurred; None for none.
+
+        Returns:
+            float32 [y, x, classes].
+        """
+        gray = standardized(image)
+        around, classes = coarse(gray), len(self.areas) + 1
+        side = OUTPUT_STEP * self.patch
+        bump = np.hanning(self.patch + 2)[1:-1]
+        window = np.outer(bump, bump)[..., None].astype(np.float32) + 1e-3
+        shape = [-(-size // OUTPUT_STEP) for size in image.shape]
+        tops, lefts = (_corners(size, self.patch) for size in shape)
+        places = [(top, left) for top in tops for left in lefts]
+        inputs: list[list[np.ndarray]] = [[], [], []]
+        for place in places:
+            where = square(np.array(place) * OUTPUT_STEP + (side - 1) / 2, self.patch)
+            expected = np.zeros((self.patch, self.patch, classes), np.float32)
+            if prior is not None:
+                sigma = BLUR_UM / self.pixel_um / CONTEXT_STEP
+                expected = blurred(looked_up_many(prior, where.context), sigma)
+            inputs[0].append(looked_up(gray, where.detail)[..., None])
+            inputs[1].append(looked_up(around, where.context)[..., None])
+            inputs[2].append(expected)
+        logits = self.model([np.stack(part) for part in inputs], training=False)
+        total = np.zeros((*(max(n, self.patch) for n in shape), classes), np.float32)
+        weight = np.zeros((*total.shape[:2], 1), np.float32)
+        for (top, left), found in zip(places, keras.ops.convert_to_numpy(logits), strict=True):
+            here = np.s_[top : top + self.patch, left : left + self.patch]
+            total[here] += window * found
+            weight[here] += window
+        shares = scipy.special.softmax(total / weight, axis=-1)[: shape[0], : shape[1]]
+        return enlarged(shares, image.shape)
+
+
+def enlarged(shares: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Shares [h, w, classes] of the output at the pixels of the section, [y, x, classes]."""
+    rows, columns = ((np.arange(size) - (OUTPUT_STEP - 1) / 2) / OUTPUT_STEP for size in shape)
+    points = np.stack(np.meshgrid(rows, columns, indexing="ij"), -1).astype(np.float32)
+    return looked_up_many(shares, points)
+
+
+def _corners(size: int, patch: int) -> list[int]:
+    if size <= patch:
+        return [0]
+    count = -(-(size - patch) // (patch // 2)) + 1
+    return np.linspace(0, size - patch, count).round().astype(int).tolist()
+
+
+def load_area_network(folder: str | Path) -> AreaNetwork:
+    """The network of a run of `sebre areas train`, or of `sebre areas fill` (its folder `network`).
+
+    Raises:
+        UserError: there is none, or it is of another kind.
+    """
+    path = Path(folder)
+    for needed in (path / SETTINGS_FILE, path / LAST_FILE):
+        if not needed.is_file():
+            raise MissingFileError(
+                f"{needed}: is missing. Give the folder of a run of `sebre areas train` that has "
+                "made its first check."
+            )
+    settings = json.loads((path / SETTINGS_FILE).read_text("utf-8"))
+    network = network_of(settings, file_sha256(path / LAST_FILE))
+    with reading(path / LAST_FILE, "this network"), quiet_keras():
+        stored = keras.models.load_model(path / LAST_FILE, compile=False)
+        network.model.set_weights(stored.get_weights())
+    return network
+
+
+def network_of(settings: Mapping[str, Any], sha256: str = "") -> AreaNetwork:
+    """A network of these settings, with random weights, in full precision."""
+    if "areas" not in settings:
+        raise UserError("This run is of another kind than `sebre areas train`. Give its folder.")
+    keras.mixed_precision.set_global_policy("float32")
+    areas = tuple(settings["areas"])
+    widths = settings["detail_widths"], settings["context_widths"]
+    model = build_area_network(len(areas) + 1, *widths, settings["patch"])
+    return AreaNetwork(model, areas, settings["pixel_um"], settings["patch"], sha256)

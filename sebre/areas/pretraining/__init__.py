@@ -1,0 +1,1 @@
+"""Learning from sections without labels, and what was learned."""

@@ -1,0 +1,171 @@
+"""Training on annotated sections, and filling those between."""
+
+from dataclasses import replace
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from mrcnn.errors import UserError
+from sebre.areas.area_prediction import load_area_network
+from sebre.areas.area_samples import Augmentation
+from sebre.areas.area_scores import mean_dice, score_areas
+from sebre.areas.area_training import AreaSettings, train_areas
+from sebre.areas.atlas_prior import PriorDraw
+from sebre.areas.filled_files import as_obj, mesh, open_edges, regular, write_filled
+from sebre.areas.filling import FillSettings, between, fill
+from sebre.areas.stacks import open_stack
+
+TINY = AreaSettings(
+    steps=60,
+    batch=4,
+    patch=32,
+    detail_widths=(8, 8, 12),
+    context_widths=(8, 8),
+    learning_rate=1e-2,
+    prior=PriorDraw(absent=0.2, wrong=0.0, own=0.4, furthest=9),
+    augmentation=Augmentation(elastic_um=20, prior_um=50),
+)
+
+
+def dice(labels, stack, numbers):
+    scores = [score_areas(labels[n], stack.labels[n], stack.areas, stack.names[n]) for n in numbers]
+    return mean_dice(scores)
+
+
+@pytest.fixture(scope="module")
+def run(stack, neighbors, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "network"
+    return train_areas(stack, [0, 6], out, TINY, neighbors), out
+
+
+def test_the_network_learns_to_see_areas(run, stack):
+    network, _ = run
+    found = np.stack([network.predict(image).argmax(-1) for image in stack.images])
+    assert dice(found, stack, [2, 3, 4]) > 0.75  # without a prior: by their gray
+
+
+def test_a_run_is_loaded_as_it_was_and_goes_on(run, stack, neighbors):
+    network, out = run
+    loaded = load_area_network(out)
+    image = stack.images[3]
+    assert np.array_equal(network.predict(image), loaded.predict(image))
+    again = train_areas(stack, [0, 6], out, TINY, neighbors)  # done: nothing is trained
+    assert np.array_equal(network.predict(image), again.predict(image))
+    with pytest.raises(UserError, match="seed was 0, is 1"):
+        train_areas(stack, [0, 6], out, replace(TINY, seed=1), neighbors)
+
+
+def test_settings_and_sections_that_cannot_work(stack, tmp_path):
+    with pytest.raises(UserError, match="multiple of 16"):
+        train_areas(stack, [0], tmp_path / "a", replace(TINY, patch=40))
+    empty = replace(stack, labels=np.zeros_like(stack.labels))
+    with pytest.raises(UserError, match="Nothing is drawn on section 60"):
+        train_areas(empty, [0], tmp_path / "b", TINY)
+    with pytest.raises(UserError, match="two or more"):
+        between(stack, [2, 3])
+    with pytest.raises(UserError, match="No method"):
+        FillSettings(method="guess")
+
+
+def test_labels_between_annotated_sections_are_not_looked_at(stack):
+    part, annotated = between(stack, [5, 1])
+    assert part.names == ("61", "62", "63", "64", "65") and annotated == [0, 4]
+    assert not part.labels[1:4].any()
+    assert np.array_equal(part.labels[0], stack.labels[1])
+
+
+@pytest.mark.parametrize(("method", "least"), [("shapes", 0.95), ("carried", 0.75)])
+def test_a_gap_is_filled_without_a_network(stack, tmp_path, method, least):
+    settings = FillSettings(method=method, registration="none", smooth=0.0)
+    filled = fill(stack, [0, 6], tmp_path / "out", settings)
+    assert dice(filled.stack.labels, stack, [1, 2, 3, 4, 5]) > least
+    assert np.array_equal(filled.stack.labels[6], stack.labels[6])
+    assert filled.confidence[[0, 6]].tolist() == [1, 1]
+    assert filled.confidence[3] < filled.confidence[2] < filled.confidence[1] < 1
+    assert filled.next_section == 3
+
+
+def test_a_network_helps_where_areas_moved(stack, run, tmp_path):
+    network, _ = run
+    settings = FillSettings("combined", registration="none")
+    filled = fill(stack, [0, 6], tmp_path / "out", settings, lambda: network)
+    carried = fill(
+        stack, [0, 6], tmp_path / "out", replace(settings, method="carried"), lambda: network
+    )
+    inside = [2, 3, 4]
+    assert dice(filled.stack.labels, stack, inside) > dice(carried.stack.labels, stack, inside)
+
+
+def test_what_was_done_is_not_done_again(stack, run, tmp_path, monkeypatch):
+    network, out = run
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "network").symlink_to(out)
+    monkeypatch.setattr("keras.Model.train_on_batch", lambda *args: pytest.fail("trained again"))
+    settings = FillSettings("network", registration="none", training=TINY)
+    filled = fill(stack, [0, 6], tmp_path / "out", settings)
+    same = fill(stack, [0, 6], tmp_path / "out", settings, lambda: network)
+    assert np.array_equal(filled.stack.labels, same.stack.labels)
+
+
+@pytest.fixture(scope="module")
+def filled(stack, tmp_path_factory):
+    out = tmp_path_factory.mktemp("filled")
+    found = fill(stack, [0, 3, 6], out, FillSettings(method="shapes", registration="none"))
+    write_filled(found, out)
+    return found, out
+
+
+def test_volumes_open_at_the_right_scale(filled, stack):
+    zarr = pytest.importorskip("zarr")
+    found, out = filled
+    image = nib.load(out / "labels.nii.gz")
+    assert image.header.get_zooms() == pytest.approx((0.05, 0.05, 0.1))
+    assert image.header.get_xyzt_units()[0] == "mm"
+    assert np.array_equal(np.asarray(image.dataobj).transpose(2, 1, 0), found.stack.labels)
+    assert nib.load(out / "images.nii.gz").shape == image.shape
+    group = zarr.open_group(out / "labels.zarr", mode="r")
+    scales = group.attrs["ome"]["multiscales"][0]["datasets"][0]["coordinateTransformations"]
+    assert scales[0]["scale"] == pytest.approx([1e5, 5e4, 5e4])  # nm
+    assert np.array_equal(group["0"][:], found.stack.labels)
+
+
+def test_a_scan_is_written_on_its_own_grid(stack, tmp_path):
+    affine = np.diag([0.05, 0.1, -0.05, 1.0])
+    scan = replace(stack, affine=affine, axis=1)
+    found = fill(scan, [1, 5], tmp_path, FillSettings(method="shapes", registration="none"))
+    write_filled(found, tmp_path)
+    image = nib.load(tmp_path / "labels.nii.gz")
+    assert image.shape == (96, 5, 80)
+    assert image.affine[:3, 3] == pytest.approx((0, 0.1, 0))  # from the first annotated section on
+
+
+def test_the_mesh_is_closed_and_as_large_as_the_areas(filled):
+    found, out = filled
+    surfaces = mesh(found.stack.labels, found.stack.areas, 0.1, 0.05)
+    assert surfaces.keys() == {"A", "B", "C"}
+    for number, (corners, triangles) in enumerate(surfaces.values(), start=1):
+        assert open_edges(triangles) == 0
+        a, b, c = (corners[triangles[:, n]] for n in range(3))
+        volume = abs(np.einsum("ij,ij->i", a, np.cross(b, c)).sum() / 6)
+        assert volume == pytest.approx((found.stack.labels == number).sum() * 2.5e-4, rel=0.15)
+    assert open_edges(triangles[1:]) == 3
+    text = (out / "areas.obj").read_text("utf-8")
+    lines = [line.split()[0] for line in as_obj(surfaces).splitlines()]
+    assert [line.split()[0] for line in text.splitlines()] == lines and lines.count("o") == 3
+
+
+def test_labels_can_be_corrected_and_given_again(filled, stack, tmp_path):
+    _, out = filled
+    assert open_stack(out / "labels.npz").areas == stack.areas
+    rows = (out / "sections.csv").read_text("utf-8").splitlines()
+    assert rows[1].startswith("60,6.0000,1,1.000") and sum(r.endswith(",1") for r in rows) == 1
+    assert (out / "labels" / "63.png").is_file()
+
+
+def test_a_missing_section_is_made_of_its_neighbors(stack):
+    part = stack.sections([0, 1, 3])
+    labels, spacing = regular(part, part.labels)
+    assert labels.shape[0] == 4 and spacing == pytest.approx(0.1)
+    scores = score_areas(labels[2], stack.labels[2], stack.areas, "62")
+    assert min(scores.dice.values()) > 0.95

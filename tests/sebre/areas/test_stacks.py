@@ -1,0 +1,71 @@
+"""Stacks of sections and their files."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+
+from mrcnn.errors import MissingFileError, UserError
+from sebre.areas.stacks import Stack, open_stack, write_stack
+
+
+def test_a_stack_is_read_as_it_was_written(stack, tmp_path):
+    write_stack(stack, tmp_path / "stack.npz")
+    found = open_stack(tmp_path / "stack.npz")
+    assert (found.names, found.areas, found.pixel_um) == (stack.names, stack.areas, stack.pixel_um)
+    for key in ("images", "labels", "layers", "z_mm"):
+        assert np.array_equal(getattr(found, key), getattr(stack, key))
+
+
+def test_sections_are_taken_in_order_and_found_by_name_or_number(stack):
+    assert stack.numbers_of(["62", "0"]) == [2, 0]
+    part = stack.sections([4, 2])
+    assert part.names == ("62", "64")
+    assert np.array_equal(part.labels, stack.labels[[2, 4]])
+    with pytest.raises(UserError, match="99: no such section"):
+        stack.numbers_of(["99"])
+
+
+def test_a_folder_of_pictures_with_some_labels(stack, tmp_path):
+    for folder in ("plates", "drawn"):
+        (tmp_path / folder).mkdir()
+    for n in (2, 10, 1):  # by their numbers, not as text
+        Image.fromarray(stack.images[n % 7]).save(tmp_path / "plates" / f"s{n}.png")
+    Image.fromarray(stack.labels[2]).save(tmp_path / "drawn" / "s2.png")
+    found = open_stack(tmp_path / "plates", tmp_path / "drawn", 50.0, 0.25)
+    assert found.names == ("s1", "s2", "s10")
+    assert found.z_mm.tolist() == [0, 0.25, 0.5]
+    assert np.array_equal(found.labels[1], stack.labels[2])
+    assert not found.labels[[0, 2]].any() and found.areas == ("1", "2", "3")
+    with pytest.raises(UserError, match="--pixel-um"):
+        open_stack(tmp_path / "plates")
+    Image.fromarray(stack.images[0, :50]).save(tmp_path / "plates" / "s3.png")
+    with pytest.raises(UserError, match="2 sizes"):
+        open_stack(tmp_path / "plates", pixel_um=50)
+
+
+def test_a_scan_keeps_its_place(tmp_path):
+    volume = np.random.default_rng(0).uniform(0, 900, (6, 8, 5)).astype(np.float32)
+    affine = np.diag([-0.1, 0.3, 0.1, 1.0])
+    affine[:3, 3] = (4, 5, 6)
+    nib.save(nib.Nifti1Image(volume, affine), tmp_path / "scan.nii.gz")
+    labels = (volume > 500).astype(np.uint8)
+    nib.save(nib.Nifti1Image(labels, affine), tmp_path / "labels.nii.gz")
+    found = open_stack(tmp_path / "scan.nii.gz", tmp_path / "labels.nii.gz", axis=1)
+    assert found.images.shape == (8, 6, 5)
+    assert found.pixel_um == pytest.approx(100) and np.diff(found.z_mm) == pytest.approx(0.3)
+    assert np.array_equal(found.labels, np.moveaxis(labels, 1, 0))
+    # The part begins where its first section lies.
+    assert found.sections([2, 3]).affine[:3, 3] == pytest.approx((4, 5.6, 6))
+
+
+def test_what_is_no_stack_is_refused(stack, tmp_path):
+    with pytest.raises(MissingFileError, match="no such file or folder"):
+        open_stack(tmp_path / "none.npz")
+    np.savez(tmp_path / "other.npz", images=stack.images)
+    with pytest.raises(UserError, match="names, pixel_um, z_mm"):
+        open_stack(tmp_path / "other.npz")
+    with pytest.raises(UserError, match="wanted a rising"):
+        Stack(("a", "b"), stack.images[:2], np.array([1.0, 1.0]), 10.0)
+    with pytest.raises(UserError, match="drawn on these sections"):
+        Stack(("a", "b"), stack.images[:2], np.array([1.0, 2.0]), 10.0, stack.labels[:1])
