@@ -164,6 +164,8 @@ def test_a_card_says_what_the_manifest_says(card):
     assert f"| License | {entry['licence']} |" in text
     assert entry["licence"] != "MIT", "the terms of the data that it was trained on"
     assert entry["sha256"] in text and entry["command"] in text
+    if entry.get("network") == "backbone":
+        return  # it finds nothing that could be scored
     if entry.get("network") == "neurites":
         for value in entry["scores"].values():
             assert f"| {value:.3f} |" in text
