@@ -17,7 +17,7 @@ from sebre.neurites.whole_volumes import Decoding
 @pytest.fixture(scope="module")
 def network():
     voxel_nm = (10.0, 10.0, 10.0)
-    return AffinityNetwork(build_network(3, voxel_nm, (4, 6)), graph_offsets(), voxel_nm, 2, "none")
+    return AffinityNetwork(build_network(3, voxel_nm, (4,)), graph_offsets(), voxel_nm, 1, "none")
 
 
 def test_gray_values_are_as_often_as_those_of_the_other_volume(volume):
