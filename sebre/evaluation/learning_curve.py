@@ -29,6 +29,7 @@ from sebre.data.section_files import list_subset, part_folder
 from sebre.data.split import assign, inner_rule
 from sebre.experiments.base import Experiment
 from sebre.experiments.custom import experiment_of_dataset
+from sebre.networks.any_section import AnySectionSegmenter
 from sebre.networks.environment import environment
 from sebre.networks.epoch_reports import region_dices
 from sebre.networks.section_train import train_section
@@ -103,18 +104,12 @@ def part_of_set(root: Path, numbers: Sequence[int], out: Path) -> Path:
     return out
 
 
-def run_one(root: Path, parts: Parts, start: Start, count: int, seed: int) -> dict[str, Any]:
-    """Train on some sections, and score: a record of plain JSON values.
-
-    The sections are the first ones of an order that the seed draws, so that more of them contain
-    the fewer.
-    """
-    order = np.random.default_rng(seed).permutation(parts.drawn_from)
-    begun = time.process_time()
+def trained_on(root: Path, numbers: Sequence[int], start: Start, seed: int) -> AnySectionSegmenter:
+    """A network trained on some sections of the training part of a data set; no file of the run
+    stays."""
     with tempfile.TemporaryDirectory() as folder:
-        numbers = [int(number) for number in order[:count]]
         dataset = part_of_set(root, numbers, Path(folder) / root.name)
-        network = train_section(
+        return train_section(
             experiment_of_dataset(dataset),
             dataset,
             Path(folder) / "logs",
@@ -124,9 +119,21 @@ def run_one(root: Path, parts: Parts, start: Start, count: int, seed: int) -> di
             settings={"LEARNING_RATE": start.rate, "WORKERS": 0},
             verbose=0,
         )
-        trained = time.process_time() - begun
-        parts.scored.contrast = network.config.CONTRAST
-        dices = region_dices(network, parts.scored, SCORED)
+
+
+def run_one(root: Path, parts: Parts, start: Start, count: int, seed: int) -> dict[str, Any]:
+    """Train on some sections, and score: a record of plain JSON values.
+
+    The sections are the first ones of an order that the seed draws, so that more of them contain
+    the fewer.
+    """
+    order = np.random.default_rng(seed).permutation(parts.drawn_from)
+    numbers = [int(number) for number in order[:count]]
+    begun = time.process_time()
+    network = trained_on(root, numbers, start, seed)
+    trained = time.process_time() - begun
+    parts.scored.contrast = network.config.CONTRAST
+    dices = region_dices(network, parts.scored, SCORED)
     return {
         "sections": count,
         "seed": seed,

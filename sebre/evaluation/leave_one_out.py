@@ -11,7 +11,6 @@ on when it is started again.
 import argparse
 import json
 import logging
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -24,11 +23,10 @@ from mrcnn.io.files import replace_text
 from sebre.data.metadata import read_facts
 from sebre.data.section_files import list_subset
 from sebre.evaluation.evaluate import evaluate_sections
-from sebre.evaluation.learning_curve import STARTS, Start, checksum, part_of_set
+from sebre.evaluation.learning_curve import STARTS, Start, checksum, trained_on
 from sebre.experiments.base import Experiment
 from sebre.experiments.custom import experiment_of_dataset
 from sebre.networks.environment import environment
-from sebre.networks.section_train import train_section
 
 logger = logging.getLogger(__name__)
 
@@ -46,21 +44,10 @@ def score_left_out(
         found.
     """
     numbers = [number for number in sorted(list_subset(root, "train")[0]) if number != left_out]
-    with tempfile.TemporaryDirectory() as folder:
-        dataset = part_of_set(root, numbers, Path(folder) / root.name)
-        network = train_section(
-            experiment_of_dataset(dataset),
-            dataset,
-            Path(folder) / "logs",
-            start.weights,
-            steps=start.steps,
-            seed=seed,
-            settings={"LEARNING_RATE": start.rate, "WORKERS": 0},
-            verbose=0,
-        )
-        scored = experiment.sections().load(root, "train", numbers=[left_out])
-        scored.prepare()
-        (section,) = evaluate_sections(network, scored)
+    network = trained_on(root, numbers, start, seed)
+    scored = experiment.sections().load(root, "train", numbers=[left_out])
+    scored.prepare()
+    (section,) = evaluate_sections(network, scored)
     names = {region.id: region.name for region in experiment.regions}
     dices = {names[i]: float(value) for i, value in section.dices.items() if value is not None}
     ap = None if section.ap is None else float(section.ap)

@@ -35,7 +35,7 @@ def test_what_is_left_out_is_not_trained_on(tmp_path, monkeypatch):
         trained.append(sorted(p.stem for p in dataset.rglob("section_img_*.png")))
         raise InterruptedError
 
-    monkeypatch.setattr(leave_one_out, "train_section", remember)
+    monkeypatch.setattr("sebre.evaluation.learning_curve.train_section", remember)
     start = Start("none", 1, 0.001)
     with pytest.raises(InterruptedError):
         leave_one_out.score_left_out(
