@@ -39,7 +39,7 @@ _GAP_NOTE = (
     "Both annotated plates stand in the name of a gap. Only areas that are drawn on at least one "
     "of them count, as others cannot be found. Networks learned from these two plates alone, 250 "
     "steps, one seed. That labels carried are the default of `sebre areas fill` was chosen on the "
-    "gap 62-70. Of gaps without a row for networks none was trained."
+    "gap 62-70. Where a gap has no row for networks, none was trained. Large areas: their Dice."
 )
 _PRETRAINING_NOTE = (
     "The siamese network saw patches of 2.2 mm, upright within 15 degrees, of 23 plates, without "
@@ -49,7 +49,8 @@ _PRETRAINING_NOTE = (
 )
 _TRANSFER_NOTE = (
     "Networks without a prior, 150 steps, on evenly spread annotated plates; tested on the 8 "
-    "plates left out. The siamese encoder never saw those."
+    "plates left out. The siamese encoder never saw those. The interval is of plates and seeds, as "
+    "if they were independent."
 )
 
 
