@@ -196,7 +196,12 @@ def _with_interval(value: float, interval: list[float] | None, form: str = ".3f"
 def area_figures(found: Mapping[str, Any]) -> dict[str, tuple[str, style.ReportFigure]]:
     """Caption and figure by name: Dice over the distance to annotated plates; a map of codes."""
     made = {}
-    gaps = [gap for gap in found.get("gaps", ()) if gap["kind"] == "areas"]
+    # Means of other gaps for one way than for another would not compare.
+    gaps = [
+        gap
+        for gap in found.get("gaps", ())
+        if gap["kind"] == "areas" and gap["rows"].keys() == _METHODS.keys()
+    ]
     if gaps:
         caption = "Areas: Dice by distance to the nearer annotated plate"
         made["areas_gaps"] = (caption, _gap_figure(gaps))
@@ -211,7 +216,7 @@ def _gap_figure(gaps: list[Mapping[str, Any]]) -> style.ReportFigure:
         for (method, words), color in zip(_METHODS.items(), _COLORS, strict=True):
             values: dict[float, list[float]] = {}
             for gap in gaps:
-                for row in gap["rows"].get(method, {"by_section": {}})["by_section"].values():
+                for row in gap["rows"][method]["by_section"].values():
                     values.setdefault(round(row["distance_mm"], 1), []).append(row["dice"])
             places = sorted(values)
             means = [float(np.nanmean(values[place])) for place in places]
