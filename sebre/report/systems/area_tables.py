@@ -27,8 +27,9 @@ _PLATE_NOTES = (
     "that have no name of their own included; intervals are of draws of plates. `more` is the "
     "difference in Dice: of copies from the plain copy of the nearest, of networks with a prior "
     "from the same network without.",
-    "One training, one seed for each split; plates left out take part in the registration, their "
-    "labels do not. `every:4:2` is each fourth plate, `block:83:87` five in a row.",
+    "One training, one seed each; plates left out take part in the registration, their labels do "
+    "not. `every:4:2` is each fourth plate, `block:83:87` five in a row. The training of 3,600 "
+    "steps was begun after that of 1,800 had been scored, as its loss still fell.",
 )
 _WRONG_NOTE = (
     "Of cortex where a wrong prior expects another area than is drawn, `right` is the share that "
@@ -73,7 +74,8 @@ def read_areas(folder: str | Path) -> tuple[dict[str, Any], tuple[str, ...]]:
 
 def _part(record: Mapping[str, Any]) -> dict[str, list[Any]]:
     if "rows" in record:
-        return {"plates": [{"split": record["split"], "rows": record["rows"]}]}
+        steps = f", {record['settings']['steps']:,} steps" if "settings" in record else ""
+        return {"plates": [{"split": record["split"] + steps, "rows": record["rows"]}]}
     (kind,) = (k for k in _KINDS if k in record)
     if kind == "gaps":
         gaps = record[kind]
