@@ -55,10 +55,6 @@ class Alignment:
             self._known[pair] = self._kept(pair)
         return self._known[pair].astype(np.float32)
 
-    def labels(self, moving: int, fixed: int, labels: np.ndarray) -> np.ndarray:
-        """Labels [y, x] of the moving section carried to the fixed one."""
-        return carry_labels(labels, self.points(moving, fixed))
-
     def _kept(self, pair: tuple[int, int]) -> np.ndarray:
         if self.method == "none" or pair[0] == pair[1]:
             return _identity(self.images.shape[1:])
@@ -85,7 +81,6 @@ class Alignment:
         except RegistrationError as error:
             _log.warning("Section %d on %d: %s", *pair, error)
             return _identity(fixed.shape)
-        # Half precision would move a pixel by up to a quarter; shifts are small.
         return found.points.astype(np.float32)
 
 

@@ -115,7 +115,6 @@ class SampleMaker:
         patch: side of the output.
         draw: how priors are drawn.
         augmentation: of the squares.
-        labels: uint8 [z, y, x], to learn; None for those of the stack.
     """
 
     def __init__(

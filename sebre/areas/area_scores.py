@@ -124,7 +124,7 @@ def summary(
             score.section: {
                 "dice": mean_dice([score]),
                 "accuracy": score.accuracy,
-                "distance_mm": score.distance_mm,
+                "distance_mm": score.distance_mm if score.distance_mm >= 0 else None,
             }
             for score in scores
         },

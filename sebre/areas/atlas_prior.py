@@ -17,7 +17,6 @@ from sebre.areas.alignment import Alignment, carry_labels, carry_values, chained
 from sebre.areas.stacks import Stack
 
 BLUR_UM = 100.0
-WAYS = ("chain", "direct")
 _BORDER_PX = 4.0  # width over which one area passes into the next
 
 

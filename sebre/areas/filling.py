@@ -10,7 +10,7 @@ for this choice (62-70), two sections taught a network less than registration kn
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -227,8 +227,3 @@ def _trained(
 def _certainty(shares: np.ndarray) -> float:
     best = shares.max(-1)[shares.argmax(-1) > 0]
     return float(best.mean()) if best.size else 0.0
-
-
-def as_facts(settings: FillSettings) -> dict[str, object]:
-    """Settings as results store them."""
-    return asdict(settings)

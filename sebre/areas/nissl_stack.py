@@ -18,7 +18,6 @@ from sebre.prepare.sources.ara_areas import cortex_classes
 
 WIDTH_MM, HEIGHT_MM = 4.624, 7.616  # multiples of 0.272 mm, which networks want
 SPACING_MM = 0.1
-SIDES = ("right", "left")
 _TISSUE = 9  # gray value above which blurred brightness is tissue
 _BLUR_PX = 6.0
 _ABOVE_MM = 0.1
