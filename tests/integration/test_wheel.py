@@ -44,8 +44,8 @@ def test_a_wheel_carries_the_networks(wheel):
     manifest = json.loads((ROOT / "weights" / "manifest.json").read_text(encoding="utf-8"))
     assert f"{_INSIDE}manifest.json" in names
     for name, entry in manifest.items():
-        wanted = [entry["config"], f"{name}.md", *([] if entry["url"] else [entry["file"]])]
-        wanted += [entry[key] for key in ("thumbnail",) if key in entry]
+        wanted = [f"{name}.md", *([] if entry["url"] else [entry["file"]])]
+        wanted += [entry[key] for key in ("config", "thumbnail") if key in entry]
         wanted += [entry["trust"]["file"]] if "trust" in entry else []
         assert {_INSIDE + file for file in wanted} <= names
     assert not [name for name in names if name.startswith(("tests/", "datasets/"))]

@@ -29,6 +29,18 @@ from sebre.neurites.volume_files import open_volume
 
 logger = logging.getLogger(__name__)
 
+# Linux counts the memory of the process that starts a command as that of the command, so that a
+# small one starts it.
+_LAUNCHER = """
+import json, os, subprocess, sys
+process = subprocess.Popen(sys.argv[2:])
+_, status, used = os.wait4(process.pid, 0)
+facts = os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime, used.ru_maxrss
+process.returncode = facts[0]
+with open(sys.argv[1], "w") as file:
+    json.dump(facts, file)
+"""
+
 _SLAB = 64  # sections that are written at once
 
 
@@ -60,15 +72,16 @@ def timed(command: Sequence[str]) -> dict[str, float]:
         subprocess.CalledProcessError: it failed.
     """
     begun = time.monotonic()
-    process = subprocess.Popen(command)
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, list(command))
+    with tempfile.TemporaryDirectory() as folder:
+        told = Path(folder) / "used.json"
+        subprocess.run([sys.executable, "-c", _LAUNCHER, str(told), *command], check=True)
+        code, cpu_s, kib = json.loads(told.read_text("utf-8"))
+    if code:
+        raise subprocess.CalledProcessError(code, list(command))
     return {
-        "cpu_s": round(used.ru_utime + used.ru_stime, 1),
+        "cpu_s": round(cpu_s, 1),
         "wall_s": round(time.monotonic() - begun, 1),
-        "memory_gb": round(used.ru_maxrss * 1024 / 1e9, 2),  # Linux counts KiB
+        "memory_gb": round(kib * 1024 / 1e9, 2),  # Linux counts KiB
     }
 
 
