@@ -35,7 +35,7 @@ from sebre.place.section_place import SectionPlace
 from sebre.predict.exchange import found_section, write_formats
 from sebre.predict.measures import TABLE_COLUMNS, is_found, place_cells, region_rows
 from sebre.predict.outputs import OVERLAY_PX, output_paths, save_section, save_shapes
-from sebre.trust.place_doubts import doubts_at, find_place
+from sebre.trust.place_doubts import doubts_at, find_place, with_place
 from sebre.trust.trust_files import AnyTrust, trust_of
 from sebre.trust.trust_model import NO_TISSUE, SectionTrust
 from sebre.trust.turned import detect_turned
@@ -267,7 +267,8 @@ def predict_picture(
         )
         rows += [{**row, "hemisphere": part.side or row["hemisphere"]} for row in some]
         unseen = () if told.known or tissue.seen else (NO_TISSUE,)
-        warnings += [part.said(str(remark)) for remark in (*told.warnings, *unseen)]
+        said = with_place(told.warnings, where, segmenter)
+        warnings += [part.said(str(remark)) for remark in (*said, *unseen)]
     for note in notes:
         logger.info("%s: %s.", path, note)
     rows = [row | place_cells(where, row) for row in sorted(rows, key=lambda r: r["region_id"])]

@@ -29,7 +29,8 @@ _NOTES = (
     "error are of expected and measured Dice.",
     "The trust file of any_section was made of synthetic sections of volumes that its training "
     "left out, and so is its test part; it flags below 0.5. Its real sections are those of "
-    "sebre.synthesis.zeroshot; what a collection does not draw is not counted.",
+    "sebre.synthesis.zeroshot; what a collection does not draw is not counted. Of these, sections "
+    "are warned of whose plane cannot be told within 45 degrees, chosen after a look at them.",
     "Disturbed: turned beyond training, scaled, blurred, noisy, cut off or damaged at random, once "
     "each. Such sections are rightly said to be of another kind as the disturbance grows.",
     "Other kinds: photographs, electron microscopy, other planes, stains and species, inverted "

@@ -28,6 +28,7 @@ from sebre.trust.trust_fitting import disturb, found_dices, group_sections, load
 from sebre.trust.trust_model import NO_TISSUE, RegionTrust, SectionTrust
 
 VERSION = 1
+UNSURE = "unsure"  # kind of a warning
 KIND = "certainty"  # tells its files from those of `TrustModel`
 DICE_LIMIT = 0.5  # expected, of regions and of sections
 VERSIONS = 2  # of each section that are disturbed
@@ -103,7 +104,7 @@ class CertaintyModel:
                 "{limit:.2f}): perhaps no section of a mouse brain, a small piece of one, or a "
                 "damaged one"
             )
-            warnings = (Remark("unsure", text, {"certainty": certain, "limit": limit}),)
+            warnings = (Remark(UNSURE, text, {"certainty": certain, "limit": limit}),)
         distance = (1 - certain) / (1 - limit)
         return SectionTrust(True, warnings, round(distance, 3), round(share, 4), regions)
 

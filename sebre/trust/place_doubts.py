@@ -1,5 +1,6 @@
 """What the place of a section in the brain says against the results of a network: `find_place`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +10,12 @@ from mrcnn.imageio.reduced import ReducedPicture, held_pixels
 from sebre.networks.segmenter import Segmenter
 from sebre.place.placer import SPECIES, load_placer
 from sebre.place.section_place import SectionPlace
+from sebre.trust.certainty import UNSURE
+from sebre.trust.remarks import Remark
 
 NOT_IN_PLANE = "not in this plane"
+ANY_PLANE = "any"  # of the manifest: a network for sections of every plane
+_NO_PLANE_DEG = 45.0  # an error above it tells no plane from another
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,31 @@ def doubts_at(place: SectionPlace | None, segmenter: Segmenter) -> PlaceDoubts:
         warnings = (f"{NOT_IN_PLANE}: it looks {place.text()}; the network knows {plane} sections",)
     lacking = [r.id for r in segmenter.regions if r.atlas_ids and place.lacks(r.atlas_ids)]
     return PlaceDoubts(warnings, frozenset(lacking))
+
+
+def with_place(
+    warnings: Sequence[Remark], place: SectionPlace | None, segmenter: Segmenter
+) -> tuple[Remark, ...]:
+    """Warnings of a section of a network for sections of any plane, where its place is known too.
+
+    Whether the plane can be told says more of a picture than how sure the network is of its pixels:
+    a section with a plane is not called unsure, and one without is.
+
+    Args:
+        warnings: of `CertaintyModel.assess`, or of another model, which stay as they are.
+        place: of the section; None where nobody looked.
+        segmenter: the network.
+    """
+    if place is None or _entry(segmenter).get("plane") != ANY_PLANE:
+        return tuple(warnings)
+    others = tuple(remark for remark in warnings if remark.kind != UNSURE)
+    if place.angle_error_deg <= _NO_PLANE_DEG:
+        return others
+    text = (
+        "its plane in the brain cannot be told within {limit:.0f} degrees: perhaps no section of a "
+        "mouse brain, a small piece of one, or a damaged one"
+    )
+    return *others, Remark(UNSURE, text, {"limit": _NO_PLANE_DEG})
 
 
 def _entry(segmenter: Segmenter) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from sebre.networks.segmenter import best_labels, load_segmenter, read_image
 from sebre.networks.weights_store import find_weights, is_here, known_networks
 from sebre.place.placer import load_placer
 from sebre.trust.certainty import CertaintyModel
-from sebre.trust.place_doubts import doubts_at
+from sebre.trust.place_doubts import doubts_at, with_place
 from sebre.trust.trust_files import load_trust
 
 
@@ -93,7 +93,8 @@ def suggest(pictures: Sequence[str | Path]) -> Suggestion:
                 image = read_image(path, segmenter.config.CONTRAST)
             result = segmenter.detect([image], masks="rle")[0]
             section = trust.assess(segmenter, image, result, best_labels(result, image.shape))
-            known += not section.warnings and not doubts_at(place, segmenter).warnings
+            said = with_place(section.warnings, place, segmenter)
+            known += not said and not doubts_at(place, segmenter).warnings
             distances.append(section.distance)
         any_kind = isinstance(trust, CertaintyModel)
         fits.append(Fit(name, float(np.median(distances)), tuple(distances), known, any_kind))

@@ -1,6 +1,6 @@
 """How far what is said of trust in the network of any section holds on real sections.
 
-    python -m sebre.synthesis.baselines.real_trust --data DATA --results results/trust.json
+    python -m sebre.synthesis.baselines.real_trust --data DATA --others DIR --results trust.json
 
 Its trust file was made of synthetic sections alone (`sebre models calibrate`). Here its warnings
 and expected Dice are counted on labeled real sections (`sebre.synthesis.zeroshot`), and written
@@ -11,17 +11,19 @@ import argparse
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mrcnn.errors import UserError
-from mrcnn.io.own_files import replace_own_text
+from mrcnn.io.files import replace_text
 from sebre.data.regions import ANY_SECTION
 from sebre.evaluation.mask_metrics import dice
-from sebre.networks.segmenter import Segmenter, best_labels, load_segmenter
+from sebre.networks.segmenter import Segmenter, best_labels, load_segmenter, read_image
 from sebre.synthesis import zeroshot
+from sebre.trust.place_doubts import find_place, with_place
 from sebre.trust.trust_files import AnyTrust, trust_of
 from sebre.trust.trust_scores import ScoredRegion, summary
 
@@ -45,6 +47,8 @@ def assess_section(
     (result,) = segmenter.detect([picture])
     labels = best_labels(result, picture.shape)
     trust = model.assess(segmenter, picture, result, labels)
+    said = with_place(trust.warnings, find_place(segmenter, picture), segmenter)
+    trust = replace(trust, warnings=said)
     nothing = np.zeros(gray.shape, bool)
     regions = []
     for class_id, one in trust.regions.items():
@@ -84,6 +88,21 @@ def measure(segmenter: Segmenter, data: Path) -> dict[str, Any]:
     return record
 
 
+def count_others(segmenter: Segmenter, folder: Path) -> dict[str, dict[str, int]]:
+    """Of pictures of other kinds, by the folder they are in, `n` and `n_told`."""
+    model = trust_of(segmenter)
+    counts: dict[str, dict[str, int]] = {}
+    for path in sorted(folder.rglob("*.png")):
+        picture = read_image(path, segmenter.config.CONTRAST)
+        (result,) = segmenter.detect([picture])
+        warnings = model.assess(segmenter, picture, result, best_labels(result, picture.shape))
+        said = with_place(warnings.warnings, find_place(segmenter, picture), segmenter)
+        row = counts.setdefault(path.parent.name, {"n": 0, "n_told": 0})
+        row["n"] += 1
+        row["n_told"] += bool(said)
+    return counts
+
+
 def _of_sections(found: Sequence[tuple[Any, list[ScoredRegion], float]]) -> dict[str, Any]:
     warned = np.array([bool(trust.warnings) for trust, _, _ in found])
     dices = np.array([value for _, _, value in found])
@@ -99,17 +118,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Read the arguments of the command line, measure, and write the record."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the collections")
+    parser.add_argument("--others", type=Path, required=True, help="folder of other pictures")
     parser.add_argument("--results", type=Path, required=True, help="JSON file of trust records")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     records = json.loads(args.results.read_text("utf-8"))
+    segmenter = load_segmenter(ANY_SECTION.name)
     records[ANY_SECTION.name][_KEY] = {
-        "command": "python -m sebre.synthesis.baselines.real_trust --data DATA "
+        "command": "python -m sebre.synthesis.baselines.real_trust --data DATA --others PICTURES "
         "--results results/trust.json",
-        **measure(load_segmenter(ANY_SECTION.name), args.data),
+        **measure(segmenter, args.data),
+        "other_kinds_with_place": count_others(segmenter, args.others),
     }
     text = json.dumps(records, indent=1) + "\n"
-    replace_own_text(args.results, text, known=lambda _: True)
+    replace_text(args.results, text)  # in the repository; others write to it as well
     logger.info("%s", records[ANY_SECTION.name][_KEY]["sections"])
 
 

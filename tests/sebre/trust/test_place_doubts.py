@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from sebre.place.brain_atlas import BrainAtlas
 from sebre.place.section_place import SectionPlace
 from sebre.predict.measures import place_cells, region_rows
 from sebre.trust import place_doubts, place_scores
-from sebre.trust.place_doubts import NOT_IN_PLANE, PlaceDoubts, doubts_at, find_place
+from sebre.trust.place_doubts import NOT_IN_PLANE, PlaceDoubts, doubts_at, find_place, with_place
+from sebre.trust.remarks import Remark
 from sebre.trust.trust_model import RegionTrust, SectionTrust
 
 CORTEX, CEREBELLUM = 315, 512
@@ -136,3 +138,17 @@ def test_what_it_adds_to_trust_is_counted(front, monkeypatch):
     assert record["found"] == {"n": 2, "dice": 0.5}
     assert record["not_found"] == {"n": 0, "drawn": 0}
     assert json.loads(json.dumps(record)) == record
+
+
+def test_a_plane_speaks_for_a_section_that_the_network_is_unsure_of():
+    network, coronal = (
+        SimpleNamespace(weights=SimpleNamespace(entry={"species": "mouse", "plane": plane}))
+        for plane in ("any", "coronal")
+    )
+    told, untold = SimpleNamespace(angle_error_deg=44.0), SimpleNamespace(angle_error_deg=46.0)
+    unsure, other = Remark("unsure", "unsure"), Remark("no_tissue", "none")
+    assert with_place([unsure, other], told, network) == (other,)
+    (said,) = with_place([], untold, network)
+    assert said.kind == "unsure" and "within 45 degrees" in str(said)
+    assert len(with_place([unsure], untold, network)) == 1
+    assert with_place([unsure], None, network) == with_place([unsure], told, coronal) == (unsure,)
