@@ -21,7 +21,7 @@ OTHERS = (
 FILES = [
     path
     for path in sorted((ROOT / "results").rglob("*.json"))
-    if not {path.parent.name, path.stem} & set(OTHERS) and "demo" not in path.parts
+    if not {path.stem, *path.relative_to(ROOT / "results").parts} & {*OTHERS, "demo"}
 ]
 
 
