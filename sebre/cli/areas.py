@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mrcnn.errors import UserError
+from sebre.cli.subcommands import subcommands
 from sebre.program import DONE, say
 
 # Of `sebre.areas.nissl_stack`, `.filling`, `.area_runs` and of registration; heavy to import.
@@ -30,12 +31,7 @@ def add_areas(
         adder: makes what adds options with their help (`sebre.cli.parser`).
         shared: kinds of options that several commands have.
     """
-    actions = sub.add_subparsers(dest="action", required=True, metavar="ACTION")
-
-    def action(name: str, text: str) -> Callable[..., None]:
-        parser = actions.add_parser(name, help=text, description=text)
-        return adder(parser, command=f"areas {name}")
-
+    action = subcommands(sub, "areas", adder)
     _add_prepare(action("prepare", "make the stack of the Nissl plates"), shared)
     _add_pretrain(action("pretrain", "learn from sections without areas"), shared)
     _add_train(action("train", "train a network of areas"), shared)

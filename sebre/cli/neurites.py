@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mrcnn.errors import UserError
+from sebre.cli.subcommands import subcommands
 from sebre.program import DONE, say
 
 NAME = "neurites"  # of the shipped network
@@ -31,12 +32,7 @@ def add_neurites(
         adder: makes what adds options with their help (`sebre.cli.parser`).
         shared: kinds of options that several commands have.
     """
-    actions = sub.add_subparsers(dest="action", required=True, metavar="ACTION")
-
-    def action(name: str, text: str) -> Callable[..., None]:
-        parser = actions.add_parser(name, help=text, description=text)
-        return adder(parser, command=f"neurites {name}")
-
+    action = subcommands(sub, "neurites", adder)
     _add_train(action("train", "train a network of affinities"), shared)
     _add_predict(action("predict", "segment the neurites of a volume"), shared)
     _add_evaluate(action("evaluate", "score a network on a volume with labels"), shared)
