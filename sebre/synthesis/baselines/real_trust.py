@@ -49,13 +49,12 @@ def assess_section(
     trust = model.assess(segmenter, picture, result, labels)
     said = with_place(trust.warnings, find_place(segmenter, picture), segmenter)
     trust = replace(trust, warnings=said)
-    nothing = np.zeros(gray.shape, bool)
     regions = []
     for class_id, one in trust.regions.items():
         own = (labels == class_id) & section.scored
         # What nobody drew in a collection is no mistake of the network.
         if own.any() and class_id in section.masks:
-            drawn = section.masks.get(class_id, nothing) & section.scored
+            drawn = section.masks[class_id] & section.scored
             regions.append(ScoredRegion(one.expected_dice, bool(one.flags), dice(own, drawn)))
     dices = zeroshot.section_dices(labels, section)
     return trust, regions, float(np.mean(list(dices.values()))) if dices else np.nan
