@@ -12,7 +12,8 @@ class Recipe:
     Attributes:
         canonical: chance of a canonical plane (sagittal, coronal, horizontal) with a tilt; the
             others have any direction.
-        coronal: share of the coronal among the canonical planes; the rest is mostly sagittal.
+        coronal: share of the coronal among the canonical planes.
+        sagittal: share of the sagittal among the others; the rest is horizontal.
         tilt_deg: deviation of the tilt of canonical planes about each in-plane axis, degrees.
         any_angle: chance that a section lies on the slide at any angle.
         turn_deg: deviation of the angle of the others from their longest axis, degrees.
@@ -37,6 +38,7 @@ class Recipe:
 
     canonical: float = 0.75
     coronal: float = 0.42
+    sagittal: float = 0.75
     tilt_deg: float = 12.0
     any_angle: float = 0.2
     turn_deg: float = 12.0

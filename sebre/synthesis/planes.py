@@ -15,7 +15,6 @@ CANONICAL = {
     "sagittal": np.array([[0, 1, 0], [1, 0, 0], [0, 0, 1]], float),
     "horizontal": np.array([[1, 0, 0], [0, 0, 1], [0, 1, 0]], float),
 }
-_SAGITTAL_OF_REST = 0.75  # of the canonical planes that are not coronal
 _COARSE = 40  # px; side of the coarse grid that finds the tissue
 _USUAL_SHARE = 0.92  # of the picture's side that the tissue fills
 
@@ -83,7 +82,7 @@ def _direction(rng: np.random.Generator, recipe: Recipe) -> tuple[str, np.ndarra
         return "oblique", _any_rotation(rng)
     name = "coronal"
     if rng.random() >= recipe.coronal:
-        name = "sagittal" if rng.random() < _SAGITTAL_OF_REST else "horizontal"
+        name = "sagittal" if rng.random() < recipe.sagittal else "horizontal"
     tilts = np.radians(recipe.tilt_deg) * rng.standard_normal(2)
     turn = _about(0, tilts[0]) @ _about(1, tilts[1])
     return name, turn @ CANONICAL[name]

@@ -12,7 +12,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from sebre.place.place_network import (
     head_arrays,
     load_head,
 )
+from sebre.synthesis.curriculum import EASY, HARD, Recipe
 from sebre.synthesis.labeled_volume import Volume
 from sebre.synthesis.placing.common_frame import CommonFrame, Reference
 from sebre.synthesis.placing.placed_sections import cell_targets, placed_sections
@@ -46,6 +47,9 @@ _WARMUP_STEPS = 200
 _LEAST_SPREAD, _MOST_SPREAD = -4.0, 2.0  # logarithms, in units of the network
 _TISSUE_WEIGHT, _AGE_WEIGHT = 0.3, 0.05
 _REPORT_S = 60.0
+# Every other section is easy, as most are whose place is asked for; horizontal ones are as many as
+# sagittal ones, for those are told worst.
+_RECIPES = tuple(replace(recipe, sagittal=0.5) for recipe in (EASY, HARD))
 
 
 @dataclass(frozen=True)
@@ -172,7 +176,7 @@ def _batches(
 ) -> Iterator[list[tuple[np.ndarray, ...]]]:
     """New sections, each as features, truth of the cells and of the age."""
     size = features.input_shape[1]
-    stream = placed_sections(volumes, frames, settings.seed, size=size)
+    stream = placed_sections(volumes, frames, settings.seed, recipe=_recipe_of, size=size)
     while True:
         placed = list(islice(stream, settings.batch_size))
         pictures = np.stack([one.section.picture for one in placed])[..., None]
@@ -183,6 +187,10 @@ def _batches(
             cells = np.concatenate([places, share[..., None]], axis=-1)
             truths.append((cells.astype(np.float16), np.log([one.age_days], dtype=np.float32)))
         yield [(*each, *truth) for *each, truth in zip(*arrays, truths, strict=True)]
+
+
+def _recipe_of(number: int) -> Recipe:
+    return _RECIPES[number % len(_RECIPES)]
 
 
 def _keep(
