@@ -67,8 +67,8 @@ def cortex_classes(kind: str) -> tuple[tuple[str, ...], Mapping[int, int]]:
     """
     if kind not in STRUCTURES:
         raise UserError(
-            f"--structures {kind}: of the Nissl plates there are {' and '.join(STRUCTURES)}, or "
-            "the subfields of the hippocampus without this option."
+            f"--structures {kind}: of the Nissl plates there are {', '.join(STRUCTURES)} and "
+            "regions, or the subfields of the hippocampus without this option."
         )
     names = CORTEX if kind == "areas" else LAYERS
     column = kind.removesuffix("s")
@@ -81,8 +81,6 @@ def cortex_classes(kind: str) -> tuple[tuple[str, ...], Mapping[int, int]]:
 def cortex_set(raw: Path, kind: str) -> RawSet:
     """Right halves of the plates, with areas or layers, at the pixel size of the pictures."""
     names, classes = cortex_classes(kind)
-    table = plate_table(raw)
-    plates = read_plates(table)
     regions = RegionSet(
         f"cortical_{kind}",
         tuple(
@@ -90,9 +88,26 @@ def cortex_set(raw: Path, kind: str) -> RawSet:
             for n, name in enumerate(names, start=1)
         ),
     )
+    return plates_set(raw, f"ara_nissl_{kind}", regions, classes, card("ara_areas", kind=kind))
+
+
+def plates_set(
+    raw: Path, name: str, regions: RegionSet, classes: Mapping[int, int], text: str
+) -> RawSet:
+    """Right halves of all plates, with the regions that structures belong to.
+
+    Args:
+        raw: the raw folder.
+        name: of the set.
+        regions: of the set.
+        classes: id of a region by structure id of the drawings.
+        text: card of the set.
+    """
+    table = plate_table(raw)
+    plates = read_plates(table)
     facts = {"subject": "ARA", "marker": "Nissl", "age": "P56"}
     return RawSet(
-        name="ara_nissl_areas" if kind == "areas" else "ara_nissl_layers",
+        name=name,
         regions=regions,
         sections=[
             RawSection(functools.partial(_read, plate, classes), {**facts, "plate": plate.number})
@@ -102,7 +117,7 @@ def cortex_set(raw: Path, kind: str) -> RawSet:
         pixel_size_um=None,  # about 8.5; it differs from plate to plate and is not stated
         background=0,
         license="Allen Institute terms of use, non-commercial",
-        card=card("ara_areas", kind=kind),
+        card=text,
         files=[table, *(path for plate in plates for path in (plate.picture, plate.drawing))],
         split="block:5/31",
         processing={"hemisphere": "right of the picture", "min_mask_px": MIN_MASK_PX},

@@ -1,7 +1,7 @@
 """Nissl plates of the Allen Reference Atlas with the drawn subfields of the hippocampus.
 
 `sebre.prepare.allen.plate_table` says what the raw folder holds; cortical areas of the same plates
-are in `sebre.prepare.sources.ara_areas`.
+are in `sebre.prepare.sources.ara_areas`, larger regions in `sebre.prepare.sources.ara_regions`.
 """
 
 import functools
@@ -17,6 +17,7 @@ from sebre.prepare.allen.plate_table import Plate, plate_table, read_plates, rig
 from sebre.prepare.allen.svg_atlas import paint
 from sebre.prepare.raw import RawSection, RawSet, card
 from sebre.prepare.sources.ara_areas import cortex_set
+from sebre.prepare.sources.ara_regions import region_set
 
 MIN_MASK_PX = 20
 
@@ -37,10 +38,13 @@ def read_source(raw: Path, *, structures: Path | None = None) -> RawSet:
 
     Args:
         raw: the folder.
-        structures: "areas" for the cortical areas, "layers" for the layers of the cortex, in
-            place of the hippocampus (`sebre.prepare.sources.ara_areas`).
+        structures: "areas" for the cortical areas, "layers" for the layers of the cortex
+            (`sebre.prepare.sources.ara_areas`), "regions" for those of `any_section`, in place of
+            the hippocampus.
     """
     raw = Path(raw)
+    if structures is not None and str(structures) == "regions":
+        return region_set(raw)
     if structures is not None:
         return cortex_set(raw, str(structures))
     table = plate_table(raw)
