@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from plates import COLUMNS, PLACEMENT, SIZE, UNITS, make, write_table
 
+from mrcnn.errors import UserError
 from sebre.prepare.allen.placement import place
 from sebre.prepare.allen.plate_table import CELL_LAYERS
 from sebre.prepare.allen.svg_atlas import paint, read_drawing
@@ -54,6 +55,23 @@ def test_a_plate_is_cut_at_the_midline(raw):
     assert {i: int(mask.sum()) for i, mask in masks.items()} == {1: 128, 2: 64, 3: 64, 4: 64}
     assert masks[1].shape == image.shape
     assert masks[1][8:16, 8:24].all()
+
+
+def test_regions_are_all_structures_below_them(raw):
+    tree = "id,acronym,structure_id_path\n997,root,/997/\n1089,HPF,/997/1089/\n"
+    tree += "391,CA1slm,/997/1089/391/\n10703,DG-mo,/997/1089/10703/\n549,TH,/997/549/\n"
+    (raw / "structure_tree_safe_2017.csv").write_text(tree)
+    raw_set = read_source("ara-nissl", raw, {"structures": "regions"})
+    assert raw_set.regions.names[1] == "hippocampal_formation" and len(raw_set.regions) == 9
+    _, layers = read_source("ara-nissl", raw, {}).sections[0].read()
+    _, masks = raw_set.sections[0].read()
+    assert set(masks) == {2}
+    assert masks[2].any() and not (masks[2] & ~(layers[1] | layers[4])).any()
+
+
+def test_regions_need_the_tree(raw):
+    with pytest.raises(UserError, match="structure_tree_safe_2017.csv: no such file.*--download"):
+        read_source("ara-nissl", raw, {"structures": "regions"})
 
 
 def test_an_oblique_midline_leaves_black(raw):
