@@ -190,28 +190,35 @@ def _kind_to_train(args: argparse.Namespace) -> str:
         return "mask_rcnn"
     args.weights = str(weights_of_run(args.weights))
     kind = network_of(find_weights(args.weights))
-    # A U-Net starts from random weights alone, so its weights say nothing of what is wanted.
+    # Others start from random weights alone, so their weights say nothing of what is wanted.
     return kind if kind == "any_section" else "mask_rcnn"
 
 
 def _train_pixels(args: argparse.Namespace, experiment: Experiment, kind: str) -> int:
+    from sebre.networks.network_facts import KINDS
+    from sebre.networks.rivals import PIXEL_KINDS
     from sebre.networks.section_train import train_section
-    from sebre.networks.unet_train import train_unet
+    from sebre.networks.unet_train import from_pictures, train_pixels
 
-    unet = kind == "unet"
-    if unet and args.weights != "none" and not (args.resume and args.weights == "last"):
+    rival, name = PIXEL_KINDS.get(kind), KINDS[kind]
+    fresh = args.weights == "none" or (args.resume and args.weights == "last")
+    if rival is not None and not fresh:
         raise UserError(
-            f"--weights {args.weights}: a U-Net starts from random weights, or goes on with the "
+            f"--weights {args.weights}: {name} starts from random weights, or goes on with the "
             "last run (--resume). Leave --weights out."
         )
     if args.devices is not None:
-        raise UserError("--devices: a U-Net is trained on one device. Leave --devices out.")
+        raise UserError(f"--devices: {name} is trained on one device. Leave --devices out.")
     if args.steps and len(args.steps) > 1:
         raise UserError(
-            f"--steps has {len(args.steps)} numbers; the schedule of a U-Net has one part. Give "
+            f"--steps has {len(args.steps)} numbers; the schedule of {name} has one part. Give "
             "one number."
         )
-    segmenter = (train_unet if unet else partial(train_section, weights=args.weights))(
+    segmenter = (
+        partial(train_section, weights=args.weights)
+        if rival is None
+        else partial(train_pixels, from_pictures(rival))
+    )(
         experiment,
         steps=args.steps[0] if args.steps else None,
         settings=dict(args.set),
@@ -547,12 +554,13 @@ def _synthesize(args: argparse.Namespace) -> int:
 
 def _publish(args: argparse.Namespace) -> int:
     from sebre.cli.publish import Release, publish
+    from sebre.networks.rivals import PIXEL_KINDS
     from sebre.networks.training_run import weights_of_run
     from sebre.networks.weights_store import find_weights, network_of, store_dir
 
     args.weights = Path(weights_of_run(args.weights))
-    unet = network_of(find_weights(args.weights)) == "unet"
-    name = args.name or args.experiment + ("_unet" if unet else "")
+    kind = network_of(find_weights(args.weights))
+    name = args.name or args.experiment + (f"_{kind}" if kind in PIXEL_KINDS else "")
     release = Release(
         name,
         experiment=_experiment(args),

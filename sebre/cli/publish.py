@@ -26,6 +26,7 @@ from sebre.evaluation.evaluate import demand_result_path, evaluate, save_json
 from sebre.evaluation.mask_metrics import dice
 from sebre.experiments.base import Experiment
 from sebre.networks.network_facts import facts_of_data
+from sebre.networks.rivals import PIXEL_KINDS
 from sebre.networks.segmenter import Segmenter, load_segmenter
 from sebre.networks.training_run import TRAINING_FILE
 from sebre.networks.weights_store import find_weights, network_of, read_manifest, write_entry
@@ -185,7 +186,7 @@ def _write_network(
             f"{log}: no such file. Publish weights from the folder of their run."
         )
     trained = load_segmenter(release.weights, release.experiment)
-    if network == "mask_rcnn":  # a U-Net scales its input
+    if network == "mask_rcnn":  # the others scale their input
         tame_statistics(trained.keras_model)
     path, names = folder / f"{release.name}{_WEIGHTS}", trained.regions.names
 
@@ -218,7 +219,7 @@ def _card(
     release: Release, shipped: Segmenter, entry: Mapping[str, Any], stored: Mapping[str, Any]
 ) -> str:
     """The model card, of the segmenter that ships, its manifest entry and its scores as JSON."""
-    experiment, unet = release.experiment, entry["network"] == "unet"
+    experiment, rival = release.experiment, entry["network"] in PIXEL_KINDS
     own = _TORN
     if entry["network"] != "mask_rcnn":
         best = best_dice(experiment.load(release.dataset, "train"))
@@ -228,7 +229,7 @@ def _card(
     return card.format(
         name=release.name,
         summary=experiment.summary[0].upper() + experiment.summary[1:],
-        role=": a U-Net, to compare Mask R-CNN with" if unet else "",
+        role=f" by {shipped.network}, to compare Mask R-CNN with" if rival else "",
         **{key: entry[key] for key in ("file", "sha256", "config", "dataset", "command")},
         license=entry["licence"],
         experiment=experiment.name,
@@ -266,8 +267,8 @@ def best_dice(dataset: SectionDataset) -> float:
 
 
 def _shape(config: Any, network: str) -> str:
-    if network == "unet":
-        return f"{config.UNET_LEVELS} levels, {config.UNET_WIDTH} filters at the first"
+    if network in PIXEL_KINDS:
+        return PIXEL_KINDS[network].words(config)
     if network == "any_section":
         return (
             f"{len(config.SECTION_WIDTHS)} levels, {config.SECTION_WIDTHS[0]} filters at the first"

@@ -16,10 +16,12 @@ from sebre.data.csv_tables import read_rows
 from sebre.data.metadata import read_facts
 from sebre.networks.weights_store import is_here, known_networks, stores
 
-_KINDS = {
+KINDS = {
     "mask_rcnn": "Mask R-CNN",
     "unet": "U-Net",
     "any_section": "U-Net",
+    "fcnn": "F-CNN",
+    "quicknat": "QuickNAT",
     "neurites": "3-D U-Net",
     "backbone": "backbone",
 }
@@ -142,7 +144,7 @@ def _facts(name: str, store: Path, entry: Mapping[str, Any]) -> NetworkFacts:
     kind = entry.get("network") or ("unet" if "UNET_WIDTH" in settings else "mask_rcnn")
     return NetworkFacts(
         name=name,
-        kind=_KINDS.get(kind, kind),
+        kind=KINDS.get(kind, kind),
         regions=tuple(entry.get("regions", ())),
         input_px=settings.get("IMAGE_MAX_DIM"),
         score=_score(entry, settings),

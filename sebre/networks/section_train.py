@@ -34,6 +34,7 @@ from sebre.networks.any_section import (
     squared,
 )
 from sebre.networks.region_match import stored_regions
+from sebre.networks.unet import DiceCrossEntropy
 from sebre.networks.unet_train import LabelBatches, PixelNetwork, train_pixels
 from sebre.networks.weights_store import WeightsFile, find_weights, network_of, stored_settings
 
@@ -240,7 +241,7 @@ _KIND = PixelNetwork(
     config=section_config,
     build=_build,
     segmenter=AnySectionSegmenter,
-    dice_weight="SECTION_DICE_WEIGHT",
+    loss=lambda config, shares: DiceCrossEntropy(config.SECTION_DICE_WEIGHT),
     shown=FramedSections,
     batches=SectionBatches,
 )

@@ -23,8 +23,9 @@ from sebre.experiments import EXPERIMENTS
 from sebre.experiments.base import Experiment, with_settings
 from sebre.networks.any_section import AnySectionConfig, load_any_section
 from sebre.networks.region_match import class_order, experiment_of
+from sebre.networks.rivals import PIXEL_KINDS
 from sebre.networks.training_run import weights_of_run
-from sebre.networks.unet import UNetSegmenter, load_unet, unet_config
+from sebre.networks.unet import UNetSegmenter
 from sebre.networks.weights_store import BACKBONE, WeightsFile, find_weights, network_of
 
 __all__ = [
@@ -104,8 +105,8 @@ def load_segmenter(
         model = plan.exported
         if plan.order is not None:
             model.reorder_classes(plan.order)
-    elif network_of(plan.found) == "unet":
-        return load_unet(plan.found, plan.config, plan.experiment.regions, plan.order)
+    elif (kind := PIXEL_KINDS.get(network_of(plan.found))) is not None:
+        return kind.load(plan.found, plan.config, plan.experiment.regions, plan.order)
     elif network_of(plan.found) == "any_section":
         return load_any_section(plan.found, plan.config, plan.experiment.regions, plan.order)
     else:
@@ -172,8 +173,8 @@ def _plan(
     order = class_order(found, experiment, inside)
     if exported is not None:
         config = exported.config
-    elif network_of(found) == "unet":
-        config = with_settings(unet_config(experiment).load(found.config), **overrides)
+    elif (kind := PIXEL_KINDS.get(network_of(found))) is not None:
+        config = with_settings(kind.config(experiment).load(found.config), **overrides)
     elif network_of(found) == "any_section":
         config = with_settings(AnySectionConfig.load(found.config), **overrides)
     else:

@@ -9,7 +9,7 @@ border is lost; batch normalization; fewer filters; no dropout.
 `sebre.networks.segmenter.Segmenter`, so it serves wherever sections are segmented or scored.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -42,7 +42,7 @@ from sebre.networks.weights_store import WeightsFile
 _MASK_FORMS = {"full": lambda mask: mask, "rle": mask_to_rle, "contours": mask_to_contours}
 _ENLARGED_FORMS = {"full": rle_to_mask, "rle": lambda rle: rle, "contours": rle_to_contours}
 _LABELED_PX = 2**25  # larger pictures are labeled at a smaller size, and the masks enlarged
-_GRAY_UNIT = 64.0  # gray values: about their deviation after MEAN_PIXEL is subtracted
+GRAY_UNIT = 64.0  # gray values: about their deviation after MEAN_PIXEL is subtracted
 
 
 class UNetSettings:
@@ -59,8 +59,7 @@ class UNetSettings:
 
 def unet_config(experiment: Experiment) -> type[Config]:
     """The class of settings of an experiment's U-Net: its small variant, and `UNetSettings`."""
-    base = experiment.variant("small").config
-    return type(f"{base.__name__}UNet", (UNetSettings, base), {"__doc__": UNetSettings.__doc__})
+    return UNET.config(experiment)
 
 
 def build_unet(config: Config) -> keras.Model:
@@ -87,7 +86,7 @@ def build_unet(config: Config) -> keras.Model:
 
     widths = [config.UNET_WIDTH * 2**level for level in range(levels)]
     image = keras.Input(shape, name="image")
-    x = keras.layers.Rescaling(1 / _GRAY_UNIT, name="rescale")(image)
+    x = keras.layers.Rescaling(1 / GRAY_UNIT, name="rescale")(image)
     skips = []
     for level, width in enumerate(widths):
         x = double_conv(x, width, f"down{level}")
@@ -152,6 +151,7 @@ class UNetSegmenter:
     regions: RegionSet
     weights: WeightsFile
     network: ClassVar[str] = "U-Net"
+    speck: ClassVar[str] = "UNET_SPECK"  # the setting that says which parts are dropped
 
     def detect(self, images: Sequence[Any], masks: str = "full") -> list[dict[str, Any]]:
         """Segment sections of any size.
@@ -175,10 +175,14 @@ class UNetSegmenter:
         molded, _, windows = mold_inputs([image], self.config)
         y1, x1, y2, x2 = windows[0]
         logits = self.keras_model.predict_on_batch(molded)[0, y1:y2, x1:x2]
-        found = scipy.special.softmax(logits, -1)
+        found = self.refined(scipy.special.softmax(logits, -1))
         labels, probability = _most_probable(found, labeled_shape(image.shape))
-        classes, speck = self.config.NUM_CLASSES, self.config.UNET_SPECK
+        classes, speck = self.config.NUM_CLASSES, getattr(self.config, self.speck)
         return result_of_labels(labels, probability, image.shape, classes, form, speck)
+
+    def refined(self, probabilities: np.ndarray) -> np.ndarray:
+        """What is made of the network's probabilities [h, w, classes]: here they stay."""
+        return probabilities
 
 
 def labeled_shape(image_shape: Sequence[int]) -> tuple[int, int]:
@@ -241,24 +245,65 @@ def _without_specks(mask: np.ndarray, speck: float) -> np.ndarray:
     return large[parts]
 
 
-def load_unet(
-    found: WeightsFile, config: Config, regions: RegionSet, order: Sequence[int] | None = None
-) -> UNetSegmenter:
-    """Build the network of a weights file that `sebre.networks.unet_train` wrote, and load it.
+@dataclass(frozen=True)
+class PixelKind:
+    """A kind of network that labels every pixel of a section.
 
-    `sebre.networks.segmenter.load_segmenter` calls it.
-
-    Args:
-        found: the file.
-        config: of `unet_config`.
-        regions: that it finds.
-        order: for every class id, from the background on, that of the file; None for the same.
+    Attributes:
+        name: on the command line and of files.
+        settings: class of its own settings; the rest are those of an experiment's small variant.
+        build: the network with random weights, of its settings; its last layer is "logits".
+        segmenter: what finds regions with it.
+        loss: of its settings, and of a function that gives the share of each class among the
+            pixels of the training sections, the background first.
+        words: its size, of its settings.
     """
-    model = build_unet(config)
-    load_weights(model, found.path)
-    if order is not None:
-        reorder_classes(model, order, layers=("logits",))
-    return UNetSegmenter(model, config, regions, found)
+
+    name: str
+    settings: type
+    build: Callable[[Config], keras.Model]
+    segmenter: type[UNetSegmenter]
+    loss: Callable[[Config, Callable[[], np.ndarray]], keras.losses.Loss]
+    words: Callable[[Config], str]
+
+    def config(self, experiment: Experiment) -> type[Config]:
+        """The class of settings for an experiment."""
+        base = experiment.variant("small").config
+        name = f"{base.__name__}{self.settings.__name__.removesuffix('Settings')}"
+        return type(name, (self.settings, base), {"__doc__": self.settings.__doc__})
+
+    def load(
+        self,
+        found: WeightsFile,
+        config: Config,
+        regions: RegionSet,
+        order: Sequence[int] | None = None,
+    ) -> UNetSegmenter:
+        """Build the network of a weights file that `sebre.networks.unet_train` wrote, and load it.
+
+        `sebre.networks.segmenter.load_segmenter` calls it.
+
+        Args:
+            found: the file.
+            config: of `config`.
+            regions: that it finds.
+            order: for every class id, from the background on, that of the file; None for the same.
+        """
+        model = self.build(config)
+        load_weights(model, found.path)
+        if order is not None:
+            reorder_classes(model, order, layers=("logits",))
+        return self.segmenter(model, config, regions, found)
+
+
+UNET = PixelKind(
+    name="unet",
+    settings=UNetSettings,
+    build=build_unet,
+    segmenter=UNetSegmenter,
+    loss=lambda config, shares: DiceCrossEntropy(config.UNET_DICE_WEIGHT),
+    words=lambda c: f"{c.UNET_LEVELS} levels, {c.UNET_WIDTH} filters at the first",
+)
 
 
 def _most_probable(

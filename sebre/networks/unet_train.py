@@ -1,8 +1,10 @@
-"""Training of networks that label every pixel: here of the U-Net, with the pictures, order,
-augmentation and optimizer of Mask R-CNN; `sebre.networks.section_train` has another kind.
+"""Training of networks that label every pixel: here of those of `sebre.networks.rivals`, with the
+pictures, order, augmentation and optimizer of Mask R-CNN; `sebre.networks.section_train` has
+another kind.
 
-With the same experiment, seed and steps, U-Net and Mask R-CNN see the same augmented pictures in
-the same order; only what is learned from them differs. A run keeps its files in a folder:
+With the same experiment, seed and steps, they and Mask R-CNN see the same augmented pictures in
+the same order; only what is learned from them differs. A run, here of a U-Net, keeps its files in a
+folder:
 
     <logs>/unet_<experiment><YYYYMMDD>T<HHMMSS>/
         config.json                        settings
@@ -46,7 +48,7 @@ from sebre.networks.epoch_reports import VAL_DICE, EpochReport, mean_dice, repor
 from sebre.networks.segmenter import Segmenter
 from sebre.networks.train import steps_per_epoch, training_sets
 from sebre.networks.training_run import CONFIG_FILE, demand_same_run, training_facts, write_run
-from sebre.networks.unet import DiceCrossEntropy, UNetSegmenter, build_unet, unet_config
+from sebre.networks.unet import UNET, PixelKind, UNetSegmenter
 from sebre.networks.weights_store import WeightsFile
 
 logger = logging.getLogger(__name__)
@@ -75,7 +77,8 @@ class PixelNetwork:
         config: class of its settings, for an experiment.
         build: the network with random weights, of its settings.
         segmenter: made of network, settings, regions and weights file.
-        dice_weight: name of the setting with the weight of the Dice loss.
+        loss: of its settings, and of a function that gives the share of each class among the
+            pixels of the training sections.
         shown: what it sees of a data set, by its settings.
         batches: of what it sees.
     """
@@ -85,19 +88,21 @@ class PixelNetwork:
     config: Callable[[Experiment], type[Config]]
     build: Callable[[Config], keras.Model]
     segmenter: Callable[..., Segmenter]
-    dice_weight: str
+    loss: Callable[[Config, Callable[[], np.ndarray]], keras.losses.Loss]
     shown: Callable[[SectionDataset, Config], SectionDataset] = lambda sections, config: sections
     batches: type[LabelBatches] = LabelBatches
 
 
-UNET = PixelNetwork(
-    name="unet",
-    variant=lambda experiment: experiment.variant("small"),
-    config=unet_config,
-    build=build_unet,
-    segmenter=UNetSegmenter,
-    dice_weight="UNET_DICE_WEIGHT",
-)
+def from_pictures(kind: PixelKind) -> PixelNetwork:
+    """How a kind is trained on the pictures, and with the augmentation, of Mask R-CNN."""
+    return PixelNetwork(
+        name=kind.name,
+        variant=lambda experiment: experiment.variant("small"),
+        config=kind.config,
+        build=kind.build,
+        segmenter=kind.segmenter,
+        loss=kind.loss,
+    )
 
 
 def train_unet(
@@ -131,7 +136,7 @@ def train_unet(
     """
     options = {"steps": steps, "seed": seed, "inner_validation": inner_validation}
     options |= {"settings": settings, "verbose": verbose, "resume": resume}
-    return train_pixels(UNET, experiment, dataset, logs, **options)
+    return train_pixels(from_pictures(UNET), experiment, dataset, logs, **options)
 
 
 def train_pixels(
@@ -148,7 +153,7 @@ def train_pixels(
     start: str = "none",
     begin: Callable[[keras.Model, SectionDataset], None] = lambda model, sections: None,
 ) -> Any:
-    """Train a network of some kind; `train_unet` does so for UNET.
+    """Train a network of some kind; `train_unet` does so for a U-Net.
 
     Args:
         kind: of the network.
@@ -177,7 +182,7 @@ def train_pixels(
     if resume:
         folder, last = _last_checkpoint(logs, name)
         demand_same_run(folder, run.config, facts)
-    model = _compiled(run)
+    model = _compiled(run, train_set)
     place, means = (0, 0), {}
     if last is None:
         train_set.contrast = run.config.CONTRAST
@@ -275,15 +280,24 @@ def _plan(
     return _Plan(kind, variant, config, steps)
 
 
-def _compiled(run: _Plan) -> keras.Model:
-    """The network with random weights and a built optimizer."""
+def class_shares(sections: SectionDataset, num_classes: int) -> np.ndarray:
+    """Share of each class among all pixels of sections, [num_classes], the background first."""
+    counts = np.zeros(num_classes)
+    for image_id in sections.image_ids:
+        masks, class_ids = sections.load_mask(image_id)
+        counts += np.bincount(drawn_labels(class_ids, masks).ravel(), minlength=num_classes)
+    return counts / counts.sum()
+
+
+def _compiled(run: _Plan, sections: SectionDataset) -> keras.Model:
+    """The network with random weights and a built optimizer, for training sections."""
     keep_memory_together()
     with seeded(run.config.SEED):
         model = run.kind.build(run.config)
     rate, momentum = run.config.LEARNING_RATE, run.config.LEARNING_MOMENTUM
     model.compile(
         make_optimizer(run.config, rate, momentum, run.steps),
-        DiceCrossEntropy(getattr(run.config, run.kind.dice_weight)),
+        run.kind.loss(run.config, partial(class_shares, sections, run.config.NUM_CLASSES)),
         jit_compile=keras.backend.backend() == "jax",
     )
     model.optimizer.build(model.trainable_variables)

@@ -102,8 +102,8 @@ def test_a_mask_rcnn_cannot_start_from_it(weights, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--weights", "coco"], "--weights coco: a U-Net starts from random weights"),
-        (["--weights", "last"], "--weights last: a U-Net starts from random weights"),
+        (["--weights", "coco"], "--weights coco: U-Net starts from random weights"),
+        (["--weights", "last"], "--weights last: U-Net starts from random weights"),
         (["--steps", "1,1"], "--steps has 2 numbers"),
         (["--steps", "0"], "steps is 0; at least 1 is needed"),
         (["--set", "UNET_LEVELS=9"], "multiples of 2 ** (levels - 1)"),

@@ -1,0 +1,12 @@
+"""Networks that the paper compares itself with, made anew from their papers' descriptions.
+
+Each has a file with its source, its size, and what differs. `PIXEL_KINDS` are those that label the
+pixels of one section, the U-Net among them: `sebre train --network NAME` trains them on the same
+pictures as Mask R-CNN, and their weights serve wherever a network is named.
+"""
+
+from sebre.networks.rivals.fcnn import FCNN
+from sebre.networks.rivals.quicknat import QUICKNAT
+from sebre.networks.unet import UNET
+
+PIXEL_KINDS = {kind.name: kind for kind in (UNET, FCNN, QUICKNAT)}
