@@ -1,4 +1,5 @@
-"""Cortical areas and layers in the drawings of the Allen Reference Atlas's Nissl plates.
+"""Cortical areas and layers, and the regions of any section, in the drawings of the Allen Reference
+Atlas's Nissl plates.
 
 The drawings hold layers of areas; `sebre/prepare/allen/cortical_areas.csv` has the structure id
 of each (structure tree of 2017, isocortex). Areas that are drawn on few plates make one class,
@@ -14,8 +15,9 @@ import numpy as np
 from mrcnn.errors import UserError
 from sebre.data.csv_tables import read_table
 from sebre.data.region_masks import masks_of_labels
-from sebre.data.regions import Region, RegionSet
+from sebre.data.regions import ANY_SECTION, Region, RegionSet
 from sebre.prepare.allen.plate_table import Plate, plate_table, read_plates, right_half
+from sebre.prepare.allen.structure_tree import read_structures, structure_table
 from sebre.prepare.allen.svg_atlas import paint
 from sebre.prepare.raw import RawSection, RawSet, card
 
@@ -88,10 +90,26 @@ def cortex_set(raw: Path, kind: str) -> RawSet:
             for n, name in enumerate(names, start=1)
         ),
     )
-    return plates_set(raw, f"ara_nissl_{kind}", regions, classes, card("ara_areas", kind=kind))
+    return _plates_set(raw, f"ara_nissl_{kind}", regions, classes, card("ara_areas", kind=kind))
 
 
-def plates_set(
+def region_set(raw: Path) -> RawSet:
+    """Right halves of the plates, with the regions that `any_section` finds.
+
+    The structure tree of the Allen adult mouse atlas says what lies in which region; it is looked
+    for in the raw folder, and in `ccf` beside it.
+    """
+    root_class = {number: region.id for region in ANY_SECTION for number in region.atlas_ids}
+    classes = {
+        number: root_class[part]
+        for number, path in read_structures(structure_table(raw, None)).paths.items()
+        for part in path
+        if part in root_class  # none lies below another
+    }
+    return _plates_set(raw, "ara_nissl_regions", ANY_SECTION, classes, card("ara_regions"))
+
+
+def _plates_set(
     raw: Path, name: str, regions: RegionSet, classes: Mapping[int, int], text: str
 ) -> RawSet:
     """Right halves of all plates, with the regions that structures belong to.

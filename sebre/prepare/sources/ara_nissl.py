@@ -1,7 +1,7 @@
 """Nissl plates of the Allen Reference Atlas with the drawn subfields of the hippocampus.
 
-`sebre.prepare.allen.plate_table` says what the raw folder holds; cortical areas of the same plates
-are in `sebre.prepare.sources.ara_areas`, larger regions in `sebre.prepare.sources.ara_regions`.
+`sebre.prepare.allen.plate_table` says what the raw folder holds; cortical areas and larger regions
+of the same plates are in `sebre.prepare.sources.ara_areas`.
 """
 
 import functools
@@ -16,8 +16,7 @@ from sebre.data.regions import HIPPOCAMPUS
 from sebre.prepare.allen.plate_table import Plate, plate_table, read_plates, right_half
 from sebre.prepare.allen.svg_atlas import paint
 from sebre.prepare.raw import RawSection, RawSet, card
-from sebre.prepare.sources.ara_areas import cortex_set
-from sebre.prepare.sources.ara_regions import region_set
+from sebre.prepare.sources.ara_areas import cortex_set, region_set
 
 MIN_MASK_PX = 20
 
