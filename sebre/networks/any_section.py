@@ -25,6 +25,7 @@ from mrcnn.structures.mask_formats import demand_format
 from mrcnn.weights.loading import load_weights, reorder_classes
 from sebre.data.regions import ANY_SECTION, RegionSet
 from sebre.experiments.base import SeBReConfig
+from sebre.networks.halves.completion import Cut, completed, find_cuts
 from sebre.networks.tissue import small_tissue
 from sebre.networks.unet import labeled_shape, result_of_labels
 from sebre.networks.weights_store import WeightsFile
@@ -36,6 +37,7 @@ _VIEWS = (
     *((False, 0), (False, 2), (True, 0), (True, 2)),
     *((False, 1), (False, 3), (True, 1), (True, 3)),
 )
+HALF = "half"  # key of a result
 _REDUCED = 8  # times the side of the network: larger pictures are reduced to this at first
 _SAMPLED = 4096  # pixels, above which percentiles are taken of every ninth
 
@@ -55,6 +57,10 @@ class SectionSettings:
     # picture.
     SECTION_SHARE = 1.0
     SECTION_SPECK = 0.001  # share of the picture; smaller parts of a region are dropped
+    # How much surer the network must be of a section that ends in a straight line when its mirror
+    # image lies beyond the line, to take it for a half, and label it so; None does not look. (What
+    # was trained on halves knows them as they are.)
+    SECTION_COMPLETION = None
 
 
 class AnySectionConfig(SectionSettings, SeBReConfig):
@@ -149,24 +155,48 @@ class AnySectionSegmenter:
 
         Returns:
             As `MaskRCNN.detect`, one row for each region found, in the order of the class ids. The
-            score is the mean probability of the region inside its mask.
+            score is the mean probability of the region inside its mask. "half" is there, and True,
+            where a section was taken for a half, and mirrored at its cut.
         """
         demand_format(masks)
         return [self._detect(image, masks) for image in images]
 
     def _detect(self, image: Any, form: str) -> dict[str, Any]:
         gray = small_gray(held_pixels(image), self.config.IMAGE_MAX_DIM)
-        frame = self.frame(gray)
-        found = self.probabilities(gray, frame)
-        shape = labeled_shape(image.shape)
-        labels, probability = placed(found, shape, frame.scaled(shape[0] / gray.shape[0]))
+        answer = self.answer(gray)
+        labels, probability = answer.placed(labeled_shape(image.shape))
         classes, speck = self.config.NUM_CLASSES, self.config.SECTION_SPECK
-        return result_of_labels(labels, probability, image.shape, classes, form, speck)
+        result = result_of_labels(labels, probability, image.shape, classes, form, speck)
+        return result if answer.cut is None else {**result, HALF: True}
 
     def labels(self, gray: np.ndarray) -> np.ndarray:
         """The most probable class of each pixel, uint8 [H, W], of a gray picture [H, W]."""
+        return self.answer(gray).placed(gray.shape)[0]
+
+    def answer(self, gray: np.ndarray) -> "Answer":
+        """What the network says of a gray picture [H, W]: as it is, or of a half that is mirrored
+        at its cut, where it is surer of that (SECTION_COMPLETION)."""
         frame = self.frame(gray)
-        return placed(self.probabilities(gray, frame), gray.shape, frame)[0]
+        best = Answer(self.probabilities(gray, frame), frame, gray.shape)
+        least = self.config.SECTION_COMPLETION
+        if least is None:
+            return best
+        wanted = best.certainty + least
+        for cut in find_cuts(tissue_of_gray(gray), gray.shape):
+            whole, corner = completed(gray, cut)
+            frame = self.frame(whole)
+            own = Answer(self.probabilities(whole, frame), frame.moved(corner), gray.shape, cut)
+            if own.certainty >= wanted:
+                best, wanted = own, own.certainty
+        return best
+
+    def cut(self, gray: np.ndarray) -> Cut | None:
+        """Where a gray picture [H, W] shows a half that ends there; None of a whole section, or
+        where the network does not look for halves."""
+        looked_for = self.config.SECTION_COMPLETION is not None
+        if not looked_for or not find_cuts(tissue_of_gray(gray), gray.shape):
+            return None
+        return self.answer(gray).cut
 
     def frame(self, gray: np.ndarray) -> "Frame":
         """The square that the network sees of a gray picture [H, W]."""
@@ -220,6 +250,41 @@ def load_any_section(
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What the network says of a picture.
+
+    Attributes:
+        found: probabilities of the classes, float32 [n, n, classes], of a square.
+        frame: the square.
+        shape: (H, W) of the picture that the square is told in px of.
+        cut: where the picture was taken for a half, and mirrored; None if not.
+    """
+
+    found: np.ndarray
+    frame: "Frame"
+    shape: tuple[int, ...]
+    cut: Cut | None = None
+
+    @property
+    def certainty(self) -> float:
+        """Mean probability of the class of each pixel that has one; 0 where none has."""
+        shown = self.found.argmax(axis=-1) > 0
+        return float(self.found.max(axis=-1)[shown].mean()) if shown.any() else 0.0
+
+    def placed(self, shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Labels and their probabilities, both [H, W], of the picture at some size; beyond a cut
+        there is no region."""
+        factor = shape[0] / self.shape[0]
+        labels, probability = placed(self.found, shape, self.frame.scaled(factor))
+        if self.cut is not None:
+            cut = self.cut.scaled(factor)
+            columns = np.arange(shape[1]) + 0.5
+            for row in range(shape[0]):  # one by one: sections may be large
+                labels[row, cut.beyond(row + 0.5, columns) > 0] = 0
+        return labels, probability
+
+
+@dataclass(frozen=True)
 class Frame:
     """A square of a picture, px of it; it may reach out of the picture, and lie at an angle.
 
@@ -232,6 +297,12 @@ class Frame:
     middle: tuple[float, float]
     side: float
     turn: float = 0.0
+
+    def moved(self, corner: Sequence[float]) -> "Frame":
+        """The same square of a picture that this one is a part of, from a row and a column on; of
+        one that is a part of this one, where they are negative."""
+        middle = self.middle[0] + corner[0], self.middle[1] + corner[1]
+        return Frame(middle, self.side, self.turn)
 
     def scaled(self, factor: float) -> "Frame":
         """The same square of the picture at another size."""

@@ -18,6 +18,7 @@ from sebre.networks.any_section import (
     view,
     viewed_back,
 )
+from sebre.networks.halves.completion import completed
 from sebre.place.atlas_frame import CENTER_MM, UNIT_MM
 from sebre.place.place_network import PLACE, SPREAD, TISSUE
 from sebre.place.plane_fit import FlatPlane, fit_plane
@@ -63,13 +64,15 @@ def cell_places(
     """
     size = network.input_shape[1]
     gray = small_gray(picture, size)
-    frame = segmenter.frame(gray)
-    square = prepared(gray, size, frame)
+    cut = segmenter.cut(gray)  # of a half, which is looked at as a whole
+    whole, corner = (gray, (0, 0)) if cut is None else completed(gray, cut)
+    frame = segmenter.frame(whole)
+    square = prepared(whole, size, frame)
     views = np.stack([view(square, turn) for turn in range(VIEWS)])[..., None]
     cells, ages = network.predict_on_batch(np.ascontiguousarray(views))
     back = np.stack([viewed_back(cells[turn], turn) for turn in range(VIEWS)]).astype(float)
     return CellPlaces(
-        frame.scaled(picture.shape[0] / gray.shape[0]),
+        frame.moved(corner).scaled(picture.shape[0] / gray.shape[0]),
         back[..., PLACE] * UNIT_MM + CENTER_MM,
         np.maximum(np.exp(np.clip(back[..., SPREAD], -4, 2)) * UNIT_MM, _LEAST_SPREAD_MM),
         1 / (1 + np.exp(-back[..., TISSUE][..., 0])),

@@ -28,7 +28,8 @@ from mrcnn.io.own_files import demand_own
 from sebre.data.region_masks import count_labels
 from sebre.data.regions import RegionSet
 from sebre.drawing.overlay import reduced_labels
-from sebre.networks.hemispheres import Half, find_midline, halves
+from sebre.networks.any_section import HALF
+from sebre.networks.halves.hemispheres import Half, find_midline, halves
 from sebre.networks.segmenter import Segmenter, best_labels, read_image
 from sebre.networks.tissue import Tissue, find_tissue
 from sebre.place.section_place import SectionPlace
@@ -52,6 +53,10 @@ _SAME_UM = 0.01  # relative difference of pixel sizes that rounding leaves
 _IN_TILES = (
     "segmented in tiles: a network sees a piece at a time, so the section is not cut at its "
     "midline, and how far to trust it, which is known of whole pictures, is not said"
+)
+_MIRRORED = (
+    "taken for a half section, cut along a straight line: looked at with its mirror image beyond "
+    "the line, as the network is surer of that"
 )
 NOT_TOLD = "no even glass is to be seen around the tissue, so no region was cut to the tissue"
 
@@ -252,6 +257,7 @@ def predict_picture(
         if getattr(config, "ONLY_ON_TISSUE", True):
             on_glass = clip(own, tissue)
             notes += [] if tissue.told else [part.said(NOT_TOLD)]
+        notes += [part.said(_MIRRORED)] if part.result.get(HALF) else []
         placed = part.place(own, labels)
         some = region_rows(
             name,

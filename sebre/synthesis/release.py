@@ -45,6 +45,7 @@ from sebre.trust.thumbnails import save_small
 
 logger = logging.getLogger(__name__)
 
+_COMPLETION = 0.1  # see docs/any_section.md
 NAME = ANY_SECTION.name
 _SAGITTAL = "sagittal59"
 _BESIDE = (
@@ -81,6 +82,7 @@ def release(
     model = keras.models.load_model(run / "last.keras", compile=False)
     config = any_section_segmenter(model, views).config
     config.update(SECTION_WIDTHS=tuple(settings["widths"]), CLASS_NAMES=ANY_SECTION.names)
+    config.update(SECTION_COMPLETION=_COMPLETION)
     replace_own(
         store / f"{NAME}.h5",
         lambda part: save_weights(model, part, "float16", class_names=ANY_SECTION.names),

@@ -9,7 +9,7 @@ from PIL import Image
 
 import sebre
 from sebre.data.regions import HIPPOCAMPUS
-from sebre.networks.hemispheres import Midline, find_midline, halves
+from sebre.networks.halves.hemispheres import Midline, find_midline, halves
 
 
 def phantom(lean: float = 0.0) -> np.ndarray:
