@@ -25,19 +25,14 @@ from sebre.drawing.overlay import drawn_labels
 from sebre.experiments.base import Experiment, Stage, Variant
 from sebre.networks.any_section import (
     STEP,
-    AnySectionConfig,
     AnySectionSegmenter,
     SectionSettings,
     build_network,
     frame_of,
-    load_any_section,
     normalized,
     prepared,
-    small_gray,
     squared,
-    tissue_of_gray,
 )
-from sebre.networks.halves.completion import Cut, completed, completed_masks, find_cuts
 from sebre.networks.region_match import stored_regions
 from sebre.networks.unet import DiceCrossEntropy
 from sebre.networks.unet_train import LabelBatches, PixelNetwork, train_pixels
@@ -51,7 +46,7 @@ _TAKEN = ("IMAGE_MIN_DIM", "IMAGE_MAX_DIM", "SECTION_WIDTHS", "SECTION_SHARE")  
 _TURNED = 45.0  # degrees; who knows sections turned farther than this looks at all their turns
 # Statistics of batch normalization follow the sections within a few dozen steps.
 _NORM_MOMENTUM = 0.9
-_LOOKED_AT = 50  # training sections, for which region is like which, and for halves
+_LOOKED_AT = 50  # training sections, for which region is like which
 
 
 class _Training(SectionSettings):
@@ -105,38 +100,10 @@ def train_section(
             )
         stored = stored_settings(found)
         taken = {name: stored[name] for name in _TAKEN if name in stored}
-        if _shows_halves(found, experiment, dataset):
-            taken["SECTION_COMPLETION"] = 0.0
         begin = partial(_begin, found, experiment)
     settings = {**taken, **(settings or {})}
     more = {"settings": settings, "resume": resume, "start": str(weights), "begin": begin}
     return train_pixels(_KIND, experiment, dataset, logs, **more, **options)
-
-
-def _shows_halves(found: WeightsFile, experiment: Experiment, dataset: str | Path) -> bool:
-    """Whether most training sections are halves to the network that the training starts from."""
-    config = AnySectionConfig.load(found.config)
-    if config.SECTION_COMPLETION is None:
-        return False
-    before = load_any_section(found, config)  # whatever its regions are called
-    sections = experiment.load(dataset, "train")
-    sections.contrast = config.CONTRAST
-    rows = np.linspace(0, sections.num_images - 1, min(_LOOKED_AT, sections.num_images))
-    cuts = [
-        before.cut(small_gray(sections.load_image(row), config.IMAGE_MAX_DIM))
-        for row in rows.round().astype(int)
-    ]
-    count = sum(cut is not None for cut in cuts)
-    if 2 * count <= len(cuts):
-        return False
-    logger.info(
-        "%s: %d of %d sections end in a straight line and look like halves; all that do are "
-        "mirrored there, in this training and for its network.",
-        dataset,
-        count,
-        len(cuts),
-    )
-    return True
 
 
 def _from_nothing(model: keras.Model, sections: SectionDataset) -> None:
@@ -192,8 +159,7 @@ def _as_answered(labels: np.ndarray) -> np.ndarray:
 
 
 class FramedSections(SectionDataset):
-    """Sections as the network of any section sees them: the squares around their tissue, gray;
-    where halves are completed (SECTION_COMPLETION), with the mirror image beyond the cut.
+    """Sections as the network of any section sees them: the squares around their tissue, gray.
 
     Args:
         sections: of a prepared data set.
@@ -207,30 +173,20 @@ class FramedSections(SectionDataset):
         vars(self).update(vars(sections))  # classes, images and regions
         self._whole = sections
         self._side, self._share = config.IMAGE_MAX_DIM, config.SECTION_SHARE
-        self._halves = config.SECTION_COMPLETION is not None
 
     def load_image(self, image_id: int) -> np.ndarray:
         """The square of a section, uint8 [n, n, 3]."""
         gray = self._gray(image_id)
-        if cut := self._cut(gray):
-            gray, _ = completed(gray, cut)
         square = prepared(gray, self._side, frame_of(gray, self._share))
         return np.repeat(np.rint(square * 255).astype(np.uint8)[..., None], 3, axis=-1)
 
     def load_mask(self, image_id: int) -> tuple[np.ndarray, np.ndarray]:
         """Masks of the square, bool [n, n, N], and class ids; those outside of it are left out."""
         masks, class_ids = self._whole.load_mask(image_id)
-        gray = self._gray(image_id)
-        if cut := self._cut(gray):
-            gray, masks = completed(gray, cut)[0], completed_masks(masks, cut)
-        frame = frame_of(gray, self._share)
+        frame = frame_of(self._gray(image_id), self._share)
         masks = squared(masks, self._side, frame)
         shown = masks.any(axis=(0, 1))
         return masks[..., shown], class_ids[shown]
-
-    def _cut(self, gray: np.ndarray) -> Cut | None:
-        cuts = find_cuts(tissue_of_gray(gray), gray.shape) if self._halves else []
-        return cuts[0] if cuts else None
 
     def _gray(self, image_id: int) -> np.ndarray:
         self._whole.contrast = self.contrast

@@ -91,19 +91,16 @@ def _touched(
     return float(hit.mean())
 
 
-def completed(
-    picture: np.ndarray, cut: Cut, ground: float | None = None, flags: int = cv2.INTER_LINEAR
-) -> tuple[np.ndarray, tuple[int, int]]:
+def completed(picture: np.ndarray, cut: Cut) -> tuple[np.ndarray, tuple[int, int]]:
     """A picture with its mirror image beyond a line.
 
     Args:
-        picture: gray values float32, or a mask uint8, [H, W].
+        picture: gray values, float32 [H, W].
         cut: the line.
-        ground: value around; None for the median of the border.
-        flags: of OpenCV, how values between pixels are taken.
 
     Returns:
-        The picture [H', W'], and the row and column of its corner in that of the half.
+        The picture, float32 [H', W'], and the row and column of its corner in that of the half.
+        Around it the gray is the median of the border of the half.
     """
     height, width = picture.shape
     corners = np.array([(0, 0), (0, width), (height, 0), (height, width)], float)
@@ -115,27 +112,13 @@ def completed(
     rows, columns = (np.arange(a, b) + 0.5 for a, b in zip(low, high, strict=True))
     rows, columns = np.meshgrid(rows, columns, indexing="ij")
     back = 2 * np.maximum(cut.beyond(rows, columns), 0)
-    if ground is None:
-        border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
-        ground = float(np.median(border))
+    border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
     whole = cv2.remap(
         picture,
         (columns - back * normal[1] - 0.5).astype(np.float32),
         (rows - back * normal[0] - 0.5).astype(np.float32),
-        flags,
+        cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_CONSTANT,
-        borderValue=ground,
+        borderValue=float(np.median(border)),
     )
     return whole, (int(low[0]), int(low[1]))
-
-
-def completed_masks(masks: np.ndarray, cut: Cut) -> np.ndarray:
-    """Masks bool [H, W, N] of a half as those of `completed`, bool [H', W', N]."""
-    whole = [
-        completed(np.ascontiguousarray(masks[..., k], np.uint8), cut, 0.0, cv2.INTER_NEAREST)[0]
-        for k in range(masks.shape[-1])
-    ]
-    if not whole:
-        shape = completed(np.zeros(masks.shape[:2], np.uint8), cut, 0.0)[0].shape
-        return np.zeros((*shape, 0), bool)
-    return np.stack(whole, axis=-1).astype(bool)

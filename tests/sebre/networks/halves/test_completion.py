@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from sebre.networks.halves.completion import Cut, completed, completed_masks, find_cuts
+from sebre.networks.halves.completion import Cut, completed, find_cuts
 
 
 def ellipse(turn: float = 0.0, half: bool = True) -> np.ndarray:
@@ -71,17 +71,6 @@ def test_a_half_is_made_whole(turn):
         sides = [np.array(cut.point) + s * depth * normal for s in (-1, 1)]
         values = [made[tuple((one - (row, column)).astype(int))] for one in sides]
         assert values[0] == pytest.approx(values[1], abs=6)
-
-
-def test_masks_are_made_whole_in_the_same_place():
-    mask = ellipse()
-    (cut,) = find_cuts(mask, mask.shape)
-    gray, _ = completed(mask.astype(np.float32), cut, 0.0)
-    masks = completed_masks(np.stack([mask, ~mask], axis=-1), cut)
-    assert masks.shape == (*gray.shape, 2)
-    assert ((gray > 0.5) == masks[..., 0]).mean() > 0.99
-    assert masks[..., 0].sum() == pytest.approx(2 * mask.sum(), rel=0.03)
-    assert completed_masks(np.zeros((*mask.shape, 0), bool), cut).shape == (*gray.shape, 0)
 
 
 def test_a_cut_at_the_border_of_the_picture():
