@@ -13,6 +13,9 @@ _SOURCE = (_ROOT / "sebre" / "__init__.py").read_text(encoding="utf-8")
 # The folder `weights` is installed as a package without modules, for the store to find. Weights
 # that have an address are fetched when they are asked for, and left out.
 _STORE = "sebre.shipped_weights"
+# The sections that ship, for the samples of the napari plugin; of `datasets` no others.
+_SECTIONS = "sebre.shipped_sections"
+_DRAWN = "slicemap/mrcnn_val_dataset"
 _MANIFEST = json.loads((_ROOT / "weights" / "manifest.json").read_text(encoding="utf-8"))
 
 setup(
@@ -21,11 +24,17 @@ setup(
     description="Finds brain regions in sections: Mask R-CNN on Keras 3, after Iqbal et al. 2019",
     license="MIT",  # of the code; weights/*.md name the terms of the weights
     python_requires=">=3.11",
-    packages=[*find_packages(include=["mrcnn", "mrcnn.*", "sebre", "sebre.*"]), _STORE],
-    package_dir={_STORE: "weights"},
+    packages=[*find_packages(include=["mrcnn", "mrcnn.*", "sebre", "sebre.*"]), _STORE, _SECTIONS],
+    package_dir={_STORE: "weights", _SECTIONS: "datasets"},
     package_data={
         "": ["*.csv", "files/*.csv", "*.md", "cards/*.md", "*.html"],
+        "sebre.viewer": ["napari.yaml"],
         _STORE: ["*.json", "*.h5", "*.npz", "*.png"],
+        _SECTIONS: [
+            *("any_section/README.md", "any_section/LICENSE", "any_section/images/*.jpg"),
+            *("slicemap/README.md", "slicemap/LICENSE", "slicemap/dataset.json"),
+            *(f"{_DRAWN}_images/section_img_0.png", f"{_DRAWN}_masks/section_masks_0/*.png"),
+        ],
     },
     exclude_package_data={
         _STORE: [entry["file"] for entry in _MANIFEST.values() if entry.get("url")]
@@ -64,7 +73,11 @@ setup(
         "neurites": ["zarr>=3.0.8", "mwatershed>=0.5.4"],
         "rivals": ["PyMaxflow>=1.3"],
         "cluster": ["dask>=2025.1", "distributed>=2025.1"],
+        "napari": ["napari>=0.9", "PyQt6>=6.6"],
         "dev": ["pytest>=8.3", "pytest-xdist>=3.6", "ruff>=0.9"],
     },
-    entry_points={"console_scripts": ["sebre = sebre.cli.commands:main"]},
+    entry_points={
+        "console_scripts": ["sebre = sebre.cli.commands:main"],
+        "napari.manifest": ["sebre = sebre.viewer:napari.yaml"],
+    },
 )

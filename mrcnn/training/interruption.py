@@ -26,7 +26,23 @@ class Files(Protocol):
         ...
 
 
-class StopOnInterrupt(keras.callbacks.Callback):
+class StopBetweenSteps(keras.callbacks.Callback):
+    """Raises KeyboardInterrupt between two steps, as Ctrl-C does, once it is `asked` to."""
+
+    asked: bool = False
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Stop between two epochs: the files of the one before are complete."""
+        if self.asked:
+            raise KeyboardInterrupt
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Stop between two steps; behind the last one the epoch is completed first."""
+        if self.asked and batch + 1 < self.params["steps"]:
+            raise KeyboardInterrupt
+
+
+class StopOnInterrupt(StopBetweenSteps):
     """A context around `fit`, which has it as a callback; raises `TrainingStopped` on Ctrl-C.
 
     A step is never cut in two: weights and optimizer belong together at its end alone. So the first
@@ -66,13 +82,3 @@ class StopOnInterrupt(keras.callbacks.Callback):
             raise KeyboardInterrupt
         self.asked = True
         logger.warning("Stopping after this step; Ctrl-C again to stop at once.")
-
-    def on_epoch_begin(self, epoch, logs=None):
-        """Stop between two epochs: the files of the one before are complete."""
-        if self.asked:
-            raise KeyboardInterrupt
-
-    def on_train_batch_end(self, batch, logs=None):
-        """Stop between two steps; behind the last one the epoch is completed first."""
-        if self.asked and batch + 1 < self.params["steps"]:
-            raise KeyboardInterrupt

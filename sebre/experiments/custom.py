@@ -39,7 +39,8 @@ NAME = "custom"  # on the command line, and of the settings
 # many there must be.
 HELD_OUT, FEWEST_SECTIONS = 0.2, 10
 
-_STEPS = 1600  # of the small variant, as of most experiments
+STEPS = 1600  # of the small variant, as of most experiments
+SECTION_STEPS = 150  # of the network of any section
 _SMALLEST, _LARGEST, _STEP = 128, 384, 64  # px, of the pictures
 _SAMPLES = 50  # sections that their size and mean color are measured on
 _ROIS_A_REGION = 4  # a third of them show a region
@@ -84,7 +85,7 @@ def custom_experiment(
             _settings("CustomConfig", (SeBReConfig,), settings),
             _settings("CustomFromScratch", (FromScratch, SeBReConfig), settings),
             _settings("CustomSmall", (Small, SeBReConfig), {**settings, **small}),
-            _STEPS,
+            STEPS,
             turn,
         ),
         weights=(),

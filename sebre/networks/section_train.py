@@ -23,6 +23,7 @@ from sebre.data.dataset import SectionDataset
 from sebre.data.region_names import in_words
 from sebre.drawing.overlay import drawn_labels
 from sebre.experiments.base import Experiment, Stage, Variant
+from sebre.experiments.custom import SECTION_STEPS
 from sebre.networks.any_section import (
     STEP,
     AnySectionSegmenter,
@@ -57,9 +58,6 @@ class _Training(SectionSettings):
     WARMUP_STEPS = 10
 
 
-_STEPS = 150
-
-
 def train_section(
     experiment: Experiment,
     dataset: str | Path,
@@ -78,8 +76,8 @@ def train_section(
         weights: to start from: a name, a file or the folder of a run; "none" for random ones.
         settings: that differ, also those of `SectionSettings`.
         resume: go on with the last run of the experiment in `logs`.
-        **options: steps, seed, inner_validation and verbose, as of
-            `sebre.networks.unet_train.train_unet`.
+        **options: steps, seed, inner_validation, verbose and callbacks, as of
+            `sebre.networks.unet_train.train_pixels`.
 
     Returns:
         The trained network; the folder of its `weights.path` holds the files of the run.
@@ -222,7 +220,7 @@ def _variant(experiment: Experiment) -> Variant:
     return replace(
         small,
         config=section_config(experiment),
-        schedule=(Stage("all", _STEPS),),
+        schedule=(Stage("all", SECTION_STEPS),),
         augmentation=augmentation,
     )
 

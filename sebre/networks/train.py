@@ -53,6 +53,7 @@ class TrainingOptions:
     resume: bool = False  # go on with the run that was interrupted; with weights "last"
     settings: Mapping[str, Any] = field(default_factory=dict)  # that differ from the variant's
     verbose: int = 1  # as `MaskRCNN.train`
+    callbacks: Sequence[keras.callbacks.Callback] = ()  # further ones, behind the `reports`
 
     def variant_of(self, experiment: Experiment) -> Variant:
         """The variant of the experiment that these options choose."""
@@ -147,10 +148,11 @@ class TrainingOptions:
         """What scores held-out sections after each epoch, and says how the training goes."""
         _, epochs = self.stages(variant, model.config)[-1]
         if held_out is None:
-            return [report_of(epochs, "loss")]
+            return [report_of(epochs, "loss"), *self.callbacks]
         if model.config.GPU_COUNT > 1:  # the network that is scored is built beside the other
-            return [report_of(epochs, "val_loss")]
-        return [dice_of_mask_rcnn(model, held_out), report_of(epochs, VAL_DICE)]
+            return [report_of(epochs, "val_loss"), *self.callbacks]
+        score = dice_of_mask_rcnn(model, held_out)
+        return [score, report_of(epochs, VAL_DICE), *self.callbacks]
 
     def _begun_variant(self, experiment: Experiment) -> str | None:
         """The variant that the run to be resumed was begun with, if it says so."""

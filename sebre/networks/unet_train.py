@@ -19,7 +19,7 @@ Names of an epoch that was stopped by Ctrl-C are those of `mrcnn.training.checkp
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -152,6 +152,7 @@ def train_pixels(
     resume: bool = False,
     start: str = "none",
     begin: Callable[[keras.Model, SectionDataset], None] = lambda model, sections: None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Any:
     """Train a network of some kind; `train_unet` does so for a U-Net.
 
@@ -168,6 +169,7 @@ def train_pixels(
         resume: go on with the last run.
         start: what the training starts from, as the user names it.
         begin: gives a new network the weights to start from, with a look at what it will see.
+        callbacks: of Keras, called after those that write the files of the run.
 
     Returns:
         The trained network, as the kind's `segmenter`.
@@ -198,7 +200,7 @@ def train_pixels(
         class_names=experiment.regions.names,
         behind=(place[1], means),
     )
-    _train(model, run, (train_set, val_set), place, files, verbose)
+    _train(model, run, (train_set, val_set), place, files, verbose, callbacks)
     path = folder / f"{name}.h5"
     save_weights(model, path, dtype="float16", class_names=experiment.regions.names)
     load_weights(model, path)  # what is scored is what is stored
@@ -213,6 +215,7 @@ def _train(
     place: tuple[int, int],
     files: EpochFiles,
     verbose: int,
+    more: Sequence[keras.callbacks.Callback] = (),
 ) -> None:
     """Train from a place, (epochs, batches of the next one) that are done, to the end."""
     begun, step = place
@@ -242,7 +245,7 @@ def _train(
         scores.append(EpochScore(VAL_DICE, partial(mean_dice, finder, val_set)))
     report = report_of(epochs, VAL_DICE) if scores else EpochReport(epochs)
     with StopOnInterrupt(files) as stop:
-        callbacks = [StopOnBadLoss(), *scores, files, report, stop]
+        callbacks = [StopOnBadLoss(), *scores, files, report, *more, stop]
         fit(model, batches, checks, step, callbacks=callbacks, **progress)
 
 

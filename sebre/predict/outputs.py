@@ -7,20 +7,19 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from mrcnn.imageio.reduced import ReducedPicture, held_pixels
-from mrcnn.io.own_files import replace_own, replace_own_text
+from mrcnn.io.own_files import replace_own_text
 from mrcnn.structures.mask_formats import Contours, rle_to_text
 from sebre.data.csv_tables import write_table
 from sebre.data.regions import RegionSet
 from sebre.drawing.annotate import annotated
 from sebre.drawing.overlay import LONGEST_PX, overlay, reduced_labels, save_png
 from sebre.predict.exchange import FoundSection, format_paths
+from sebre.predict.label_maps import save_labels
 from sebre.predict.measures import TABLE_COLUMNS
 
 OVERLAY_PX = LONGEST_PX  # longest side of an overlay
-_UM_AN_INCH = 25400.0
 
 
 def label_paths(out: Path, name: str) -> list[Path]:
@@ -75,28 +74,6 @@ def save_section(
     um = None if pixel_um is None else pixel_um[1] * labels.shape[1] / picture.shape[1]
     save_png(annotated(picture, shown, regions, um), paths[1])
     return paths
-
-
-def save_labels(
-    labels: np.ndarray,
-    regions: RegionSet,
-    path: Path,
-    pixel_um: tuple[float, float] | None = None,
-) -> None:
-    """Write a label map as PNG, with the names and colors of its numbers.
-
-    Up to class id 255 it has a palette, so that it is seen in color; its pixels are the class ids
-    all the same. The text entry `regions` is a JSON object of names by class id; the size of a
-    pixel is that of the file.
-    """
-    image = Image.fromarray(labels)
-    if labels.dtype == np.uint8:
-        image.putpalette(np.concatenate([[0, 0, 0], *(region.color for region in regions)]))
-    facts = PngInfo()
-    names = {str(region.id): region.name for region in regions}
-    facts.add_text("regions", json.dumps(names))
-    an_inch = None if pixel_um is None else tuple(_UM_AN_INCH / um for um in reversed(pixel_um))
-    replace_own(path, lambda part: image.save(part, format="PNG", pnginfo=facts, dpi=an_inch))
 
 
 def save_shapes(

@@ -28,18 +28,24 @@ def without_data(message: str) -> NoReturn:
     pytest.skip(f"{DATA}: {message}")
 
 
-def demand_package(name: str) -> None:
-    """Skip a test whose package is not installed."""
+def demand_package(name: str, always: bool = False) -> None:
+    """Skip a test whose package is not installed; `always`: fail it where everything must run."""
     if importlib.util.find_spec(name) is None:
-        pytest.skip(f"{PACKAGE}: {name} is not installed.")
+        _without_package(name, always)
 
 
-def demand_program(*names: str) -> str:
-    """Path of the first of some programs that is there; without any, skip the test."""
+def demand_program(*names: str, always: bool = False) -> str:
+    """Path of the first of some programs that is there; without any, as `demand_package`."""
     for name in names:
         if path := shutil.which(name):
             return path
-    pytest.skip(f"{PACKAGE}: {names[0]} is not installed.")
+    _without_package(names[0], always)
+
+
+def _without_package(name: str, always: bool) -> NoReturn:
+    if always and all_must_run():
+        pytest.fail(f"{name} is not installed.")
+    pytest.skip(f"{PACKAGE}: {name} is not installed.")
 
 
 def summary(reasons: Iterable[str]) -> str:

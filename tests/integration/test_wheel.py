@@ -17,7 +17,8 @@ from other_readers import coco_masks, geojson_rings, imagej_rings, pixels, svg_r
 from paths import ROOT
 from PIL import Image
 
-_SOURCES = ("mrcnn", "sebre", "weights", "setup.py", "pyproject.toml")
+_SECTIONS = ("datasets/any_section", "datasets/slicemap")  # of many that may lie there
+_SOURCES = ("mrcnn", "sebre", "weights", *_SECTIONS, "setup.py", "pyproject.toml")
 _INSIDE = "sebre/shipped_weights/"
 
 
@@ -50,6 +51,21 @@ def test_a_wheel_carries_the_networks(wheel):
         assert {_INSIDE + file for file in wanted} <= names
     assert not [name for name in names if name.startswith(("tests/", "datasets/"))]
     assert "sebre/cli/options.csv" in names
+
+
+def test_a_wheel_carries_the_plugin_and_its_samples(wheel, installed, tmp_path):
+    archive = zipfile.ZipFile(wheel)
+    (points,) = [name for name in archive.namelist() if name.endswith("entry_points.txt")]
+    assert "[napari.manifest]\nsebre = sebre.viewer:napari.yaml" in archive.read(points).decode()
+    assert "sebre/viewer/napari.yaml" in archive.namelist()
+    shipped = [name for name in archive.namelist() if name.startswith("sebre/shipped_sections/")]
+    assert sum(archive.getinfo(name).file_size for name in shipped) < 600_000
+    code = (
+        "from sebre.viewer import layer_files as f\n"
+        "for layer in [*f.coronal_sample(), *f.sections_sample(), *f.drawn_sample()]:\n"
+        "    print(layer[2])"
+    )
+    assert run(installed, tmp_path, code) == [*["image"] * 7, "labels"]
 
 
 @pytest.fixture(scope="module")
