@@ -22,7 +22,7 @@ ROOMS = {
     ).split(),
     "sebre": (
         "program data experiments drawing prepare networks evaluation place trust predict "
-        "morphometry inspect registration synthesis neurites areas report bench cli config dataset "
+        "morphometry inspect registration synthesis corrections neurites areas report bench cli config dataset "
         "regions __main__"
     ).split(),
 }

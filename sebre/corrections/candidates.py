@@ -1,0 +1,134 @@
+"""What a folder of `sebre predict` tells of its sections, for the choice of those to correct."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from mrcnn.errors import MissingFileError, UserError
+from sebre.data.listing import some
+from sebre.networks.tissue import find_tissue
+from sebre.predict.measures import is_found
+from sebre.predict.section_records import all_records
+from sebre.trust.trust_features import measure_looks
+from sebre.trust.trust_model import NO_TISSUE
+
+_GRAY = 255.0  # values of a picture
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A section that may be corrected.
+
+    Attributes:
+        name: of its outputs.
+        picture: that was predicted.
+        expected_dice: mean over the regions found, of how good they are likely to be: the expected
+            Dice of the table, or where the network has no trust file its scores; 0 where no region
+            was found.
+        looks: what the section shows, float [n]: see `_looks_of`.
+        doubts: what the table and the page say against it.
+    """
+
+    name: str
+    picture: str
+    expected_dice: float
+    looks: np.ndarray
+    doubts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The sections of a folder.
+
+    Attributes:
+        sections: that may be corrected.
+        left_out: why the others may not, by the reason, and which they are.
+        calibrated: whether all expected Dices are those of a trust file.
+    """
+
+    sections: tuple[Candidate, ...]
+    left_out: Mapping[str, Sequence[str]]
+    calibrated: bool
+
+
+def read_candidates(predictions: Path) -> Candidates:
+    """The sections of a folder of `sebre predict`.
+
+    Raises:
+        UserError: it is none, or has no section that could be corrected.
+    """
+    if not predictions.is_dir():
+        raise MissingFileError(f"{predictions}: no such folder. Give the --out of `sebre predict`.")
+    sections: list[Candidate] = []
+    left_out: dict[str, list[str]] = {}
+    calibrated = True
+    for name, record in all_records(predictions).items():
+        if why := _why_not(record):
+            left_out.setdefault(why, []).append(name)
+            continue
+        found = [row for row in record["rows"] if is_found(row)]
+        calibrated &= all("expected_dice" in row for row in found)
+        sections.append(_candidate(name, record, found))
+    if not sections:
+        reasons = "; ".join(f"{why}: {some(names)}" for why, names in left_out.items())
+        raise UserError(
+            f"{predictions}: no section of `sebre predict` that could be corrected"
+            f"{f' ({reasons})' if reasons else ''}. Give the folder that it wrote to (--out)."
+        )
+    return Candidates(tuple(sections), left_out, calibrated)
+
+
+def _why_not(record: Mapping[str, Any]) -> str:
+    """Why a section cannot be chosen; empty if it can."""
+    if not record:
+        return "damaged records: predict them again"
+    if "rows" not in record:
+        return "not finished"
+    about = record.get("about", {})
+    if len(about.get("shape", ())) != 2:
+        return "volumes: predict their sections as pictures"
+    return "without tissue" if str(NO_TISSUE) in about.get("warnings", ()) else ""
+
+
+def _candidate(
+    name: str, record: Mapping[str, Any], found: Sequence[Mapping[str, Any]]
+) -> Candidate:
+    expected = [float(row.get("expected_dice", row["score"])) for row in found]
+    flagged = [f"{row['region']}: {row['flags']}" for row in found if row.get("flags")]
+    return Candidate(
+        name,
+        str(record["picture"]["path"]),
+        float(np.mean(expected)) if expected else 0.0,
+        _looks_of(record),
+        (*record["about"].get("warnings", ()), *flagged),
+    )
+
+
+def _looks_of(record: Mapping[str, Any]) -> np.ndarray:
+    """What a section shows, so that the distance of two is small where they are alike.
+
+    Roots of the shares of the tissue that the regions have and that none of them has, whose
+    distance is that of Hellinger (0 to 1.41), which no turning of the picture changes; then
+    brightness of the background, contrast and color, of 255.
+    """
+    areas: dict[int, float] = {}
+    shares: dict[int, float] = {}
+    for row in record["rows"]:  # two of a region, in the halves of a whole section, are one here
+        region = int(row["region_id"])
+        areas[region] = areas.get(region, 0.0) + float(row["area_px"])
+        shares[region] = shares.get(region, 0.0) + float(row.get("tissue_share", 0))
+    total = sum(areas.values())
+    if total and not any(shares.values()):  # how much tissue there is was not measured
+        shares = {region: area / total for region, area in areas.items()}
+    parts = np.array([shares[region] for region in sorted(shares)])
+    parts = np.clip(np.append(parts, 1 - parts.sum()), 0, None)
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(record["about"]["picture"]))))
+    picture = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=-1)
+    looks = measure_looks(picture, find_tissue(picture).mask) / _GRAY
+    return np.concatenate([np.sqrt(parts / parts.sum()), looks])

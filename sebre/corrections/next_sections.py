@@ -1,0 +1,102 @@
+"""Which sections to correct first: those that stand for many others that are likely to be bad.
+
+A section counts by its doubt, 1 minus its expected Dice. One that is corrected takes the doubt from
+those that are like it, the more the more they are. The first section is that which takes the most
+doubt from all, and each following one that which takes the most of what is left. So two sections
+that are alike are not both among the first, and one that is like no other, such as a torn one,
+comes late, however bad it is. (Facility location, by the greedy rule of Nemhauser et al. 1978.)
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mrcnn.errors import UserError
+from sebre.corrections.candidates import Candidate
+from sebre.data.listing import some
+
+_NEAR = 0.5  # of the median distance: at this distance, sections are alike by 1 / e
+_ALIKE = 0.5  # from here on a section is named as one that another stands for
+_CERTAIN = 0.05  # doubt that is left of the surest section, so that none counts for nothing
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A section to correct.
+
+    Attributes:
+        section: which.
+        place: among the sections by their expected Dice, from the worst, 1.
+        stands_for: names of other sections that are like it, the likest first.
+        taken: share of the doubt of all sections that it takes, 0..1.
+    """
+
+    section: Candidate
+    place: int
+    stands_for: tuple[str, ...]
+    taken: float
+
+
+def likeness(sections: Sequence[Candidate]) -> np.ndarray:
+    """How alike sections are, 0..1, float [N, N]; 1 on the diagonal."""
+    looks = np.stack([section.looks for section in sections])
+    away = np.sqrt(np.square(looks[:, None] - looks[None]).sum(-1))
+    usual = np.median(away[~np.eye(len(away), dtype=bool)]) if len(away) > 1 else 0.0
+    return np.exp(-np.square(away / max(_NEAR * float(usual), 1e-6)))
+
+
+def doubts(sections: Sequence[Candidate]) -> np.ndarray:
+    """Doubt of each section, 0..1, float [N]."""
+    return np.array([max(1 - section.expected_dice, _CERTAIN) for section in sections])
+
+
+def pick_order(
+    alike: np.ndarray, weights: np.ndarray, count: int, done: Sequence[int] = ()
+) -> list[tuple[int, float]]:
+    """Sections in the order in which they take most of the weights of all.
+
+    Args:
+        alike: of `likeness`, [N, N].
+        weights: of the sections, [N].
+        count: how many are wanted.
+        done: rows of sections that are corrected already; they are not picked.
+
+    Returns:
+        Row and share of all weights that it takes, of each.
+    """
+    taken = alike[list(done)].max(axis=0) if len(done) else np.zeros(len(alike))
+    left, picked = [row for row in range(len(alike)) if row not in set(done)], []
+    while left and len(picked) < count:
+        gains = np.maximum(alike[left] - taken, 0) @ weights
+        row = left.pop(int(gains.argmax()))
+        picked.append((row, float(gains.max() / weights.sum())))
+        taken = np.maximum(taken, alike[row])
+    return picked
+
+
+def choose(sections: Sequence[Candidate], count: int, done: Collection[str] = ()) -> list[Pick]:
+    """The sections to correct first, in their order.
+
+    Args:
+        sections: of `read_candidates`.
+        count: how many, at most.
+        done: names of sections that are corrected already.
+
+    Raises:
+        UserError: names that no section has, or nothing is left.
+    """
+    names = [section.name for section in sections]
+    if unknown := sorted(set(done) - set(names)):
+        raise UserError(f"No section of the predictions is called {some(unknown)}.")
+    rows = [names.index(name) for name in done]
+    alike, weights = likeness(sections), doubts(sections)
+    ranks = np.argsort(np.argsort([section.expected_dice for section in sections], kind="stable"))
+    picks = []
+    for row, taken in pick_order(alike, weights, count, rows):
+        near = [k for k in np.argsort(-alike[row], kind="stable") if alike[row, k] >= _ALIKE]
+        others = tuple(names[k] for k in near if k != row)
+        picks.append(Pick(sections[row], int(ranks[row]) + 1, others, taken))
+    if not picks:
+        raise UserError("All sections of the predictions are corrected already.")
+    return picks
