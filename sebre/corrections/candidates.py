@@ -31,6 +31,8 @@ class Candidate:
         expected_dice: mean over the regions found, of how good they are likely to be: the expected
             Dice of the table, or where the network has no trust file its scores; 0 where no region
             was found.
+        doubt: area that is likely to be wrong: that of each region, times 1 minus its expected
+            Dice. In mm2 where the size of the pixels is known of all sections, else in px.
         looks: what the section shows, float [n]: see `_looks_of`.
         doubts: what the table and the page say against it.
     """
@@ -38,6 +40,7 @@ class Candidate:
     name: str
     picture: str
     expected_dice: float
+    doubt: float
     looks: np.ndarray
     doubts: tuple[str, ...] = ()
 
@@ -68,13 +71,16 @@ def read_candidates(predictions: Path) -> Candidates:
     sections: list[Candidate] = []
     left_out: dict[str, list[str]] = {}
     calibrated = True
-    for name, record in all_records(predictions).items():
+    records = all_records(predictions)
+    rows = [row for record in records.values() for row in record.get("rows", ())]
+    area = "area_mm2" if all("area_mm2" in row for row in rows if is_found(row)) else "area_px"
+    for name, record in records.items():
         if why := _why_not(record):
             left_out.setdefault(why, []).append(name)
             continue
         found = [row for row in record["rows"] if is_found(row)]
         calibrated &= all("expected_dice" in row for row in found)
-        sections.append(_candidate(name, record, found))
+        sections.append(_candidate(name, record, found, area))
     if not sections:
         reasons = "; ".join(f"{why}: {some(names)}" for why, names in left_out.items())
         raise UserError(
@@ -97,7 +103,7 @@ def _why_not(record: Mapping[str, Any]) -> str:
 
 
 def _candidate(
-    name: str, record: Mapping[str, Any], found: Sequence[Mapping[str, Any]]
+    name: str, record: Mapping[str, Any], found: Sequence[Mapping[str, Any]], area: str
 ) -> Candidate:
     expected = [float(row.get("expected_dice", row["score"])) for row in found]
     flagged = [f"{row['region']}: {row['flags']}" for row in found if row.get("flags")]
@@ -105,6 +111,7 @@ def _candidate(
         name,
         str(record["picture"]["path"]),
         float(np.mean(expected)) if expected else 0.0,
+        sum(float(row[area]) * (1 - dice) for row, dice in zip(found, expected, strict=True)),
         _looks_of(record),
         (*record["about"].get("warnings", ()), *flagged),
     )

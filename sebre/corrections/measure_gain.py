@@ -26,7 +26,7 @@ from PIL import Image
 from mrcnn.errors import UserError
 from mrcnn.io.files import replace_text
 from sebre.corrections.candidates import Candidate, read_candidates
-from sebre.corrections.next_sections import choose, doubts, likeness, pick_order
+from sebre.corrections.next_sections import choose, likeness, pick_order
 from sebre.data.dataset import SectionDataset
 from sebre.data.metadata import read_facts
 from sebre.data.region_masks import RegionMasks
@@ -101,24 +101,19 @@ def choices(stage: Stage, seed: int, rules: Sequence[str]) -> dict[str, list[int
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
         candidates = predicted(stage.root, numbers, out)
-        truly = {number: true_dice(stage, number, out) for number in numbers}
-    by_doubt = sorted(candidates, key=lambda section: section.expected_dice)
+        truly = {number: wrong_px(stage, number, out) for number in numbers}
+    by_doubt = sorted(candidates, key=lambda section: -section.doubt)
     alike = likeness(candidates)
     evenly = pick_order(alike, np.ones(len(candidates)), CORRECTED)
     chosen = {
         "next": [int(pick.section.name) for pick in choose(candidates, CORRECTED)],
         "random": numbers[:CORRECTED],
-        "worst": sorted(numbers, key=lambda number: truly[number])[:CORRECTED],
+        "worst": sorted(numbers, key=lambda number: -truly[number])[:CORRECTED],
         "doubt": [int(section.name) for section in by_doubt[:CORRECTED]],
         "spread": [int(candidates[row].name) for row, _ in evenly],
     }
-    expected = [section.expected_dice for section in candidates]
-    true = [truly[int(section.name)] for section in candidates]
-    logger.info(
-        "seed %d: expected Dice %.3f, true %.3f, correlation %.2f; doubt %.2f to %.2f",
-        *(seed, np.mean(expected), np.mean(true), np.corrcoef(expected, true)[0, 1]),
-        *(doubts(candidates).min(), doubts(candidates).max()),
-    )
+    found = [section.doubt for section in candidates], [truly[int(c.name)] for c in candidates]
+    logger.info("seed %d: correlation of doubt and truth %.2f", seed, np.corrcoef(*found)[0, 1])
     return {rule: chosen[rule] for rule in rules}
 
 
@@ -134,16 +129,18 @@ def predicted(root: Path, numbers: Sequence[int], out: Path) -> tuple[Candidate,
     return read_candidates(out).sections
 
 
-def true_dice(stage: Stage, number: int, predictions: Path) -> float:
-    """Mean Dice of a training section as it was predicted, over the regions that the network of
-    any section knows."""
+def wrong_px(stage: Stage, number: int, predictions: Path) -> int:
+    """Pixels of a training section whose region is another one than was predicted, of the regions
+    that the network of any section knows: those that are to be corrected."""
     sections = SectionDataset(stage.regions).load(stage.root, "train", numbers=[number])
     sections.prepare()
     with Image.open(label_paths(predictions, str(number))[0]) as image:
         found = stage.known[np.asarray(image)]
-    scores = _dices(found, sections, 0)
-    known = [scores[name] for name in known_regions(stage) if name in scores]
-    return float(np.mean(known)) if known else 0.0
+    drawn = RegionMasks(*sections.load_mask(0)).by_class
+    wrong = np.zeros(found.shape, bool)
+    for region_id in np.unique(stage.known[stage.known > 0]):
+        wrong |= (found == region_id) != drawn.get(int(region_id), np.zeros(found.shape, bool))
+    return int(wrong.sum())
 
 
 def known_regions(stage: Stage) -> list[str]:

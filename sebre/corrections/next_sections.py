@@ -1,7 +1,7 @@
 """Which sections to correct first: those that stand for many others that are likely to be bad.
 
-A section counts by its doubt, 1 minus its expected Dice. One that is corrected takes the doubt from
-those that are like it, the more the more they are. The first section is that which takes the most
+A section counts by its doubt, the area of it that is likely to be wrong. One that is corrected takes
+the doubt from those that are like it, the more the more they are. The first section is that which takes the most
 doubt from all, and each following one that which takes the most of what is left. So two sections
 that are alike are not both among the first, and one that is like no other, such as a torn one,
 comes late, however bad it is. (Facility location, by the greedy rule of Nemhauser et al. 1978.)
@@ -18,7 +18,9 @@ from sebre.data.listing import some
 
 _NEAR = 0.5  # of the median distance: at this distance, sections are alike by 1 / e
 _ALIKE = 0.5  # from here on a section is named as one that another stands for
-_CERTAIN = 0.05  # doubt that is left of the surest section, so that none counts for nothing
+_CERTAIN = (
+    0.05  # of the largest doubt, that the surest section has, so that none counts for nothing
+)
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,9 @@ def likeness(sections: Sequence[Candidate]) -> np.ndarray:
 
 
 def doubts(sections: Sequence[Candidate]) -> np.ndarray:
-    """Doubt of each section, 0..1, float [N]."""
-    return np.array([max(1 - section.expected_dice, _CERTAIN) for section in sections])
+    """Doubt of each section, of the largest one, 0..1, float [N]."""
+    found = np.array([section.doubt for section in sections])
+    return np.maximum(found / found.max(), _CERTAIN) if found.any() else np.ones(len(found))
 
 
 def pick_order(
