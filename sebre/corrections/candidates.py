@@ -22,6 +22,14 @@ _GRAY = 255.0  # values of a picture
 
 
 @dataclass(frozen=True)
+class FoundPart:
+    """A region on a section: its share of the tissue, and its expected Dice."""
+
+    share: float
+    expected_dice: float
+
+
+@dataclass(frozen=True)
 class Candidate:
     """A section that may be corrected.
 
@@ -31,8 +39,7 @@ class Candidate:
         expected_dice: mean over the regions found, of how good they are likely to be: the expected
             Dice of the table, or where the network has no trust file its scores; 0 where no region
             was found.
-        doubt: area that is likely to be wrong: that of each region, times 1 minus its expected
-            Dice. In mm2 where the size of the pixels is known of all sections, else in px.
+        regions: what was found of each region, by its name.
         looks: what the section shows, float [n]: see `_looks_of`.
         doubts: what the table and the page say against it.
     """
@@ -40,7 +47,7 @@ class Candidate:
     name: str
     picture: str
     expected_dice: float
-    doubt: float
+    regions: Mapping[str, FoundPart]
     looks: np.ndarray
     doubts: tuple[str, ...] = ()
 
@@ -71,16 +78,13 @@ def read_candidates(predictions: Path) -> Candidates:
     sections: list[Candidate] = []
     left_out: dict[str, list[str]] = {}
     calibrated = True
-    records = all_records(predictions)
-    rows = [row for record in records.values() for row in record.get("rows", ())]
-    area = "area_mm2" if all("area_mm2" in row for row in rows if is_found(row)) else "area_px"
-    for name, record in records.items():
+    for name, record in all_records(predictions).items():
         if why := _why_not(record):
             left_out.setdefault(why, []).append(name)
             continue
         found = [row for row in record["rows"] if is_found(row)]
         calibrated &= all("expected_dice" in row for row in found)
-        sections.append(_candidate(name, record, found, area))
+        sections.append(_candidate(name, record, found))
     if not sections:
         reasons = "; ".join(f"{why}: {some(names)}" for why, names in left_out.items())
         raise UserError(
@@ -103,38 +107,48 @@ def _why_not(record: Mapping[str, Any]) -> str:
 
 
 def _candidate(
-    name: str, record: Mapping[str, Any], found: Sequence[Mapping[str, Any]], area: str
+    name: str, record: Mapping[str, Any], found: Sequence[Mapping[str, Any]]
 ) -> Candidate:
     expected = [float(row.get("expected_dice", row["score"])) for row in found]
     flagged = [f"{row['region']}: {row['flags']}" for row in found if row.get("flags")]
+    shares = _shares(record["rows"])
+    parts: dict[str, FoundPart] = {}
+    for row, dice in zip(found, expected, strict=True):
+        # Of the two rows of a region, in the halves of a whole section, the worse one counts.
+        worst = min(dice, parts[row["region"]].expected_dice if row["region"] in parts else dice)
+        parts[row["region"]] = FoundPart(shares[int(row["region_id"])], worst)
     return Candidate(
         name,
         str(record["picture"]["path"]),
         float(np.mean(expected)) if expected else 0.0,
-        sum(float(row[area]) * (1 - dice) for row, dice in zip(found, expected, strict=True)),
-        _looks_of(record),
+        parts,
+        _looks_of(record, list(shares.values())),
         (*record["about"].get("warnings", ()), *flagged),
     )
 
 
-def _looks_of(record: Mapping[str, Any]) -> np.ndarray:
+def _shares(rows: Sequence[Mapping[str, Any]]) -> dict[int, float]:
+    """Share of the tissue by id of the region; of all regions, where the tissue is not known."""
+    areas: dict[int, float] = {}
+    shares: dict[int, float] = {}
+    for row in rows:
+        region = int(row["region_id"])
+        areas[region] = areas.get(region, 0.0) + float(row["area_px"])
+        shares[region] = shares.get(region, 0.0) + float(row.get("tissue_share", 0))
+    total = sum(areas.values())
+    if total and not any(shares.values()):
+        shares = {region: area / total for region, area in areas.items()}
+    return dict(sorted(shares.items()))
+
+
+def _looks_of(record: Mapping[str, Any], shares: Sequence[float]) -> np.ndarray:
     """What a section shows, so that the distance of two is small where they are alike.
 
     Roots of the shares of the tissue that the regions have and that none of them has, whose
     distance is that of Hellinger (0 to 1.41), which no turning of the picture changes; then
     brightness of the background, contrast and color, of 255.
     """
-    areas: dict[int, float] = {}
-    shares: dict[int, float] = {}
-    for row in record["rows"]:  # two of a region, in the halves of a whole section, are one here
-        region = int(row["region_id"])
-        areas[region] = areas.get(region, 0.0) + float(row["area_px"])
-        shares[region] = shares.get(region, 0.0) + float(row.get("tissue_share", 0))
-    total = sum(areas.values())
-    if total and not any(shares.values()):  # how much tissue there is was not measured
-        shares = {region: area / total for region, area in areas.items()}
-    parts = np.array([shares[region] for region in sorted(shares)])
-    parts = np.clip(np.append(parts, 1 - parts.sum()), 0, None)
+    parts = np.clip([*shares, 1 - sum(shares)], 0, None)
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(record["about"]["picture"]))))
     picture = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=-1)
     looks = measure_looks(picture, find_tissue(picture).mask) / _GRAY

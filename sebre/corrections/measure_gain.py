@@ -26,7 +26,7 @@ from PIL import Image
 from mrcnn.errors import UserError
 from mrcnn.io.files import replace_text
 from sebre.corrections.candidates import Candidate, read_candidates
-from sebre.corrections.next_sections import choose, likeness, pick_order
+from sebre.corrections.next_sections import choose
 from sebre.data.dataset import SectionDataset
 from sebre.data.metadata import read_facts
 from sebre.data.region_masks import RegionMasks
@@ -48,9 +48,7 @@ logger = logging.getLogger(__name__)
 CANDIDATES, CORRECTED = 20, 5
 SCORED = 30  # sections that are scored at most, spread evenly
 NETWORK = "any_section"
-# How the sections are chosen. The last two, and the way of the training, were only looked at with
-# --inner.
-RULES = ("next", "random", "worst", "doubt", "spread")
+RULES = ("next", "random", "worst")  # how the sections are chosen
 _DECIMALS = 4
 
 
@@ -102,18 +100,11 @@ def choices(stage: Stage, seed: int, rules: Sequence[str]) -> dict[str, list[int
         out = Path(folder)
         candidates = predicted(stage.root, numbers, out)
         truly = {number: wrong_px(stage, number, out) for number in numbers}
-    by_doubt = sorted(candidates, key=lambda section: -section.doubt)
-    alike = likeness(candidates)
-    evenly = pick_order(alike, np.ones(len(candidates)), CORRECTED)
     chosen = {
         "next": [int(pick.section.name) for pick in choose(candidates, CORRECTED)],
         "random": numbers[:CORRECTED],
         "worst": sorted(numbers, key=lambda number: -truly[number])[:CORRECTED],
-        "doubt": [int(section.name) for section in by_doubt[:CORRECTED]],
-        "spread": [int(candidates[row].name) for row, _ in evenly],
     }
-    found = [section.doubt for section in candidates], [truly[int(c.name)] for c in candidates]
-    logger.info("seed %d: correlation of doubt and truth %.2f", seed, np.corrcoef(*found)[0, 1])
     return {rule: chosen[rule] for rule in rules}
 
 
@@ -250,7 +241,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--dataset", type=Path, required=True, help="prepared, with its regions")
     parser.add_argument("--out", type=Path, required=True, help="JSON file of the scores")
-    parser.add_argument("--rules", nargs="+", default=["next", "random", "worst"], choices=RULES)
+    parser.add_argument("--rules", nargs="+", default=list(RULES), choices=RULES)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--steps", type=int, help="in place of those of the learning curve")
     parser.add_argument("--inner", action="store_true", help="leave the test part alone")

@@ -1,10 +1,12 @@
-"""Which sections to correct first: those that stand for many others that are likely to be bad.
+"""Which sections to correct first: those that stand for many regions that are likely to be bad.
 
-A section counts by its doubt, the area of it that is likely to be wrong. One that is corrected takes
-the doubt from those that are like it, the more the more they are. The first section is that which takes the most
-doubt from all, and each following one that which takes the most of what is left. So two sections
-that are alike are not both among the first, and one that is like no other, such as a torn one,
-comes late, however bad it is. (Facility location, by the greedy rule of Nemhauser et al. 1978.)
+What is to be learned are the regions of all sections. A region of a section counts by its doubt, 1
+minus its expected Dice, and all regions together count alike, large or small. A section that is
+corrected takes the doubt of the regions that it shows from the sections that are like it, the more
+the more they are. The first section is that which takes the most doubt from all, and each following
+one that which takes the most of what is left. So two sections that are alike are not both among the
+first; one that shows little, or is like no other, comes late, however bad it is. (Facility
+location, by the greedy rule of Nemhauser et al. 1978.)
 """
 
 from collections.abc import Collection, Sequence
@@ -48,33 +50,61 @@ def likeness(sections: Sequence[Candidate]) -> np.ndarray:
     return np.exp(-np.square(away / max(_NEAR * float(usual), 1e-6)))
 
 
+def shown(sections: Sequence[Candidate]) -> np.ndarray:
+    """How much of each region the sections show, beside what is usual of those that show it, at
+    most 1: float [N, R]. A section without a region shows one of its own."""
+    names = sorted({name for section in sections for name in section.regions})
+    shares = np.array(
+        [[s.regions[n].share if n in s.regions else 0.0 for n in names] for s in sections]
+    ).reshape(len(sections), len(names))
+    usual = np.array([np.median(column[column > 0]) for column in shares.T])
+    nothing = np.array([[float(not section.regions)] for section in sections])
+    return np.hstack([np.minimum(shares / usual, 1), nothing])
+
+
 def doubts(sections: Sequence[Candidate]) -> np.ndarray:
-    """Doubt of each section, of the largest one, 0..1, float [N]."""
-    found = np.array([section.doubt for section in sections])
-    return np.maximum(found / found.max(), _CERTAIN) if found.any() else np.ones(len(found))
+    """Doubt of each region of each section, float [N, R] as of `shown`; the sum is 1, and so many
+    parts of it are of each region."""
+    names = sorted({name for section in sections for name in section.regions})
+    found = np.array(
+        [
+            [*(1 - s.regions[n].expected_dice if n in s.regions else 0.0 for n in names), 1.0]
+            for s in sections
+        ]
+    )
+    there = shown(sections)
+    weights = np.maximum(found, _CERTAIN) * there / np.maximum(there.sum(axis=0), 1)
+    return weights / weights.sum()
 
 
 def pick_order(
-    alike: np.ndarray, weights: np.ndarray, count: int, done: Sequence[int] = ()
+    alike: np.ndarray, there: np.ndarray, weights: np.ndarray, count: int, done: Sequence[int] = ()
 ) -> list[tuple[int, float]]:
     """Sections in the order in which they take most of the weights of all.
 
     Args:
         alike: of `likeness`, [N, N].
-        weights: of the sections, [N].
+        there: of `shown`, [N, R].
+        weights: of the regions of the sections, [N, R].
         count: how many are wanted.
         done: rows of sections that are corrected already; they are not picked.
 
     Returns:
         Row and share of all weights that it takes, of each.
     """
-    taken = alike[list(done)].max(axis=0) if len(done) else np.zeros(len(alike))
+    taken = np.zeros_like(weights)
+    for row in done:
+        taken = np.maximum(taken, alike[row][:, None] * there[row])
     left, picked = [row for row in range(len(alike)) if row not in set(done)], []
     while left and len(picked) < count:
-        gains = np.maximum(alike[left] - taken, 0) @ weights
-        row = left.pop(int(gains.argmax()))
-        picked.append((row, float(gains.max() / weights.sum())))
-        taken = np.maximum(taken, alike[row])
+        gains = [
+            float((np.maximum(alike[row][:, None] * there[row] - taken, 0) * weights).sum())
+            for row in left
+        ]
+        best = int(np.argmax(gains))
+        picked.append((left[best], gains[best] / float(weights.sum())))
+        row = left.pop(best)
+        taken = np.maximum(taken, alike[row][:, None] * there[row])
     return picked
 
 
@@ -93,10 +123,10 @@ def choose(sections: Sequence[Candidate], count: int, done: Collection[str] = ()
     if unknown := sorted(set(done) - set(names)):
         raise UserError(f"No section of the predictions is called {some(unknown)}.")
     rows = [names.index(name) for name in done]
-    alike, weights = likeness(sections), doubts(sections)
+    alike, there, weights = likeness(sections), shown(sections), doubts(sections)
     ranks = np.argsort(np.argsort([section.expected_dice for section in sections], kind="stable"))
     picks = []
-    for row, taken in pick_order(alike, weights, count, rows):
+    for row, taken in pick_order(alike, there, weights, count, rows):
         near = [k for k in np.argsort(-alike[row], kind="stable") if alike[row, k] >= _ALIKE]
         others = tuple(names[k] for k in near if k != row)
         picks.append(Pick(sections[row], int(ranks[row]) + 1, others, taken))
