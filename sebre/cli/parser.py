@@ -224,6 +224,8 @@ def build_parser(
         )
         text = "measure predicted regions by age or group of animals"
         _add_morphometry(command("morphometry", text, False))
+        text = "which sections of a folder of predictions to correct first"
+        _add_next(command("next", text, False))
         _add_demo(command("demo", "segment the test sections of datasets/slicemap", False))
         _add_models(command("models", "the networks at hand, and which of them fits", False))
         _add_publish(
@@ -390,6 +392,14 @@ def _add_morphometry(sub: argparse.ArgumentParser) -> None:
     add("--spacing-um", type=_length, metavar="UM")
     add("--draw", choices=MEASURES)
     add("--seed", **_SEED)
+
+
+def _add_next(sub: argparse.ArgumentParser) -> None:
+    add = _adder(sub)
+    add("predictions", **_DIR)
+    add("--count", default=5, **_NUMBER)
+    add("--done", **_DIR)
+    add("--out", **_CSV, required=False)
 
 
 def _add_demo(sub: argparse.ArgumentParser) -> None:

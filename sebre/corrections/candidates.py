@@ -41,7 +41,7 @@ class Candidate:
             was found.
         regions: what was found of each region, by its name.
         looks: what the section shows, float [n]: see `_looks_of`.
-        doubts: what the table and the page say against it.
+        warnings: what the page says against it.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Candidate:
     expected_dice: float
     regions: Mapping[str, FoundPart]
     looks: np.ndarray
-    doubts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,6 @@ def _candidate(
     name: str, record: Mapping[str, Any], found: Sequence[Mapping[str, Any]]
 ) -> Candidate:
     expected = [float(row.get("expected_dice", row["score"])) for row in found]
-    flagged = [f"{row['region']}: {row['flags']}" for row in found if row.get("flags")]
     shares = _shares(record["rows"])
     parts: dict[str, FoundPart] = {}
     for row, dice in zip(found, expected, strict=True):
@@ -123,7 +122,7 @@ def _candidate(
         float(np.mean(expected)) if expected else 0.0,
         parts,
         _looks_of(record, list(shares.values())),
-        (*record["about"].get("warnings", ()), *flagged),
+        tuple(record["about"].get("warnings", ())),
     )
 
 

@@ -11,18 +11,26 @@ location, by the greedy rule of Nemhauser et al. 1978.)
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from mrcnn.errors import UserError
+from mrcnn.errors import MissingFileError, UserError
+from mrcnn.io.own_files import is_own
 from sebre.corrections.candidates import Candidate
-from sebre.data.listing import some
+from sebre.data.listing import some, visible
+from sebre.prepare.outlines import ENDINGS
 
 _NEAR = 0.5  # of the median distance: at this distance, sections are alike by 1 / e
-_ALIKE = 0.5  # from here on a section is named as one that another stands for
+_ALIKE = 0.25  # from here on a section is named as one that another stands for
 _CERTAIN = (
     0.05  # of the largest doubt, that the surest section has, so that none counts for nothing
 )
+
+
+COLUMNS = ("order", "image", "expected_dice", "stands_for", "takes", "reasons", "picture")
+_DOUBTFUL = 3  # regions that are named
 
 
 @dataclass(frozen=True)
@@ -34,12 +42,41 @@ class Pick:
         place: among the sections by their expected Dice, from the worst, 1.
         stands_for: names of other sections that are like it, the likest first.
         taken: share of the doubt of all sections that it takes, 0..1.
+        count: how many sections there are.
     """
 
     section: Candidate
     place: int
     stands_for: tuple[str, ...]
     taken: float
+    count: int
+
+    def reasons(self) -> list[str]:
+        """Why it was chosen, in words."""
+        one = self.section
+        said = [f"expected Dice {one.expected_dice:.2f}, place {self.place} of {self.count}"]
+        if not one.regions:
+            return [*said, "none of the regions was found", *one.warnings]
+        worst = sorted(one.regions, key=lambda name: one.regions[name].expected_dice)
+        named = [f"{n} {one.regions[n].expected_dice:.2f}" for n in worst[:_DOUBTFUL]]
+        count = len(one.regions)
+        said.append(f"shows {count} region{'s' * (count > 1)}, of which likely the worst: ")
+        said[-1] += ", ".join(named)
+        others = some(self.stands_for)
+        said.append(f"stands for {others}" if others else "no other is like it")
+        return [*said, *one.warnings]
+
+    def row(self, order: int) -> dict[str, Any]:
+        """Its cells of COLUMNS."""
+        return {
+            "order": order,
+            "image": self.section.name,
+            "expected_dice": round(self.section.expected_dice, 4),
+            "stands_for": " ".join(self.stands_for),
+            "takes": round(self.taken, 4),
+            "reasons": "; ".join(self.reasons()),
+            "picture": self.section.picture,
+        }
 
 
 def likeness(sections: Sequence[Candidate]) -> np.ndarray:
@@ -129,7 +166,26 @@ def choose(sections: Sequence[Candidate], count: int, done: Collection[str] = ()
     for row, taken in pick_order(alike, there, weights, count, rows):
         near = [k for k in np.argsort(-alike[row], kind="stable") if alike[row, k] >= _ALIKE]
         others = tuple(names[k] for k in near if k != row)
-        picks.append(Pick(sections[row], int(ranks[row]) + 1, others, taken))
+        picks.append(Pick(sections[row], int(ranks[row]) + 1, others, taken, len(sections)))
     if not picks:
         raise UserError("All sections of the predictions are corrected already.")
     return picks
+
+
+def corrected_in(folder: Path, sections: Sequence[Candidate]) -> list[str]:
+    """Names of the sections that a folder has files of outlines of, not as they were predicted.
+
+    Raises:
+        UserError: there is no such folder, or it has files of no section.
+    """
+    if not folder.is_dir():
+        raise MissingFileError(f"{folder}: no such folder of corrected regions.")
+    files = [path for path in visible(folder) if path.suffix.lower() in ENDINGS]
+    drawn = {path.stem.removesuffix("_rois") for path in files if not is_own(path)}
+    done = [s.name for s in sections if {Path(s.name).name, Path(s.picture).stem} & drawn]
+    if not done:
+        raise UserError(
+            f"{folder}: holds no corrected regions of a section of the predictions. Wanted files "
+            f"with the names of the pictures ({', '.join(ENDINGS)})."
+        )
+    return done

@@ -23,8 +23,6 @@ from sebre.data.regions import Color
 from sebre.prepare.imagej_rois import read_rois
 from sebre.prepare.outlines import Outline, OutlineFile, demand_name, demand_one_page
 
-ENDINGS = (".geojson", ".json", ".roi", ".zip")
-
 _CIRCLE_POINTS = 256
 _NO_ANNOTATIONS = ("cell", "tile", "tmaCore")  # of QuPath, that are areas
 

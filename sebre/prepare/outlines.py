@@ -15,6 +15,7 @@ from mrcnn.errors import UserError
 from mrcnn.structures.mask_formats import contours_to_mask
 from sebre.data.regions import Color
 
+ENDINGS = (".geojson", ".json", ".roi", ".zip")  # of files of outlines
 _CORNER = 0.5  # from the corner of a pixel to its center
 
 
