@@ -224,8 +224,7 @@ def build_parser(
         )
         text = "measure predicted regions by age or group of animals"
         _add_morphometry(command("morphometry", text, False))
-        text = "which sections of a folder of predictions to correct first"
-        _add_next(command("next", text, False))
+        _add_next(command("next", "which sections to correct first, of those predicted", False))
         _add_demo(command("demo", "segment the test sections of datasets/slicemap", False))
         _add_models(command("models", "the networks at hand, and which of them fits", False))
         _add_publish(

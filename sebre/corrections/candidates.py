@@ -23,9 +23,9 @@ _GRAY = 255.0  # values of a picture
 
 @dataclass(frozen=True)
 class FoundPart:
-    """A region on a section: its share of the tissue, and its expected Dice."""
+    """A region on a section: its area in px, and its expected Dice."""
 
-    share: float
+    area: float
     expected_dice: float
 
 
@@ -110,44 +110,40 @@ def _candidate(
     name: str, record: Mapping[str, Any], found: Sequence[Mapping[str, Any]]
 ) -> Candidate:
     expected = [float(row.get("expected_dice", row["score"])) for row in found]
-    shares = _shares(record["rows"])
     parts: dict[str, FoundPart] = {}
     for row, dice in zip(found, expected, strict=True):
         # Of the two rows of a region, in the halves of a whole section, the worse one counts.
-        worst = min(dice, parts[row["region"]].expected_dice if row["region"] in parts else dice)
-        parts[row["region"]] = FoundPart(shares[int(row["region_id"])], worst)
+        other = parts.get(row["region"], FoundPart(0.0, dice))
+        area = other.area + float(row["area_px"])
+        parts[row["region"]] = FoundPart(area, min(dice, other.expected_dice))
     return Candidate(
         name,
         str(record["picture"]["path"]),
         float(np.mean(expected)) if expected else 0.0,
         parts,
-        _looks_of(record, list(shares.values())),
+        _looks_of(record),
         tuple(record["about"].get("warnings", ())),
     )
 
 
-def _shares(rows: Sequence[Mapping[str, Any]]) -> dict[int, float]:
-    """Share of the tissue by id of the region; of all regions, where the tissue is not known."""
-    areas: dict[int, float] = {}
-    shares: dict[int, float] = {}
-    for row in rows:
-        region = int(row["region_id"])
-        areas[region] = areas.get(region, 0.0) + float(row["area_px"])
-        shares[region] = shares.get(region, 0.0) + float(row.get("tissue_share", 0))
-    total = sum(areas.values())
-    if total and not any(shares.values()):
-        shares = {region: area / total for region, area in areas.items()}
-    return dict(sorted(shares.items()))
-
-
-def _looks_of(record: Mapping[str, Any], shares: Sequence[float]) -> np.ndarray:
+def _looks_of(record: Mapping[str, Any]) -> np.ndarray:
     """What a section shows, so that the distance of two is small where they are alike.
 
     Roots of the shares of the tissue that the regions have and that none of them has, whose
     distance is that of Hellinger (0 to 1.41), which no turning of the picture changes; then
     brightness of the background, contrast and color, of 255.
     """
-    parts = np.clip([*shares, 1 - sum(shares)], 0, None)
+    areas: dict[int, float] = {}
+    shares: dict[int, float] = {}
+    for row in record["rows"]:
+        region = int(row["region_id"])
+        areas[region] = areas.get(region, 0.0) + float(row["area_px"])
+        shares[region] = shares.get(region, 0.0) + float(row.get("tissue_share", 0))
+    total = sum(areas.values())
+    if total and not any(shares.values()):  # how much tissue there is was not measured
+        shares = {region: area / total for region, area in areas.items()}
+    ordered = [shares[region] for region in sorted(shares)]
+    parts = np.clip([*ordered, 1 - sum(ordered)], 0, None)
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(record["about"]["picture"]))))
     picture = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=-1)
     looks = measure_looks(picture, find_tissue(picture).mask) / _GRAY

@@ -1,12 +1,14 @@
 """Which sections to correct first: those that stand for many regions that are likely to be bad.
 
-What is to be learned are the regions of all sections. A region of a section counts by its doubt, 1
-minus its expected Dice, and all regions together count alike, large or small. A section that is
-corrected takes the doubt of the regions that it shows from the sections that are like it, the more
-the more they are. The first section is that which takes the most doubt from all, and each following
-one that which takes the most of what is left. So two sections that are alike are not both among the
-first; one that shows little, or is like no other, comes late, however bad it is. (Facility
-location, by the greedy rule of Nemhauser et al. 1978.)
+What is to be learned are the regions of all sections. A region that was found counts by its size,
+beside what is usual of it, and by its expected Dice: the lower that is, the less likely is it there
+at all. What of it is in doubt, 1 minus its expected Dice, is to be taken; all regions together
+count alike, large or small. A section that is corrected takes the doubt of the regions that it
+shows from the sections that are like it, the more the more they are. The first section is that
+which takes the most doubt from all, and each following one that which takes the most of what is
+left. So two sections that are alike are not both among the first; one that shows little, or is like
+no other, comes late, however bad it is. (Facility location, by the greedy rule of Nemhauser et al.
+1978.)
 """
 
 from collections.abc import Collection, Sequence
@@ -18,16 +20,14 @@ import numpy as np
 
 from mrcnn.errors import MissingFileError, UserError
 from mrcnn.io.own_files import is_own
-from sebre.corrections.candidates import Candidate
+from sebre.corrections.candidates import Candidate, FoundPart
 from sebre.data.listing import some, visible
 from sebre.prepare.outlines import ENDINGS
 
-_NEAR = 0.5  # of the median distance: at this distance, sections are alike by 1 / e
-_ALIKE = 0.25  # from here on a section is named as one that another stands for
-_CERTAIN = (
-    0.05  # of the largest doubt, that the surest section has, so that none counts for nothing
-)
-
+_NEAR = 1.0  # of the median distance: at this distance, sections are alike by 1 / e
+_ALIKE = 0.5  # from here on a section is named as one that another stands for
+# That is there of what was found, and in doubt of it, so that nothing counts as none.
+_LEAST = 0.05
 
 COLUMNS = ("order", "image", "expected_dice", "stands_for", "takes", "reasons", "picture")
 _DOUBTFUL = 3  # regions that are named
@@ -88,30 +88,39 @@ def likeness(sections: Sequence[Candidate]) -> np.ndarray:
 
 
 def shown(sections: Sequence[Candidate]) -> np.ndarray:
-    """How much of each region the sections show, beside what is usual of those that show it, at
-    most 1: float [N, R]. A section without a region shows one of its own."""
-    names = sorted({name for section in sections for name in section.regions})
-    shares = np.array(
-        [[s.regions[n].share if n in s.regions else 0.0 for n in names] for s in sections]
-    ).reshape(len(sections), len(names))
-    usual = np.array([np.median(column[column > 0]) for column in shares.T])
-    nothing = np.array([[float(not section.regions)] for section in sections])
-    return np.hstack([np.minimum(shares / usual, 1), nothing])
+    """How much of each region the sections show, 0..1, float [N, R]: of its usual area on those
+    that show it, at most 1, times its expected Dice. A section without a region shows one of its
+    own, a little."""
+    names = _names(sections)
+    areas = np.array([[_part(s, name).area for name in names] for s in sections])
+    areas = areas.reshape(len(sections), len(names))
+    usual = np.array([np.median(column[column > 0]) for column in areas.T])
+    sure = np.maximum(_expected(sections), _LEAST)
+    nothing = np.array([[_LEAST * (not section.regions)] for section in sections])
+    return np.hstack([np.minimum(areas / usual, 1) * sure, nothing])
 
 
 def doubts(sections: Sequence[Candidate]) -> np.ndarray:
-    """Doubt of each region of each section, float [N, R] as of `shown`; the sum is 1, and so many
-    parts of it are of each region."""
-    names = sorted({name for section in sections for name in section.regions})
-    found = np.array(
-        [
-            [*(1 - s.regions[n].expected_dice if n in s.regions else 0.0 for n in names), 1.0]
-            for s in sections
-        ]
-    )
+    """Doubt of each region of each section, float [N, R] as of `shown`; of all sections together it
+    is the mean doubt of the region."""
     there = shown(sections)
-    weights = np.maximum(found, _CERTAIN) * there / np.maximum(there.sum(axis=0), 1)
-    return weights / weights.sum()
+    found = np.hstack([1 - _expected(sections), np.ones((len(sections), 1))])
+    total = there.sum(axis=0)
+    return np.maximum(found, _LEAST) * there / np.where(total > 0, total, 1)
+
+
+def _names(sections: Sequence[Candidate]) -> list[str]:
+    return sorted({name for section in sections for name in section.regions})
+
+
+def _part(section: Candidate, name: str) -> FoundPart:
+    return section.regions.get(name, FoundPart(0.0, 0.0))
+
+
+def _expected(sections: Sequence[Candidate]) -> np.ndarray:
+    names = _names(sections)
+    found = [[_part(section, name).expected_dice for name in names] for section in sections]
+    return np.array(found).reshape(len(sections), len(names))
 
 
 def pick_order(
