@@ -115,7 +115,8 @@ def predicted(root: Path, numbers: Sequence[int], out: Path) -> tuple[Candidate,
     names."""
     listed, _ = list_subset(root, "train")
     sections = [SectionFile(listed[n].image.absolute(), str(n)) for n in numbers]
-    job = plan_job(NETWORK, find_network(NETWORK)[1], out)
+    # Where a section lies in the brain does not change the choice.
+    job = plan_job(NETWORK, find_network(NETWORK)[1], out, place=False)
     failed = [outcome.error for outcome in detect_folders(job, sections) if outcome.error]
     if failed:
         raise UserError(failed[0])
