@@ -222,8 +222,7 @@ def build_parser(
                 False,
             )
         )
-        text = "measure predicted regions by age or group of animals"
-        _add_morphometry(command("morphometry", text, False))
+        _add_morphometry(command("morphometry", "measure regions by age or group", False))
         _add_next(command("next", "which sections to correct first, of those predicted", False))
         _add_demo(command("demo", "segment the test sections of datasets/slicemap", False))
         _add_models(command("models", "the networks at hand, and which of them fits", False))

@@ -22,7 +22,7 @@ from mrcnn.errors import MissingFileError, UserError
 from mrcnn.io.own_files import is_own
 from sebre.corrections.candidates import Candidate, FoundPart
 from sebre.data.listing import some, visible
-from sebre.prepare.outlines import ENDINGS
+from sebre.prepare.drawn_outlines import ENDINGS
 
 _NEAR = 1.0  # of the median distance: at this distance, sections are alike by 1 / e
 _ALIKE = 0.5  # from here on a section is named as one that another stands for

@@ -12,7 +12,7 @@ import numpy as np
 import roifile
 
 from mrcnn.errors import UserError
-from sebre.prepare.outlines import Outline, OutlineFile, demand_name, demand_one_page
+from sebre.prepare.drawn_outlines import Outline, OutlineFile, demand_name, demand_one_page
 
 _UNNAMED = re.compile(r"[\d-]+")  # ImageJ calls what has no name after its place
 _COPY = re.compile(r"(.+)-(\d+)")

@@ -8,7 +8,7 @@
 | `.roi`, `.zip` | ImageJ, ROI Manager | of the ROI; `CA1-2` is another `CA1` where that is there |
 
 Of QuPath, detections are taken as annotations are; cells, tiles and cores are left out. What its
-coordinates mean is said in `sebre.prepare.outlines`.
+coordinates mean is said in `sebre.prepare.drawn_outlines`.
 """
 
 import json
@@ -20,8 +20,8 @@ import numpy as np
 
 from mrcnn.errors import UserError, reading
 from sebre.data.regions import Color
+from sebre.prepare.drawn_outlines import Outline, OutlineFile, demand_name, demand_one_page
 from sebre.prepare.imagej_rois import read_rois
-from sebre.prepare.outlines import Outline, OutlineFile, demand_name, demand_one_page
 
 _CIRCLE_POINTS = 256
 _NO_ANNOTATIONS = ("cell", "tile", "tmaCore")  # of QuPath, that are areas

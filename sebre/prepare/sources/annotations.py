@@ -28,8 +28,8 @@ from sebre.data.region_names import plain
 from sebre.data.regions import Region, RegionSet, distinct_colors, read_regions, safe_name
 from sebre.prepare.big_pictures import picture_size, read_shrunk
 from sebre.prepare.color_matching import downsample_labels
+from sebre.prepare.drawn_outlines import ENDINGS, Outline, OutlineFile
 from sebre.prepare.outline_files import read_outlines
-from sebre.prepare.outlines import ENDINGS, Outline, OutlineFile
 from sebre.prepare.raw import RawSet
 from sebre.prepare.sources.image_pairs import (
     IMAGES,
