@@ -12,6 +12,7 @@ from PIL import Image
 
 from mrcnn.errors import MissingFileError, UserError
 from sebre.data.listing import some
+from sebre.networks.any_section import frame_of, squared
 from sebre.networks.tissue import find_tissue
 from sebre.predict.measures import is_found
 from sebre.predict.section_records import all_records
@@ -19,6 +20,8 @@ from sebre.trust.trust_features import measure_looks
 from sebre.trust.trust_model import NO_TISSUE
 
 _GRAY = 255.0  # values of a picture
+_CELLS, _CELL_PX = 16, 8  # of the grid that regions are compared on, a side; px of a cell
+_NEAREST = Image.Resampling.NEAREST
 
 
 @dataclass(frozen=True)
@@ -127,24 +130,29 @@ def _candidate(
 
 
 def _looks_of(record: Mapping[str, Any]) -> np.ndarray:
-    """What a section shows, so that the distance of two is small where they are alike.
+    """What a section shows and how it lies, so that the distance of two is small where they are
+    alike: 0 where regions and looks are the same, 1.41 where no region is at the same place.
 
-    Roots of the shares of the tissue that the regions have and that none of them has, whose
-    distance is that of Hellinger (0 to 1.41), which no turning of the picture changes; then
-    brightness of the background, contrast and color, of 255.
+    Of the square around the tissue, turned as the network of any section sees it, the share of each
+    region in every cell of a grid, over the root of the cells that have one; then brightness of
+    the background, contrast and color, of 255. A network that goes on with a few sections does not
+    know them turned or mirrored, so that two which lie otherwise are not alike.
     """
-    areas: dict[int, float] = {}
-    shares: dict[int, float] = {}
-    for row in record["rows"]:
-        region = int(row["region_id"])
-        areas[region] = areas.get(region, 0.0) + float(row["area_px"])
-        shares[region] = shares.get(region, 0.0) + float(row.get("tissue_share", 0))
-    total = sum(areas.values())
-    if total and not any(shares.values()):  # how much tissue there is was not measured
-        shares = {region: area / total for region, area in areas.items()}
-    ordered = [shares[region] for region in sorted(shares)]
-    parts = np.clip([*ordered, 1 - sum(ordered)], 0, None)
-    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(record["about"]["picture"]))))
-    picture = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=-1)
-    looks = measure_looks(picture, find_tissue(picture).mask) / _GRAY
-    return np.concatenate([np.sqrt(parts / parts.sum()), looks])
+    about = record["about"]
+    picture = _image(about["picture"]).convert("RGB")
+    pixels = np.asarray(picture)
+    colors = np.asarray(_image(about["labels"]).convert("RGBA").resize(picture.size, _NEAREST))
+    masks = np.stack(
+        [(colors == (*color, int(_GRAY))).all(-1) for _, _, color in about["regions"]], axis=-1
+    )
+    frame = frame_of(pixels.mean(axis=-1, dtype=np.float32), 1.0)
+    side = _CELLS * _CELL_PX
+    cells = squared(masks, side, frame).reshape(_CELLS, _CELL_PX, _CELLS, _CELL_PX, -1)
+    shares = cells.mean(axis=(1, 3))
+    looks = measure_looks(pixels, find_tissue(pixels).mask) / _GRAY
+    whole = np.sqrt(max(float(np.square(shares).sum()), 1e-6))
+    return np.concatenate([shares.ravel() / whole, looks])
+
+
+def _image(packed: str) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(packed)))

@@ -4,7 +4,8 @@ What is to be learned are the regions of all sections. A region that was found c
 beside what is usual of it, and by its expected Dice: the lower that is, the less likely is it there
 at all. What of it is in doubt, 1 minus its expected Dice, is to be taken; all regions together
 count alike, large or small. A section that is corrected takes the doubt of the regions that it
-shows from the sections that are like it, the more the more they are. The first section is that
+shows from the sections that are like it in what they show and how they lie, the more the more they
+are. The first section is that
 which takes the most doubt from all, and each following one that which takes the most of what is
 left. So two sections that are alike are not both among the first; one that shows little, or is like
 no other, comes late, however bad it is. (Facility location, by the greedy rule of Nemhauser et al.

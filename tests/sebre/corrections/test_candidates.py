@@ -13,13 +13,25 @@ from sebre.corrections.candidates import read_candidates
 from sebre.predict.section_records import write_record
 from sebre.trust.trust_model import NO_TISSUE
 
+COLORS = {1: [200, 0, 0], 2: [0, 200, 0]}
 
-def picture(gray: int) -> str:
-    pixels = np.zeros((40, 60), np.uint8)
+
+def packed(pixels: np.ndarray, form: str) -> str:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format=form)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def pictures(gray: int, share: float, mirrored: bool = False) -> dict[str, str]:
+    """A section [40, 60] with region 1 from the left to this share of the tissue, then region 2."""
+    pixels = np.zeros((40, 60, 3), np.uint8)
     pixels[8:32, 10:50] = gray
-    packed = io.BytesIO()
-    Image.fromarray(pixels).convert("RGB").save(packed, format="JPEG", quality=90)
-    return base64.b64encode(packed.getvalue()).decode()
+    labels = np.zeros((40, 60, 4), np.uint8)
+    border = 10 + round(40 * share)
+    labels[8:32, 10:border] = (*COLORS[1], 255)
+    labels[8:32, border:50] = (*COLORS[2], 255)
+    labels = labels[:, ::-1] if mirrored else labels
+    return {"picture": packed(pixels, "JPEG"), "labels": packed(labels.copy(), "PNG")}
 
 
 def row(name: str, number: int, area: int, score: float = 0.9, **more) -> dict:
@@ -27,8 +39,10 @@ def row(name: str, number: int, area: int, score: float = 0.9, **more) -> dict:
     return {"region": name, "region_id": number, "area_px": area, **found, **more}
 
 
-def record(folder, name, rows, gray=200, shape=(40, 60), warnings=()):
-    about = {"warnings": list(warnings), "shape": list(shape), "picture": picture(gray)}
+def record(folder, name, rows, shape=(40, 60), warnings=(), gray=200, **shown):
+    regions = [[number, f"r{number}", color] for number, color in COLORS.items()]
+    about = {"warnings": list(warnings), "shape": list(shape), "regions": regions}
+    about |= pictures(gray, **{"share": 0.5, **shown})
     stamp = {"path": f"/pictures/{name}.tif", "bytes": 1, "mtime_ns": 1}
     (folder / ".records").mkdir(parents=True, exist_ok=True)
     write_record(folder, name, stamp, rows, None, about)
@@ -52,22 +66,17 @@ def test_both_sides_of_a_section_are_one_region(tmp_path):
     assert (part.area, part.expected_dice) == (120, 0.4)
 
 
-def test_looks_are_near_where_sections_are_alike(tmp_path):
-    def rows(a, b):
-        shares = {"tissue_share": a / 100}, {"tissue_share": b / 100}
-        return [row("a", 1, a, **shares[0]), row("b", 2, b, **shares[1])]
-
-    for name, areas, gray in (
-        *(("one", (40, 20), 200), ("like", (38, 22), 200)),
-        *(("other", (5, 60), 200), ("dark", (40, 20), 60)),
-    ):
-        record(tmp_path, name, rows(*areas), gray)
+def test_looks_are_near_where_sections_are_alike_and_lie_alike(tmp_path):
+    rows = [row("r1", 1, 50), row("r2", 2, 50)]
+    record(tmp_path, "one", rows, share=0.7)
+    record(tmp_path, "like", rows, share=0.65)
+    record(tmp_path, "other", rows, share=0.1)
+    record(tmp_path, "mirrored", rows, share=0.7, mirrored=True)
+    record(tmp_path, "dark", rows, share=0.7, gray=60)
     looks = {one.name: one.looks for one in read_candidates(tmp_path).sections}
-
-    def away(name):
-        return float(np.hypot.reduce(looks["one"] - looks[name]))
-
-    assert away("like") < 0.1 < away("other") and away("dark") > 0.3
+    away = {name: float(np.hypot.reduce(found - looks["one"])) for name, found in looks.items()}
+    assert away["one"] == 0 < away["like"] < 0.5 < away["other"] < 1.42
+    assert away["mirrored"] > 0.9 and away["dark"] > 0.3
 
 
 def test_what_cannot_be_corrected_is_left_out_and_named(tmp_path):
