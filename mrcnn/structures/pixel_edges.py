@@ -10,13 +10,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mrcnn.structures.mask_formats import Rle, rle_box, rle_to_mask
+from mrcnn.structures.mask_formats import Rle, rle_columns
 
-_STRIP_PX = 2**24  # pixels that are looked at at once
+_BELOW, _ABOVE = 1, -1  # where the mask lies, seen from an edge
 
 
 def pixel_outlines(rle: Rle) -> list[np.ndarray]:
-    """Outlines of a mask in the form of run lengths.
+    """Outlines of a mask in the form of run lengths; no array of its size is made.
 
     Returns:
         Closed lines int64 [n, (y, x)], last point = first, in px from the upper left corner of the
@@ -28,88 +28,46 @@ def pixel_outlines(rle: Rle) -> list[np.ndarray]:
         >>> [line.tolist() for line in pixel_outlines(mask_to_rle(np.eye(2, dtype=bool)[:1]))]
         [[[0, 0], [0, 1], [1, 1], [1, 0], [0, 0]]]
     """
-    y1, x1, y2, x2 = rle_box(rle)
-    if y2 <= y1:
+    rows, first, last, sides = _level_edges(rle)
+    if not len(rows):
         return []
-    box = (y1, x1, y2, x2)
-    level, upright = (_Edges(rle, box, upright=upright) for upright in (False, True))
-    # From a level edge to the upright one that it ends at, and on to the next level one. Where two
-    # begin at one point, pixels touch at a corner: the edges of the same pixel go together.
-    after = upright.beginning_at(level.ends, level.sides, same=False)
-    following = level.beginning_at(upright.ends[:, after], upright.sides[after], same=True)
-    return [*_rings(level, following)]
+    ahead = sides == _BELOW  # clockwise around pixels
+    starts = np.stack([rows, np.where(ahead, first, last)], axis=1)
+    ends = np.stack([rows, np.where(ahead, last, first)], axis=1)
+    # Along a column, the corners one after the other are the ends of its upright edges. Where two
+    # corners are at one place, pixels touch there: the edge below the upper pixel comes first.
+    corners = np.concatenate([starts, ends])
+    order = np.lexsort((np.tile(sides, 2), corners[:, 0], corners[:, 1]))
+    partner = np.empty(len(corners), int)
+    partner[order[::2]], partner[order[1::2]] = order[1::2], order[::2]
+    following = partner[len(rows) :]  # the level edge that begins where the upright one ends
+    return [*_rings(starts, ends, following)]
 
 
-class _Edges:
-    """Straight edges of a mask from corner to corner, level or upright.
-
-    Attributes:
-        starts, ends: corners (y, x), int64 [2, N].
-        sides: 1 where the mask lies below or right of the edge, -1 where above or left, [N].
-    """
-
-    def __init__(self, rle: Rle, box: tuple[int, int, int, int], upright: bool):
-        line, first, last, self.sides = np.concatenate([*_runs(rle, box, upright)], axis=1)
-        low, high = ((first, line), (last, line)) if upright else ((line, first), (line, last))
-        # Clockwise around pixels.
-        ahead = self.sides == (-1 if upright else 1)
-        self.starts, self.ends = np.where(ahead, low, high), np.where(ahead, high, low)
-        keys = self._key(self.starts, self.sides)
-        self._order = np.argsort(keys)
-        self._sorted = keys[self._order]
-
-    @staticmethod
-    def _key(points: np.ndarray, sides: np.ndarray) -> np.ndarray:
-        return (points[0] << 32) + (points[1] << 1) + (sides > 0)
-
-    def beginning_at(self, points: np.ndarray, sides: np.ndarray, same: bool) -> np.ndarray:
-        """The edge that begins at each point [2, N]; where there are two, that of the same side as
-        the edges that end there, or of the other."""
-        wanted = sides if same else -sides
-        place = np.searchsorted(self._sorted, self._key(points, wanted))
-        place = np.minimum(place, len(self._sorted) - 1)
-        missing = self._sorted[place] != self._key(points, wanted)
-        other = np.searchsorted(self._sorted, self._key(points, -wanted))
-        return self._order[np.where(missing, other, place)]
+def _level_edges(rle: Rle) -> tuple[np.ndarray, ...]:
+    """Edges along the rows, from corner to corner: row, first and last column, and side, int64 [N]
+    each."""
+    columns, tops, bottoms = rle_columns(rle)
+    rows, columns = np.concatenate([tops, bottoms]), np.tile(columns, 2)
+    sides = np.repeat([_BELOW, _ABOVE], len(tops))
+    order = np.lexsort((columns, sides, rows))
+    rows, columns, sides = rows[order], columns[order], sides[order]
+    begins = np.ones(len(rows), bool)
+    same = (np.diff(rows) == 0) & (np.diff(sides) == 0) & (np.diff(columns) == 1)
+    begins[1:] = ~same
+    stops = np.append(begins[1:], True)[: len(rows)]
+    return rows[begins], columns[begins], columns[stops] + 1, sides[begins]
 
 
-def _runs(rle: Rle, box: tuple[int, int, int, int], upright: bool) -> Iterator[np.ndarray]:
-    """Edges of strips of a mask: the line between two rows (or columns) that they lie on, first
-    and last place on it, and side; int64 [4, n]."""
-    y1, x1, y2, x2 = box
-    low, high, length = (x1, x2, y2 - y1) if upright else (y1, y2, x2 - x1)
-    step = max(1, _STRIP_PX // length)
-    for first in range(low, high + 1, step):
-        last = min(first + step, high + 1)  # lines first..last-1, each between two rows
-        inside = (max(first - 1, low), min(last, high))
-        window = (y1, inside[0], y2, inside[1]) if upright else (inside[0], x1, inside[1], x2)
-        part = rle_to_mask(rle, window)
-        part = part.T if upright else part
-        before, after = inside[0] - (first - 1), last - inside[1]
-        part = np.pad(part.astype(np.int8), ((before, after), (0, 0)))
-        changes = np.pad(np.diff(part, axis=0), ((0, 0), (1, 1)))  # [lines, length + 2]
-        lines, places = np.nonzero(changes[:, 1:] != changes[:, :-1])
-        # Runs of one side: each place where it changes ends one run, begins another, or both.
-        begins = changes[lines, places + 1] != 0
-        stops = changes[lines, places] != 0
-        sides = changes[lines[begins], places[begins] + 1].astype(np.int64)
-        offset = y1 if upright else x1
-        yield np.stack(
-            [lines[begins] + first, places[begins] + offset, places[stops] + offset, sides]
-        )
-
-
-def _rings(level: _Edges, following: np.ndarray) -> Iterator[np.ndarray]:
-    starts, ends = level.starts.T, level.ends.T
-    left = np.ones(len(following), bool)
-    steps = following.tolist()
+def _rings(starts: np.ndarray, ends: np.ndarray, following: np.ndarray) -> Iterator[np.ndarray]:
+    """Closed lines of edges, each followed by another one."""
+    left, steps = np.ones(len(following), bool), following.tolist()
     for first in range(len(steps)):
-        if not left[first]:
-            continue
         ring, edge = [], first
         while left[edge]:
             left[edge] = False
             ring.append(edge)
             edge = steps[edge]
-        points = np.stack([starts[ring], ends[ring]], axis=1).reshape(-1, 2)
-        yield np.concatenate([points, points[:1]])
+        if ring:
+            points = np.stack([starts[ring], ends[ring]], axis=1).reshape(-1, 2)
+            yield np.concatenate([points, points[:1]])

@@ -5,7 +5,6 @@ import pytest
 from other_readers import pixels
 from shapely.geometry import LinearRing, Polygon
 
-from mrcnn.structures import pixel_edges
 from mrcnn.structures.mask_formats import mask_to_rle
 from mrcnn.structures.pixel_edges import pixel_outlines
 
@@ -56,16 +55,6 @@ def test_nothing_and_everything():
     assert pixel_outlines(mask_to_rle(np.zeros((4, 4), bool))) == []
     (line,) = check(np.ones((1, 7), bool))
     assert line.tolist() == [[0, 0], [0, 7], [1, 7], [1, 0], [0, 0]]
-
-
-@pytest.mark.parametrize("strip", [1, 7, 64])
-def test_strips_do_not_matter(monkeypatch, strip):
-    masks = [random_mask(seed) for seed in range(6)]
-    whole = [pixel_outlines(mask_to_rle(mask)) for mask in masks]
-    monkeypatch.setattr(pixel_edges, "_STRIP_PX", strip)
-    for mask, lines in zip(masks, whole, strict=True):
-        again = pixel_outlines(mask_to_rle(mask))
-        assert [line.tolist() for line in again] == [line.tolist() for line in lines]
 
 
 def test_large_masks_lose_nothing():
