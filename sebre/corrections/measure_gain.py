@@ -198,6 +198,8 @@ def measure(
     stage = read_stage(root, inner)
     facts = read_facts(root)
     record = json.loads(out.read_text("utf-8")) if out.is_file() else {"runs": []}
+    if (earlier := record.get("command", command)) != command:
+        command = earlier if command in earlier.split("; ") else f"{earlier}; {command}"
     record |= {
         "dataset": root.resolve().name,
         "subset": "inner" if inner else "val",
