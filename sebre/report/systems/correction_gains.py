@@ -25,7 +25,7 @@ _NOTES = (
     "sections that show a region, then over regions, then over seeds.",
     "Gain: over the network before, in the regions that it knows by their names, with the 95 % "
     "interval over the units named, paired. `sebre next` minus chance: in all regions, with the "
-    "95 % interval over the seeds, paired; below it the difference of each seed.",
+    "95 % interval over the seeds, paired, and the difference of each seed. One seed has no interval.",
 )
 
 
@@ -51,7 +51,8 @@ def correction_tables(records: Mapping[str, Any]) -> tuple[Table, ...]:
         if gain := gain_of(record):
             before, after = (_mean(scores) for scores in _before_and_after(record))
             seeds = len(_runs(record, _WORST))
-            scored = f"{len(record['before'])} sections, {gain.n_units} {gain.unit}s"
+            scored = f"{len(record['before'])} sections"
+            scored += f", {gain.n_units} {gain.unit}s" if gain.unit != "section" else ""
             cells = (f"{before:.3f}", f"{after:.3f}", _signed(gain), scored, str(seeds))
             gains.append((name, *cells))
         if difference := difference_of(record):
