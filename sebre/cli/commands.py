@@ -22,6 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from sebre.cli.areas import run_areas  # noqa: E402
 from sebre.cli.neurites import run_neurites  # noqa: E402
+from sebre.cli.next_command import run_next  # noqa: E402
 from sebre.cli.parser import SOURCE_OPTIONS, build_parser  # noqa: E402
 from sebre.data.regions import ANY_SECTION  # noqa: E402
 from sebre.experiments import EXPERIMENTS, custom  # noqa: E402
@@ -593,6 +594,7 @@ _COMMANDS = {
     "register": _register,
     "compare": _compare,
     "morphometry": _morphometry,
+    "next": run_next,
     "bench": _bench,
     "demo": _demo,
     "models": _models,

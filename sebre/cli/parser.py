@@ -222,8 +222,8 @@ def build_parser(
                 False,
             )
         )
-        text = "measure predicted regions by age or group of animals"
-        _add_morphometry(command("morphometry", text, False))
+        _add_morphometry(command("morphometry", "measure regions by age or group", False))
+        _add_next(command("next", "which sections to correct first, of those predicted", False))
         _add_demo(command("demo", "segment the test sections of datasets/slicemap", False))
         _add_models(command("models", "the networks at hand, and which of them fits", False))
         _add_publish(
@@ -390,6 +390,14 @@ def _add_morphometry(sub: argparse.ArgumentParser) -> None:
     add("--spacing-um", type=_length, metavar="UM")
     add("--draw", choices=MEASURES)
     add("--seed", **_SEED)
+
+
+def _add_next(sub: argparse.ArgumentParser) -> None:
+    add = _adder(sub)
+    add("predictions", **_DIR)
+    add("--count", default=5, **_NUMBER)
+    add("--done", **_DIR)
+    add("--out", **_CSV, required=False)
 
 
 def _add_demo(sub: argparse.ArgumentParser) -> None:

@@ -1,7 +1,8 @@
 """The regions of a section in the files of other programs, all from one set of pixels.
 
 Coordinates in files count from the upper left corner of the picture, so that the center of its
-first pixel lies at (0.5, 0.5); contours here count from that center.
+first pixel lies at (0.5, 0.5). Outlines follow the edges of the pixels, in whole numbers, so that
+every program that fills them has the very pixels of the label map.
 
 | name | file | read by |
 |---|---|---|
@@ -35,11 +36,10 @@ from mrcnn.structures.mask_formats import (
     rle_to_contours,
     rle_to_text,
 )
+from mrcnn.structures.pixel_edges import pixel_outlines
 from sebre.data.regions import Region, RegionSet
 
-_CORNER = 0.5  # from the center of a pixel to its upper left corner
 _MOVE, _LINE, _CLOSE = 0.0, 1.0, 4.0  # steps of a path in ImageJ
-_DECIMALS = 2
 _UM_A_MM = 1000.0
 
 
@@ -61,6 +61,12 @@ class FoundRegion:
     def contours(self) -> Contours:
         """Contours of the same pixels."""
         return rle_to_contours(self.rle)
+
+    @functools.cached_property
+    def rings(self) -> list[np.ndarray]:
+        """Closed lines [n, (x, y)] along the edges of the same pixels, px from the corner of the
+        picture."""
+        return [line[:, ::-1] for line in pixel_outlines(self.rle)]
 
 
 @dataclass(frozen=True)
@@ -117,7 +123,7 @@ def _feature(section: FoundSection, found: FoundRegion) -> dict[str, Any]:
         facts["Area mm^2"] = rle_area(found.rle) * area_mm2(section.pixel_um)
     return {
         "type": "Feature",
-        "geometry": mapping(shape_of(found.contours)),
+        "geometry": mapping(shape_of(found.rings)),
         "properties": {
             "objectType": "annotation",
             "name": region.name,
@@ -132,25 +138,18 @@ def _feature(section: FoundSection, found: FoundRegion) -> dict[str, Any]:
     }
 
 
-def shape_of(contours: Contours) -> Any:
+def shape_of(rings: Sequence[np.ndarray]) -> Any:
     """A shapely (Multi)Polygon with holes, px from the corner of the picture."""
     from shapely.geometry import MultiPolygon, Polygon
     from shapely.ops import unary_union
 
-    rings = [Polygon(ring) for ring in _rings(contours)]
-    rings = sorted((ring.buffer(0) for ring in rings), key=lambda ring: -ring.area)
+    shapes = sorted((Polygon(ring) for ring in rings), key=lambda ring: -ring.area)
     # Rings do not cross; one inside another is a hole, one inside that is filled again.
     shape = MultiPolygon()
-    for ring in rings:
+    for ring in shapes:
         inside = shape.covers(ring.representative_point())
         shape = shape.difference(ring) if inside else unary_union([shape, ring])
     return shape
-
-
-def _rings(contours: Contours) -> list[np.ndarray]:
-    """Closed lines [n, (x, y)] px from the corner of the picture."""
-    rings = [np.asarray(line, np.float64)[:, ::-1] + _CORNER for line in contours["polygons"]]
-    return [np.round(ring, _DECIMALS) for ring in rings if len(ring) > 3]
 
 
 def area_mm2(pixel_um: tuple[float, float]) -> float:
@@ -179,7 +178,7 @@ def imagej(section: FoundSection) -> bytes:
             )
             y1, x1, y2, x2 = rle_box(found.rle)
             roi.top, roi.left, roi.bottom, roi.right = y1, x1, y2, x2
-            path = _path(found.contours)
+            path = _path(found.rings)
             roi.multi_coordinates, roi.shape_roi_size = path, len(path)
             # A fixed date, so that the same regions give the same file.
             info = zipfile.ZipInfo(f"{name}.roi", (1980, 1, 1, 0, 0, 0))
@@ -187,9 +186,9 @@ def imagej(section: FoundSection) -> bytes:
     return packed.getvalue()
 
 
-def _path(contours: Contours) -> np.ndarray:
+def _path(rings: Sequence[np.ndarray]) -> np.ndarray:
     steps: list[float] = []
-    for ring in _rings(contours):
+    for ring in rings:
         for i, (x, y) in enumerate(ring[:-1]):
             steps += [_LINE if i else _MOVE, float(x), float(y)]
         steps.append(_CLOSE)
@@ -208,9 +207,7 @@ def svg(section: FoundSection) -> str:
         f"<title>{escape(section.name)}</title>",
     ]
     for found in section.regions:
-        rings = (
-            " L ".join(f"{x:g} {y:g}" for x, y in ring[:-1]) for ring in _rings(found.contours)
-        )
+        rings = (" L ".join(f"{x:g} {y:g}" for x, y in ring[:-1]) for ring in found.rings)
         path = " ".join(f"M {ring} Z" for ring in rings)
         color = "#{:02x}{:02x}{:02x}".format(*found.region.color)
         lines.append(

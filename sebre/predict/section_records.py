@@ -44,6 +44,16 @@ def read_record(out: Path, name: str) -> dict[str, Any]:
     return _read(_path(out, name))
 
 
+def all_records(out: Path) -> dict[str, dict[str, Any]]:
+    """The records of a folder by the names of their sections, in natural order; empty ones of
+    damaged files, and without "rows" those of sections that are not finished."""
+    folder = out / _RECORDS
+    paths = (path.relative_to(folder) for path in folder.rglob("*.json"))
+    # Not `with_suffix`: names may have dots.
+    names = (path.as_posix().removesuffix(".json") for path in paths)
+    return {name: read_record(out, name) for name in sorted(names, key=lambda n: natural(Path(n)))}
+
+
 def write_record(
     out: Path,
     name: str,
@@ -120,16 +130,11 @@ def write_table_of_all(out: Path, fingerprint: str | None = None) -> None:
 
     What they leave out, and what was not made by the job of this fingerprint, is logged.
     """
-    folder = out / _RECORDS
     kept: dict[str, Mapping[str, Any]] = {}
     damaged, removed, others = [], [], []
-    folder.mkdir(parents=True, exist_ok=True)
+    (out / _RECORDS).mkdir(parents=True, exist_ok=True)
     with _locked(out):
-        paths = (path.relative_to(folder) for path in folder.rglob("*.json"))
-        # Not `with_suffix`: names may have dots.
-        names = (path.as_posix().removesuffix(".json") for path in paths)
-        for name in sorted(names, key=lambda name: natural(Path(name))):
-            record = read_record(out, name)
+        for name, record in all_records(out).items():
             if not record:
                 damaged.append(name)
             elif "rows" not in record:  # claimed, and not finished

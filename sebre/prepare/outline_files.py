@@ -7,73 +7,24 @@
 | `.json` with `shapes` | labelme | `label` |
 | `.roi`, `.zip` | ImageJ, ROI Manager | of the ROI; `CA1-2` is another `CA1` where that is there |
 
-Coordinates in these files count from the upper left corner of the picture, so that the center of
-its first pixel lies at (0.5, 0.5). A pixel is of a region if its center is.
+Of QuPath, detections are taken as annotations are; cells, tiles and cores are left out. What its
+coordinates mean is said in `sebre.prepare.drawn_outlines`.
 """
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mrcnn.errors import UserError, reading
-from mrcnn.structures.mask_formats import contours_to_mask
 from sebre.data.regions import Color
+from sebre.prepare.drawn_outlines import Outline, OutlineFile, demand_name, demand_one_page
+from sebre.prepare.imagej_rois import read_rois
 
-ENDINGS = (".geojson", ".json", ".roi", ".zip")
-
-_CORNER = 0.5  # from the corner of a pixel to its center
 _CIRCLE_POINTS = 256
-# ImageJ calls what has no name after its place, and a second one of a name NAME-1.
-_UNNAMED_ROI, _SECOND_ROI = re.compile(r"[\d-]+"), re.compile(r"-\d+$")
-
-
-@dataclass(frozen=True)
-class Outline:
-    """One drawn shape.
-
-    Attributes:
-        region: name.
-        color: red, green, blue, if the file has one.
-        rings: closed lines [n, (x, y)] in px from the corner of the picture; one inside another is
-            a hole.
-        rle: instead of lines, run lengths of COCO's kind.
-    """
-
-    region: str
-    color: Color | None = None
-    rings: tuple[np.ndarray, ...] = ()
-    rle: Mapping[str, Any] | None = None
-
-    def mask(self, size: tuple[int, int]) -> np.ndarray:
-        """Its pixels, bool [H, W]."""
-        if self.rle is not None:
-            return _decoded(self.rle, size)
-        lines = [ring[:, ::-1] - _CORNER for ring in self.rings]
-        return contours_to_mask({"size": list(size), "polygons": lines})
-
-
-@dataclass(frozen=True)
-class OutlineFile:
-    """The outlines of one picture.
-
-    Attributes:
-        path: of the file.
-        image: name of the picture, with or without its ending.
-        outlines: drawn on it.
-        size: (height, width) px of the picture as the file says, if it does.
-        ignored: how many things it has that are no areas, such as points.
-    """
-
-    path: Path
-    image: str
-    outlines: tuple[Outline, ...]
-    size: tuple[int, int] | None = None
-    ignored: int = 0
+_NO_ANNOTATIONS = ("cell", "tile", "tmaCore")  # of QuPath, that are areas
 
 
 def read_outlines(path: Path) -> list[OutlineFile]:
@@ -84,7 +35,7 @@ def read_outlines(path: Path) -> list[OutlineFile]:
     """
     with reading(path, "these annotations", "Export them again."):
         if path.suffix.lower() in (".roi", ".zip"):
-            return [_imagej(path)]
+            return [read_rois(path)]
         record = json.loads(path.read_text(encoding="utf-8-sig"))
         if isinstance(record, Mapping) and "shapes" in record:
             return [_labelme(path, record)]
@@ -99,31 +50,26 @@ def read_outlines(path: Path) -> list[OutlineFile]:
         return [_geojson(path, features)]
 
 
-def _named(path: Path, name: Any, what: str) -> str:
-    text = "" if name is None else str(name).strip()
-    if not text:
-        raise UserError(
-            f"{path}: {what} has no name of a region. Name it (QuPath: set its class), or remove "
-            "it."
-        )
-    return text
-
-
 # --- QuPath ----------------------------------------------------------------------------------
 
 
 def _geojson(path: Path, features: Sequence[Mapping[str, Any]]) -> OutlineFile:
-    outlines, ignored = [], 0
+    outlines, ignored, pages = [], 0, set()
     for number, feature in enumerate(features, start=1):
-        facts = feature.get("properties") or {}
-        shapes = [*_polygons(feature.get("geometry") or {})]
-        if not shapes:
+        facts, geometry = feature.get("properties") or {}, feature.get("geometry") or {}
+        shapes = [*_polygons(geometry)]
+        if not shapes or facts.get("objectType") in _NO_ANNOTATIONS:
             ignored += 1
             continue
         of_class = facts.get("classification") or {}
-        name = _named(path, of_class.get("name") or facts.get("name"), f"annotation {number}")
+        # A class of a class, as "cortex: layer 1", is a list of names in some versions.
+        class_name = of_class.get("name") or ": ".join(of_class.get("names", ()))
+        name = demand_name(path, class_name or facts.get("name"), f"annotation {number}")
         color = _color(of_class.get("color", of_class.get("colorRGB", facts.get("color"))))
         outlines += [Outline(name, color, rings) for rings in shapes]
+        plane = geometry.get("plane") or {}
+        pages.add((plane.get("z", 0), plane.get("t", 0)))
+    demand_one_page(path, pages)
     stem = path.name.removesuffix(path.suffix)
     return OutlineFile(path, stem, tuple(outlines), ignored=ignored)
 
@@ -149,7 +95,9 @@ def _color(value: Any) -> Color | None:
 
 
 def _coco(path: Path, record: Mapping[str, Any]) -> Iterator[OutlineFile]:
-    names = {c["id"]: _named(path, c["name"], f"category {c['id']}") for c in record["categories"]}
+    names = {
+        c["id"]: demand_name(path, c["name"], f"category {c['id']}") for c in record["categories"]
+    }
     colors = {c["id"]: _color(c.get("color")) for c in record["categories"]}
     drawn: dict[Any, list[Outline]] = {image["id"]: [] for image in record["images"]}
     for one in record["annotations"]:
@@ -167,14 +115,6 @@ def _coco(path: Path, record: Mapping[str, Any]) -> Iterator[OutlineFile]:
         yield OutlineFile(path, name, tuple(drawn[image["id"]]), size)
 
 
-def _decoded(rle: Mapping[str, Any], size: tuple[int, int]) -> np.ndarray:
-    from pycocotools import mask as coco
-
-    if isinstance(rle["counts"], list):
-        rle = coco.frPyObjects(dict(rle), *rle["size"])
-    return coco.decode(dict(rle)).astype(bool)
-
-
 # --- labelme ---------------------------------------------------------------------------------
 
 
@@ -187,7 +127,7 @@ def _labelme(path: Path, record: Mapping[str, Any]) -> OutlineFile:
             continue
         points = np.array(shape["points"], float).reshape(-1, 2)
         outlines.append(
-            Outline(_named(path, shape.get("label"), f"shape {number}"), None, make(points))
+            Outline(demand_name(path, shape.get("label"), f"shape {number}"), None, make(points))
         )
     image = Path(str(record.get("imagePath") or path.stem).replace("\\", "/")).name
     height, width = record.get("imageHeight"), record.get("imageWidth")
@@ -212,34 +152,3 @@ _LABELME: dict[str, Callable[[np.ndarray], tuple[np.ndarray, ...]]] = {
     "rectangle": _rectangle,
     "circle": _circle,
 }
-
-
-# --- ImageJ ----------------------------------------------------------------------------------
-
-
-def _imagej(path: Path) -> OutlineFile:
-    import roifile
-
-    kinds = roifile.ROI_TYPE
-    areas = (kinds.POLYGON, kinds.RECT, kinds.OVAL, kinds.FREEHAND, kinds.TRACED)
-    found = roifile.roiread(path)
-    rois = found if isinstance(found, list) else [found]
-    names = {roi.name for roi in rois}
-    outlines, ignored = [], 0
-    for roi in rois:
-        if roi.roitype not in areas:
-            ignored += 1
-            continue
-        name = roi.name or ""
-        if (first := _SECOND_ROI.sub("", name)) in names:
-            name = first
-        if _UNNAMED_ROI.fullmatch(name):
-            raise UserError(
-                f"{path}: the ROI {name!r} is not named for a region. Rename it in the ROI Manager."
-            )
-        rings = tuple(np.array(ring, float) for ring in roi.coordinates(multi=True))
-        stroke = roi.stroke_color
-        color = tuple(stroke[1:4]) if stroke and any(stroke) else None
-        outlines.append(Outline(_named(path, name, "a ROI"), color, rings))
-    stem = path.name.removesuffix(path.suffix).removesuffix("_rois")
-    return OutlineFile(path, stem, tuple(outlines), ignored=ignored)

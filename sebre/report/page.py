@@ -51,6 +51,11 @@ from sebre.report.records import (
 from sebre.report.statements import NOT_RUN, SCORE, Claim
 from sebre.report.style import ReportFigure
 from sebre.report.systems.area_tables import area_figures, area_tables, read_areas
+from sebre.report.systems.correction_gains import (
+    correction_figure,
+    correction_tables,
+    read_corrections,
+)
 from sebre.report.systems.neurite_scores import neurite_figure, neurite_tables, read_neurites
 from sebre.report.tables import (
     answer_table,
@@ -84,6 +89,7 @@ class Records:
         left_out: of `sebre.evaluation.leave_one_out`, the same.
         neurites: of `sebre.neurites.scoring.measure_neurites`; empty without.
         areas: of `sebre areas evaluate` and `sebre.areas.area_experiments`; empty without.
+        corrections: of `sebre.corrections.measure_gain`, by name of the data set.
     """
 
     results: tuple[Result, ...]
@@ -97,6 +103,7 @@ class Records:
     left_out: Mapping[str, Any] = field(default_factory=dict)
     neurites: Mapping[str, Any] = field(default_factory=dict)
     areas: Mapping[str, Any] = field(default_factory=dict)
+    corrections: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -135,8 +142,9 @@ def read_records(folder: str | Path) -> Records:
     left_out, torn = read_left_out(folder)
     neurites, damaged = read_neurites(folder)
     areas, faulty = read_areas(folder)
-    problems += more + yet_more + last + wrong + broken + torn + damaged + faulty
-    known = (read_published(), trust, curves, left_out, neurites, areas)
+    corrections, odd = read_corrections(folder)
+    problems += more + yet_more + last + wrong + broken + torn + damaged + faulty + odd
+    known = (read_published(), trust, curves, left_out, neurites, areas, corrections)
     return Records(results, methods, splits, confident, problems, *known)
 
 
@@ -178,6 +186,11 @@ def chapters(records: Records, claims: Sequence[Claim]) -> list[Chapter]:
             "How many sections must be drawn?",
             (drawn_table(records.curves), left_out_table(records.left_out)),
             f"no result of `sebre.evaluation.learning_curve` in `{CURVES_FOLDER}`.",
+        ),
+        _chapter(
+            "What corrections gain",
+            correction_tables(records.corrections),
+            "no result of `sebre.corrections.measure_gain` in `corrections`.",
         ),
         *_further_systems(records),
         _chapter(
@@ -231,6 +244,8 @@ def figures(records: Records) -> dict[str, tuple[str, ReportFigure]]:
         made["trust"] = ("Expected and measured Dice", doubt_figure(records.trust))
     if records.curves:
         made["curves"] = ("How many sections must be drawn?", drawn_figure(records.curves))
+    if records.corrections:
+        made["corrections"] = ("Which sections to correct", correction_figure(records.corrections))
     if records.neurites.get("rows"):
         made["neurites"] = ("Neurites in bad sections", neurite_figure(records.neurites))
     made |= area_figures(records.areas)

@@ -23,6 +23,7 @@ from mrcnn.errors import UserError
 from sebre.data.csv_tables import read_table
 from sebre.data.dataset import SectionDataset
 from sebre.data.region_names import recorded_regions
+from sebre.data.regions import RegionSet
 from sebre.data.rotation import turn_matrix
 from sebre.data.section_files import part_folder
 from sebre.networks.any_section import any_section_segmenter
@@ -72,6 +73,19 @@ _HIND, _CEREBELLUM = 7, 8
 _OTHERWISE = {"sebre_figures": {"hindbrain": _CEREBELLUM}}
 
 
+def classes_of(root: Path, regions: RegionSet) -> tuple[dict[int, int], dict[int, int]]:
+    """Classes of the network of any section for the regions of a prepared data set.
+
+    Returns:
+        Class by id of the region, of those that have one by their name; and classes that count as
+        another one: the cerebellum as hindbrain, where that is drawn and the cerebellum is not.
+    """
+    classes = {**_CLASSES, **_OTHERWISE.get(root.name, {})}
+    known = {region.id: classes[region.name] for region in regions if region.name in classes}
+    joins = _HIND in known.values() and _CEREBELLUM not in known.values()
+    return known, {_CEREBELLUM: _HIND} if joins else {}
+
+
 def prepared_sections(root: Path, most: int) -> Iterator[RealSection]:
     """Sections of the test part of a prepared data set, at most so many, spread evenly; of a set
     of fewer than that all sections, as nothing is trained on them.
@@ -85,14 +99,12 @@ def prepared_sections(root: Path, most: int) -> Iterator[RealSection]:
     regions = recorded_regions(root)
     if regions is None:
         raise UserError(f"{root}: has no dataset.json that names its regions. Prepare it again.")
-    classes = {**_CLASSES, **_OTHERWISE.get(root.name, {})}
-    known = {region.id: classes[region.name] for region in regions if region.name in classes}
+    known, joined = classes_of(root, regions)
     there = [part for part in ("val", "train") if part_folder(root, part, "images").is_dir()]
     parts = [SectionDataset(regions).load(root, part) for part in there]
     chosen = [(part, row) for part in parts for row in range(len(part.image_info))]
     if len(chosen) > most:
         chosen = [(parts[0], row) for row in range(len(parts[0].image_info))]
-    joins = _HIND in known.values() and _CEREBELLUM not in known.values()
     for part in parts:
         part.prepare()
     for place in np.linspace(0, len(chosen) - 1, min(most, len(chosen))).round().astype(int):
@@ -104,7 +116,6 @@ def prepared_sections(root: Path, most: int) -> Iterator[RealSection]:
             if number in known:
                 before = masks.get(known[number], np.zeros(picture.shape, bool))
                 masks[known[number]] = before | drawn[..., k]
-        joined = {_CEREBELLUM: _HIND} if joins else {}
         everywhere = np.ones(picture.shape, bool)
         name = sections.image_reference(row)
         yield RealSection(name, root.name, picture, masks, everywhere, joined)

@@ -15,7 +15,7 @@ options mean the same everywhere:
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ class Source:
     summary: str  # for the help
     options: tuple[str, ...] = ()  # keywords of its `read_source`
     download_options: tuple[str, ...] = ()  # of its `download`, if its files are not in a list
+    module: str = ""  # that reads it, if not that of its name
+    given: Mapping[str, str] = field(default_factory=dict)  # keywords that are always the same
 
 
 SOURCES = {
@@ -54,6 +56,12 @@ SOURCES = {
         ("regions", "plane", "downsample", "tolerance", "exact", "channel", "z"),
     ),
     "demba": Source("mouse brain templates from P4 to adult (npz)", ("plane", "structures")),
+    "fiji": Source(
+        "sections with regions drawn or corrected in Fiji or ImageJ: ROIs of the ROI Manager",
+        ("regions", "plane", "downsample", "channel", "z"),
+        module="annotations",
+        given={"program": "fiji"},
+    ),
     "ibsr": Source("IBSR 18, human MRI (NIfTI or Analyze)", ("plane", "orientation")),
     "labels": Source(
         "sections with label maps (pixel value = id)",
@@ -64,6 +72,12 @@ SOURCES = {
     ),
     "mouse-mri": Source("in-vivo MRI of adult mice (NIfTI)", ("plane", "orientation")),
     "prepared": Source("a prepared data set, for other regions (--map) or another split"),
+    "qupath": Source(
+        "sections with regions drawn or corrected in QuPath: its annotations as GeoJSON",
+        ("regions", "plane", "downsample", "channel", "z"),
+        module="annotations",
+        given={"program": "qupath"},
+    ),
     "sebre-figures": Source("four sections with masks from a figure of the released code (PNG)"),
     "slicemap": Source("sagittal mouse sections of Barbier et al. 2018 (NumPy arrays)"),
 }
@@ -77,6 +91,8 @@ def source_name(text: str) -> str:
 
 def source_module(name: str) -> str:
     """Name of the module of a source, and of its list of files: `color_code`."""
+    if (source := SOURCES.get(name)) and source.module:
+        return source.module
     return name.replace("-", "_").replace("colour", "color")
 
 
@@ -96,4 +112,4 @@ def read_source(name: str, raw: str | Path, options: Mapping[str, Any]) -> RawSe
     if unknown := sorted(set(options) - set(source.options)):
         can = ", ".join(f"--{option}" for option in sorted(source.options)) or "no options"
         raise UserError(f"The source {name} does not take --{unknown[0]}; it takes {can}.")
-    return import_source(name).read_source(raw, **options)
+    return import_source(name).read_source(raw, **options, **source.given)

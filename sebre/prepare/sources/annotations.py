@@ -1,4 +1,5 @@
-"""Sections with outlines of QuPath (GeoJSON), COCO, labelme or ImageJ (ROIs).
+"""Sections with outlines of QuPath (GeoJSON), COCO, labelme or ImageJ (ROIs): the sources
+"annotations", and "qupath" and "fiji", which take the files of these programs alone.
 
     <raw>/images/<name>.tif                       the sections
     <raw>/annotations/<name>.geojson, <name>.json, <name>.zip, <name>.roi, <name>_rois.zip
@@ -6,12 +7,13 @@
     <raw>/regions.csv                             id, name, R, G, B; may be left out
 
 The names of the annotations are those of the regions; without regions.csv they are numbered in
-their natural order. Sections without a file of annotations are left out.
+their natural order. Sections without a file of annotations are left out. Of "qupath" and "fiji" the
+pictures may lie in <raw> itself, and the files in <raw>/annotations or beside the pictures.
 """
 
 import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,12 +22,14 @@ import numpy as np
 from mrcnn.errors import MissingFileError, UserError
 from mrcnn.imageio.header import EVERYTHING, Choice
 from mrcnn.imageio.reading import read_header
+from mrcnn.io.own_files import is_own
 from sebre.data.listing import is_picture, natural, some, visible
 from sebre.data.region_names import plain
 from sebre.data.regions import Region, RegionSet, distinct_colors, read_regions, safe_name
 from sebre.prepare.big_pictures import picture_size, read_shrunk
 from sebre.prepare.color_matching import downsample_labels
-from sebre.prepare.outline_files import ENDINGS, Outline, OutlineFile, read_outlines
+from sebre.prepare.drawn_outlines import ENDINGS, Outline, OutlineFile
+from sebre.prepare.outline_files import read_outlines
 from sebre.prepare.raw import RawSet
 from sebre.prepare.sources.image_pairs import (
     IMAGES,
@@ -37,6 +41,12 @@ from sebre.prepare.sources.image_pairs import (
 
 ANNOTATIONS = "annotations"
 REGIONS = "regions.csv"
+# Endings of the files of a program, where nothing but annotations lies, and beside pictures.
+PROGRAMS = {
+    "": (ENDINGS, ENDINGS),
+    "qupath": ((".geojson", ".json"), (".geojson",)),
+    "fiji": ((".zip", ".roi"), (".zip", ".roi")),
+}
 
 _log = logging.getLogger(__name__)
 
@@ -57,22 +67,29 @@ class OutlinedImage(Pair):
                 f"(height x width), but {self.image} has {size[0]} x {size[1]}. Give the picture "
                 "that was drawn on."
             )
+        if away := [outline.region for outline in self.outlines if outline.lies_outside(size)]:
+            raise UserError(
+                f"{self.drawing}: {len(away)} outline(s) ({some(away)}) lie outside of "
+                f"{self.image}, which has {size[0]} x {size[1]} px (height x width). Give the "
+                "picture that was drawn on, at the size that it had there."
+            )
         return size
 
 
 def read_source(
     raw: Path,
     *,
+    program: str = "",
     regions: Path | None = None,
     plane: str | None = None,
     downsample: int = 1,
     channel: int | None = None,
     z: int | str | None = None,
 ) -> RawSet:
-    """Read a folder of sections and annotations."""
+    """Read a folder of sections and annotations; `program` is one of PROGRAMS."""
     raw = Path(raw)
     check_downsample(downsample)
-    pairs = _pairs(raw)
+    pairs = _pairs(raw, program)
     table = Path(regions) if regions else raw / REGIONS
     region_set = read_regions(table) if regions or table.is_file() else _regions_of(pairs, raw)
     ids = {plain(region.name): region.id for region in region_set}
@@ -88,7 +105,7 @@ def read_source(
         raw,
         pairs,
         functools.partial(_read, ids=ids, factor=downsample, choice=choice),
-        name=ANNOTATIONS,
+        name=program or ANNOTATIONS,
         regions=region_set,
         plane=plane,
         table=table,
@@ -105,42 +122,66 @@ def read_source(
     return replace(raw_set, pixel_size_um=pixel_um, files=files)
 
 
-def _pairs(raw: Path) -> list[OutlinedImage]:
-    """The images that have annotations, in the natural order of names."""
-    for name in (IMAGES, ANNOTATIONS):
-        if not (raw / name).is_dir():
+def _folders(raw: Path, program: str) -> tuple[Path, Path]:
+    """Where the pictures and the annotations lie."""
+    images, drawn = raw / IMAGES, raw / ANNOTATIONS
+    if program:
+        images = images if images.is_dir() else raw
+        return images, drawn if drawn.is_dir() else images
+    for folder in (images, drawn):
+        if not folder.is_dir():
             raise MissingFileError(
-                f"{raw / name}: no such folder. The raw folder must hold {IMAGES}/ with pictures "
+                f"{folder}: no such folder. The raw folder must hold {IMAGES}/ with pictures "
                 f"and {ANNOTATIONS}/ with files of the same names ({', '.join(ENDINGS)})."
             )
-    pictures = [path for path in visible(raw / IMAGES) if path.is_file() and is_picture(path)]
+    return images, drawn
+
+
+def _pairs(raw: Path, program: str) -> list[OutlinedImage]:
+    """The images that have annotations, in the natural order of names."""
+    images, folder = _folders(raw, program)
+    endings = PROGRAMS[program][images == folder]
+    pictures = [path for path in visible(images) if path.is_file() and is_picture(path)]
     by_name: dict[str, list[Path]] = {}
     for path in pictures:
         for name in {path.name, path.stem}:
             by_name.setdefault(name, []).append(path)
-    files = [path for path in visible(raw / ANNOTATIONS) if path.suffix.lower() in ENDINGS]
+    files = [path for path in visible(folder) if path.suffix.lower() in endings]
     found: dict[Path, OutlineFile] = {}
     for drawn in (drawn for path in files for drawn in read_outlines(path)):
-        image = _image_of(drawn, by_name, raw / IMAGES)
+        image = _image_of(drawn, by_name, images)
         if image in found:
             raise UserError(
                 f"{drawn.path}: {image.name} has annotations in {found[image].path} too. Keep one."
             )
         found[image] = drawn
     if not found:
-        raise UserError(f"{raw / ANNOTATIONS}: holds no annotations ({', '.join(ENDINGS)}).")
-    if ignored := sum(drawn.ignored for drawn in found.values()):
-        _log.info("%d annotation(s) that are no areas (points, lines) are left out.", ignored)
+        raise UserError(f"{folder}: holds no annotations ({', '.join(endings)}).")
+    _say(found.values())
     if bare := [path.name for path in pictures if path not in found]:
         _log.info("%d section(s) without annotations are left out: %s", len(bare), some(bare))
     pairs = []
     for number, image in enumerate(sorted(found, key=natural)):
         drawn = found[image]
         facts = {"source_row": str(number), "source_image": image.name}
+        facts["source_masks"] = drawn.path.name
         pairs.append(
             OutlinedImage(number, image, drawn.path, "", facts, drawn.outlines, drawn.size)
         )
     return pairs
+
+
+def _say(files: Collection[OutlineFile]) -> None:
+    """What was read otherwise than it was drawn, or may not be what was meant."""
+    if ignored := sum(drawn.ignored for drawn in files):
+        _log.info("%d annotation(s) that are no areas (points, lines) are left out.", ignored)
+    for drawn in files:
+        for note in dict.fromkeys(drawn.notes):
+            _log.warning("%s: %s.", drawn.path, note)
+    if same := [drawn.path.name for drawn in files if is_own(drawn.path)]:
+        _log.warning(
+            "%d file(s) are as `sebre predict` wrote them, not corrected: %s", len(same), some(same)
+        )
 
 
 def _image_of(drawn: OutlineFile, by_name: dict[str, list[Path]], folder: Path) -> Path:
@@ -163,7 +204,7 @@ def _regions_of(pairs: Sequence[OutlinedImage], raw: Path) -> RegionSet:
     for outline in outlines:
         names.setdefault(plain(safe_name(outline.region)), safe_name(outline.region))
     if not names:
-        raise UserError(f"{raw / ANNOTATIONS}: no area is drawn in any file.")
+        raise UserError(f"{pairs[0].drawing.parent}: no area is drawn in any file.")
     ordered = sorted(names, key=lambda name: natural(Path(name)))
     drawn = {plain(safe_name(o.region)): o.color for o in outlines if o.color is not None}
     colors = [drawn.get(name) for name in ordered]
@@ -191,4 +232,6 @@ def _read(
             for class_id, mask in masks.items()
         }
     masks = {class_id: mask for class_id, mask in sorted(masks.items()) if mask.any()}
+    if twice := int((sum(mask.astype(np.uint8) for mask in masks.values()) > 1).sum()):
+        _log.info("%s: %d px are of more than one region.", pair.drawing, twice)
     return read_shrunk(pair.image, factor, choice), masks

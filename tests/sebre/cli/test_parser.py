@@ -8,7 +8,7 @@ from sebre.cli.parser import _HELP, PLANES, build_parser
 from sebre.prepare import volume
 
 COMMANDS = """prepare train evaluate predict detect export inspect register check compare demo
-    publish bench morphometry models synthesize neurites areas""".split()
+    publish bench morphometry models next synthesize neurites areas""".split()
 
 
 _SAME = {"detect": "predict"}  # an older name

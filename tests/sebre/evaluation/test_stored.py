@@ -12,6 +12,7 @@ from sebre.evaluation.stored import RecordFault
 OTHERS = (
     "areas",
     "bench",
+    "corrections",
     "curves",
     "leave_one_out",
     "neurites",

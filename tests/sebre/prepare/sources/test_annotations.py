@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import other_readers
 import pytest
 import roifile
 import tifffile
@@ -17,9 +18,8 @@ from sebre.data.csv_tables import read_rows
 from sebre.data.dataset import SectionDataset
 from sebre.data.metadata import read_facts
 from sebre.data.region_names import recorded_regions
-from sebre.data.regions import SLICEMAP
-from sebre.evaluation.mask_metrics import iou
-from sebre.predict.exchange import coco, found_section, geojson, imagej
+from sebre.data.regions import SLICEMAP, safe_name
+from sebre.predict.exchange import coco, found_section, geojson, imagej, write_formats
 from sebre.prepare.outline_files import read_outlines
 from sebre.prepare.sources import read_source
 
@@ -168,7 +168,7 @@ def test_what_detection_writes_is_read_again(tmp_path, form):
     for region in SLICEMAP:
         shapes = [o.mask(labels.shape) for o in drawn.outlines if o.region == region.name]
         mask = np.any(shapes, axis=0)
-        assert iou(mask, labels == region.id) > 0.99
+        np.testing.assert_array_equal(mask, labels == region.id)
     if form == "geojson":
         assert {o.color for o in drawn.outlines} == {region.color for region in SLICEMAP}
 
@@ -247,3 +247,127 @@ def test_what_does_not_fit_is_one_line(raw, tmp_path, capsys):
     refused("no animal for 1 of 1 sections (m1_a.tif)", "--subject-pattern", r"^x")
     qupath(folder)
     refused("not a regular expression", "--subject-pattern", "(")
+
+
+# --- QuPath and Fiji alone --------------------------------------------------------------------
+
+
+def hard_labels() -> np.ndarray:
+    """Real regions with everything that is hard: holes, islands, regions of one pixel, pixels that
+    touch at corners, and the border of the picture."""
+    labels = np.zeros((84, 84), np.uint8)
+    masks = ROOT / "datasets" / "slicemap" / "mrcnn_val_dataset_masks" / "section_masks_0"
+    for path in sorted(masks.glob("*.png")):
+        labels[np.asarray(Image.open(path)) > 0] = int(path.stem.rpartition("_m")[2])
+    rng = np.random.default_rng(3)
+    labels[:24, :24] = np.where(rng.random((24, 24)) < 0.5, rng.integers(1, 7, (24, 24)), 0)
+    labels[60:, 70:] = 5  # to the corner of the picture
+    labels[64:70, 74:80], labels[66:68, 76:78] = 0, 5  # a hole, an island in it
+    labels[40, 0] = labels[0, 50] = labels[83, 40] = 2
+    return labels
+
+
+@pytest.fixture
+def pictures(tmp_path) -> Path:
+    """A folder of pictures, and of what was predicted of them."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name in ("m1_a", "m2_a"):
+        Image.fromarray(np.full((84, 84), 90, np.uint8)).save(folder / f"{name}.png")
+        labels = hard_labels() if name == "m1_a" else np.fliplr(hard_labels())
+        found = found_section(name, labels, dict.fromkeys(range(1, 7), 0.5), SLICEMAP)
+        write_formats(found, tmp_path, ["geojson", "imagej"], f"{name}.png")
+    return folder
+
+
+PROGRAMS = {"qupath": ".geojson", "fiji": "_rois.zip"}
+READERS = {"qupath": other_readers.geojson_rings, "fiji": other_readers.imagej_rings}
+
+
+@pytest.mark.parametrize("beside", [True, False])
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_predictions_come_back_to_the_pixel(pictures, tmp_path, program, beside, capsys):
+    drawn = pictures if beside else pictures / "annotations"
+    drawn.mkdir(exist_ok=True)
+    for name in ("m1_a", "m2_a"):
+        file = f"{name}{PROGRAMS[program]}"
+        (drawn / file).write_bytes((tmp_path / file).read_bytes())
+    words = ["prepare", program, "--raw", str(pictures), "--out", str(tmp_path / "set")]
+    assert cli.main([*words, "--split", "train", "--subject-pattern", "^(m.)_"]) == cli.DONE
+    regions = recorded_regions(tmp_path / "set")
+    assert set(regions.names) == set(SLICEMAP.names)
+    _, rows = read_rows(tmp_path / "set" / "sections.csv")
+    known = [(row["subject"], row["source_image"], row["source_masks"]) for row in rows]
+    assert known == [(n[:2], f"{n}.png", f"{n}{PROGRAMS[program]}") for n in ("m1_a", "m2_a")]
+    facts = json.loads((tmp_path / "set" / "dataset.json").read_text())
+    assert len(facts["raw_sha256"]) == 4 and facts["name"] == program
+    sections = SectionDataset(regions).load(tmp_path / "set", "train")
+    sections.prepare()
+    for row, wanted in enumerate((hard_labels(), np.fliplr(hard_labels()))):
+        masks, class_ids = sections.load_mask(row)
+        for index, class_id in enumerate(class_ids):
+            name = regions[int(class_id)].name
+            true = wanted == SLICEMAP.names.index(name) + 1
+            np.testing.assert_array_equal(masks[..., index], true)
+        assert len(class_ids) == 6
+    # The same by a reader that is not ours.
+    rings = READERS[program](tmp_path / f"m1_a{PROGRAMS[program]}")
+    for region in SLICEMAP:
+        found = other_readers.pixels(rings[region.name], (84, 84))
+        np.testing.assert_array_equal(found, hard_labels() == region.id)
+
+
+def test_what_nobody_corrected_is_said(pictures, tmp_path, caplog):
+    for path in pictures.iterdir():
+        path.rename(tmp_path / path.name)  # beside what was predicted
+    corrected = tmp_path / "m2_a.geojson"
+    corrected.write_text(corrected.read_text().replace('"cortex"', '"isocortex"'))
+    read_source("qupath", tmp_path, {})
+    said = "1 file(s) are as `sebre predict` wrote them, not corrected: m1_a.geojson"
+    assert said in caplog.text
+
+
+def test_forms_of_qupath(raw, caplog):
+    """What several versions write: lists, classes of classes, colors as a number, cells, ellipses,
+    and regions that overlap."""
+    caplog.set_level("INFO", "sebre")
+    ellipse = feature("x", "Polygon", [closed(SQUARE)], classification={"names": ["CTX", "L1"]})
+    ellipse["geometry"] |= {"isEllipse": True, "plane": {"c": -1, "z": 0, "t": 0}}
+    named = feature("x", "Polygon", [closed(OTHER)])
+    named["properties"] = {"name": "CA1", "color": [1, 2, 3]}
+    islands = feature("CA1", "MultiPolygon", [[closed(SQUARE), closed(HOLE)], [closed(OTHER)]])
+    cell = feature("Positive", "Polygon", [closed(OTHER)], objectType="cell")
+    path = raw / "annotations" / "m1_a.geojson"
+    path.write_text(json.dumps([ellipse, named, islands, cell]))
+    raw_set = read_source("qupath", raw, {})
+    assert raw_set.regions.names == ["CA1", safe_name("CTX: L1")]
+    _, masks = raw_set.sections[0].read()
+    np.testing.assert_array_equal(masks[1], square() | other())
+    np.testing.assert_array_equal(masks[2], square(hole=False))
+    assert "1 annotation(s) that are no areas" in caplog.text
+    assert f"{int(square().sum())} px are of more than one region" in caplog.text
+
+
+def test_what_qupath_and_fiji_cannot_mean_is_refused(raw, tmp_path, capsys):
+    folder = raw / "annotations"
+
+    def refused(program: str, text: str) -> None:
+        words = ["prepare", program, "--raw", str(raw), "--out", str(tmp_path / "out")]
+        assert cli.main(words) == cli.USER_ERROR
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert text in line
+        for path in folder.iterdir():
+            path.unlink()
+
+    rois(folder)
+    refused("qupath", "holds no annotations (.geojson, .json)")
+    qupath(folder)
+    refused("fiji", "holds no annotations (.zip, .roi)")
+    pages = [feature("CA1", "Polygon", [closed(SQUARE)]) for _ in range(2)]
+    for z, page in enumerate(pages):
+        page["geometry"]["plane"] = {"z": z, "t": 0}
+    (folder / "m1_a.geojson").write_text(json.dumps(pages))
+    refused("qupath", "its outlines are on 2 pages of a stack; wanted those of one")
+    away = [[(x + 60, y) for x, y in closed(SQUARE)]]
+    (folder / "m1_a.geojson").write_text(json.dumps(feature("CA1", "Polygon", away)))
+    refused("qupath", "1 outline(s) (CA1) lie outside of")
