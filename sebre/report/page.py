@@ -8,7 +8,15 @@ from typing import Any
 
 from mrcnn.errors import UserError
 from mrcnn.io.own_files import demand_own, replace_own, replace_own_text
-from sebre.report.claims import ledger, ledger_table, statements_table, tested_table, verdicts_table
+from sebre.report.claims import (
+    ledger,
+    ledger_table,
+    stand_in_counts,
+    stand_in_table,
+    statements_table,
+    tested_table,
+    verdicts_table,
+)
 from sebre.report.curves import (
     angles_figure,
     drawn_figure,
@@ -61,6 +69,17 @@ from sebre.report.tables import (
     scores_table,
     table1,
 )
+from sebre.report.trials.trial_figures import changed_figure, sections_figure
+from sebre.report.trials.trial_records import PICTURES_FOLDER, Trials, read_trials
+from sebre.report.trials.trial_tables import (
+    changed_short_table,
+    changed_table,
+    copied_table,
+    pictures_text,
+    scans_table,
+    sources_table,
+    unlabeled_table,
+)
 
 PAGE = "RESULTS.md"
 FIGURES = Path("results") / "figures"
@@ -84,6 +103,7 @@ class Records:
         left_out: of `sebre.evaluation.leave_one_out`, the same.
         neurites: of `sebre.neurites.scoring.measure_neurites`; empty without.
         areas: of `sebre areas evaluate` and `sebre.areas.area_experiments`; empty without.
+        trials: of `sebre.trials`.
     """
 
     results: tuple[Result, ...]
@@ -97,6 +117,7 @@ class Records:
     left_out: Mapping[str, Any] = field(default_factory=dict)
     neurites: Mapping[str, Any] = field(default_factory=dict)
     areas: Mapping[str, Any] = field(default_factory=dict)
+    trials: Trials = field(default_factory=Trials)
 
 
 @dataclass(frozen=True)
@@ -135,9 +156,18 @@ def read_records(folder: str | Path) -> Records:
     left_out, torn = read_left_out(folder)
     neurites, damaged = read_neurites(folder)
     areas, faulty = read_areas(folder)
-    problems += more + yet_more + last + wrong + broken + torn + damaged + faulty
-    known = (read_published(), trust, curves, left_out, neurites, areas)
+    trials, odd = read_trials(folder)
+    problems += more + yet_more + last + wrong + broken + torn + damaged + faulty + odd
+    known = (read_published(), trust, curves, left_out, neurites, areas, trials)
     return Records(results, methods, splits, confident, problems, *known)
+
+
+def claims_of(records: Records) -> tuple[Claim, ...]:
+    """The ledger of all records."""
+    return ledger(
+        *(records.results, records.published, records.methods, records.splits),
+        *(records.confident, records.trials),
+    )
 
 
 def chapters(records: Records, claims: Sequence[Claim]) -> list[Chapter]:
@@ -168,6 +198,7 @@ def chapters(records: Records, claims: Sequence[Claim]) -> list[Chapter]:
             ),
             f"no result of `sebre register` in `{METHODS_FOLDER}` beside the others.",
         ),
+        *_trials(records),
         _chapter("Was Mask R-CNN needed?", (networks_table(results),), "no result is of a U-Net."),
         _chapter(
             "What not to trust",
@@ -187,13 +218,41 @@ def chapters(records: Records, claims: Sequence[Claim]) -> list[Chapter]:
         ),
         Chapter(
             "Claims",
-            (verdicts_table(claims), tested_table(claims), statements_table(claims)),
+            (
+                *(verdicts_table(claims), stand_in_table(claims)),
+                *(tested_table(claims), statements_table(claims)),
+            ),
             in_files=(ledger_table(claims),),
         ),
         Chapter(
             "Provenance",
-            (provenance_table(results, records.methods, records.splits),),
+            (
+                provenance_table(results, records.methods, records.splits),
+                *((sources_table(records.trials),) if records.trials.copied else ()),
+            ),
             in_terminal=False,
+        ),
+    ]
+
+
+def _trials(records: Records) -> list[Chapter]:
+    """Trials of the same networks: is the test part a test, and what do they not stand?"""
+    trials = records.trials
+    return [
+        _chapter(
+            "Beside copied labels",
+            (copied_table(records.results, records.confident, trials),),
+            "no result of `sebre.trials.copied_labels`.",
+        ),
+        _chapter(
+            "Broken, scaled and inverted sections",
+            (changed_short_table(trials), changed_table(trials)),
+            "no result of `sebre.trials.changed_sections`.",
+        ),
+        _chapter(
+            "Scans of other sources",
+            (scans_table(trials), unlabeled_table(trials)),
+            "no result on scans of `sebre.trials.labeled_scans`.",
         ),
     ]
 
@@ -227,6 +286,13 @@ def figures(records: Records) -> dict[str, tuple[str, ReportFigure]]:
             "Methods on the same sections",
             methods_figure(records.methods, published),
         )
+    for name in ("slicemap", "mouse_mri"):
+        same = [method for method in records.methods if method.record.dataset == name]
+        if same:
+            caption = f"{name}: error of each section by each method"
+            made[f"sections_{name}"] = (caption, sections_figure(same))
+    if records.trials.changed:
+        made["changed"] = ("Changed sections", changed_figure(records.trials))
     if records.trust:
         made["trust"] = ("Expected and measured Dice", doubt_figure(records.trust))
     if records.curves:
@@ -261,7 +327,8 @@ def render(
         f"![{text}]({(FIGURES / name).as_posix()}.png)\n" for name, text in captions.items()
     )
     content = list(content)
-    content[-2:-2] = [Chapter("Figures", text=pictures)]
+    shown = pictures_text(records.trials, (FIGURES.parent / PICTURES_FOLDER).as_posix())
+    content[-2:-2] = [Chapter("Figures", text="\n".join(filter(None, (pictures, shown))))]
     parts = [_answer(records, claims)]
     if records.problems:
         listed = "\n".join(f"- {text}" for text in records.problems)
@@ -282,7 +349,11 @@ def _answer(records: Records, claims: Sequence[Claim]) -> str:
     low, high = (f"{value:.3f}" if ours else NONE for value in (min(ours or [0]), max(ours or [0])))
     table = answer_table(records.results, records.confident, records.published).markdown()
     text = _template("introduction")
-    return text.format(scores=len(scores), run=run or "none", low=low, high=high, table=table)
+    agree, differ, undecided = stand_in_counts(claims, SCORE)
+    return text.format(
+        **{"scores": len(scores), "run": run or "none", "low": low, "high": high, "table": table},
+        **{"agree": agree, "differ": differ, "undecided": undecided},
+    )
 
 
 def _template(name: str) -> str:
@@ -310,7 +381,7 @@ def compare(results_folder: str | Path, out: str | Path) -> tuple[list[Table], S
     known = _of_page(out / PAGE)
     demand_own([out / PAGE], known=known)
     records = read_records(results_folder)
-    claims = ledger(records.results, records.published, records.methods, records.splits)
+    claims = claims_of(records)
     content, drawn = chapters(records, claims), figures(records)
     captions = {name: text for name, (text, _) in drawn.items()}
     texts = {

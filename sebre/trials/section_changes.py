@@ -18,9 +18,7 @@ from sebre.synthesis.appearance import damage
 SCALES = (0.7, 0.8, 0.9, 1.1, 1.2, 1.3)  # 0.7 to 1.3, as they lie left out
 _TISSUE = 1  # the bit of a pixel of tissue; that of region i is 1 << i
 
-Change = Callable[
-    [np.ndarray, RegionMasks, np.random.Generator], tuple[np.ndarray, RegionMasks]
-]
+Change = Callable[[np.ndarray, RegionMasks, np.random.Generator], tuple[np.ndarray, RegionMasks]]
 
 
 @dataclass(frozen=True)

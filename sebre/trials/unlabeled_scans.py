@@ -1,6 +1,6 @@
 """Where predicted caudate and putamen lie in scans of IBSR 18 that have tissue classes only.
 
-    python -m sebre.trials.unlabeled_scans --raw raw/ibsr18_t1 --out results/cross_dataset/ibsr18.json
+    python -m sebre.trials.unlabeled_scans --raw raw/ibsr18_t1 --out ibsr18_t1.json
 
 Both structures are gray matter, so most of what a network finds must be of that class. Scans of
 other machines, people and voxel sizes than those that it learned from; nobody drew regions there.
