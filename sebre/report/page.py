@@ -216,23 +216,21 @@ def chapters(records: Records, claims: Sequence[Claim]) -> list[Chapter]:
             (splits_table(results, records.splits),),
             f"no result in `{SPLITS_FOLDER}` beside the others.",
         ),
-        Chapter(
-            "Claims",
-            (
-                *(verdicts_table(claims), stand_in_table(claims)),
-                *(tested_table(claims), statements_table(claims)),
-            ),
-            in_files=(ledger_table(claims),),
-        ),
-        Chapter(
-            "Provenance",
-            (
-                provenance_table(results, records.methods, records.splits),
-                *((sources_table(records.trials),) if records.trials.copied else ()),
-            ),
-            in_terminal=False,
-        ),
+        _claims(claims),
+        _provenance(records),
     ]
+
+
+def _claims(claims: Sequence[Claim]) -> Chapter:
+    shown = verdicts_table, stand_in_table, tested_table, statements_table
+    return Chapter("Claims", tuple(table(claims) for table in shown), "", (ledger_table(claims),))
+
+
+def _provenance(records: Records) -> Chapter:
+    tables = [provenance_table(records.results, records.methods, records.splits)]
+    if records.trials.copied:
+        tables.append(sources_table(records.trials))
+    return Chapter("Provenance", tuple(tables), in_terminal=False)
 
 
 def _trials(records: Records) -> list[Chapter]:

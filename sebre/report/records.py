@@ -42,7 +42,7 @@ _COMPARED = {
     "ara_nissl": ("hippocampus", ""),
     "malc2012": ("ibsr", " --limit 16"),
     "slicemap": ("slicemap", ""),
-    "mouse_mri": ("extended_mouse", " --limit 12"),
+    "mouse_mri": ("extended_mouse", " --limit 8"),
 }
 # Networks whose weights are not shipped: all commands, without --out, by name of the file.
 _UNSHIPPED = {

@@ -54,12 +54,16 @@ def read_trials(folder: str | Path) -> tuple[Trials, tuple[str, ...]]:
         captions = json.loads(pictures.read_text(encoding="utf-8"))
     found = Trials(
         {result.record.dataset: result for result in copied},
-        changed,
-        sorted(scans, key=lambda r: (r.record.dataset, r.record.detection_min_confidence or 0)),
-        unlabeled,
+        tuple(changed),
+        tuple(sorted(scans, key=_place)),
+        tuple(unlabeled),
         {name: text for name, text in captions.items() if (pictures.parent / name).is_file()},
     )
     return found, tuple(problems)
+
+
+def _place(scan: Result) -> tuple[str, float]:
+    return scan.record.dataset, scan.record.detection_min_confidence or 0.0
 
 
 def _read(path: Path, problems: list[str], module: str) -> dict[str, Any] | None:
