@@ -72,6 +72,7 @@ from sebre.report.tables import (
 from sebre.report.trials.trial_figures import changed_figure, sections_figure
 from sebre.report.trials.trial_records import PICTURES_FOLDER, Trials, read_trials
 from sebre.report.trials.trial_tables import (
+    all_masks_table,
     changed_short_table,
     changed_table,
     copied_table,
@@ -236,7 +237,9 @@ def _provenance(records: Records) -> Chapter:
 def _trials(records: Records) -> list[Chapter]:
     """Trials of the same networks: is the test part a test, and what do they not stand?"""
     trials = records.trials
+    all_masks = all_masks_table(records.results, records.confident, trials)
     return [
+        _chapter("With small masks", (all_masks,), "no result of a set with the smallest masks."),
         _chapter(
             "Beside copied labels",
             (copied_table(records.results, records.confident, trials),),

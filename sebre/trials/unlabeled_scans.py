@@ -35,7 +35,7 @@ from sebre.trials.trial_files import demand_trial_path, save_trial
 GRAY = 2  # the tissue class; 1 is fluid, 3 white matter
 PLANE = "horizontal"
 FRAME_MM = (160, 197, 164)  # that of the scans of malc2012: brains fill as much of the picture
-STEP = 2  # of sections, one is taken
+STEP = 4  # of sections, one is taken
 _STRUCTURES = ("caudate", "putamen")  # gray as a whole
 
 

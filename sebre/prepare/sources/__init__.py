@@ -11,6 +11,7 @@ options mean the same everywhere:
     regions      CSV of the regions; None takes that of the folder
     downsample   divides the sides of images and masks
     channel, z   what is read of images with channels or pages
+    smallest     mask that is kept, px; those of fewer are the ends of a structure
 """
 
 import importlib
@@ -47,22 +48,26 @@ SOURCES = {
         "Nissl plates and drawings of the Allen Reference Atlas (JPEG, SVG)", ("structures",)
     ),
     "ccf": Source(
-        "Allen CCFv3 annotation and one registered brain (NRRD, TIFF)", ("plane", "structures")
+        "Allen CCFv3 annotation and one registered brain (NRRD, TIFF)",
+        ("plane", "structures", "smallest"),
     ),
     "colour-code": Source(
         "sections with color-coded overlays, your own or of the released notebook",
         ("regions", "plane", "downsample", "tolerance", "exact", "channel", "z"),
     ),
-    "demba": Source("mouse brain templates from P4 to adult (npz)", ("plane", "structures")),
+    "demba": Source(
+        "mouse brain templates from P4 to adult (npz)", ("plane", "structures", "smallest")
+    ),
     "ibsr": Source("IBSR 18, human MRI (NIfTI or Analyze)", ("plane", "orientation")),
     "labels": Source(
         "sections with label maps (pixel value = id)",
         ("regions", "plane", "downsample", "channel", "z"),
     ),
     "malc2012": Source(
-        "human T1 scans of the MICCAI 2012 multi-atlas challenge (NIfTI)", ("plane", "orientation")
+        "human T1 scans of the MICCAI 2012 multi-atlas challenge (NIfTI)",
+        ("plane", "orientation", "smallest"),
     ),
-    "mouse-mri": Source("in-vivo MRI of adult mice (NIfTI)", ("plane", "orientation")),
+    "mouse-mri": Source("in-vivo MRI of adult mice (NIfTI)", ("plane", "orientation", "smallest")),
     "prepared": Source("a prepared data set, for other regions (--map) or another split"),
     "sebre-figures": Source("four sections with masks from a figure of the released code (PNG)"),
     "slicemap": Source("sagittal mouse sections of Barbier et al. 2018 (NumPy arrays)"),

@@ -12,7 +12,7 @@ from sebre.evaluation.stored import RecordFault
 from sebre.report.records import Result
 
 COPIED_FOLDER, CHANGED_FOLDER, SCANS_FOLDER = "copied", "changed", "cross_dataset"
-PICTURES_FOLDER = "pictures"
+PICTURES_FOLDER, ALL_MASKS_FOLDER = "pictures", "all_masks"
 PLAIN = "as they lie"  # the kind of change that is none
 
 _COPIED, _CHANGED, _UNLABELED = "copied_labels", "changed_sections", "unlabeled_scans"
@@ -31,6 +31,7 @@ class Trials:
         changed: networks on changed sections, in the order of the files.
         scans: networks on scans of other sources, with labels of other definitions.
         unlabeled: the same without labels of the regions.
+        all_masks: networks on test parts that keep the smallest masks.
         pictures: captions by name of the file, of pictures that show single sections.
     """
 
@@ -38,6 +39,7 @@ class Trials:
     changed: Sequence[Mapping[str, Any]] = ()
     scans: Sequence[Result] = ()
     unlabeled: Sequence[Mapping[str, Any]] = ()
+    all_masks: Sequence[Result] = ()
     pictures: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -48,6 +50,7 @@ def read_trials(folder: str | Path) -> tuple[Trials, tuple[str, ...]]:
     changed = _plain(folder / CHANGED_FOLDER, _CHANGED, problems)
     scans = _evaluations(folder / SCANS_FOLDER, "labeled_scans", problems)
     unlabeled = _plain(folder / SCANS_FOLDER, _UNLABELED, problems)
+    all_masks = _evaluations(folder / ALL_MASKS_FOLDER, "", problems)
     pictures = folder / PICTURES_FOLDER / "captions.json"
     captions: dict[str, str] = {}
     if pictures.is_file():
@@ -57,6 +60,7 @@ def read_trials(folder: str | Path) -> tuple[Trials, tuple[str, ...]]:
         tuple(changed),
         tuple(sorted(scans, key=_place)),
         tuple(unlabeled),
+        tuple(sorted(all_masks, key=_place)),
         {name: text for name, text in captions.items() if (pictures.parent / name).is_file()},
     )
     return found, tuple(problems)
@@ -103,4 +107,6 @@ def _plain(folder: Path, module: str, problems: list[str]) -> list[dict[str, Any
 
 
 def _cure(module: str) -> str:
+    if not module:
+        return "Make it again: `sebre evaluate`, of a set prepared with --smallest 1"
     return f"Make it again: python -m sebre.trials.{module}"

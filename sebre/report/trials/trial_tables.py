@@ -119,6 +119,40 @@ def scans_table(trials: Trials) -> Table:
     return Table("Human T1 of other sources", header, tuple(rows), groups, below)
 
 
+def all_masks_table(
+    results: Sequence[Result], confident: Sequence[Result], trials: Trials
+) -> Table:
+    """Scores with the smallest masks, beside those without, at both cut-offs."""
+    rows = []
+    for result in trials.all_masks:
+        cut_off = result.record.detection_min_confidence
+        usual = next(
+            (
+                other
+                for other in (*results, *confident)
+                if other.record.weights == result.record.weights
+                and other.record.dataset == result.record.dataset
+                and other.record.detection_min_confidence == cut_off
+            ),
+            None,
+        )
+        name = f"{result.record.dataset}, weights {result.record.weights}, {number(cut_off, 1)}"
+        cells = [
+            cell
+            for each in (usual, result)
+            for cell in (
+                count(sum(m.n or 0 for m in each.at().regions.values())) if each else NONE,
+                number(each.at().map_paper if each else None),
+                number(each.at().dice_mean if each else None),
+            )
+        ]
+        rows.append((name, *cells))
+    header = ("data, scores from", *("masks", "mAP", "mean Dice") * 2)
+    groups = ("", *("without small masks",) * 3, *("with all",) * 3)
+    below = notes("all_masks") if rows else ()
+    return Table("With small masks", header, tuple(rows), groups, below)
+
+
 def _both_sides(result: Result, structure: str, key: str) -> str:
     values = [result.value(key, f"{side}_{structure}") for side in ("left", "right")]
     return NONE if None in values else number(float(np.mean(values)))
@@ -150,7 +184,7 @@ def _mean_of(shares: Mapping[str, float], structure: str) -> float | None:
 def sources_table(trials: Trials) -> Table:
     """Where the numbers of trials come from."""
     rows = []
-    for result in (*trials.copied.values(), *trials.scans):
+    for result in (*trials.copied.values(), *trials.scans, *trials.all_masks):
         record = result.record
         split = record.split if isinstance(record.split, dict) else {}
         rows.append(

@@ -14,6 +14,7 @@ from sebre.report.trials.trial_figures import changed_figure
 from sebre.report.trials.trial_records import Trials, read_trials
 from sebre.report.trials.trial_statements import medial
 from sebre.report.trials.trial_tables import (
+    all_masks_table,
     changed_short_table,
     changed_table,
     copied_table,
@@ -125,6 +126,18 @@ def test_the_table_of_copied_labels():
     rows = copied_table([result], [], Trials(copied={"sections": network(0.75)})).rows
     assert rows[0][3] == "-" and rows[0][5] == "no"
     assert copied_table([result], [], Trials()).rows == ()
+
+
+def test_scores_with_small_masks_stand_beside_those_without():
+    usual, strict, whole = (made_up("ibsr", "scans", x, SUBCORTICAL.names) for x in (0.5, 0.4, 0.3))
+    for record, cut_off in ((usual, 0.3), (strict, 0.9), (whole, 0.9)):
+        record["detection_min_confidence"] = cut_off
+    results, confident = [result_of("a", usual)], [result_of("b", strict)]
+    (row,) = all_masks_table(results, confident, Trials(all_masks=[result_of("c", whole)])).rows
+    assert row[0] == "scans, weights small, 0.9"
+    assert row[2:4] == (f"{strict['map_paper']:.3f}", f"{strict['dice_mean']:.3f}")
+    assert row[5:] == (f"{whole['map_paper']:.3f}", f"{whole['dice_mean']:.3f}")
+    assert row[1] == str(sum(strict["n_per_region"].values()))
 
 
 def test_tables_of_scans():
