@@ -162,8 +162,9 @@ PLATES = (
         "fig3_p14.png",
         drawn_and_found(1, (0, -_TURN)),
         *("p14_mouse", "sebre_figures", "p14_mouse_unet"),
-        "As Fig. 3: the one test section of P14, drawn and found by the U-Net p14_mouse_unet, "
-        "upright and turned (figure of the released code of SeBRe, MIT)",
+        "As Fig. 3: the one in-situ hybridization section held out, drawn by the authors and found "
+        "by the U-Net p14_mouse_unet, upright and turned (figure of the released code of SeBRe, "
+        "MIT, (c) 2019 Asim Iqbal; material of the Allen Institute)",
         ("drawn", "found"),
         2,
     ),

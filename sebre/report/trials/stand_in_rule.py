@@ -47,7 +47,8 @@ def above_copied(
     """Mean Dice of a network minus that of copied labels, on the same sections.
 
     Returns:
-        The difference, its 95 % interval and the number of sections; None without copied labels.
+        The difference, its 95 % interval (None with fewer than FEW_UNITS units) and the number of
+        sections; None without copied labels.
     """
     other = copied.get(result.record.dataset)
     if other is None:
@@ -59,7 +60,7 @@ def above_copied(
     difference = paired_difference(both, mine, key)
     if difference is None:
         return None
-    ends = difference.interval
+    ends = difference.interval if difference.n_units >= FEW_UNITS else None
     return -difference.value, ends and (-ends[1], -ends[0]), len(mine)
 
 
