@@ -2,9 +2,10 @@
 
     python -m sebre.trials.section_pictures --data datasets --out results/pictures
 
-Fig. 3 (drawn and found, upright and turned), Fig. 7 (human T1), Fig. 8a with Supp. 7 (a network
-and registration, upright and turned) and Supp. 9 (maps of the mask head). `sebre compare` shows
-them. Sections are the middle ones of those that show the most regions, and not chosen by score.
+Fig. 3 (drawn and found, upright and turned), Fig. 6 (fields of the hippocampus), Fig. 7 (human T1),
+Fig. 8a with Supp. 7 (a network and registration, upright and turned) and Supp. 9 (maps of the mask
+head). `sebre compare` shows them. Sections are the middle ones of those that show the most regions,
+and not chosen by score; those of Fig. 6 are all that may be shown and have a hippocampus.
 """
 
 import argparse
@@ -22,13 +23,16 @@ from PIL import Image
 from mrcnn.io.files import replace_text
 from mrcnn.io.own_files import replace_own
 from sebre.data.dataset import SectionDataset
+from sebre.data.listing import visible
 from sebre.data.region_masks import RegionMasks
 from sebre.data.rotation import rotated_versions
+from sebre.data.section_files import part_folder
 from sebre.drawing.contact_sheet import save_sheet
 from sebre.drawing.overlay import drawn_labels, overlay
 from sebre.evaluation.section import score_section, sheet_row
 from sebre.experiments import EXPERIMENTS
 from sebre.networks.segmenter import Segmenter, best_labels, demand_mask_rcnn, load_segmenter
+from sebre.predict.prediction import Network
 from sebre.registration.labelers import AtlasLabeler
 from sebre.trials.copied_labels import spread
 
@@ -49,7 +53,8 @@ class Plate:
 
     Attributes:
         file: its name.
-        rows: makes the titles and pictures, given the network, the sections and their folder.
+        rows: makes the titles and pictures, given the network, the sections and their folder; of
+            a folder of pictures without drawn regions the sections are None.
         experiment: its name.
         dataset: folder below the data.
         weights: of the network.
@@ -59,7 +64,7 @@ class Plate:
     """
 
     file: str
-    rows: Callable[[Segmenter, SectionDataset, Path], Iterator[Row]] = field(repr=False)
+    rows: Callable[[Segmenter, SectionDataset | None, Path], Iterator[Row]] = field(repr=False)
     experiment: str
     dataset: str
     weights: str
@@ -141,6 +146,18 @@ def mask_heads(network: Segmenter, sections: SectionDataset, root: Path) -> Iter
         yield f"{sections.regions[class_id].name.replace('_', ' ')} {detection[5]:.2f}", [shown]
 
 
+def whole_sections(network: Segmenter, sections: None, root: Path) -> Iterator[Row]:
+    """Pictures of a folder, and what is found on both sides of each."""
+    del sections
+    for path in visible(root, "*.jpg"):
+        found = Network(network).predict(path)
+        blank = np.zeros_like(found.label_map)
+        yield (
+            path.stem,
+            [overlay(found.pixels, labels, network.regions) for labels in (blank, found.label_map)],
+        )
+
+
 _BARBIER = "sections of Barbier et al. 2018, Apache-2.0"
 _MRI = "MRI of dama-lab/mouse-brain-atlas (Ma et al. 2014, 2019), GPL-3"
 _MALC = (
@@ -174,6 +191,15 @@ PLATES = (
         *("extended_mouse", "mouse_mri", "extended_mouse_mri"),
         f"As Fig. 3: sagittal test sections, drawn and found, upright and turned ({_MRI})",
         ("drawn", "found"),
+        2,
+    ),
+    Plate(
+        "fig6_coronal.png",
+        whole_sections,
+        *("hippocampus", "shown/abba_mouse_project", "hippocampus"),
+        "As Fig. 6: fields of the hippocampus found in coronal sections of another laboratory, nuclear "
+        "stain, with nothing drawn to score them by (BIOP/ijp-imagetoatlas, MIT)",
+        ("found",),
         2,
     ),
     Plate(
@@ -216,10 +242,14 @@ def make(plate: Plate, data: Path, out: Path) -> None:
     experiment = EXPERIMENTS[plate.experiment]
     network = load_segmenter(plate.weights, experiment)
     root = data / plate.dataset
-    sections = experiment.load(root, _TESTED)
-    sections.contrast = network.config.CONTRAST
+    sections = None
+    if part_folder(root, _TESTED, "images").is_dir():
+        sections = experiment.load(root, _TESTED)
+        sections.contrast = network.config.CONTRAST
     rows = list(plate.rows(network, sections, root))
-    save_sheet(rows, plate.headings, sections.regions, out / plate.file, plate.across, _few_colors)
+    save_sheet(
+        rows, plate.headings, experiment.regions, out / plate.file, plate.across, _few_colors
+    )
 
 
 def _few_colors(path: str | Path, draw: Callable[[Path], object]) -> None:
