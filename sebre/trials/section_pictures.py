@@ -197,8 +197,8 @@ PLATES = (
         "fig6_coronal.png",
         whole_sections,
         *("hippocampus", "shown/abba_mouse_project", "hippocampus"),
-        "As Fig. 6: fields of the hippocampus found in coronal sections of another laboratory, nuclear "
-        "stain, with nothing drawn to score them by (BIOP/ijp-imagetoatlas, MIT)",
+        "As Fig. 6: fields of the hippocampus found in coronal sections of another laboratory, "
+        "nuclear stain, with nothing drawn to score them by (BIOP/ijp-imagetoatlas, MIT)",
         ("found",),
         2,
     ),
