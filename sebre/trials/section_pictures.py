@@ -38,7 +38,7 @@ from sebre.trials.copied_labels import spread
 
 CAPTIONS = "captions.json"
 _TURN = 20  # degrees
-_COLORS = 128  # of a PNG: each is to stay below 200 kB
+_COLORS = 256  # of a PNG: each is to stay below 200 kB
 _MAP_PX = 224  # side of a map of the mask head, 28 x 28, enlarged
 _TESTED = "val"
 
@@ -89,7 +89,7 @@ def versions(
     for angle, _, picture, drawn in rotated_versions(
         image, masks.by_class, enlarge=True, angles=tuple(angles)
     ):
-        title = f"{name}, turned by {angle:g} degrees" if angle else name
+        title = f"{name} {angle:+g}°" if angle else name
         yield title, picture, RegionMasks.of(drawn, picture.shape)
 
 
@@ -120,7 +120,7 @@ def by_method(most: int, methods: Sequence[str]) -> Callable[..., Iterator[Row]]
                 found += [labeler.label(name, picture).result for labeler in labelers]
                 labels += [best_labels(result, picture.shape) for result in found]
                 yield (
-                    title.replace("turned by ", ""),
+                    title,
                     [overlay(picture, each, sections.regions) for each in labels],
                 )
 
@@ -253,11 +253,18 @@ def make(plate: Plate, data: Path, out: Path) -> None:
 
 
 def _few_colors(path: str | Path, draw: Callable[[Path], object]) -> None:
-    """Write a PNG with a palette, which is a quarter of the size."""
+    """Write a PNG with a palette, which is a quarter of the size.
+
+    The palette spans all colors: the median cut would merge those of small regions.
+    """
 
     def write(part: Path) -> None:
         draw(part)
-        picture = Image.open(part).convert("RGB").quantize(_COLORS, dither=Image.Dither.NONE)
+        picture = (
+            Image.open(part)
+            .convert("RGB")
+            .quantize(_COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        )
         buffer = BytesIO()
         picture.save(buffer, format="PNG", optimize=True)
         part.write_bytes(buffer.getvalue())

@@ -41,7 +41,7 @@ def test_rows_upright_and_turned(sections, tmp_path):
     rows = [*drawn_and_found(1, (0, -20))(Scripted(result_of((1, 0.9, BOX))), sections, tmp_path)]
     assert [title.partition("  ")[0] for title, _ in rows] == [
         "val/4",
-        "val/4, turned by -20 degrees",
+        "val/4 -20°",
     ]
     assert all(len(pictures) == 3 for _, pictures in rows)
     assert "Dice 0.50" in rows[0][0]  # one of two regions
