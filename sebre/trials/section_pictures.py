@@ -212,17 +212,10 @@ PLATES = (
     ),
     Plate(
         "fig8a_slicemap.png",
-        by_method(2, ("elastix", "dipy")),
+        by_method(1, ("elastix", "dipy")),
         *("slicemap", "slicemap", "slicemap"),
         "As Fig. 8a and Supp. 7: drawn, found, and labels laid on by registration, upright and "
         f"turned ({_BARBIER})",
-        _METHODS,
-    ),
-    Plate(
-        "fig8a_mouse_mri.png",
-        by_method(2, ("elastix", "dipy")),
-        *("extended_mouse", "mouse_mri", "extended_mouse_mri"),
-        f"As Fig. 8a and Supp. 7, of another set: drawn, found, and by registration ({_MRI})",
         _METHODS,
     ),
     Plate(
