@@ -33,7 +33,7 @@
 import logging
 
 import sebre
-from sebre.inspect import panels, stage_figures
+from sebre.inspect import panels, section_figures, stage_figures
 from sebre.inspect.examples import DATASETS, open_walk
 
 DATASET = None  # such as "../datasets/mine"
@@ -55,10 +55,7 @@ shown = [
     network.predict(DATASETS / "shown" / "abba_mouse_project" / f"abbaproj_{number}_ch1.jpg")
     for number in (13, 17)
 ]
-shown[0].plot()
-
-# %%
-shown[1].plot()
+section_figures.show_predicted(shown)
 
 # %%
 shown[1].warnings

@@ -12,12 +12,13 @@ import numpy as np
 from sebre.data.dataset import SectionDataset
 from sebre.data.region_masks import RegionMasks
 from sebre.data.rotation import rotated_versions
-from sebre.drawing.overlay import overlay
+from sebre.drawing.overlay import overlay, reduced_labels
 from sebre.evaluation.section import score_section, sheet_row
 from sebre.inspect.figure_grid import grid, legend
 from sebre.networks.any_section import AnySectionSegmenter, Frame, prepared
 from sebre.networks.segmenter import Segmenter
 from sebre.networks.tissue import tissue_mask
+from sebre.predict.prediction import Prediction
 
 _TISSUE = (0.9, 0.62, 0.0)
 _SQUARE = (0.34, 0.71, 0.91)
@@ -133,6 +134,17 @@ def show_drawn(network: Segmenter, sections: SectionDataset) -> dict[str, float]
         ax.set_ylabel(title, fontsize=9)
     legend(figure, sections.regions, {})
     return {name: round(float(np.mean(values)), 3) for name, values in dices.items()}
+
+
+def show_predicted(predictions: Sequence[Prediction]) -> None:
+    """Draw the pictures of predictions of one network above the regions found in them."""
+    figure, axes = grid(2, len(predictions))
+    for (above, below), found in zip(axes.T, predictions, strict=True):
+        above.imshow(found.pixels)
+        above.set_title(found.name, fontsize=9)
+        labels = reduced_labels(found.label_map, found.pixels.shape)
+        below.imshow(overlay(found.pixels, labels, found.region_set))
+    legend(figure, predictions[0].region_set, {})
 
 
 def _gray(image: np.ndarray) -> np.ndarray:
