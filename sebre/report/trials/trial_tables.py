@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from sebre.evaluation.scores import Interval
+from sebre.report.details import FEW_UNITS
 from sebre.report.markdown import NONE, Table, count, notes, number
 from sebre.report.records import Result, with_labels
 from sebre.report.tables import sections_of
@@ -34,14 +35,21 @@ def copied_table(results: Sequence[Result], confident: Sequence[Result], trials:
                 _above(above),
                 _above(at_paper),
                 count(above[2]),
-                "yes" if above[0] >= MARGIN else "no",
+                _informative(above),
                 ", ".join(leaking_atlases(result)) or "no",
             )
         )
     header = ("data", "copied", "from 0.3", "from 0.9", "sections", "informative", "leak")
     groups = ("", "mean Dice", *("network's mean Dice minus that, scores",) * 2, "", "", "")
-    below = notes("copied", margin=MARGIN) if rows else ()
+    below = notes("copied", margin=MARGIN, least=FEW_UNITS) if rows else ()
     return Table("Beside copied labels", header, tuple(rows), groups, below)
+
+
+def _informative(above: tuple[float, Interval | None, int]) -> str:
+    """Whether a network shows on a set that it is more than a copy; it needs an interval."""
+    if above[0] < MARGIN:
+        return "no"
+    return "too few" if above[1] is None else "yes"
 
 
 def _above(above: tuple[float, Interval | None, int] | None) -> str:
@@ -210,5 +218,8 @@ def sources_table(trials: Trials) -> Table:
 
 
 def pictures_text(trials: Trials, folder: str) -> str:
-    """Markdown of the pictures, with their captions."""
-    return "\n".join(f"![{text}]({folder}/{name})\n" for name, text in trials.pictures.items())
+    """Markdown of the pictures, each above its caption, which names source and license."""
+    return "\n".join(
+        f"![{text.partition(':')[0]}]({folder}/{name})\n\n{text}.\n"
+        for name, text in trials.pictures.items()
+    )

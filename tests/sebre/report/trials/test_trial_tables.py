@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from result_samples import made_up, newer, result_of
+from result_samples import made_up, newer, result_of, stored
 
 from sebre.data.regions import SLICEMAP, SUBCORTICAL
 from sebre.report.claims import ledger
@@ -120,11 +120,14 @@ def test_tables_of_changed_sections():
 def test_the_table_of_copied_labels():
     result, strict = network(0.8), network(0.6)
     rows = copied_table([result], [strict], Trials(copied={"sections": network(0.65)})).rows
-    assert rows[0][0] == "sections, weights small" and rows[0][4:] == ("2", "yes", "no")
-    # One of the two sections was missed, as its record says; all regions have the Dice.
+    assert rows[0][0] == "sections, weights small" and rows[0][4:] == ("2", "too few", "no")
     assert rows[0][2].startswith("+0.150") and rows[0][3].startswith("-0.050")
     rows = copied_table([result], [], Trials(copied={"sections": network(0.75)})).rows
     assert rows[0][3] == "-" and rows[0][5] == "no"
+    # Of enough sections it can be told.
+    many, copies = (result_of("many", _many(dice)) for dice in (0.8, 0.65))
+    rows = copied_table([many], [], Trials(copied={"sections": copies})).rows
+    assert rows[0][2] == "+0.150 [+0.150, +0.150]" and rows[0][4:6] == ("6", "yes")
     assert copied_table([result], [], Trials()).rows == ()
 
 
@@ -138,6 +141,13 @@ def test_scores_with_small_masks_stand_beside_those_without():
     assert row[2:4] == (f"{strict['map_paper']:.3f}", f"{strict['dice_mean']:.3f}")
     assert row[5:] == (f"{whole['map_paper']:.3f}", f"{whole['dice_mean']:.3f}")
     assert row[1] == str(sum(strict["n_per_region"].values()))
+
+
+def _many(dice):
+    record = stored(network(dice))
+    (first, _) = record["sections"]
+    record["sections"] = [{**first, "section": f"val/{i}"} for i in range(6)]
+    return record
 
 
 def test_tables_of_scans():
@@ -170,14 +180,15 @@ def test_trials_are_read_and_what_is_wrong_is_said(tmp_path):
     scans = {"trial": "unlabeled scans", "experiment": "ibsr", "dataset": "x", "weights": "w"}
     scans |= {"command": "c", "scans": {}}
     (tmp_path / "cross_dataset" / "x.json").write_text(json.dumps(scans))
-    captions = {"a.png": "A", "lost.png": "B"}
+    captions = {"a.png": "Fig. 3: mice (MIT)", "lost.png": "B"}
     (tmp_path / "pictures" / "captions.json").write_text(json.dumps(captions))
     (tmp_path / "pictures" / "a.png").write_bytes(b"")
     trials, problems = read_trials(tmp_path)
     assert problems == ()
     assert isinstance(trials.copied["sections"], Result) and len(trials.changed) == 1
     assert len(trials.scans) == len(trials.unlabeled) == 1
-    assert pictures_text(trials, "results/pictures") == "![A](results/pictures/a.png)\n"
+    shown = "![Fig. 3](results/pictures/a.png)\n\nFig. 3: mice (MIT).\n"
+    assert pictures_text(trials, "results/pictures") == shown
     (tmp_path / "changed" / "a.json").write_text(json.dumps({"trial": "changed sections"}))
     (tmp_path / "copied" / "sections.json").write_text(json.dumps(whole)[:900])
     (tmp_path / "cross_dataset" / "eve.json").write_text("{}")
