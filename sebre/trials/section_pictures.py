@@ -253,11 +253,10 @@ def _few_colors(path: str | Path, draw: Callable[[Path], object]) -> None:
 
     def write(part: Path) -> None:
         draw(part)
-        picture = (
-            Image.open(part)
-            .convert("RGB")
-            .quantize(_COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-        )
+        with Image.open(part) as whole:
+            picture = whole.convert("RGB").quantize(
+                _COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+            )
         buffer = BytesIO()
         picture.save(buffer, format="PNG", optimize=True)
         part.write_bytes(buffer.getvalue())

@@ -60,7 +60,8 @@ def test_the_share_of_gray_matter(tmp_path):
     image = np.full(SHAPE, 100, np.int16)
     classes = np.full(SHAPE, 3, np.int16)
     classes[:10] = GRAY  # all of the subject's left
-    found = score_scan(Halves(), *(Volume(data, (1.0, 1.0, 1.0)) for data in (image, classes)))
+    volumes = (Volume(data, (1.0, 1.0, 1.0)) for data in (image, classes))
+    found = score_scan(Halves(), *volumes, step=2)
     # The subject's right lies left in the picture.
     assert found["gray"] == {"left_caudate": 1.0, "right_caudate": 0.0}
     assert found["gray_of_brain"] == 0.5
