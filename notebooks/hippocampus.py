@@ -21,18 +21,47 @@
 #
 # The stand-in is `ara_nissl`: Nissl plates of the Allen Reference Atlas with their drawn layers.
 # By its terms it is not embedded: `sebre prepare ara-nissl --raw DIR --download --out
-# datasets/ara_nissl` makes it. Where it is not there, as in the published notebook, an embedded
-# sagittal section stands in, with a network that knows the hippocampus as one region: no CA1 to be
-# seen. The shipped network for the four subregions was trained at 320 px and is shown at 384.
+# datasets/ara_nissl` makes it. What can be shown comes first: two coronal sections of another
+# laboratory, in a nuclear stain, with the fields that the shipped network finds in them. The
+# stages, as published, are those of an embedded sagittal section, with a network that knows the
+# hippocampus as one region. The shipped network for the four subregions was trained at 320 px and
+# is shown at 384.
 #
 # **Your own sections:** set `DATASET` to a prepared folder, and `WEIGHTS` if you trained on it.
 
 # %%
-from sebre.inspect import panels, stage_figures
-from sebre.inspect.examples import open_walk
+import logging
+
+import sebre
+from sebre.inspect import panels, section_figures, stage_figures
+from sebre.inspect.examples import DATASETS, open_walk
 
 DATASET = None  # such as "../datasets/mine"
 WEIGHTS = None  # such as "../logs/<run>/<file>.h5"
+
+# %% [markdown]
+# ## CA1, CA3 and dentate gyrus in sections of another laboratory
+#
+# Nothing is drawn on these sections, so there is no score: look whether the outlines follow the
+# bright layers of cells. The network learned from inverted Nissl plates of one brain, right halves
+# only; whole sections are cut at their midline. It says itself that these are not of the kind that
+# it knows. CA2 is not found, and in the second section pieces of CA3 and of the dentate gyrus are
+# misplaced. (BIOP/ijp-imagetoatlas, MIT; `datasets/shown/README.md`.)
+
+# %%
+logging.getLogger("sebre").setLevel(logging.ERROR)  # what it says stands in the warnings below
+network = sebre.load("hippocampus")
+shown = [
+    network.predict(DATASETS / "shown" / "abba_mouse_project" / f"abbaproj_{number}_ch1.jpg")
+    for number in (13, 17)
+]
+section_figures.show_predicted(shown)
+
+# %%
+shown[1].warnings
+
+# %% [markdown]
+# ## The section whose stages are shown
 
 # %%
 walk = open_walk("hippocampus", DATASET, WEIGHTS, features=True)

@@ -18,21 +18,39 @@
 # postnatal day 14. This notebook stops at every stage of the network, as Fig. 2 of the paper does:
 # anchors, their scores, refinement, clipping, suppression, proposals, heads, masks.
 #
-# **As published, this notebook shows no P14 tissue.** The authors' drawings and weights are not
-# public, and no network for P14 is shipped. Without a data set of your own the notebook shows an
-# embedded section of another collection, sagittal too, with six regions drawn by hand, and a small
-# network (ResNet-18 of half width; the paper has ResNet-101) that was trained on other sections of
-# that collection.
+# **What is shown.** Of the authors' sections and drawings, four are in a figure of their released
+# code; the one that no network here learned from comes first, with what a shipped U-Net finds in
+# it. No Mask R-CNN for P14 is shipped, so the stages are those of an embedded section of another
+# collection, sagittal too, with six regions drawn by hand, and of a small network (ResNet-18 of
+# half width; the paper has ResNet-101) that was trained on other sections of that collection.
 #
 # **Your own sections:** set `DATASET` to a prepared folder (`sebre prepare`), and `WEIGHTS` to
 # what you trained on it. Everything below then shows a section of yours.
 
 # %%
-from sebre.inspect import panels, stage_figures
-from sebre.inspect.examples import open_walk
+from sebre.experiments import EXPERIMENTS
+from sebre.inspect import panels, section_figures, stage_figures
+from sebre.inspect.examples import DATASETS, open_walk
+from sebre.networks.segmenter import load_segmenter
 
 DATASET = None  # such as "../datasets/mine"
 WEIGHTS = None  # such as "../logs/<run>/<file>.h5"
+
+# %% [markdown]
+# ## A section of the authors
+#
+# In-situ hybridization of the developing mouse, cut sagittally; the figure does not state the age.
+# Five of the eight regions are drawn. The U-Net learned from the three other sections of the
+# figure, so this is a test on one section, from which nothing follows. Printed is the Dice of each
+# region. (Figure: MIT, (c) 2019 Asim Iqbal; the section is material of the Allen Institute;
+# `datasets/shown/README.md`.)
+
+# %%
+sections = EXPERIMENTS["p14_mouse"].load(DATASETS / "shown" / "sebre_figures", "val")
+section_figures.show_drawn(load_segmenter("p14_mouse_unet"), sections)
+
+# %% [markdown]
+# ## The section whose stages are shown
 
 # %%
 walk = open_walk("p14_mouse", DATASET, WEIGHTS, features=True)

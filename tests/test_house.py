@@ -22,8 +22,8 @@ ROOMS = {
     ).split(),
     "sebre": (
         "program data experiments drawing prepare networks evaluation place trust predict "
-        "morphometry inspect registration synthesis corrections neurites areas report bench viewer "
-        "cli config dataset regions __main__"
+        "morphometry inspect registration synthesis corrections neurites areas trials report bench "
+        "viewer cli config dataset regions __main__"
     ).split(),
 }
 # Longer functions, and why each is better whole.

@@ -144,6 +144,7 @@ SOURCE_OPTIONS = {
     "age": {"metavar": "AGE[,AGE]"},
     "channel": {},
     "z": {},
+    "smallest": {"metavar": "PX", "type": _number},
 }
 
 

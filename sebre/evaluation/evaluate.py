@@ -127,7 +127,7 @@ def evaluate(
     regions = dataset.regions
     records: list[SectionScore] = []
     lying = iterate_sections(segmenter, dataset, pixel_mm=known.pixel_of)
-    scores = summarize(_recorded(lying, regions, records, known), regions, known, seed=seed)
+    scores = summarize(recorded(lying, regions, records, known), regions, known, seed=seed)
     draws = TURN_DRAWS if draws is None else draws
     turned = by_angle = None
     if draws:
@@ -216,7 +216,7 @@ def _turned(
     return (moved + background).astype(np.uint8), RegionMasks(stack, masks.class_ids)
 
 
-def _recorded(
+def recorded(
     sections: Iterable[Section],
     regions: RegionSet,
     records: list[SectionScore],

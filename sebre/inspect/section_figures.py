@@ -9,11 +9,16 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from sebre.data.dataset import SectionDataset
+from sebre.data.region_masks import RegionMasks
 from sebre.data.rotation import rotated_versions
-from sebre.drawing.overlay import overlay
+from sebre.drawing.overlay import overlay, reduced_labels
+from sebre.evaluation.section import score_section, sheet_row
 from sebre.inspect.figure_grid import grid, legend
 from sebre.networks.any_section import AnySectionSegmenter, Frame, prepared
+from sebre.networks.segmenter import Segmenter
 from sebre.networks.tissue import tissue_mask
+from sebre.predict.prediction import Prediction
 
 _TISSUE = (0.9, 0.62, 0.0)
 _SQUARE = (0.34, 0.71, 0.91)
@@ -104,6 +109,42 @@ def show_found(network: AnySectionSegmenter, images: Sequence[np.ndarray]) -> No
         above.imshow(image)
         below.imshow(overlay(image, network.labels(_gray(image)), network.regions))
     legend(figure, network.regions, {})
+
+
+def show_drawn(network: Segmenter, sections: SectionDataset) -> dict[str, float]:
+    """Draw sections, what is drawn on them and what a network of any kind finds, side by side.
+
+    Returns:
+        Dice of each region drawn, by name, the mean over the sections that show it; 0 where it was
+        missed.
+    """
+    figure, axes = grid(3, sections.num_images)
+    dices: dict[str, list[float]] = {}
+    sections.contrast = network.config.CONTRAST
+    for column, image_id in zip(axes.T, sections.image_ids, strict=True):
+        image, drawn = sections.load_image(image_id), RegionMasks(*sections.load_mask(image_id))
+        name, result = sections.image_reference(image_id), network.detect([image])[0]
+        section = score_section(name, image, drawn.shown(), result, contours=False)
+        for ax, picture in zip(column, sheet_row(section, sections.regions)[1], strict=True):
+            ax.imshow(picture)
+        column[0].set_title(name, fontsize=9)
+        for class_id, dice in section.dices.items():
+            dices.setdefault(sections.regions[class_id].name, []).append(dice)
+    for ax, title in zip(axes[:, 0], ("section", "drawn", "found"), strict=True):
+        ax.set_ylabel(title, fontsize=9)
+    legend(figure, sections.regions, {})
+    return {name: round(float(np.mean(values)), 3) for name, values in dices.items()}
+
+
+def show_predicted(predictions: Sequence[Prediction]) -> None:
+    """Draw the pictures of predictions of one network above the regions found in them."""
+    figure, axes = grid(2, len(predictions))
+    for (above, below), found in zip(axes.T, predictions, strict=True):
+        above.imshow(found.pixels)
+        above.set_title(found.name, fontsize=9)
+        labels = reduced_labels(found.label_map, found.pixels.shape)
+        below.imshow(overlay(found.pixels, labels, found.region_set))
+    legend(figure, predictions[0].region_set, {})
 
 
 def _gray(image: np.ndarray) -> np.ndarray:

@@ -1,18 +1,19 @@
 """The claims ledger: every number of the paper and the statements on results, with verdicts.
 
 Verdicts: "reproduced", "partly", "not", "not run" and, of settings, "available", always with the
-reason. A score counts as run only on the paper's own data; what was measured on stand-in data
-stands beside it in a column of its own and decides nothing. `sebre.report.page` shows the ledger.
+reason. A score counts as run only on the paper's own data. What was measured on stand-in data
+stands beside it in a column of its own, with a verdict of its own: "consistent", "not" or "open",
+by `sebre.report.trials.stand_in_rule`. `sebre.report.page` shows the ledger.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from mrcnn.modeling.rpn_targets import POSITIVE_IOU
 from sebre.data.rotation import ANGLES
 from sebre.data.split import assign
 from sebre.experiments import EXPERIMENTS
 from sebre.experiments.base import PAPER_SCHEDULE, SeBReConfig
-from sebre.report.markdown import NONE, Table, notes
+from sebre.report.markdown import NONE, Table, notes, with_interval
 from sebre.report.published import PAPER_NAMES, PublishedScore, find_scores
 from sebre.report.records import (
     MASK_RCNN,
@@ -20,18 +21,14 @@ from sebre.report.records import (
     PAPER_DATA_KIND,
     STAND_IN_KIND,
     Result,
+    interval_of,
     of_experiment,
 )
 from sebre.report.statements import (
     AVAILABLE,
-    CLOSE,
     FACT,
-    HOLDS,
-    HOLDS_NOT,
     NEEDS_NITRC,
-    NOT,
     NOT_RUN,
-    OPEN,
     PARTLY,
     REPRODUCED,
     RIVAL,
@@ -42,6 +39,18 @@ from sebre.report.statements import (
     not_public,
     statements,
 )
+from sebre.report.trials.stand_in_rule import (
+    CLOSE,
+    CONSISTENT,
+    NOT,
+    OPEN,
+    combined,
+    excuse,
+    judged,
+    rule,
+)
+from sebre.report.trials.trial_records import Trials
+from sebre.report.trials.trial_statements import trial_statements
 
 _SCORE_KEYS = {
     "mAP": "map_paper",
@@ -125,20 +134,33 @@ def ledger(
     published: Sequence[PublishedScore],
     methods: Sequence[Result] = (),
     splits: Sequence[Result] = (),
+    confident: Sequence[Result] = (),
+    trials: Trials | None = None,
 ) -> tuple[Claim, ...]:
-    """A claim for each number of the paper, in their order, then the statements it tests."""
+    """A claim for each number of the paper, in their order, then the statements it tests.
+
+    `confident` are the results at the paper's cut-off on scores, which are held against its own.
+    """
+    trials = trials or Trials()
+    *stated, leakage = statements(results, methods, splits, published, trials.copied)
+    strict = {(r.record.weights, r.record.dataset): r for r in confident}
     return (
-        *(_number(score, results, published, methods) for score in published),
-        *statements(results, methods, splits, published),
+        *(_number(score, results, published, methods, strict, trials) for score in published),
+        *stated,
+        *trial_statements(results, strict, trials),
+        leakage,
     )
 
 
 def ledger_table(claims: Iterable[Claim]) -> Table:
     """The ledger as a table: the numbers."""
-    header = ("where", "claim", "published", "", "", "verdict", "why")
-    groups = ("", "", "", f"{PAPER_DATA_KIND}, or setting", STAND_IN_KIND, "", "")
+    header = ("where", "claim", "published", "", "", "on the stand-in", "as", "verdict", "why")
+    groups = ("", "", "", f"{PAPER_DATA_KIND}, or setting", STAND_IN_KIND, "", "", "", "")
     rows = tuple(
-        (c.where, c.what, c.published, c.on_paper_data, c.on_stand_in, c.verdict, c.why)
+        (
+            *(c.where, c.what, c.published, c.on_paper_data, c.on_stand_in),
+            *(c.stand_in, c.stand_in_says, c.verdict, c.why),
+        )
         for c in claims
         if c.kind != STATEMENT
     )
@@ -147,28 +169,28 @@ def ledger_table(claims: Iterable[Claim]) -> Table:
 
 def statements_table(claims: Iterable[Claim]) -> Table:
     """The statements of the ledger as a table, with what stand-in data say of them."""
-    header = ("where", "claim", "published", "", "", "on the stand-in", "verdict", "why")
-    groups = ("", "", "", PAPER_DATA_KIND, STAND_IN_KIND, "", "", "")
+    header = ("where", "claim", "published", "", "", "on the stand-in", "as", "verdict", "why")
+    groups = ("", "", "", PAPER_DATA_KIND, STAND_IN_KIND, "", "", "", "")
     rows = tuple(
         (
             *(c.where, c.what, c.published, c.on_paper_data, c.on_stand_in),
-            *(c.stand_in_says or NONE, c.verdict, c.why),
+            *(c.stand_in, c.stand_in_says or NONE, c.verdict, c.why),
         )
         for c in claims
         if c.kind == STATEMENT
     )
-    below = notes("statements", holds=HOLDS, holds_not=HOLDS_NOT, open=OPEN)
+    below = notes("statements")
     return Table("Claims: statements", header, rows, groups, below)
 
 
 def tested_table(claims: Iterable[Claim]) -> Table:
     """The statements in few columns: what stand-in data say of each."""
     rows = tuple(
-        (claim.where, claim.what, claim.stand_in_says or "not tested")
+        (claim.where, claim.what, claim.stand_in, claim.stand_in_says or "not tested")
         for claim in claims
         if claim.kind == STATEMENT
     )
-    header = ("where", "statement", "says")
+    header = ("where", "statement", "verdict", "as")
     return Table("What stand-in data say", header, rows, notes=notes("tested"))
 
 
@@ -183,11 +205,30 @@ def verdicts_table(claims: Iterable[Claim]) -> Table:
     return Table("Verdicts", ("claims", *verdicts), rows)
 
 
+def stand_in_counts(claims: Iterable[Claim], kind: str) -> tuple[int, ...]:
+    """How many claims of a kind are CONSISTENT, NOT and OPEN on stand-in data."""
+    found = [claim.stand_in for claim in claims if claim.kind == kind]
+    return tuple(found.count(verdict) for verdict in (CONSISTENT, NOT, OPEN))
+
+
+def stand_in_table(claims: Iterable[Claim]) -> Table:
+    """How many claims of each kind have which verdict on stand-in data, and by what rule."""
+    claims = list(claims)
+    rows = tuple(
+        (kind, *map(str, stand_in_counts(claims, kind)))
+        for kind in (SETTING, SCORE, RIVAL, FACT, STATEMENT)
+    )
+    header = ("claims", CONSISTENT, NOT, OPEN)
+    return Table("Verdicts on stand-in data", header, rows, notes=rule())
+
+
 def _number(
     score: PublishedScore,
     results: Sequence[Result],
     published: Sequence[PublishedScore],
     methods: Sequence[Result],
+    strict: Mapping[tuple[str, str], Result],
+    trials: Trials,
 ) -> Claim:
     words = [score.experiment, score.method, score.region, score.metric.replace("_", " ")]
     if score.method == "SeBRe":
@@ -203,20 +244,30 @@ def _number(
             used = score.metric in _MADE_WITH
             verdict, why = (REPRODUCED, "made_with") if used else (AVAILABLE, "available")
             (why,) = notes(why)
-        return Claim(SETTING, score.where, what, paper, _text(ours), NONE, verdict, why)
+        agrees = (CONSISTENT, "equal") if same else (NOT, "differs")
+        return Claim(SETTING, score.where, what, paper, _text(ours), NONE, verdict, why, *agrees)
     if score.metric == "table1_dice_wins":
         return _wins(score, what, published)
     if score.metric == "MSE_mean":
         return _error(score, what, methods)
     if score.method != "SeBRe":
-        return Claim(RIVAL, score.where, what, paper, NONE, NONE, NOT_RUN, *notes("rival_claim"))
+        whys = notes("rival_claim", "no_rival")
+        return Claim(RIVAL, score.where, what, paper, NONE, NONE, NOT_RUN, whys[0], OPEN, whys[1])
     if score.metric in _SCORE_KEYS:
-        return _score(score, what, results)
-    kind, why = (SCORE, "not_public") if score.metric == "detection_score" else (FACT, "fact")
-    return Claim(kind, score.where, what, paper, NONE, NONE, NOT_RUN, *notes(why))
+        return _score(score, what, results, strict, trials)
+    kind, whys = FACT, notes("fact", "no_fact")
+    if score.metric == "detection_score":
+        kind, whys = SCORE, notes("not_public", "one_section")
+    return Claim(kind, score.where, what, paper, NONE, NONE, NOT_RUN, whys[0], OPEN, whys[1])
 
 
-def _score(score: PublishedScore, what: str, results: Sequence[Result]) -> Claim:
+def _score(
+    score: PublishedScore,
+    what: str,
+    results: Sequence[Result],
+    strict: Mapping[tuple[str, str], Result],
+    trials: Trials,
+) -> Claim:
     experiment = next(name for name, words in PAPER_NAMES.items() if words == score.experiment)
     key = _SCORE_KEYS[score.metric]
     region = None if score.region == "all" else score.region_name
@@ -238,7 +289,35 @@ def _score(score: PublishedScore, what: str, results: Sequence[Result]) -> Claim
     if values:
         verdict, why = _judged(score, values)
     ours, stand_in = ("; ".join(shown[kind]) or NONE for kind in (True, False))
-    return Claim(SCORE, score.where, what, _text(score.value), ours, stand_in, verdict, why)
+    says = _on_stand_ins(score, results, strict, trials)
+    return Claim(SCORE, score.where, what, _text(score.value), ours, stand_in, verdict, why, *says)
+
+
+def _on_stand_ins(
+    score: PublishedScore,
+    results: Sequence[Result],
+    strict: Mapping[tuple[str, str], Result],
+    trials: Trials,
+) -> tuple[str, str]:
+    """Verdict on a score of all stand-ins, at the paper's cut-off, and that of each in words."""
+    if "distance" in score.metric:
+        return OPEN, *notes("no_unit")
+    experiment = next(name for name, words in PAPER_NAMES.items() if words == score.experiment)
+    region = None if score.region == "all" else score.region_name
+    key = _SCORE_KEYS[score.metric]
+    verdicts, told = [], []
+    for label, result in of_experiment(results, experiment):
+        if result.on_paper_data or result.value(key, region) is None:
+            continue
+        at = strict.get((result.record.weights, result.record.dataset))
+        excused = excuse(result, trials.copied) or ("" if at else notes("no_cut_off")[0])
+        verdict, text = OPEN, excused
+        if at and not excused:
+            value, ends = at.value(key, region), interval_of(at, key, region)
+            verdict, text = judged(value, ends, score.value), with_interval(value, ends)
+        verdicts.append(verdict)
+        told.append(f"{label}: {verdict} ({text})")
+    return combined(verdicts), "; ".join(told) or notes("no_stand_in")[0]
 
 
 def _judged(score: PublishedScore, values: Sequence[float]) -> tuple[str, str]:
@@ -267,8 +346,8 @@ def _error(score: PublishedScore, what: str, methods: Sequence[Result]) -> Claim
     if score.method == "ndreg":
         why += f"; ndreg can no longer be installed, and {name} takes its place"
     kind = SCORE if score.method == "SeBRe" else RIVAL
-    published = _text(score.value)
-    return Claim(kind, score.where, what, published, NONE, shown or NONE, NOT_RUN, why)
+    cells = (_text(score.value), NONE, shown or NONE, NOT_RUN, why)
+    return Claim(kind, score.where, what, *cells, OPEN, *notes("no_number"))
 
 
 def _wins(score: PublishedScore, what: str, published: Sequence[PublishedScore]) -> Claim:
@@ -284,7 +363,8 @@ def _wins(score: PublishedScore, what: str, published: Sequence[PublishedScore])
         if own.method == "SeBRe"
     )
     why = f"{wins} of 8, counted in the paper's own Table 1: no result of ours"
-    return Claim(STATEMENT, score.where, what, _text(score.value), NONE, NONE, NOT_RUN, why)
+    cells = (_text(score.value), NONE, NONE, NOT_RUN, why)
+    return Claim(STATEMENT, score.where, what, *cells, OPEN, *notes("no_rival"))
 
 
 def _text(value: float | None) -> str:

@@ -8,7 +8,15 @@ from typing import Any
 
 from mrcnn.errors import UserError
 from mrcnn.io.own_files import demand_own, replace_own, replace_own_text
-from sebre.report.claims import ledger, ledger_table, statements_table, tested_table, verdicts_table
+from sebre.report.claims import (
+    ledger,
+    ledger_table,
+    stand_in_counts,
+    stand_in_table,
+    statements_table,
+    tested_table,
+    verdicts_table,
+)
 from sebre.report.curves import (
     angles_figure,
     drawn_figure,
@@ -66,6 +74,18 @@ from sebre.report.tables import (
     scores_table,
     table1,
 )
+from sebre.report.trials.trial_figures import changed_figure, sections_figure
+from sebre.report.trials.trial_records import PICTURES_FOLDER, Trials, read_trials
+from sebre.report.trials.trial_tables import (
+    all_masks_table,
+    changed_short_table,
+    changed_table,
+    copied_table,
+    pictures_text,
+    scans_table,
+    sources_table,
+    unlabeled_table,
+)
 
 PAGE = "RESULTS.md"
 FIGURES = Path("results") / "figures"
@@ -90,6 +110,7 @@ class Records:
         neurites: of `sebre.neurites.scoring.measure_neurites`; empty without.
         areas: of `sebre areas evaluate` and `sebre.areas.area_experiments`; empty without.
         corrections: of `sebre.corrections.measure_gain`, by name of the data set.
+        trials: of `sebre.trials`.
     """
 
     results: tuple[Result, ...]
@@ -104,6 +125,7 @@ class Records:
     neurites: Mapping[str, Any] = field(default_factory=dict)
     areas: Mapping[str, Any] = field(default_factory=dict)
     corrections: Mapping[str, Any] = field(default_factory=dict)
+    trials: Trials = field(default_factory=Trials)
 
 
 @dataclass(frozen=True)
@@ -143,9 +165,18 @@ def read_records(folder: str | Path) -> Records:
     neurites, damaged = read_neurites(folder)
     areas, faulty = read_areas(folder)
     corrections, odd = read_corrections(folder)
-    problems += more + yet_more + last + wrong + broken + torn + damaged + faulty + odd
-    known = (read_published(), trust, curves, left_out, neurites, areas, corrections)
+    trials, strange = read_trials(folder)
+    problems += more + yet_more + last + wrong + broken + torn + damaged + faulty + odd + strange
+    known = (read_published(), trust, curves, left_out, neurites, areas, corrections, trials)
     return Records(results, methods, splits, confident, problems, *known)
+
+
+def claims_of(records: Records) -> tuple[Claim, ...]:
+    """The ledger of all records."""
+    return ledger(
+        *(records.results, records.published, records.methods, records.splits),
+        *(records.confident, records.trials),
+    )
 
 
 def chapters(records: Records, claims: Sequence[Claim]) -> list[Chapter]:
@@ -176,6 +207,7 @@ def chapters(records: Records, claims: Sequence[Claim]) -> list[Chapter]:
             ),
             f"no result of `sebre register` in `{METHODS_FOLDER}` beside the others.",
         ),
+        *_trials(records),
         _chapter("Was Mask R-CNN needed?", (networks_table(results),), "no result is of a U-Net."),
         _chapter(
             "What not to trust",
@@ -198,15 +230,43 @@ def chapters(records: Records, claims: Sequence[Claim]) -> list[Chapter]:
             (splits_table(results, records.splits),),
             f"no result in `{SPLITS_FOLDER}` beside the others.",
         ),
-        Chapter(
-            "Claims",
-            (verdicts_table(claims), tested_table(claims), statements_table(claims)),
-            in_files=(ledger_table(claims),),
+        _claims(claims),
+        _provenance(records),
+    ]
+
+
+def _claims(claims: Sequence[Claim]) -> Chapter:
+    shown = verdicts_table, stand_in_table, tested_table, statements_table
+    return Chapter("Claims", tuple(table(claims) for table in shown), "", (ledger_table(claims),))
+
+
+def _provenance(records: Records) -> Chapter:
+    tables = [provenance_table(records.results, records.methods, records.splits)]
+    if records.trials.copied:
+        tables.append(sources_table(records.trials))
+    return Chapter("Provenance", tuple(tables), in_terminal=False)
+
+
+def _trials(records: Records) -> list[Chapter]:
+    """Trials of the same networks: is the test part a test, and what do they not stand?"""
+    trials = records.trials
+    all_masks = all_masks_table(records.results, records.confident, trials)
+    return [
+        _chapter("With small masks", (all_masks,), "no result of a set with the smallest masks."),
+        _chapter(
+            "Beside copied labels",
+            (copied_table(records.results, records.confident, trials),),
+            "no result of `sebre.trials.copied_labels`.",
         ),
-        Chapter(
-            "Provenance",
-            (provenance_table(results, records.methods, records.splits),),
-            in_terminal=False,
+        _chapter(
+            "Broken, scaled and inverted sections",
+            (changed_short_table(trials), changed_table(trials)),
+            "no result of `sebre.trials.changed_sections`.",
+        ),
+        _chapter(
+            "Scans of other sources",
+            (scans_table(trials), unlabeled_table(trials)),
+            "no result on scans of `sebre.trials.labeled_scans`.",
         ),
     ]
 
@@ -240,6 +300,13 @@ def figures(records: Records) -> dict[str, tuple[str, ReportFigure]]:
             "Methods on the same sections",
             methods_figure(records.methods, published),
         )
+    for name in ("slicemap", "mouse_mri"):
+        same = [method for method in records.methods if method.record.dataset == name]
+        if same:
+            caption = f"{name}: error of each section by each method"
+            made[f"sections_{name}"] = (caption, sections_figure(same))
+    if records.trials.changed:
+        made["changed"] = ("Changed sections", changed_figure(records.trials))
     if records.trust:
         made["trust"] = ("Expected and measured Dice", doubt_figure(records.trust))
     if records.curves:
@@ -276,7 +343,8 @@ def render(
         f"![{text}]({(FIGURES / name).as_posix()}.png)\n" for name, text in captions.items()
     )
     content = list(content)
-    content[-2:-2] = [Chapter("Figures", text=pictures)]
+    shown = pictures_text(records.trials, (FIGURES.parent / PICTURES_FOLDER).as_posix())
+    content[-2:-2] = [Chapter("Figures", text="\n".join(filter(None, (pictures, shown))))]
     parts = [_answer(records, claims)]
     if records.problems:
         listed = "\n".join(f"- {text}" for text in records.problems)
@@ -297,7 +365,11 @@ def _answer(records: Records, claims: Sequence[Claim]) -> str:
     low, high = (f"{value:.3f}" if ours else NONE for value in (min(ours or [0]), max(ours or [0])))
     table = answer_table(records.results, records.confident, records.published).markdown()
     text = _template("introduction")
-    return text.format(scores=len(scores), run=run or "none", low=low, high=high, table=table)
+    agree, differ, undecided = stand_in_counts(claims, SCORE)
+    return text.format(
+        **{"scores": len(scores), "run": run or "none", "low": low, "high": high, "table": table},
+        **{"agree": agree, "differ": differ, "undecided": undecided},
+    )
 
 
 def _template(name: str) -> str:
@@ -325,7 +397,7 @@ def compare(results_folder: str | Path, out: str | Path) -> tuple[list[Table], S
     known = _of_page(out / PAGE)
     demand_own([out / PAGE], known=known)
     records = read_records(results_folder)
-    claims = ledger(records.results, records.published, records.methods, records.splits)
+    claims = claims_of(records)
     content, drawn = chapters(records, claims), figures(records)
     captions = {name: text for name, (text, _) in drawn.items()}
     texts = {

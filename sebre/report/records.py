@@ -38,7 +38,12 @@ PAPER_DATA_KIND, STAND_IN_KIND = "ours, on the paper's data", "ours, on stand-in
 
 # Data sets that methods are compared on: experiment, and options of `sebre register`. On a
 # few of the many slices of volumes only: registration takes seconds per section.
-_COMPARED = {"ara_nissl": ("hippocampus", ""), "malc2012": ("ibsr", " --limit 16")}
+_COMPARED = {
+    "ara_nissl": ("hippocampus", ""),
+    "malc2012": ("ibsr", " --limit 16"),
+    "slicemap": ("slicemap", ""),
+    "mouse_mri": ("extended_mouse", " --limit 8"),
+}
 # Networks whose weights are not shipped: all commands, without --out, by name of the file.
 _UNSHIPPED = {
     "p14_mouse": "sebre prepare sebre-figures --raw RAW --out DIR/sebre_figures; "

@@ -1,22 +1,36 @@
 """Statements of the paper: our results test them on stand-in data only, so all stay "not run".
 
-`sebre.report.claims` adds them to the ledger.
+`sebre.report.claims` adds them to the ledger, with those of `sebre.report.trials.trial_statements`.
+What stand-in data say of each follows `sebre.report.trials.stand_in_rule`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 
-from sebre.data.csv_tables import read_rows
 from sebre.evaluation.bootstrap import paired_difference
-from sebre.report.details import FEW_UNITS
 from sebre.report.markdown import NONE, notes
 from sebre.report.published import PublishedScore, find_scores
-from sebre.report.records import MASK_RCNN, METHOD_NAMES, Result, of_network, with_labels
+from sebre.report.records import (
+    MASK_RCNN,
+    METHOD_NAMES,
+    Result,
+    interval_of,
+    of_network,
+    with_labels,
+)
 from sebre.report.tables import split_of
+from sebre.report.trials.stand_in_rule import (
+    CLOSE,
+    CONSISTENT,
+    NOT,
+    OPEN,
+    combined,
+    excuse,
+    kept,
+)
 
-REPRODUCED, PARTLY, NOT, NOT_RUN = "reproduced", "partly", "not", "not run"
+REPRODUCED, PARTLY, NOT_RUN = "reproduced", "partly", "not run"
 AVAILABLE = "available"  # a setting that no number here was made with
 
 SETTING, SCORE, RIVAL, FACT, STATEMENT = (
@@ -28,12 +42,7 @@ SETTING, SCORE, RIVAL, FACT, STATEMENT = (
 )
 
 
-# What stand-in data say of a statement; they decide nothing.
-HOLDS, HOLDS_NOT, OPEN = "holds", "does not hold", "open"
-
 NEEDS_NITRC = "the IBSR scans need registration at NITRC"
-
-CLOSE = 0.05  # share of a published number that counts as reached
 
 
 @dataclass(frozen=True)
@@ -41,8 +50,8 @@ class Claim:
     """A row of the ledger: what is claimed where in the paper, the number published, and ours.
 
     `kind` is one of the five above, `verdict` one of the five verdicts, `why` its reason. Of a
-    setting, `on_paper_data` is that of this package. Of a statement, `stand_in_says` tells by data
-    set whether it HOLDS, HOLDS_NOT or is OPEN on stand-in data; it is empty for others.
+    setting, `on_paper_data` is that of this package. `stand_in` is the verdict on stand-in data,
+    CONSISTENT, NOT or OPEN, and `stand_in_says` tells of which data sets, or why it is open.
     """
 
     kind: str
@@ -53,12 +62,11 @@ class Claim:
     on_stand_in: str
     verdict: str
     why: str
+    stand_in: str = OPEN
     stand_in_says: str = ""
 
 
 _PAPER_ANGLE = 20  # degrees, the most of the paper's Fig. 4
-# Statements that nothing here tests: the data set that comes nearest, and why it is not the same.
-_UNTESTED = Path(__file__).with_name("untested.csv")
 _RIVALS = [name for name in METHOD_NAMES if name != "none"]
 
 
@@ -67,17 +75,14 @@ def statements(
     methods: Sequence[Result],
     splits: Sequence[Result],
     published: Sequence[PublishedScore],
+    copied: Mapping[str, Result],
 ) -> tuple[Claim, ...]:
-    """A claim for each statement that is not a number."""
+    """A claim for each statement that is not a number; `copied` are labels of `sebre.trials`."""
     return (
-        _orientation(results),
-        _registration(methods),
-        _rotated_registration(methods),
+        _orientation(results, copied),
+        _registration(methods, copied),
+        _rotated_registration(methods, copied),
         _smaller_distances(published),
-        *(
-            _statement(where, what, "shown", _near(results, near), f"{text}{not_public()}")
-            for where, what, near, text in map(dict.values, read_rows(_UNTESTED)[1])
-        ),
         _leakage(results, splits),
     )
 
@@ -87,14 +92,45 @@ def not_public() -> str:
     return notes("not_public")[0]
 
 
-def _statement(
-    where: str, what: str, published: str, cells: Iterable[str], why: str, says: Iterable[str] = ()
+def statement(
+    where: str,
+    what: str,
+    published: str,
+    cells: Iterable[str],
+    why: str,
+    says: Iterable[tuple[str, str, str]] = (),
+    untested: str = "",
 ) -> Claim:
-    shown = "; ".join(cells) or NONE
-    return Claim(STATEMENT, where, what, published, NONE, shown, NOT_RUN, why, "; ".join(says))
+    """A statement with what stand-in data say of it.
+
+    Args:
+        where: in the paper.
+        what: is stated.
+        published: what the paper shows.
+        cells: our numbers, in words.
+        why: nothing was tested on the paper's data.
+        says: of each test set its name, its verdict, and why that decides nothing, or "".
+        untested: why there is no test set.
+    """
+    says = [(label, OPEN if excused else found, excused) for label, found, excused in says]
+    told = (
+        f"{label}: {found}" + (f" ({excused})" if excused else "") for label, found, excused in says
+    )
+    return Claim(
+        STATEMENT,
+        where,
+        what,
+        published,
+        NONE,
+        "; ".join(cells) or NONE,
+        NOT_RUN,
+        why,
+        combined(found for _, found, _ in says),
+        "; ".join(told) or untested,
+    )
 
 
-def _orientation(results: Sequence[Result]) -> Claim:
+def _orientation(results: Sequence[Result], copied: Mapping[str, Result]) -> Claim:
     cells, says = [], []
     for label, result in with_labels(of_network(results)):
         lying, turned = result.at().map_paper, result.at(True).map_paper
@@ -111,22 +147,15 @@ def _orientation(results: Sequence[Result]) -> Claim:
             # The angles can be of some of the sections only: compared with the same, upright.
             upright = next((p.map_paper for p in curve if p.angle == 0), lying)
             if upright is not None:
-                says.append(f"{label}: {_at_all_angles(result, lowest, upright)}")
+                says.append((label, kept(lowest, upright), excuse(result, copied)))
         if text:
             cells.append(text)
     (what,) = notes("orientation")
-    (why,) = notes("orientation_why", reason=not_public(), share=100 * CLOSE, least=FEW_UNITS)
-    return _statement("Fig. 4", what, "shown", cells, why, says)
+    (why,) = notes("orientation_why", reason=not_public(), share=100 * CLOSE)
+    return statement("Fig. 4", what, "shown", cells, why, says)
 
 
-def _at_all_angles(result: Result, lowest: float, lying: float) -> str:
-    """Whether the lowest mAP of all angles is close to that of the sections as they lie."""
-    if (result.at().n_interval_units or 0) < FEW_UNITS:
-        return OPEN
-    return HOLDS if lowest >= (1 - CLOSE) * lying else HOLDS_NOT
-
-
-def _registration(methods: Sequence[Result]) -> Claim:
+def _registration(methods: Sequence[Result], copied: Mapping[str, Result]) -> Claim:
     cells, says = [], []
     for dataset, same in groupby(methods, lambda method: method.record.dataset):
         same = list(same)
@@ -141,8 +170,9 @@ def _registration(methods: Sequence[Result]) -> Claim:
             if errors:
                 cells.append(f"{where}: {errors}")
             if network and rivals:
-                says.append(f"{where}: {_lower_error(network, rivals, turned)}")
-    return _statement(
+                found = _lower_error(network, rivals, turned)
+                says.append((where, found, excuse(network, copied)))
+    return statement(
         "Fig. 8",
         "lower mean squared error than registration by elastix and ndreg",
         "plotted",
@@ -160,25 +190,14 @@ def _lower_error(network: Result, rivals: Sequence[Result], turned: bool) -> str
     ]
     signs = [0 if difference is None else difference.sign for difference in differences]
     if all(sign < 0 for sign in signs):
-        return HOLDS
-    return HOLDS_NOT if any(sign > 0 for sign in signs) else OPEN
+        return CONSISTENT
+    return NOT if any(sign > 0 for sign in signs) else OPEN
 
 
-def _near(results: Sequence[Result], dataset: str) -> list[str]:
-    """Scores on the data set that comes nearest to a statement."""
-    cells = []
-    for label, result in with_labels(of_network(results)):
-        if result.record.dataset == dataset and result.at().map_paper is not None:
-            turned = result.at(True).map_paper
-            more = "" if turned is None else f", turned {turned:.3f}"
-            cells.append(f"{label} {result.at().map_paper:.3f}{more}")
-    return cells
-
-
-def _rotated_registration(methods: Sequence[Result]) -> Claim:
+def _rotated_registration(methods: Sequence[Result], copied: Mapping[str, Result]) -> Claim:
     cells, says = [], []
-    for dataset, same in groupby(methods, lambda method: method.record.dataset):
-        lost = {}
+    for dataset, found in groupby(methods, lambda method: method.record.dataset):
+        same, lost = list(found), {}
         for method in same:
             lying, turned = method.at().dice_mean, method.at(True).dice_mean
             known = method.network == MASK_RCNN or method.record.method in _RIVALS
@@ -188,10 +207,11 @@ def _rotated_registration(methods: Sequence[Result]) -> Claim:
         ours = lost.pop(MASK_RCNN, None)
         if ours is not None and lost:
             holds = all(round(ours, 3) < round(other, 3) for other in lost.values())
-            says.append(f"{dataset}: {HOLDS if holds else HOLDS_NOT}")
+            network = next(method for method in same if method.network == MASK_RCNN)
+            says.append((dataset, CONSISTENT if holds else NOT, excuse(network, copied)))
     (what,) = notes("rotated_registration")
     (why,) = notes("rotated_registration_why", reason=not_public())
-    return _statement("Supp. 7", what, "plotted", cells, why, says)
+    return statement("Supp. 7", what, "plotted", cells, why, says)
 
 
 def _smaller_distances(published: Sequence[PublishedScore]) -> Claim:
@@ -202,29 +222,36 @@ def _smaller_distances(published: Sequence[PublishedScore]) -> Claim:
             pairs.setdefault((score.metric, score.region), {})[score.method] = score.value
     both = [by_method for by_method in pairs.values() if len(by_method) == 2]
     less = sum(by_method.pop("SeBRe") < min(by_method.values()) for by_method in both)
-    return _statement(
+    return statement(
         "Results text",
         "smaller Hausdorff and contour mean distances than F-CNN (DeepLab) for all regions",
         "all",
         (),
         f"{less} of {len(both)}, counted in the paper's own Table 1: no result of ours",
+        untested=notes("no_rival")[0],
     )
 
 
 def _leakage(results: Sequence[Result], splits: Sequence[Result]) -> Claim:
-    cells = []
+    cells, says = [], []
     for split in splits:
-        same = [split]
-        same += [
+        others = [
             result
             for result in of_network(results)
             if result.experiment == split.experiment
             and result.record.dataset == split.record.dataset
         ]
+        same = [split, *others]
+        ends = [interval_of(result, "map_paper") for result in same]
+        if len(ends) > 1 and None not in ends:
+            higher = all(ends[0][0] > high for _, high in ends[1:])
+            lower = all(ends[0][1] < low for low, _ in ends[1:])
+            found = CONSISTENT if higher else NOT if lower else OPEN
+            says.append((split.record.dataset, found, ""))
         shown = [
             f"{result.at().map_paper:.3f} (split {split_of(result)['rule']})"
             for result in same
             if result.at().map_paper is not None
         ]
         cells.append(f"{split.record.dataset} {', '.join(shown)}")
-    return _statement("Methods", *notes("leakage"), "0.95", cells, NEEDS_NITRC)
+    return statement("Methods", *notes("leakage"), "0.95", cells, NEEDS_NITRC, says)

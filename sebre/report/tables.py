@@ -30,8 +30,8 @@ _DATA_COLUMNS = ("data", "weights", "regions", "sections (n)", "subjects", "scor
 # What a reader has to know of a test part: how it is kept apart, the smallest mask that counts,
 # and what its network has seen of it all the same.
 _TEST_PARTS = {
-    data: tuple(facts)
-    for data, *facts in map(dict.values, read_rows(Path(__file__).with_name("test_parts.csv"))[1])
+    row["data"]: (row["held_out"], row["masks_from"], row["training_knows"])
+    for row in read_rows(Path(__file__).with_name("test_parts.csv"))[1]
 }
 
 

@@ -11,6 +11,7 @@ options mean the same everywhere:
     regions      CSV of the regions; None takes that of the folder
     downsample   divides the sides of images and masks
     channel, z   what is read of images with channels or pages
+    smallest     mask that is kept, px; those of fewer are the ends of a structure
 """
 
 import importlib
@@ -49,13 +50,16 @@ SOURCES = {
         "Nissl plates and drawings of the Allen Reference Atlas (JPEG, SVG)", ("structures",)
     ),
     "ccf": Source(
-        "Allen CCFv3 annotation and one registered brain (NRRD, TIFF)", ("plane", "structures")
+        "Allen CCFv3 annotation and one registered brain (NRRD, TIFF)",
+        ("plane", "structures", "smallest"),
     ),
     "colour-code": Source(
         "sections with color-coded overlays, your own or of the released notebook",
         ("regions", "plane", "downsample", "tolerance", "exact", "channel", "z"),
     ),
-    "demba": Source("mouse brain templates from P4 to adult (npz)", ("plane", "structures")),
+    "demba": Source(
+        "mouse brain templates from P4 to adult (npz)", ("plane", "structures", "smallest")
+    ),
     "fiji": Source(
         "sections with regions drawn or corrected in Fiji or ImageJ: ROIs of the ROI Manager",
         ("regions", "plane", "downsample", "channel", "z"),
@@ -68,9 +72,10 @@ SOURCES = {
         ("regions", "plane", "downsample", "channel", "z"),
     ),
     "malc2012": Source(
-        "human T1 scans of the MICCAI 2012 multi-atlas challenge (NIfTI)", ("plane", "orientation")
+        "human T1 scans of the MICCAI 2012 multi-atlas challenge (NIfTI)",
+        ("plane", "orientation", "smallest"),
     ),
-    "mouse-mri": Source("in-vivo MRI of adult mice (NIfTI)", ("plane", "orientation")),
+    "mouse-mri": Source("in-vivo MRI of adult mice (NIfTI)", ("plane", "orientation", "smallest")),
     "prepared": Source("a prepared data set, for other regions (--map) or another split"),
     "qupath": Source(
         "sections with regions drawn or corrected in QuPath: its annotations as GeoJSON",

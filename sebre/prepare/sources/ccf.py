@@ -24,7 +24,13 @@ MIN_MASK_PX = 10
 _STEP = 4  # voxels of the atlas per voxel of the brain
 
 
-def read_source(raw: Path, *, plane: str = "sagittal", structures: Path | None = None) -> RawSet:
+def read_source(
+    raw: Path,
+    *,
+    plane: str = "sagittal",
+    structures: Path | None = None,
+    smallest: int = MIN_MASK_PX,
+) -> RawSet:
     """The brain as sections."""
     for name in (IMAGE, ANNOTATION):
         if not (raw / name).is_file():
@@ -37,7 +43,7 @@ def read_source(raw: Path, *, plane: str = "sagittal", structures: Path | None =
         MOUSE,
         mouse_classes(tree),
         plane,
-        min_px=MIN_MASK_PX,
+        min_px=smallest,
         inside_image=True,
         read=lambda path, _: _read(path),
     )
@@ -45,7 +51,7 @@ def read_source(raw: Path, *, plane: str = "sagittal", structures: Path | None =
         [Scan(raw / IMAGE, raw / ANNOTATION, facts)],
         name="ccf",
         license="Allen Institute terms of use, non-commercial; BSD-3 (brain)",
-        card=card("ccf", min_px=MIN_MASK_PX),
+        card=card("ccf", min_px=smallest),
         split="test",
         also_read=[tree],
     )

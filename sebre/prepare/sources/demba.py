@@ -26,7 +26,13 @@ MIN_MASK_PX = 10
 HELD_OUT = ("demba_P28", "princeton")
 
 
-def read_source(raw: Path, *, plane: str = "sagittal", structures: Path | None = None) -> RawSet:
+def read_source(
+    raw: Path,
+    *,
+    plane: str = "sagittal",
+    structures: Path | None = None,
+    smallest: int = MIN_MASK_PX,
+) -> RawSet:
     """Templates of a raw folder as sections."""
     scans = []
     for path in sorted(visible(raw, "*_200um.npz"), key=_age):
@@ -50,7 +56,7 @@ def read_source(raw: Path, *, plane: str = "sagittal", structures: Path | None =
         MOUSE,
         mouse_classes(tree),
         plane,
-        min_px=MIN_MASK_PX,
+        min_px=smallest,
         read=lambda path, _: _array(path, "reference"),
         read_labels=lambda path, _: _array(path, "annotation"),
     )
@@ -58,7 +64,7 @@ def read_source(raw: Path, *, plane: str = "sagittal", structures: Path | None =
         scans,
         name="demba",
         license="MIT (repository); terms of the atlases, non-commercial",
-        card=card("demba", min_px=MIN_MASK_PX),
+        card=card("demba", min_px=smallest),
         split="source",
         also_read=[tree],
     )

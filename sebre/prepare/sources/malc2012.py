@@ -28,7 +28,13 @@ _TRAINING = {
 }
 
 
-def read_source(raw: Path, *, plane: str = "horizontal", orientation: str | None = None) -> RawSet:
+def read_source(
+    raw: Path,
+    *,
+    plane: str = "horizontal",
+    orientation: str | None = None,
+    smallest: int = MIN_MASK_PX,
+) -> RawSet:
     """Scans of a raw folder as sections."""
     rows = read_if_there(raw / "subjects.csv", ("scan_id", "subject_id", "split"))
     facts = {row["scan_id"]: row for row in rows}
@@ -54,11 +60,11 @@ def read_source(raw: Path, *, plane: str = "horizontal", orientation: str | None
             f"{raw}: no <scan>_SS.nii.gz in it. The raw folder must hold the scans "
             "(<scan>_SS.nii.gz), their labels (<scan>_glm.nii.gz) and subjects.csv."
         )
-    return VolumeCutter(SUBCORTICAL, LABELS, plane, orientation, MIN_MASK_PX).cut(
+    return VolumeCutter(SUBCORTICAL, LABELS, plane, orientation, smallest).cut(
         scans,
         name="malc2012",
         license="CC BY-NC 3.0",
-        card=card("malc2012", min_px=MIN_MASK_PX),
+        card=card("malc2012", min_px=smallest),
         split="source" if all(scan.part for scan in scans) else "subject:1/3",
         also_read=[raw / "subjects.csv"],
     )

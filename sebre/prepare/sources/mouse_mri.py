@@ -30,7 +30,13 @@ _NUMBERS = {
 LABELS = {n + side: i for i, numbers in _NUMBERS.items() for n in numbers for side in (0, 20)}
 
 
-def read_source(raw: Path, *, plane: str = "sagittal", orientation: str | None = None) -> RawSet:
+def read_source(
+    raw: Path,
+    *,
+    plane: str = "sagittal",
+    orientation: str | None = None,
+    smallest: int = MIN_MASK_PX,
+) -> RawSet:
     """Scans of a raw folder as sections."""
     rows = read_if_there(raw / "scans.csv", ("scan", "animal", "group"))
     known = {row["scan"]: (row["animal"], row["group"]) for row in rows}
@@ -50,11 +56,11 @@ def read_source(raw: Path, *, plane: str = "sagittal", orientation: str | None =
             f"{raw / 'template'}: no <scan>.nii.gz in it. The raw folder must hold "
             "template/<scan>.nii.gz, label/<scan>.nii.gz and scans.csv."
         )
-    return VolumeCutter(MOUSE, LABELS, plane, orientation, MIN_MASK_PX, inside_image=True).cut(
+    return VolumeCutter(MOUSE, LABELS, plane, orientation, smallest, inside_image=True).cut(
         scans,
         name="mouse_mri",
         license="GPL-3",
-        card=card("mouse_mri", min_px=MIN_MASK_PX),
+        card=card("mouse_mri", min_px=smallest),
         split="source",
         also_read=[raw / "scans.csv"],
     )

@@ -8,11 +8,7 @@ from sebre.report.claims import ledger, ledger_table, statements_table, verdicts
 from sebre.report.records import read_methods, read_results, read_splits
 from sebre.report.statements import (
     AVAILABLE,
-    HOLDS,
-    HOLDS_NOT,
-    NOT,
     NOT_RUN,
-    OPEN,
     PARTLY,
     REPRODUCED,
     RIVAL,
@@ -20,9 +16,10 @@ from sebre.report.statements import (
     SETTING,
     STATEMENT,
 )
+from sebre.report.trials.stand_in_rule import CONSISTENT, FEW, NOT, OPEN
 
 NAMES = HIPPOCAMPUS.names
-STATEMENTS = 12  # without the one that is a number in the file
+STATEMENTS = 14  # without the one that is a number in the file
 
 
 def claims_of(folder, published):
@@ -120,7 +117,7 @@ def claim_at(where, claims):
 
 def test_without_results_statements_are_not_run(tmp_path, published):
     for claim in claims_of(tmp_path, published)[-STATEMENTS:]:
-        assert (claim.on_stand_in, claim.stand_in_says, claim.verdict) == ("-", "", NOT_RUN)
+        assert (claim.on_stand_in, claim.stand_in, claim.verdict) == ("-", OPEN, NOT_RUN)
         assert claim.why
 
 
@@ -153,9 +150,9 @@ LOW, HIGH = [0.001, 0.002] * 3, [0.004, 0.005] * 3
 @pytest.mark.parametrize(
     ("elastix", "dipy", "says"),
     [
-        (HIGH, HIGH, HOLDS),
-        (HIGH, [0.0] * 6, HOLDS_NOT),
-        ([0.0] * 6, [0.0] * 6, HOLDS_NOT),
+        (HIGH, HIGH, CONSISTENT),
+        (HIGH, [0.0] * 6, NOT),
+        ([0.0] * 6, [0.0] * 6, NOT),
         (HIGH, [0.004, 0.0] * 3, OPEN),
     ],
 )
@@ -163,7 +160,7 @@ def test_the_error_of_registration_on_the_stand_in(tmp_path, published, elastix,
     methods = registration(tmp_path, LOW, elastix, dipy)
     claims = ledger((), published, methods)
     claim = claim_at("Fig. 8", claims)
-    assert claim.stand_in_says == f"plates upright: {says}; plates turned: {HOLDS}"
+    assert claim.stand_in_says == f"plates upright: {says}; plates turned: {CONSISTENT}"
     assert claim.on_stand_in.startswith(
         f"plates upright: Mask R-CNN 0.0015, elastix (affine, B-spline) {sum(elastix) / 6:.4f}, "
         f"SyN (dipy) {sum(dipy) / 6:.4f}; plates turned: "
@@ -186,7 +183,7 @@ def test_what_rotation_does_to_registration(tmp_path, published):
     # Every method of the samples loses 0.1.
     methods = registration(tmp_path, LOW, HIGH, HIGH)
     claim = claim_at("Supp. 7", ledger((), published, methods))
-    assert claim.stand_in_says == f"plates: {HOLDS_NOT}"
+    assert claim.stand_in_says == f"plates: {NOT}"
     assert "Mask R-CNN" in claim.on_stand_in and "U-Net" not in claim.on_stand_in
     assert claim.verdict == NOT_RUN
 
@@ -200,9 +197,9 @@ def test_registration_without_a_network_says_nothing(tmp_path, published):
 @pytest.mark.parametrize(
     ("angles", "n_units", "lowest", "says"),
     [
-        ((-20, 0, 10), 7, "0.480 at -20 of -20 to 10 degrees", HOLDS),
-        ((-150, -20, 0, 20), 5, "0.480 at -20 of -20 to 20 degrees", HOLDS),
-        ((-150, 0, 180), 7, "0.320 at 180 of -150 to 180 degrees", HOLDS_NOT),
+        ((-20, 0, 10), 7, "0.480 at -20 of -20 to 10 degrees", CONSISTENT),
+        ((-150, -20, 0, 20), 5, "0.480 at -20 of -20 to 20 degrees", CONSISTENT),
+        ((-150, 0, 180), 7, "0.320 at 180 of -150 to 180 degrees", NOT),
         ((-150, 0, 180), 4, "0.320 at 180 of -150 to 180 degrees", OPEN),
     ],
 )
@@ -214,7 +211,9 @@ def test_the_lowest_score_of_all_angles(tmp_path, published, angles, n_units, lo
     write(tmp_path, a={**record, "map_paper": 0.5})
     claim = claim_at("Fig. 4", claims_of(tmp_path, published))
     assert claim.on_stand_in == f"plates 0.500 to {turned:.3f}, lowest {lowest}"
-    assert claim.stand_in_says == f"plates: {says}" and claim.verdict == NOT_RUN
+    few = f" ({FEW})" if n_units < 5 else ""
+    assert claim.stand_in_says == f"plates: {says}{few}" and claim.verdict == NOT_RUN
+    assert claim.stand_in == says
 
 
 def test_splits_beside_each_other(tmp_path, published):

@@ -10,9 +10,8 @@ from result_samples import human_mri, made_up, made_up_method, newer, write
 
 from sebre.cli import commands as cli
 from sebre.data.listing import visible
-from sebre.data.regions import HIPPOCAMPUS, MOUSE, SUBCORTICAL
+from sebre.data.regions import HIPPOCAMPUS, MOUSE, SLICEMAP, SUBCORTICAL
 from sebre.report import page as results_page
-from sebre.report.claims import ledger
 from sebre.report.markdown import WIDE
 from sebre.report.published import read_published
 from sebre.report.records import (
@@ -35,7 +34,7 @@ def test_the_page_is_what_the_stored_results_give():
     records = results_page.read_records(ROOT / "results")
     drawn = results_page.figures(records)
     captions = {name: caption for name, (caption, _) in drawn.items()}
-    claims = ledger(records.results, records.published, records.methods, records.splits)
+    claims = results_page.claims_of(records)
     content = results_page.chapters(records, claims)
     page = results_page.render(records, content, captions, claims)
     files = {name: table.csv() for part in content for name, table in part.files().items()}
@@ -55,6 +54,8 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     networks = {name: "U-Net" if name == "unet" else "Mask R-CNN" for name in MANIFEST}
     regions = {"ara_nissl": HIPPOCAMPUS.names, "malc2012": SUBCORTICAL.names}
+    regions |= {"slicemap": SLICEMAP.names, "mouse_mri": MOUSE.names}
+    experiments = {"ara_nissl": "hippocampus", "malc2012": "ibsr", "slicemap": "slicemap"}
     folder = tmp_path / "results"
     for path in (folder / METHODS_FOLDER, folder / SPLITS_FOLDER):
         path.mkdir(parents=True)
@@ -71,7 +72,7 @@ def folder(tmp_path, monkeypatch):
         if method in MANIFEST:
             more = {"network": networks[method], "weights": method}
             method = "network"
-        experiment = {"ara_nissl": "hippocampus", "malc2012": "ibsr"}[data]
+        experiment = experiments.get(data, "extended_mouse")
         record = made_up_method(experiment, data, method, regions[data], 0.3, **more)
         write(folder / METHODS_FOLDER, **{name: record})
     leaky = newer(made_up("ibsr", "malc2012", next(start), SUBCORTICAL.names, weights="run.h5"))

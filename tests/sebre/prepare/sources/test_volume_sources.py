@@ -87,6 +87,11 @@ def test_malc2012_sections(data_dir, tmp_path):
             columns = [np.nonzero(masks[i])[1].mean() for i in (left, left + 1)]
             assert columns[0] > columns[1] + 10
     assert min(m.sum() for s in raw_set.sections for m in s.read()[1].values()) >= 10
+    # With the smallest masks, all the sections that have a label.
+    every = malc2012.read_source(raw, smallest=1)
+    counts = Counter(row["scan"] for row in rows_of(every))
+    assert counts == {"1000": 37, "1003": 38, "1023": 38}
+    assert every.processing["min_mask_px"] == 1
 
 
 def test_malc2012_knows_second_scans_without_the_table(data_dir):
