@@ -25,8 +25,7 @@ _NOTES = (
     "sections that show a region, then over regions, then over seeds.",
     "Gain: over the network before, in the regions that it knows by their names, with the 95 % "
     "interval over the units named, paired. `sebre next` minus chance: in all regions, with the "
-    "95 % interval over the seeds, paired, and the difference of each seed. One seed has no "
-    "interval.",
+    "95 % interval over the seeds, paired, and the difference of each seed; one seed has none.",
 )
 
 
