@@ -21,7 +21,7 @@ import cv2
 import keras
 import numpy as np
 
-from mrcnn.io.files import replace_file
+from mrcnn.io.files import file_sha256, replace_file
 from sebre.data.csv_tables import append_row
 from sebre.networks.segmenter import load_segmenter
 from sebre.place.place_network import (
@@ -63,6 +63,7 @@ class PlaceSettings:
         learning_rate: the highest; it falls to 0 by half a cosine.
         seed: of weights and stream.
         held_out: volumes that it does not see.
+        began_with: SHA-256 of the weights that it began with; empty for random ones.
     """
 
     width: int = WIDTH
@@ -71,6 +72,7 @@ class PlaceSettings:
     learning_rate: float = 2e-3
     seed: int = 0
     held_out: tuple[str, ...] = ()
+    began_with: str = ""
 
 
 class CellLoss(keras.losses.Loss):
@@ -239,6 +241,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         learning_rate=args.learning_rate,
         seed=args.seed,
         held_out=tuple(args.held_out),
+        began_with=file_sha256(args.begin) if args.begin else "",
     )
     network = load_segmenter(args.weights).keras_model
     train_place(network, volumes, frames, args.out, settings, args.stop_s, args.begin)

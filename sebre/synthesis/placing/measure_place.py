@@ -295,6 +295,7 @@ def card_part(record: Mapping[str, Any], file: Path, weights: int) -> str:
         sha256=record["place_sha256"],
         parameters=weights,
         sections=int(record["training"]["sections_seen"]),
+        before=", from an earlier head on" if record["training"].get("began_with") else "",
         held_out=", ".join(record["training"]["held_out"]),
         n_fitted=record["fitted_on"]["n"],
         fitted_on=", ".join(record["fitted_on"]["brains"]),
