@@ -12,10 +12,14 @@ from sebre.evaluation.stored import RecordFault
 OTHERS = (
     "areas",
     "bench",
+    "changed",
+    "copied",
     "corrections",
     "curves",
+    "ibsr18_t1",
     "leave_one_out",
     "neurites",
+    "pictures",
     "synthesis",
     "trust",
 )  # folders and files of other records
