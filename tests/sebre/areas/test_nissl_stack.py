@@ -21,7 +21,7 @@ def test_layers_of_an_area_are_one_class_and_areas_of_a_layer_too():
     _, layers = cortex_classes("layers")
     assert [LAYERS[layers[n] - 1] for n in (593, 821, 721, 778, 33, 305)] == list(LAYERS)
     assert LAYERS[layers[810] - 1] == "6a"  # "ACAv 6a" lacks the word layer
-    with pytest.raises(UserError, match="areas and layers"):
+    with pytest.raises(UserError, match="areas, layers and regions"):
         cortex_classes("nuclei")
 
 

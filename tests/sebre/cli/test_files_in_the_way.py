@@ -65,7 +65,8 @@ def nothing_is_computed(monkeypatch):
 
     # What is imported while names stand for others would keep them.
     for module in pkgutil.walk_packages(sebre.__path__, "sebre."):
-        if not module.name.endswith("__main__"):
+        # Those of the viewer need napari, and no command imports them.
+        if not module.name.endswith("__main__") and not module.name.startswith("sebre.viewer"):
             importlib.import_module(module.name)
     for name in (
         *("cli.demo.load_segmenter", "networks.segmenter.load_segmenter"),
