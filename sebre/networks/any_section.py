@@ -176,27 +176,30 @@ class AnySectionSegmenter:
     def answer(self, gray: np.ndarray) -> "Answer":
         """What the network says of a gray picture [H, W]: as it is, or of a half that is mirrored
         at its cut, where it is surer of that (SECTION_COMPLETION)."""
+        return self._surest(gray, self._possible_cuts(gray))
+
+    def cut(self, gray: np.ndarray) -> Cut | None:
+        """Where a gray picture [H, W] shows a half that ends there; None of a whole section, or
+        where the network does not look for halves."""
+        cuts = self._possible_cuts(gray)
+        return self._surest(gray, cuts).cut if cuts else None
+
+    def _possible_cuts(self, gray: np.ndarray) -> list[Cut]:
+        if self.config.SECTION_COMPLETION is None:
+            return []
+        return find_cuts(tissue_of_gray(gray), gray.shape)
+
+    def _surest(self, gray: np.ndarray, cuts: Sequence[Cut]) -> "Answer":
         frame = self.frame(gray)
         best = Answer(self.probabilities(gray, frame), frame, gray.shape)
-        least = self.config.SECTION_COMPLETION
-        if least is None:
-            return best
-        wanted = best.certainty + least
-        for cut in find_cuts(tissue_of_gray(gray), gray.shape):
+        wanted = best.certainty + (self.config.SECTION_COMPLETION or 0)
+        for cut in cuts:
             whole, corner = completed(gray, cut)
             frame = self.frame(whole)
             own = Answer(self.probabilities(whole, frame), frame.moved(corner), gray.shape, cut)
             if own.certainty >= wanted:
                 best, wanted = own, own.certainty
         return best
-
-    def cut(self, gray: np.ndarray) -> Cut | None:
-        """Where a gray picture [H, W] shows a half that ends there; None of a whole section, or
-        where the network does not look for halves."""
-        looked_for = self.config.SECTION_COMPLETION is not None
-        if not looked_for or not find_cuts(tissue_of_gray(gray), gray.shape):
-            return None
-        return self.answer(gray).cut
 
     def frame(self, gray: np.ndarray) -> "Frame":
         """The square that the network sees of a gray picture [H, W]."""
