@@ -42,10 +42,9 @@ def read_source(raw: Path, *, structures: Path | None = None) -> RawSet:
             the hippocampus.
     """
     raw = Path(raw)
-    if structures is not None and str(structures) == "regions":
-        return region_set(raw)
     if structures is not None:
-        return cortex_set(raw, str(structures))
+        kind = str(structures)
+        return region_set(raw) if kind == "regions" else cortex_set(raw, kind)
     table = plate_table(raw)
     aligned = table.name == "alignment.csv"
     sections, files = [], [table]
