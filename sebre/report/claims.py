@@ -21,6 +21,7 @@ from sebre.report.records import (
     PAPER_DATA_KIND,
     STAND_IN_KIND,
     Result,
+    at_cut_off,
     interval_of,
     of_experiment,
 )
@@ -136,16 +137,20 @@ def ledger(
     splits: Sequence[Result] = (),
     confident: Sequence[Result] = (),
     trials: Trials | None = None,
+    paper_network: Sequence[Result] = (),
 ) -> tuple[Claim, ...]:
     """A claim for each number of the paper, in their order, then the statements it tests.
 
-    `confident` are the results at the paper's cut-off on scores, which are held against its own.
+    `confident` are the results at the paper's cut-off on scores, which are held against its own;
+    `paper_network` those of its own network, with both cut-offs, which count for scores alone.
     """
     trials = trials or Trials()
     *stated, leakage = statements(results, methods, splits, published, trials.copied)
+    confident = (*confident, *at_cut_off(paper_network))
     strict = {(r.record.weights, r.record.dataset): r for r in confident}
+    scored = (*results, *at_cut_off(paper_network, strict=False))
     return (
-        *(_number(score, results, published, methods, strict, trials) for score in published),
+        *(_number(score, scored, published, methods, strict, trials) for score in published),
         *stated,
         *trial_statements(results, strict, trials),
         leakage,

@@ -7,9 +7,26 @@ from itertools import groupby
 from sebre.evaluation.bootstrap import Difference, paired_difference
 from sebre.networks.weights_store import store_dir
 from sebre.report.details import ORIENTATIONS, interval_cell
-from sebre.report.markdown import NONE, Table, count, notes, number, signed, units
-from sebre.report.records import MASK_RCNN, U_NET, Result, of_experiment
-from sebre.report.tables import regions_of, sections_of, split_of
+from sebre.report.markdown import (
+    NONE,
+    Table,
+    count,
+    notes,
+    number,
+    signed,
+    units,
+    with_interval,
+)
+from sebre.report.published import PublishedScore, find_scores
+from sebre.report.records import (
+    MASK_RCNN,
+    U_NET,
+    Result,
+    at_cut_off,
+    interval_of,
+    of_experiment,
+)
+from sebre.report.tables import published_dice, regions_of, sections_of, split_of
 
 _ERROR_DIGITS = 4
 
@@ -153,6 +170,77 @@ def splits_table(results: Sequence[Result], splits: Sequence[Result]) -> Table:
     )
     groups = ("",) * 7 + ("as they lie",) * 2 + ("turned",) * 2 + ("",) * 2
     return Table("The paper's split beside ours", header, tuple(rows), groups, below)
+
+
+def paper_network_table(made: Sequence[Result], published: Sequence[PublishedScore]) -> Table:
+    """The paper's network, schedule and split on stand-in data, beside what the paper prints."""
+    loose = {(r.experiment, r.record.dataset): r for r in at_cut_off(made, strict=False)}
+    rows = []
+    for result in at_cut_off(made):
+        (score,) = find_scores(published, result.experiment, method="SeBRe", metric="mAP")
+        other = loose.get((result.experiment, result.record.dataset))
+        rows.append(
+            (
+                f"{result.experiment}: {result.record.dataset}",
+                number(score.value, 2),
+                interval_cell(result, "map_paper"),
+                interval_cell(result, "dice_mean"),
+                *(number(other and other.value(key)) for key in ("map_paper", "dice_mean")),
+                f"{sections_of(result)} of {units(*_units(result))}",
+            )
+        )
+    header = ("data of ours", "mAP", "mAP", "Dice", "mAP", "Dice", "n")
+    groups = ("", "paper, at 0.9", *("ours at 0.9, at most 8",) * 2, *("ours at 0.3",) * 2, "")
+    return Table("The paper's network on our data", header, tuple(rows), groups, _made_so(made))
+
+
+def paper_network_text(made: Sequence[Result], published: Sequence[PublishedScore]) -> str:
+    """The same in a sentence."""
+    parts = []
+    for result in at_cut_off(made):
+        (score,) = find_scores(published, result.experiment, method="SeBRe", metric="mAP")
+        parts.append(
+            f"{number(result.value('map_paper'))} for {result.experiment} on "
+            f"{result.record.dataset} (the paper: {number(score.value, 2)})"
+        )
+    if not parts:
+        return notes("no_paper_network")[0]
+    return notes("paper_network_run", scores=" and ".join(parts))[0]
+
+
+def paper_dice_table(
+    made: Sequence[Result], published: Sequence[PublishedScore], experiment: str
+) -> Table:
+    """Dice of each region that the paper prints one of, at the paper's cut-off."""
+    paper = published_dice(published, experiment)
+    ours = [result for result in at_cut_off(made) if result.experiment == experiment]
+    rows = tuple(
+        (
+            region.replace("_", " "),
+            number(value),
+            *(
+                with_interval(result.value("dice", region), interval_of(result, "dice", region))
+                for result in ours
+            ),
+            *(number(result.value("dice_volume", region)) for result in ours),
+        )
+        for region, value in paper.items()
+        if ours
+    )
+    names = [result.record.dataset for result in ours]
+    header = ("region", "Dice", *names, *names)
+    groups = ("", "paper", *("ours, of sections",) * len(names), *("whole",) * len(names))
+    return Table(f"The paper's network by region: {experiment}", header, rows, groups)
+
+
+def _made_so(made: Sequence[Result]) -> tuple[str, ...]:
+    """How the networks were made, and what their splits leave in both parts."""
+    leaks = {r.record.dataset: split_of(r)["leaks"] for r in made}
+    return notes("paper_network") + tuple(f"{data}: {leak}" for data, leak in leaks.items())
+
+
+def _units(result: Result) -> tuple[int | None, str | None]:
+    return result.at().n_interval_units, result.at().interval_unit
 
 
 def _by_data(results: Sequence[Result]) -> Iterator[tuple[tuple[str, str], list]]:

@@ -41,6 +41,9 @@ from sebre.report.method_tables import (
     methods_dice_table,
     methods_table,
     networks_table,
+    paper_dice_table,
+    paper_network_table,
+    paper_network_text,
     splits_table,
 )
 from sebre.report.published import PublishedScore, read_published
@@ -48,11 +51,13 @@ from sebre.report.records import (
     CONFIDENT_FOLDER,
     CURVES_FOLDER,
     METHODS_FOLDER,
+    PAPER_NETWORK_FOLDER,
     SPLITS_FOLDER,
     Result,
     of_network,
     read_confident,
     read_methods,
+    read_paper_network,
     read_results,
     read_splits,
 )
@@ -102,6 +107,7 @@ class Records:
         methods: of `sebre register`, on the same sections.
         splits: of networks trained on the paper's kind of split.
         confident: of the same networks, with the paper's cut-off on scores.
+        paper_network: of the paper's network, schedule and split, with both cut-offs.
         problems: what is wrong with which file.
         published: the paper's numbers.
         trust: of `sebre models calibrate`, by name of the network.
@@ -117,6 +123,7 @@ class Records:
     methods: tuple[Result, ...]
     splits: tuple[Result, ...]
     confident: tuple[Result, ...]
+    paper_network: tuple[Result, ...]
     problems: tuple[str, ...]
     published: tuple[PublishedScore, ...]
     trust: Mapping[str, Any]
@@ -159,6 +166,7 @@ def read_records(folder: str | Path) -> Records:
     methods, more = read_methods(folder / METHODS_FOLDER)
     splits, yet_more = read_splits(folder / SPLITS_FOLDER)
     confident, last = read_confident(folder / CONFIDENT_FOLDER)
+    paper_network, amiss = read_paper_network(folder / PAPER_NETWORK_FOLDER)
     trust, wrong = read_trust(folder)
     curves, broken = read_curves(folder)
     left_out, torn = read_left_out(folder)
@@ -166,16 +174,18 @@ def read_records(folder: str | Path) -> Records:
     areas, faulty = read_areas(folder)
     corrections, odd = read_corrections(folder)
     trials, strange = read_trials(folder)
-    problems += more + yet_more + last + wrong + broken + torn + damaged + faulty + odd + strange
+    problems += (
+        more + yet_more + last + amiss + wrong + broken + torn + damaged + faulty + odd + strange
+    )
     known = (read_published(), trust, curves, left_out, neurites, areas, corrections, trials)
-    return Records(results, methods, splits, confident, problems, *known)
+    return Records(results, methods, splits, confident, paper_network, problems, *known)
 
 
 def claims_of(records: Records) -> tuple[Claim, ...]:
     """The ledger of all records."""
     return ledger(
         *(records.results, records.published, records.methods, records.splits),
-        *(records.confident, records.trials),
+        *(records.confident, records.trials, records.paper_network),
     )
 
 
@@ -186,6 +196,7 @@ def chapters(records: Records, claims: Sequence[Claim]) -> list[Chapter]:
     volumes = (volumes_table(results, experiment) for experiment in experiments)
     data = dict.fromkeys(method.record.dataset for method in records.methods)
     return [
+        _paper_network(records, experiments),
         Chapter(
             "Scores",
             (
@@ -235,13 +246,22 @@ def chapters(records: Records, claims: Sequence[Claim]) -> list[Chapter]:
     ]
 
 
+def _paper_network(records: Records, experiments: Iterable[str]) -> Chapter:
+    made, published = records.paper_network, records.published
+    by_region = (paper_dice_table(made, published, experiment) for experiment in experiments)
+    tables = paper_network_table(made, published), *by_region
+    without = f"no result in `{PAPER_NETWORK_FOLDER}` beside the others."
+    return _chapter("The paper's network", tables, without)
+
+
 def _claims(claims: Sequence[Claim]) -> Chapter:
     shown = verdicts_table, stand_in_table, tested_table, statements_table
     return Chapter("Claims", tuple(table(claims) for table in shown), "", (ledger_table(claims),))
 
 
 def _provenance(records: Records) -> Chapter:
-    tables = [provenance_table(records.results, records.methods, records.splits)]
+    made = (records.results, records.methods, records.splits, records.paper_network)
+    tables = [provenance_table(*made)]
     if records.trials.copied:
         tables.append(sources_table(records.trials))
     return Chapter("Provenance", tuple(tables), in_terminal=False)
@@ -366,7 +386,9 @@ def _answer(records: Records, claims: Sequence[Claim]) -> str:
     table = answer_table(records.results, records.confident, records.published).markdown()
     text = _template("introduction")
     agree, differ, undecided = stand_in_counts(claims, SCORE)
+    made = paper_network_text(records.paper_network, records.published)
     return text.format(
+        made=made,
         **{"scores": len(scores), "run": run or "none", "low": low, "high": high, "table": table},
         **{"agree": agree, "differ": differ, "undecided": undecided},
     )

@@ -1,8 +1,9 @@
 """The files that `sebre evaluate` and `sebre register` wrote, read back and checked.
 
-Four folders: results of networks; below it `registration`, methods on the same sections; `splits`,
-networks trained on the paper's kind of split; and `confidence_0.9`, the same networks with the
-paper's cut-off on scores. `sebre.report.page` reads them, every other module here takes them.
+Five folders: results of networks; below it `registration`, methods on the same sections; `splits`,
+networks trained on the paper's kind of split; `confidence_0.9`, the same networks with the paper's
+cut-off on scores; and `paper_network`, the paper's network, schedule and split, with both cut-offs.
+`sebre.report.page` reads them, every other module here takes them.
 """
 
 import json
@@ -21,6 +22,8 @@ from sebre.networks.weights_store import BACKBONE, read_manifest
 
 TRUST_FILE = "trust.json"  # of `sebre models calibrate --results`; see `sebre.report.doubt`
 METHODS_FOLDER, SPLITS_FOLDER, CONFIDENT_FOLDER = "registration", "splits", "confidence_0.9"
+PAPER_NETWORK_FOLDER = "paper_network"
+CUT_OFF = 0.9  # the paper's, of detections
 CURVES_FOLDER = "curves"  # of `sebre.evaluation.learning_curve`
 LEFT_OUT_FOLDER = "leave_one_out"  # of `sebre.evaluation.leave_one_out`
 
@@ -54,6 +57,20 @@ _SPLITS = {
     "ibsr_by_section": "sebre prepare malc2012 --raw RAW --out DIR/malc2012 --split section:1/3; "
     "sebre train ibsr --small --dataset DIR/malc2012 --weights slicemap --logs LOGS; "
     "sebre evaluate ibsr --dataset DIR/malc2012 --weights FILE"
+}
+# The paper's network, schedule and split: parts of the commands.
+_SETTINGS = "--set BACKBONE=resnet50 --set BACKBONE_WIDTH=1 --set PRECISION=bfloat16"
+_PAPER_SETS = {
+    "ara_nissl": ("hippocampus", "sebre prepare ara-nissl --split section:7 --rotations"),
+    "malc2012": ("ibsr", "sebre prepare malc2012 --split section:1/3"),
+}
+_CUT_OFFS = {"": " --set DETECTION_MIN_CONFIDENCE=0.3 --set BEST_PER_CLASS=True", "_0.9": ""}
+_PAPER_NETWORK = {
+    f"{experiment}_resnet50{cut_off}": f"{prepared} --raw RAW --out DIR/{data}; "
+    f"sebre train {experiment} --dataset DIR/{data} --weights resnet50_sections {_SETTINGS} "
+    f"--logs LOGS; sebre evaluate {experiment} --dataset DIR/{data} --weights FILE --draws 0{more}"
+    for data, (experiment, prepared) in _PAPER_SETS.items()
+    for cut_off, more in _CUT_OFFS.items()
 }
 
 
@@ -125,7 +142,7 @@ def expected_results() -> dict[str, str]:
 
 def commands_of(result: Result) -> str:
     """All commands from raw data to a result whose weights are not shipped; empty for others."""
-    return (_UNSHIPPED | _SPLITS).get(result.name, "")
+    return (_UNSHIPPED | _SPLITS | _PAPER_NETWORK).get(result.name, "")
 
 
 def shipped_methods() -> dict[str, str]:
@@ -206,6 +223,17 @@ def read_splits(
 def read_confident(folder: str | Path) -> tuple[tuple[Result, ...], tuple[str, ...]]:
     """Results at the paper's cut-off on scores, as `read_results`; none of them has to be there."""
     return read_results(folder, {}) if Path(folder).is_dir() else ((), ())
+
+
+def read_paper_network(folder: str | Path) -> tuple[tuple[Result, ...], tuple[str, ...]]:
+    """Results of the paper's network and schedule, as `read_results`; none has to be there."""
+    return read_results(folder, {}) if Path(folder).is_dir() else ((), ())
+
+
+def at_cut_off(results: Iterable[Result], strict: bool = True) -> tuple[Result, ...]:
+    """Those whose detections count from the paper's score on; the others if not `strict`."""
+    lowest = ((result, result.record.detection_min_confidence or 0) for result in results)
+    return tuple(result for result, score in lowest if (score >= CUT_OFF) == strict)
 
 
 def with_labels(results: Iterable[Result]) -> list[tuple[str, Result]]:

@@ -13,6 +13,7 @@ from sebre.report.published import PAPER_NAMES, PublishedScore, find_scores
 from sebre.report.records import (
     METHODS_FOLDER,
     PAPER_DATA_KIND,
+    PAPER_NETWORK_FOLDER,
     SPLITS_FOLDER,
     STAND_IN_KIND,
     Result,
@@ -191,11 +192,19 @@ def table1(results: Sequence[Result], published: Sequence[PublishedScore]) -> Ta
 
 
 def provenance_table(
-    results: Sequence[Result], methods: Sequence[Result] = (), splits: Sequence[Result] = ()
+    results: Sequence[Result],
+    methods: Sequence[Result] = (),
+    splits: Sequence[Result] = (),
+    paper_network: Sequence[Result] = (),
 ) -> Table:
     """Where our numbers come from: data, split, network and command of every result."""
     rows = []
-    for folder, same in (("", results), (METHODS_FOLDER, methods), (SPLITS_FOLDER, splits)):
+    for folder, same in (
+        ("", results),
+        (METHODS_FOLDER, methods),
+        (SPLITS_FOLDER, splits),
+        (PAPER_NETWORK_FOLDER, paper_network),
+    ):
         for result in same:
             record = result.record
             split = split_of(result)
@@ -215,7 +224,7 @@ def provenance_table(
     header = ("file", "data", "part", "split", "leaks", "method", "weights", "SHA-256", "command")
     below = tuple(
         text
-        for result in (*results, *splits)
+        for result in (*results, *splits, *paper_network)
         if (commands := commands_of(result))
         for text in notes("unshipped", name=result.name, commands=commands)
     )

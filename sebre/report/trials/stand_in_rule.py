@@ -13,12 +13,11 @@ from sebre.evaluation.scores import Interval
 from sebre.networks.weights_store import read_manifest
 from sebre.report.details import FEW_UNITS
 from sebre.report.markdown import notes
-from sebre.report.records import Result
+from sebre.report.records import CUT_OFF, Result
 
 CONSISTENT, NOT, OPEN = "consistent", "not", "open"
 CLOSE = 0.05  # share of a published number, or of a score to compare with, that counts as reached
 MARGIN = 0.10  # mean Dice that a network must be above copied labels
-CUT_OFF = 0.9  # the paper's, of detections
 
 LEAKS, COPIED, FEW = "leak", "copied labels do nearly as well", f"fewer than {FEW_UNITS} units"
 

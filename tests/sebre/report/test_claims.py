@@ -5,7 +5,12 @@ from result_samples import PAPERS, STAND_IN, made_up, made_up_method, newer, wri
 
 from sebre.data.regions import HIPPOCAMPUS, SUBCORTICAL
 from sebre.report.claims import ledger, ledger_table, statements_table, verdicts_table
-from sebre.report.records import read_methods, read_results, read_splits
+from sebre.report.records import (
+    read_methods,
+    read_paper_network,
+    read_results,
+    read_splits,
+)
 from sebre.report.statements import (
     AVAILABLE,
     NOT_RUN,
@@ -234,6 +239,32 @@ def test_splits_beside_each_other(tmp_path, published):
     assert (claim.verdict, claim.published) == (NOT_RUN, "0.95")
     # Nowhere else.
     assert claims[:-1] == ledger(results, published)[:-1]
+
+
+def test_the_papers_network_is_held_against_the_papers_scores(tmp_path, published):
+    (tmp_path / "paper_network").mkdir()
+    copies = {"unit": "subject", "n_units": 22}
+    good = newer(made_up("ibsr", "scans", 0.6, SUBCORTICAL.names, weights="theirs.h5"), **copies)
+    good |= {"map_paper": 0.93, "intervals": {**good["intervals"], "map_paper": [0.91, 0.95]}}
+    strict = {**good, "detection_min_confidence": 0.9}
+    write(tmp_path / "paper_network", a=good, b=strict)
+    write(tmp_path, ours=made_up("ibsr", "scans", 0.5, SUBCORTICAL.names))
+    results, (paper, problems) = (
+        read_results(tmp_path, {})[0],
+        read_paper_network(tmp_path / "paper_network"),
+    )
+    assert not problems
+    before, after = (
+        next(
+            c
+            for c in ledger(results, published, paper_network=made)
+            if "IBSR human MRI, mAP" in c.what
+        )
+        for made in ((), paper)
+    )
+    assert before.stand_in == OPEN and "theirs.h5" not in before.on_stand_in
+    assert after.stand_in == CONSISTENT and "scans, weights theirs.h5 0.930" in after.on_stand_in
+    assert "0.930 [0.910, 0.950]" in after.stand_in_says and after.verdict == NOT_RUN
 
 
 def test_a_unet_is_in_no_claim(tmp_path, published):

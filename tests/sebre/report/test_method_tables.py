@@ -8,8 +8,12 @@ from sebre.report.method_tables import (
     methods_dice_table,
     methods_table,
     networks_table,
+    paper_dice_table,
+    paper_network_table,
+    paper_network_text,
     splits_table,
 )
+from sebre.report.published import read_published
 from sebre.report.records import read_methods, read_results, shipped_results
 
 NAMES = HIPPOCAMPUS.names
@@ -196,3 +200,29 @@ def test_the_papers_split_beside_ours(tmp_path):
     assert lower[11:] == ("3 subjects", "none.")
     assert table.notes[-1] == "Not run with the paper's kind of split: hippocampus."
     assert splits_table(results, ()).rows == ()
+
+
+def test_the_papers_network_at_both_cut_offs(tmp_path):
+    names, published = SUBCORTICAL.names, read_published()
+    record = newer(made_up("ibsr", "scans", 0.8, names, volumes=True), unit="subject", n_units=22)
+    strict = newer(made_up("ibsr", "scans", 0.6, names, volumes=True), unit="subject", n_units=22)
+    made = results_of(tmp_path, a=record, b={**strict, "detection_min_confidence": 0.9})
+    table = paper_network_table(made, published)
+    ((data, paper, ap, dice, looser_ap, looser_dice, n),) = table.rows
+    assert (data, paper, n) == ("ibsr: scans", "0.95", "20 of 22 subjects")
+    low, high = strict["intervals"]["map_paper"]
+    assert ap == f"{strict['map_paper']:.3f} [{low:.3f}, {high:.3f}]"
+    assert dice.startswith(f"{strict['dice_mean']:.3f} [")
+    assert (looser_ap, looser_dice) == (f"{record['map_paper']:.3f}", f"{record['dice_mean']:.3f}")
+    assert "ResNet-50 (the paper: ResNet-101)" in table.notes[0]
+    by_region = paper_dice_table(made, published, "ibsr")
+    assert by_region.header == ("region", "Dice", "scans", "scans")
+    assert by_region.rows[0][:2] == ("left caudate", "0.886") and len(by_region.rows) == len(names)
+    assert not paper_dice_table(made, published, "hippocampus").rows
+    text = paper_network_text(made, published)
+    assert text.endswith(f"mAP is {strict['map_paper']:.3f} for ibsr on scans (the paper: 0.95).")
+
+
+def test_without_the_papers_network_the_page_says_so():
+    assert paper_network_table((), read_published()).rows == ()
+    assert "no number was made with" in paper_network_text((), read_published())
