@@ -10,6 +10,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from sebre.cli.areas import run_areas  # noqa: E402
 from sebre.cli.neurites import run_neurites  # noqa: E402
 from sebre.cli.next_command import run_next  # noqa: E402
 from sebre.cli.parser import SOURCE_OPTIONS, build_parser  # noqa: E402
+from sebre.data.region_names import order_of, recorded_regions  # noqa: E402
 from sebre.data.regions import ANY_SECTION  # noqa: E402
 from sebre.experiments import EXPERIMENTS, custom  # noqa: E402
 from sebre.experiments.base import Experiment  # noqa: E402
@@ -251,6 +253,14 @@ def _experiment(args: argparse.Namespace) -> Experiment:
     return find_network(args.weights)[1]
 
 
+def _as_numbered(root: Path, experiment: Experiment) -> Experiment:
+    """An experiment with its regions under the class ids of a data set that numbers the same ones
+    otherwise."""
+    recorded = recorded_regions(root)
+    order = recorded and order_of(recorded.names, experiment.regions.names)
+    return replace(experiment, regions=recorded) if order and order != sorted(order) else experiment
+
+
 def _chosen(args: argparse.Namespace, *names: str) -> dict[str, Any]:
     """Options that are handed on under their own names."""
     return {name: getattr(args, name) for name in names}
@@ -277,6 +287,8 @@ def _evaluate(args: argparse.Namespace) -> int:
     from sebre.networks.train import training_sets
 
     experiment = _experiment(args)
+    if args.experiment == custom.NAME:
+        experiment = _as_numbered(args.dataset, experiment)
     demand_result_path(args.out)
     if args.inner_validation:
         _, dataset = training_sets(experiment, args.dataset, args.inner_validation, args.seed)
