@@ -1,7 +1,7 @@
 """`sebre models calibrate`: write the trust file of weights, and measure it on the test part."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,10 @@ from sebre.networks.environment import environment
 from sebre.networks.segmenter import Segmenter, find_network, load_segmenter
 from sebre.networks.weights_store import WeightsFile, add_to_entry
 from sebre.trust.certainty import fit_certainty
-from sebre.trust.trust_files import AnyTrust, trust_path
+from sebre.trust.trust_files import AnyTrust, groups_of, trust_path, with_trust
 from sebre.trust.trust_fitting import SECTIONS, calibrate
 from sebre.trust.trust_model import TrustModel
 from sebre.trust.trust_scores import add_record, count_told, score_trust
-
-_TRUST = "| Trust |"  # beginning of the row of a card
 
 
 @dataclass(frozen=True)
@@ -81,31 +79,6 @@ def calibrate_weights(asked: Calibration) -> tuple[Path, list[str]]:
     return path, list(_lines(record))
 
 
-def with_trust(card: str, file: str, model: AnyTrust) -> str:
-    """A model card that says which trust file there is, and what it was fitted on.
-
-    Args:
-        card: text of the card; a row that it has of an earlier file is replaced.
-        file: name of the trust file.
-        model: that it holds.
-    """
-    facts = model.facts
-    row = (
-        f"{_TRUST} `{file}`: {model.holds}, fitted on {facts['sections']} sections of the training "
-        f"part of `{facts['dataset']}` {_groups(facts)}, and on {facts['disturbed']} disturbed "
-        "pictures of them |"
-    )
-    lines = [line for line in card.splitlines() if not line.startswith(_TRUST)]
-    after = [number for number, line in enumerate(lines) if line.startswith("| Settings |")]
-    lines.insert(after[0] + 1 if after else len(lines), row)
-    return "\n".join(lines) + "\n"
-
-
-def _groups(facts: Mapping[str, Any]) -> str:
-    unit, count = facts["groups"]
-    return f"of {count} animals" if unit == "subject" else f"in {count} parts"
-
-
 def _is_of(path: Path, weights: WeightsFile) -> bool:
     """Whether a file is what the manifest knows as the trust file of these weights."""
     recorded = weights.entry.get("trust", {}).get("sha256")
@@ -147,7 +120,7 @@ def _measured(
 def _lines(record: dict[str, Any]) -> Iterator[str]:
     fitted = record["fitted_on"]
     yield (
-        f"Fitted on {fitted['sections']} training sections {_groups(fitted)}, "
+        f"Fitted on {fitted['sections']} training sections {groups_of(fitted)}, "
         f"{fitted['pictures']} pictures as in training and {fitted['disturbed']} disturbed ones"
     )
     titles = {

@@ -42,6 +42,7 @@ from sebre.synthesis import zeroshot
 from sebre.synthesis.baselines.measure import FILE, MOST
 from sebre.synthesis.classes import LICENSE
 from sebre.trust.thumbnails import save_small
+from sebre.trust.trust_files import load_trust, trust_path, with_trust
 
 logger = logging.getLogger(__name__)
 
@@ -147,7 +148,10 @@ def rescore(
     path = store / f"{NAME}.md"
     # What else stands on the network has chapters of its own in its card.
     _, begins, others = path.read_text("utf-8").partition("\n## ") if path.is_file() else [""] * 3
-    text = card(entry, record, shipped).rstrip() + "\n" + begins + others
+    text = card(entry, record, shipped)
+    if (trust := load_trust(found)) is not None:
+        text = with_trust(text, trust_path(found).name, trust)
+    text = text.rstrip() + "\n" + begins + others
     replace_text(path, text)  # in the repository; others write to it as well
     return entry
 

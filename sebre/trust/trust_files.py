@@ -5,7 +5,9 @@
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mrcnn.errors import UserError
 from mrcnn.io.files import file_sha256
@@ -15,6 +17,8 @@ from sebre.trust.certainty import KIND, CertaintyModel
 from sebre.trust.trust_model import TrustModel
 
 AnyTrust = TrustModel | CertaintyModel
+
+_TRUST = "| Trust |"  # beginning of the row of a card
 
 _log = logging.getLogger(__name__)
 
@@ -62,3 +66,29 @@ def load_trust(weights: WeightsFile) -> AnyTrust | None:
         _log.warning("%s: was made for other weights, and is not used. %s", path, cure)
         return None
     return model
+
+
+def with_trust(card: str, file: str, model: AnyTrust) -> str:
+    """A model card that says which trust file there is, and what it was fitted on.
+
+    Args:
+        card: text of the card; a row that it has of an earlier file is replaced.
+        file: name of the trust file.
+        model: that it holds.
+    """
+    facts = model.facts
+    row = (
+        f"{_TRUST} `{file}`: {model.holds}, fitted on {facts['sections']} sections of the training "
+        f"part of `{facts['dataset']}` {groups_of(facts)}, and on {facts['disturbed']} disturbed "
+        "pictures of them |"
+    )
+    lines = [line for line in card.splitlines() if not line.startswith(_TRUST)]
+    after = [number for number, line in enumerate(lines) if line.startswith("| Settings |")]
+    lines.insert(after[0] + 1 if after else len(lines), row)
+    return "\n".join(lines) + "\n"
+
+
+def groups_of(facts: Mapping[str, Any]) -> str:
+    """What a trust file was fitted on: how many animals, or parts of the sections, in words."""
+    unit, count = facts["groups"]
+    return f"of {count} animals" if unit == "subject" else f"in {count} parts"

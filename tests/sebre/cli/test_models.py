@@ -10,10 +10,9 @@ import skimage.data
 from paths import ROOT
 from PIL import Image
 
-from sebre.cli.calibrate import with_trust
 from sebre.cli.commands import main
 from sebre.networks.weights_store import find_weights, read_manifest, shipped_store, write_entry
-from sebre.trust.trust_files import load_trust
+from sebre.trust.trust_files import load_trust, with_trust
 
 DATASET = ROOT / "datasets" / "slicemap"
 
