@@ -21,6 +21,7 @@ KINDS = {
     "unet": "U-Net",
     "any_section": "U-Net",
     "fcnn": "F-CNN",
+    "brainsegnet": "BrainSegNet",
     "quicknat": "QuickNAT",
     "neurites": "3-D U-Net",
     "backbone": "backbone",

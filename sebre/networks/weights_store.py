@@ -20,7 +20,7 @@ from mrcnn.io.download import fetch, what_is_wrong
 from mrcnn.io.files import file_sha256, replace_text
 
 # Kinds of networks that `sebre train` trains.
-NETWORKS = ("mask_rcnn", "unet", "any_section", "fcnn", "quicknat")
+NETWORKS = ("mask_rcnn", "unet", "any_section", "fcnn", "brainsegnet", "quicknat")
 
 _MANIFEST = "manifest.json"
 _RETRIES = 2  # of a download: the user waits for it
@@ -176,7 +176,7 @@ BACKBONE = "backbone"  # weights to start a Mask R-CNN from, which find nothing 
 # Settings that only one kind of network has.
 _OWN_SETTINGS = {
     **{"UNET_WIDTH": "unet", "SECTION_WIDTHS": "any_section"},
-    **{"FCNN_WIDTH": "fcnn", "QUICKNAT_FILTERS": "quicknat"},
+    **{"FCNN_WIDTH": "fcnn", "BRAINSEGNET_WIDTH": "brainsegnet", "QUICKNAT_FILTERS": "quicknat"},
     "long_range": "neurites",
 }
 

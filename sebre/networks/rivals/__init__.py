@@ -5,8 +5,9 @@ pixels of one section, the U-Net among them: `sebre train --network NAME` trains
 pictures as Mask R-CNN, and their weights serve wherever a network is named.
 """
 
+from sebre.networks.rivals.brainsegnet import BRAINSEGNET
 from sebre.networks.rivals.fcnn import FCNN
 from sebre.networks.rivals.quicknat import QUICKNAT
 from sebre.networks.unet import UNET
 
-PIXEL_KINDS = {kind.name: kind for kind in (UNET, FCNN, QUICKNAT)}
+PIXEL_KINDS = {kind.name: kind for kind in (UNET, FCNN, BRAINSEGNET, QUICKNAT)}

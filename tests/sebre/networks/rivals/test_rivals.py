@@ -15,7 +15,11 @@ from sebre.networks.segmenter import load_segmenter, read_image
 from sebre.networks.weights_store import NETWORKS, find_weights, network_of
 
 DATASET = ROOT / "datasets/slicemap"
-TINY = {"fcnn": ["FCNN_WIDTH=2"], "quicknat": ["QUICKNAT_FILTERS=4"]}
+TINY = {
+    "fcnn": ["FCNN_WIDTH=2"],
+    "brainsegnet": ["BRAINSEGNET_WIDTH=2"],
+    "quicknat": ["QUICKNAT_FILTERS=4"],
+}
 
 
 def test_all_kinds_can_be_trained_and_have_a_name():
