@@ -1,4 +1,7 @@
-"""elastix and dipy: the only place that knows them. Both are loaded when first used."""
+"""elastix and dipy: the only place that knows them. Both are loaded when first used.
+
+LDDMM (`sebre.registration.lddmm`) starts from dipy's affine transform.
+"""
 
 import contextlib
 import importlib
@@ -14,6 +17,7 @@ import numpy as np
 import scipy.ndimage
 
 from mrcnn.errors import MissingPackageError, UserError
+from sebre.registration import lddmm
 
 _COMMON = {
     "FixedInternalImagePixelType": "float",
@@ -140,18 +144,13 @@ def dipy_syn(seed: int, threads: int) -> Method:
     Neither number matters: no pixels are drawn, and dipy computes in one thread.
     """
     del seed, threads
-    affine, warp, metrics, transforms = (
-        _module(f"dipy.align.{name}", "dipy")
-        for name in ("imaffine", "imwarp", "metrics", "transforms")
-    )
+    fitted = _affine_of_dipy()
+    warp, metrics = (_module(f"dipy.align.{name}", "dipy") for name in ("imwarp", "metrics"))
 
     def points(moving: np.ndarray, fixed: np.ndarray) -> np.ndarray:
         static, moving = fixed.astype(np.float64), moving.astype(np.float64)
         with _quiet():
-            try:
-                matrix = _affine(affine, transforms, static, moving)
-            except (affine.AffineInversionError, affine.AffineInvalidValuesError) as error:
-                raise RegistrationError(f"dipy found no affine transform ({error}).") from error
+            matrix = fitted(static, moving)
             syn = SYN["syn"]
             bend = warp.SymmetricDiffeomorphicRegistration(
                 metrics.CCMetric(2, sigma_diff=syn["sigma_diff"], radius=syn["radius"]),
@@ -166,6 +165,38 @@ def dipy_syn(seed: int, threads: int) -> Method:
         return np.asarray(there).reshape(*fixed.shape, 2)
 
     return Method(points, {**_versions("dipy"), **SYN}, 1)
+
+
+def affine_lddmm(seed: int, threads: int) -> Method:
+    """Affine by dipy, as of `dipy_syn`, then LDDMM. Neither number matters, as there."""
+    del seed, threads
+    fitted = _affine_of_dipy()
+
+    def points(moving: np.ndarray, fixed: np.ndarray) -> np.ndarray:
+        with _quiet():
+            matrix = fitted(fixed.astype(np.float64), moving.astype(np.float64))
+        placed = scipy.ndimage.affine_transform(
+            moving, matrix[:2, :2], matrix[:2, 2], fixed.shape, order=1
+        )
+        return lddmm.lddmm_points(placed, fixed) @ matrix[:2, :2].T + matrix[:2, 2]
+
+    chosen = {key: SYN[key] for key in ("start", "affine")}
+    return Method(points, {**_versions("dipy"), **chosen, "lddmm": dict(lddmm.SETTINGS)}, 1)
+
+
+def _affine_of_dipy() -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """What gives the matrix of a fixed and a moving section; see `_affine`."""
+    affine, transforms = (
+        _module(f"dipy.align.{name}", "dipy") for name in ("imaffine", "transforms")
+    )
+
+    def fitted(static: np.ndarray, moving: np.ndarray) -> np.ndarray:
+        try:
+            return _affine(affine, transforms, static, moving)
+        except (affine.AffineInversionError, affine.AffineInvalidValuesError) as error:
+            raise RegistrationError(f"dipy found no affine transform ({error}).") from error
+
+    return fitted
 
 
 def _affine(

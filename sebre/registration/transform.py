@@ -9,11 +9,12 @@ Methods:
         improve on.
     elastix: affine, then B-spline, by mutual information.
     dipy: affine by mutual information, from the best of several turns, then symmetric
-        diffeomorphic (SyN) by local cross-correlation. It is of the kind of ndreg, the paper's
-        second method, whose LDDMM cannot be installed on today's Python; its numbers are not
-        those of ndreg.
+        diffeomorphic (SyN) by local cross-correlation.
+    lddmm: the same affine transform, then LDDMM, which is what ndreg does, the paper's second
+        method. ndreg itself cannot be installed on today's Python; numbers are not those of it.
 
-elastix and dipy are extra packages: `pip install "sebre[registration]"`.
+elastix and dipy, which finds the affine transform of both, are extra packages: `pip install
+"sebre[registration]"`.
 """
 
 import time
@@ -36,6 +37,7 @@ WORKING_PX = 256
 _METHODS: Mapping[str, Callable[[int, int], registration_methods.Method]] = {
     "elastix": registration_methods.elastix,
     "dipy": registration_methods.dipy_syn,
+    "lddmm": registration_methods.affine_lddmm,
 }
 METHODS = ("none", *_METHODS)
 

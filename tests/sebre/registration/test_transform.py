@@ -13,6 +13,7 @@ from sebre.data.rotation import rotated_versions
 from sebre.drawing.overlay import label_map
 from sebre.evaluation.mask_metrics import dice
 from sebre.registration import atlas_choice as registration_atlas
+from sebre.registration import lddmm
 from sebre.registration import methods as registration_methods
 from sebre.registration import transform as registration
 from sebre.registration.atlas_choice import (
@@ -25,7 +26,7 @@ from sebre.registration.methods import RegistrationError
 from sebre.registration.transform import register, settings
 
 SECTIONS = ROOT / "datasets" / "slicemap"
-LIVE = ("elastix", "dipy")
+LIVE = ("elastix", "dipy", "lddmm")
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,7 @@ def few_iterations(monkeypatch):
     monkeypatch.setitem(registration_methods.SYN["syn_iterations"], "level_iters", [5, 3])
     monkeypatch.setitem(registration_methods.SYN["affine"], "level_iters", [5, 3, 2])
     monkeypatch.setitem(registration_methods.SYN["start"], "turns", [0])
+    monkeypatch.setitem(lddmm.SETTINGS, "iterations", [5, 3, 2])
     monkeypatch.setattr(registration, "WORKING_PX", 64)
 
 
