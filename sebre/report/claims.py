@@ -40,6 +40,7 @@ from sebre.report.statements import (
     not_public,
     statements,
 )
+from sebre.report.systems.rival_tables import Contest, most_wins
 from sebre.report.trials.stand_in_rule import (
     CLOSE,
     CONSISTENT,
@@ -138,19 +139,21 @@ def ledger(
     confident: Sequence[Result] = (),
     trials: Trials | None = None,
     paper_network: Sequence[Result] = (),
+    live: Sequence[Contest] = (),
 ) -> tuple[Claim, ...]:
     """A claim for each number of the paper, in their order, then the statements it tests.
 
     `confident` are the results at the paper's cut-off on scores, which are held against its own;
-    `paper_network` those of its own network, with both cut-offs, which count for scores alone.
+    `paper_network` those of its own network, with both cut-offs, which count for scores alone;
+    `live` are rivals that were run here.
     """
     trials = trials or Trials()
-    *stated, leakage = statements(results, methods, splits, published, trials.copied)
+    *stated, leakage = statements(results, methods, splits, published, trials.copied, live)
     confident = (*confident, *at_cut_off(paper_network))
     strict = {(r.record.weights, r.record.dataset): r for r in confident}
     scored = (*results, *at_cut_off(paper_network, strict=False))
     return (
-        *(_number(score, scored, published, methods, strict, trials) for score in published),
+        *(_number(score, scored, published, methods, strict, trials, live) for score in published),
         *stated,
         *trial_statements(results, strict, trials),
         leakage,
@@ -234,6 +237,7 @@ def _number(
     methods: Sequence[Result],
     strict: Mapping[tuple[str, str], Result],
     trials: Trials,
+    live: Sequence[Contest],
 ) -> Claim:
     words = [score.experiment, score.method, score.region, score.metric.replace("_", " ")]
     if score.method == "SeBRe":
@@ -252,12 +256,11 @@ def _number(
         agrees = (CONSISTENT, "equal") if same else (NOT, "differs")
         return Claim(SETTING, score.where, what, paper, _text(ours), NONE, verdict, why, *agrees)
     if score.metric == "table1_dice_wins":
-        return _wins(score, what, published)
+        return _wins(score, what, published, live)
     if score.metric == "MSE_mean":
         return _error(score, what, methods)
     if score.method != "SeBRe":
-        whys = notes("rival_claim", "no_rival")
-        return Claim(RIVAL, score.where, what, paper, NONE, NONE, NOT_RUN, whys[0], OPEN, whys[1])
+        return _rival(score, what, live)
     if score.metric in _SCORE_KEYS:
         return _score(score, what, results, strict, trials)
     kind, whys = FACT, notes("fact", "no_fact")
@@ -355,7 +358,33 @@ def _error(score: PublishedScore, what: str, methods: Sequence[Result]) -> Claim
     return Claim(kind, score.where, what, *cells, OPEN, *notes("no_number"))
 
 
-def _wins(score: PublishedScore, what: str, published: Sequence[PublishedScore]) -> Claim:
+def _rival(score: PublishedScore, what: str, live: Sequence[Contest]) -> Claim:
+    """A number of a rival in Table 1, beside that of the same method as it was run here."""
+    key, shown, told, verdicts = _SCORE_KEYS[score.metric], [], [], []
+    for one in live:
+        if PAPER_NAMES.get(one.experiment) != score.experiment:
+            continue
+        for run in one.runs.get(score.method, ()):
+            value = run.value(key, score.region_name)
+            if value is None:
+                continue
+            shown.append(f"{run.name} {value:.3f}")
+            if key == "dice":
+                ends = interval_of(run, key, score.region_name)
+                verdicts.append(judged(value, ends, score.value))
+                told.append(f"{run.name}: {verdicts[-1]} ({with_interval(value, ends)})")
+    why, untested, no_unit = notes("rival_claim", "no_rival", "no_unit")
+    said = "; ".join(told) or (no_unit if shown else untested)
+    cells = (_text(score.value), NONE, "; ".join(shown) or NONE, NOT_RUN, why)
+    return Claim(RIVAL, score.where, what, *cells, combined(verdicts), said)
+
+
+def _wins(
+    score: PublishedScore,
+    what: str,
+    published: Sequence[PublishedScore],
+    live: Sequence[Contest],
+) -> Claim:
     """In how many structures of Table 1 SeBRe's Dice is the highest: from its own numbers."""
     dice = find_scores(published, where="Table 1", metric="dice_mean")
     best: dict[str, list[PublishedScore]] = {}
@@ -368,8 +397,11 @@ def _wins(score: PublishedScore, what: str, published: Sequence[PublishedScore])
         if own.method == "SeBRe"
     )
     why = f"{wins} of 8, counted in the paper's own Table 1: no result of ours"
-    cells = (_text(score.value), NONE, NONE, NOT_RUN, why)
-    return Claim(STATEMENT, score.where, what, *cells, OPEN, *notes("no_rival"))
+    found = most_wins(live)
+    told = "; ".join(f"{where}: {verdict} ({how})" for where, verdict, how in found)
+    cells = (_text(score.value), NONE, "; ".join(how for *_, how in found) or NONE, NOT_RUN, why)
+    verdict = combined(verdict for _, verdict, _ in found)
+    return Claim(STATEMENT, score.where, what, *cells, verdict, told or notes("no_rival")[0])
 
 
 def _text(value: float | None) -> str:

@@ -70,6 +70,7 @@ from sebre.report.systems.correction_gains import (
     read_corrections,
 )
 from sebre.report.systems.neurite_scores import neurite_figure, neurite_tables, read_neurites
+from sebre.report.systems.rival_tables import Contest, contests, read_rivals, rival_tables
 from sebre.report.tables import (
     answer_table,
     dice_table,
@@ -117,6 +118,7 @@ class Records:
         areas: of `sebre areas evaluate` and `sebre.areas.area_experiments`; empty without.
         corrections: of `sebre.corrections.measure_gain`, by name of the data set.
         trials: of `sebre.trials`.
+        live: rivals of Table 1 beside SeBRe's network, as they were run here.
     """
 
     results: tuple[Result, ...]
@@ -133,6 +135,7 @@ class Records:
     areas: Mapping[str, Any] = field(default_factory=dict)
     corrections: Mapping[str, Any] = field(default_factory=dict)
     trials: Trials = field(default_factory=Trials)
+    live: Sequence[Contest] = ()
 
 
 @dataclass(frozen=True)
@@ -159,33 +162,40 @@ class Chapter:
 
 def read_records(folder: str | Path) -> Records:
     """All results of a folder and its subfolders."""
-    folder = Path(folder)
-    results, problems = read_results(folder)
+    folder, wrong = Path(folder), []
+
+    def kept(found: tuple[Any, Sequence[str]]) -> Any:
+        wrong.extend(found[1])
+        return found[0]
+
+    results = kept(read_results(folder))
     if not results:
-        raise UserError(f"{folder}: no result of `sebre evaluate` in it. {' '.join(problems[:1])}")
-    methods, more = read_methods(folder / METHODS_FOLDER)
-    splits, yet_more = read_splits(folder / SPLITS_FOLDER)
-    confident, last = read_confident(folder / CONFIDENT_FOLDER)
-    paper_network, amiss = read_paper_network(folder / PAPER_NETWORK_FOLDER)
-    trust, wrong = read_trust(folder)
-    curves, broken = read_curves(folder)
-    left_out, torn = read_left_out(folder)
-    neurites, damaged = read_neurites(folder)
-    areas, faulty = read_areas(folder)
-    corrections, odd = read_corrections(folder)
-    trials, strange = read_trials(folder)
-    problems += (
-        more + yet_more + last + amiss + wrong + broken + torn + damaged + faulty + odd + strange
+        raise UserError(f"{folder}: no result of `sebre evaluate` in it. {' '.join(wrong[:1])}")
+    splits = kept(read_splits(folder / SPLITS_FOLDER))
+    return Records(
+        results=results,
+        methods=kept(read_methods(folder / METHODS_FOLDER)),
+        splits=splits,
+        confident=kept(read_confident(folder / CONFIDENT_FOLDER)),
+        paper_network=kept(read_paper_network(folder / PAPER_NETWORK_FOLDER)),
+        published=read_published(),
+        trust=kept(read_trust(folder)),
+        curves=kept(read_curves(folder)),
+        left_out=kept(read_left_out(folder)),
+        neurites=kept(read_neurites(folder)),
+        areas=kept(read_areas(folder)),
+        corrections=kept(read_corrections(folder)),
+        trials=kept(read_trials(folder)),
+        live=contests((*results, *splits), kept(read_rivals(folder))),
+        problems=tuple(wrong),
     )
-    known = (read_published(), trust, curves, left_out, neurites, areas, corrections, trials)
-    return Records(results, methods, splits, confident, paper_network, problems, *known)
 
 
 def claims_of(records: Records) -> tuple[Claim, ...]:
     """The ledger of all records."""
     return ledger(
         *(records.results, records.published, records.methods, records.splits),
-        *(records.confident, records.trials, records.paper_network),
+        *(records.confident, records.trials, records.paper_network, records.live),
     )
 
 
@@ -219,7 +229,7 @@ def chapters(records: Records, claims: Sequence[Claim]) -> list[Chapter]:
             f"no result of `sebre register` in `{METHODS_FOLDER}` beside the others.",
         ),
         *_trials(records),
-        _chapter("Was Mask R-CNN needed?", (networks_table(results),), "no result is of a U-Net."),
+        *_other_networks(records),
         _chapter(
             "What not to trust",
             (doubt_table(records.trust),),
@@ -243,6 +253,22 @@ def chapters(records: Records, claims: Sequence[Claim]) -> list[Chapter]:
         ),
         _claims(claims),
         _provenance(records),
+    ]
+
+
+def _other_networks(records: Records) -> list[Chapter]:
+    """Networks of other papers on the same sections."""
+    return [
+        _chapter(
+            "Table 1, live",
+            rival_tables(records.live),
+            "no result of a rival in `rivals` beside the others.",
+        ),
+        _chapter(
+            "Was Mask R-CNN needed?",
+            (networks_table(records.results),),
+            "no result is of a U-Net.",
+        ),
     ]
 
 

@@ -1,7 +1,15 @@
 """The claims ledger: every number and statement of the paper, with its verdict."""
 
 import pytest
-from result_samples import PAPERS, STAND_IN, made_up, made_up_method, newer, write
+from result_samples import (
+    PAPERS,
+    STAND_IN,
+    made_up,
+    made_up_method,
+    newer,
+    result_of,
+    write,
+)
 
 from sebre.data.regions import HIPPOCAMPUS, SUBCORTICAL
 from sebre.report.claims import ledger, ledger_table, statements_table, verdicts_table
@@ -21,6 +29,7 @@ from sebre.report.statements import (
     SETTING,
     STATEMENT,
 )
+from sebre.report.systems.rival_tables import contests
 from sebre.report.trials.stand_in_rule import CONSISTENT, FEW, NOT, OPEN
 
 NAMES = HIPPOCAMPUS.names
@@ -265,6 +274,33 @@ def test_the_papers_network_is_held_against_the_papers_scores(tmp_path, publishe
     assert before.stand_in == OPEN and "theirs.h5" not in before.on_stand_in
     assert after.stand_in == CONSISTENT and "scans, weights theirs.h5 0.930" in after.on_stand_in
     assert "0.930 [0.910, 0.950]" in after.stand_in_says and after.verdict == NOT_RUN
+
+
+def test_rivals_that_were_run_here_stand_beside_those_printed(tmp_path, published):
+    runs = {
+        name: made_up_method(
+            "ibsr",
+            "scans",
+            "network",
+            SUBCORTICAL.names,
+            start,
+            "subject",
+            network=name,
+            weights="w",
+        )
+        for name, start in (("Mask R-CNN", 0.9), ("F-CNN", 0.7), ("QuickNAT", 0.6))
+    }
+    for record in runs.values():
+        record["intervals"]["dice_per_region"] = dict.fromkeys(SUBCORTICAL.names, [0.69, 0.73])
+    ours, *rivals = (result_of(name, record) for name, record in runs.items())
+    claims = ledger([], published, live=contests([ours], rivals))
+    (caudate,) = (c for c in claims if "F-CNN, Caudate (left), dice mean" in c.what)
+    assert caudate.on_stand_in == "F-CNN 0.725" and caudate.verdict == NOT_RUN
+    assert (caudate.stand_in, caudate.stand_in_says) == (NOT, "F-CNN: not (0.725 [0.690, 0.730])")
+    (missing,) = (c for c in claims if "BrainSegNet, Caudate (left)" in c.what)
+    assert (missing.on_stand_in, missing.stand_in) == ("-", OPEN)
+    (wins,) = (c for c in claims if "table1 dice wins" in c.what)
+    assert wins.stand_in_says == "scans, split source: open (BrainSegNet not run)"
 
 
 def test_a_unet_is_in_no_claim(tmp_path, published):

@@ -1,0 +1,199 @@
+"""Rivals of the paper's Table 1, trained or run here, on the same scans as SeBRe's network.
+
+`results/rivals/DATA_METHOD.json`, with `_seed1` and so on behind it for further runs, are files of
+`sebre evaluate` (F-CNN, BrainSegNet, QuickNAT, U-Net) or `sebre register` (LDDMM, ...). SeBRe's own
+result is that of the same experiment, data set and split.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sebre.data.listing import visible
+from sebre.evaluation.bootstrap import Difference, paired_difference
+from sebre.evaluation.scores import Evaluation, Registration
+from sebre.evaluation.stored import RecordFault
+from sebre.report.markdown import NONE, Table, notes, number, signed, units
+from sebre.report.records import MASK_RCNN, Result
+from sebre.report.tables import split_of
+from sebre.report.trials.stand_in_rule import CONSISTENT, NOT, OPEN
+
+FOLDER = "rivals"
+OURS = "SeBRe"
+PRINTED = ("F-CNN", "BrainSegNet", "QuickNAT")  # the rivals of Table 1
+_WINS = 5  # of 8 structures: what the paper says of its Dice
+
+_MEASURES = {
+    "map_paper": "mAP",
+    "dice_mean": "Dice",
+    "hausdorff95_mm": "Hausdorff 95 %, mm",
+    "cmd_mm": "CMD, mm",
+}
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Methods on the same test scans: runs by the name of the method, SeBRe's first."""
+
+    experiment: str
+    dataset: str
+    rule: str
+    runs: Mapping[str, tuple[Result, ...]]
+
+    def dice(self, method: str, region: str) -> float | None:
+        """Mean Dice of a region over the runs of a method."""
+        return _mean([run.value("dice", region) for run in self.runs[method]])
+
+
+def read_rivals(folder: str | Path) -> tuple[tuple[Result, ...], tuple[str, ...]]:
+    """Runs of rivals of a folder of results, and what is wrong with which file."""
+    found, problems = [], []
+    inside = Path(folder) / FOLDER
+    for path in visible(inside, "*.json") if inside.is_dir() else ():
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            kind = Registration if "method" in content else Evaluation
+            found.append(Result(path.stem, kind.from_json(content)))
+        except (OSError, ValueError, TypeError, RecordFault) as error:
+            cure = "Make it again: `sebre evaluate`, or `sebre register`, with --out."
+            problems.append(f"{path}: not a whole record of scores: {error}. {cure}")
+    return tuple(found), tuple(problems)
+
+
+def contests(results: Sequence[Result], rivals: Sequence[Result]) -> tuple[Contest, ...]:
+    """Runs of rivals, by what they were tested on, beside SeBRe's network (of `results`) there."""
+    groups: dict[tuple[str, str, str], dict[str, list[Result]]] = {}
+    for rival in rivals:
+        same = groups.setdefault(_key(rival), {})
+        if not same:
+            ours = [r for r in results if r.network == MASK_RCNN and _key(r) == _key(rival)]
+            same |= {OURS: ours} if ours else {}
+        same.setdefault(rival.method_name, []).append(rival)
+    return tuple(
+        Contest(*key, {name: tuple(runs) for name, runs in same.items()})
+        for key, same in groups.items()
+    )
+
+
+def rival_tables(found: Sequence[Contest]) -> tuple[Table, ...]:
+    """Of each test set the methods, and their Dice by region."""
+    return tuple(table for one in found for table in (_methods(one), _regions(one)))
+
+
+def _methods(contest: Contest) -> Table:
+    ours = contest.runs.get(OURS, ())
+    rows = []
+    for method, runs in contest.runs.items():
+        difference = _to_ours(runs, ours) if method != OURS else None
+        rows.append(
+            (
+                method,
+                str(len(runs)),
+                *(_cell(_of_all(run, key) for run in runs) for key in _MEASURES),
+                signed(difference),
+                units(difference.n_units, difference.unit) if difference else NONE,
+            )
+        )
+    header = ("method", "runs", *_MEASURES.values(), f"Dice minus {OURS}'s", "over")
+    title = f"{contest.experiment} on {contest.dataset}, split {contest.rule}"
+    return Table(title, header, tuple(rows), notes=notes("live_rivals"))
+
+
+def _regions(contest: Contest) -> Table:
+    regions = next(iter(contest.runs.values()))[0].regions
+    rows = tuple(
+        (
+            region.replace("_", " "),
+            *(number(contest.dice(method, region)) for method in contest.runs),
+        )
+        for region in regions
+    )
+    title = f"Dice of {contest.experiment} on {contest.dataset}, split {contest.rule}, by region"
+    return Table(title, ("region", *contest.runs), rows)
+
+
+def most_wins(found: Sequence[Contest]) -> list[tuple[str, str, str]]:
+    """Test set, verdict and count: has SeBRe the highest mean Dice in as many structures of human
+    MRI as the paper says? Open while a rival of Table 1 was not run there."""
+    says = []
+    for one in found:
+        if one.experiment != "ibsr" or OURS not in one.runs:
+            continue
+        where = f"{one.dataset}, split {one.rule}"
+        if lacking := [name for name in PRINTED if name not in one.runs]:
+            says.append((where, OPEN, f"{', '.join(lacking)} not run"))
+            continue
+        regions = one.runs[OURS][0].regions
+        wins = sum(
+            (one.dice(OURS, region) or 0) > max(one.dice(name, region) or 0 for name in PRINTED)
+            for region in regions
+        )
+        verdict = CONSISTENT if wins >= _WINS else NOT
+        says.append((where, verdict, f"{wins} of {len(regions)}"))
+    return says
+
+
+def smaller_distances(found: Sequence[Contest]) -> list[tuple[str, str, str]]:
+    """The same of whether SeBRe has the smaller Hausdorff and contour mean distance in all
+    structures, against F-CNN: means over sections where both found the structure."""
+    says = []
+    for one in found:
+        if one.experiment != "ibsr" or not {OURS, PRINTED[0]} <= one.runs.keys():
+            continue
+        regions, less, count = one.runs[OURS][0].regions, 0, 0
+        for key in ("hausdorff_mm", "cmd_mm"):
+            for region in regions:
+                ours, theirs = (
+                    _mean([run.value(key, region) for run in one.runs[name]])
+                    for name in (OURS, PRINTED[0])
+                )
+                if None not in (ours, theirs):
+                    count += 1
+                    less += ours < theirs
+        if count:
+            where = f"{one.dataset}, split {one.rule}"
+            says.append((where, CONSISTENT if less == count else NOT, f"{less} of {count}"))
+    return says
+
+
+def _key(result: Result) -> tuple[str, str, str]:
+    return result.experiment, result.record.dataset, split_of(result)["rule"]
+
+
+def _to_ours(runs: Sequence[Result], ours: Sequence[Result]) -> Difference | None:
+    """Dice of the first run minus that of SeBRe's first, on the same sections."""
+    if not ours:
+        return None
+    pair = (runs[0].record.sections, ours[0].record.sections)
+    # The units are those of the first; records of SeBRe's network have them.
+    found = paired_difference(*pair[::-1], "dice", unit=ours[0].at().interval_unit)
+    if found is None:
+        return None
+    ends = found.interval and (-found.interval[1], -found.interval[0])
+    return Difference(-found.value, ends, found.unit, found.n_units)
+
+
+def _of_all(run: Result, key: str) -> float | None:
+    """A score over all regions: as it is stored, or the mean of those of the regions."""
+    stored = getattr(run.at(), key, None)
+    if stored is not None:
+        return stored
+    if not key.endswith("_mm"):
+        return None
+    return _mean([run.value(key, region) for region in run.regions])
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _cell(values: Sequence[float | None]) -> str:
+    """The mean of the runs; with the lowest and the highest where there are several."""
+    known = [value for value in values if value is not None]
+    if len(known) < 2:
+        return number(_mean(known))
+    return f"{np.mean(known):.3f} ({min(known):.3f} to {max(known):.3f})"

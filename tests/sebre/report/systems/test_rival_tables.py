@@ -1,0 +1,87 @@
+"""Rivals on the same scans as SeBRe's network: who wins is counted, and of which runs."""
+
+import pytest
+from result_samples import made_up_method, result_of, write
+
+from sebre.data.regions import SUBCORTICAL
+from sebre.report.systems.rival_tables import (
+    OURS,
+    contests,
+    most_wins,
+    read_rivals,
+    rival_tables,
+    smaller_distances,
+)
+from sebre.report.trials.stand_in_rule import CONSISTENT, NOT, OPEN
+
+NAMES = SUBCORTICAL.names
+
+
+def run(network, start, mm=2.0, **more):
+    record = made_up_method("ibsr", "scans", "network", NAMES, start, "subject", **more)
+    for key in ("hausdorff_mm", "hausdorff95_mm", "cmd_mm"):
+        record[f"{key}_per_region"] = dict.fromkeys(NAMES, mm)
+    record["network"], record["weights"] = network, f"{network}.h5"
+    return record
+
+
+@pytest.fixture
+def ours():
+    return result_of("ours", run("Mask R-CNN", 0.6))
+
+
+def rivals(**starts):
+    names = {"fcnn": "F-CNN", "brainsegnet": "BrainSegNet", "quicknat": "QuickNAT"}
+    return [result_of(f"scans_{key}", run(names[key], v, 3.0)) for key, v in starts.items()]
+
+
+def test_runs_of_a_method_share_a_row(ours, tmp_path):
+    (tmp_path / "rivals").mkdir()
+    write(
+        tmp_path / "rivals",
+        scans_fcnn=run("F-CNN", 0.5),
+        scans_fcnn_seed1=run("F-CNN", 0.52),
+        scans_lddmm=made_up_method("ibsr", "scans", "lddmm", NAMES, 0.4, "subject"),
+        broken={"method": 3},
+    )
+    found, (problem,) = read_rivals(tmp_path)
+    assert "broken.json: not a whole record" in problem and "Make it again" in problem
+    table, by_region = rival_tables(contests([ours], found))
+    rows = {row[0]: row for row in table.rows}
+    assert list(rows) == [OURS, "F-CNN", "lddmm"]
+    assert rows["F-CNN"][:3] == ("F-CNN", "2", "0.510 (0.500 to 0.520)")
+    assert rows["F-CNN"][-2:] == ("-0.100 [-0.100, -0.100]", "3 subjects")
+    assert rows["lddmm"][4:6] == ("-", "-") and rows["lddmm"][6].startswith("-0.200")
+    assert rows[OURS][-2:] == ("-", "-") and rows[OURS][4] == "2.000"
+    assert by_region.header == ("region", OURS, "F-CNN", "lddmm") and len(by_region.rows) == 8
+    assert by_region.rows[0][0] == "left caudate"
+    mean = sum(0.51 + i / 100 for i in range(6)) / 6
+    assert by_region.rows[0][2] == f"{mean:.3f}"
+
+
+def test_a_rival_that_was_not_run_leaves_it_open(ours):
+    found = contests([ours], rivals(fcnn=0.5, quicknat=0.5))
+    assert most_wins(found) == [("scans, split source", OPEN, "BrainSegNet not run")]
+    assert contests([ours], []) == () and most_wins(()) == []
+
+
+@pytest.mark.parametrize(("best", "verdict", "count"), [(0.55, CONSISTENT, 8), (0.65, NOT, 0)])
+def test_wins_are_counted(ours, best, verdict, count):
+    found = contests([ours], rivals(fcnn=0.5, quicknat=best, brainsegnet=0.4))
+    assert most_wins(found) == [("scans, split source", verdict, f"{count} of 8")]
+
+
+def test_distances_against_the_first_rival(ours):
+    found = contests([ours], rivals(fcnn=0.5))
+    assert smaller_distances(found) == [("scans, split source", CONSISTENT, "16 of 16")]
+    near = result_of("scans_fcnn", run("F-CNN", 0.5, 1.0))
+    assert smaller_distances(contests([ours], [near]))[0][1:] == (NOT, "0 of 16")
+
+
+def test_other_splits_are_other_contests(ours):
+    other = run("F-CNN", 0.5)
+    other["split"]["rule"] = "section:1/3"
+    (contest,) = contests([ours], [result_of("scans_fcnn", other)])
+    assert list(contest.runs) == ["F-CNN"]
+    (row,) = rival_tables([contest])[0].rows
+    assert row[-2:] == ("-", "-")
