@@ -171,11 +171,16 @@ class UNetSegmenter:
         demand_format(masks)
         return [self._detect(image, masks) for image in images]
 
-    def _detect(self, image: Any, form: str) -> dict[str, Any]:
+    def probabilities(self, image: Any) -> np.ndarray:
+        """Of each class at each pixel of a section [H, W, 3]: float32 [h, w, classes], at the size
+        that the network sees it in."""
         molded, _, windows = mold_inputs([image], self.config)
         y1, x1, y2, x2 = windows[0]
         logits = self.keras_model.predict_on_batch(molded)[0, y1:y2, x1:x2]
-        found = self.refined(scipy.special.softmax(logits, -1))
+        return self.refined(scipy.special.softmax(logits, -1))
+
+    def _detect(self, image: Any, form: str) -> dict[str, Any]:
+        found = self.probabilities(image)
         labels, probability = _most_probable(found, labeled_shape(image.shape))
         classes, speck = self.config.NUM_CLASSES, getattr(self.config, self.speck)
         return result_of_labels(labels, probability, image.shape, classes, form, speck)

@@ -247,7 +247,7 @@ def _segment(segmenter: Segmenter, cut: Volume, plane: str) -> _Stack:
             scores[class_id] = scores.get(class_id, np.zeros(2)) + weighed
         place = [slice(None)] * 3
         place[axis] = index
-        labels[tuple(place)] = _on_slice(found, labels[tuple(place)].shape)
+        labels[tuple(place)] = on_slice(found, labels[tuple(place)].shape)
         if number in of_sheet:
             drawn.append((picture, found))
         if told is not None:
@@ -294,8 +294,8 @@ def _slices(
             yield start + k, *values
 
 
-def _on_slice(found: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """A label map of `section` on the voxels [i, j] it was cut from: undoes what that did."""
+def on_slice(found: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """A map [H, W] of `section` on the voxels [i, j] it was cut from: undoes what that did."""
     height, width = shape[::-1]
     rows, columns = (
         ((np.arange(n) + 0.5) * m / n).astype(int)

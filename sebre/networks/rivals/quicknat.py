@@ -12,7 +12,7 @@ picture of three channels.
 What differs here: pictures, augmentation, optimizer and steps are those of the other networks, so
 that the methods can be compared (the paper: SGD from 0.1, and a first training on labels of
 FreeSurfer, which nobody has here); where the largest of four values occurs twice, unpooling gives
-to both; one plane alone (the paper: the mean of three networks of three planes).
+to both; a network is of one plane, and `sebre.trials.plane_views` takes the mean of three.
 """
 
 from collections.abc import Callable

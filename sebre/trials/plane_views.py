@@ -1,0 +1,233 @@
+"""Scans seen by networks of three planes, whose mean counts: view aggregation, as QuickNAT has it.
+
+    python -m sebre.trials.plane_views ibsr --raw RAW --dataset DIR --out FILE.json
+        --views horizontal=W1 coronal=W2 sagittal=W3
+
+The networks are of `sebre train ... --network quicknat` (or another that labels pixels), each on
+the same scans, prepared in its plane. Test sections are those of DIR; they are told apart by their
+pixels, and each gets what the planes say of its scan together. Source of the weights of the planes:
+Roy et al. 2019, "view aggregation": a sagittal slice does not tell left from right.
+"""
+
+import argparse
+import hashlib
+import logging
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mrcnn.errors import MissingFileError, UserError
+from mrcnn.structures.resampling import resize
+from sebre.data.csv_tables import read_table
+from sebre.data.dataset import SectionDataset
+from sebre.data.metadata import read_facts
+from sebre.evaluation.evaluate import demand_result_path, evaluate, save_json
+from sebre.experiments import EXPERIMENTS
+from sebre.networks.segmenter import load_segmenter
+from sebre.networks.unet import UNetSegmenter, result_of_labels
+from sebre.predict.scans import on_slice
+from sebre.prepare.volume import PLANES, Volume, read_volume, section, to_8_bit
+from sebre.program import DONE, run_program, say
+
+SHARES = {"horizontal": 0.4, "coronal": 0.4, "sagittal": 0.2}
+_MODULE = "sebre.trials.plane_views"
+_TESTED = "val"
+_PATTERN = "{scan}_SS.nii.gz"  # of malc2012
+_LEAST_SHARE = 0.005  # of the voxels of a slice above 0, without which no network sees it
+
+logger = logging.getLogger(__name__)
+
+
+class ViewsSegmenter:
+    """Networks of several planes as one, for the sections of a prepared data set.
+
+    Args:
+        views: by plane.
+        dataset: prepared; its sections are slices of the scans.
+        root: its folder; sections.csv says of which scan each is, and which slice.
+        scans: files by the name of the scan.
+    """
+
+    def __init__(
+        self,
+        views: Mapping[str, UNetSegmenter],
+        dataset: SectionDataset,
+        root: Path,
+        scans: Mapping[str, Path],
+    ):
+        self.views, self.scans = views, scans
+        first = next(iter(views.values()))
+        self.config, self.weights, self.regions = first.config, first.weights, dataset.regions
+        self.network = f"{first.network}, {len(views)} planes"
+        self.plane = read_facts(root).record["plane"]
+        rows = {
+            f"{row['subset']}/{row['section']}": (row["scan"], int(row["slice"]))
+            for row in read_table(
+                root / "sections.csv",
+                ("subset", "section", "scan", "slice"),
+                "Prepare the data set again, of volumes.",
+            )
+        }
+        self._places = {
+            _digest(dataset.load_image(i)): rows[dataset.image_reference(i)]
+            for i in dataset.image_ids
+        }
+        self._last: tuple[str, np.ndarray, Volume] | None = None
+
+    def detect(self, images: Sequence[Any], masks: str = "full") -> list[dict[str, Any]]:
+        """As `UNetSegmenter.detect`, of sections of the data set.
+
+        Raises:
+            UserError: a picture that is none of its sections.
+        """
+        return [self._detect(np.asarray(image), masks) for image in images]
+
+    def _detect(self, image: np.ndarray, form: str) -> dict[str, Any]:
+        place = self._places.get(_digest(image))
+        if place is None:
+            raise UserError(
+                "A picture that is no section of the data set, as it was prepared; several planes "
+                "can only be asked about whole scans."
+            )
+        scan, index = place
+        if self._last is None or self._last[0] != scan:
+            volume = read_volume(self.scans[scan])
+            shown = replace(volume, data=to_8_bit(volume.data.astype(np.float32)))
+            logger.info("%s: seen in %s slices.", scan, ", ".join(self.views))
+            self._last = scan, mean_views(self.views, shown), shown
+        _, found, volume = self._last
+        planes = [
+            section(replace(volume, data=of_class), self.plane, index, order=1)
+            for of_class in found
+        ]
+        stack = np.stack(planes, axis=-1)
+        if stack.shape[:2] != image.shape[:2]:
+            raise UserError(
+                f"{self.scans[scan]}: slices of {stack.shape[0]} x {stack.shape[1]} px, but the "
+                f"sections of the data set have {image.shape[0]} x {image.shape[1]}. Give the "
+                "scans that they were cut from."
+            )
+        labels = stack.argmax(-1).astype(np.uint16)
+        first = next(iter(self.views.values()))
+        speck = getattr(first.config, first.speck)
+        classes = len(self.regions) + 1
+        return result_of_labels(labels, stack.max(-1), image.shape, classes, form, speck)
+
+
+def mean_views(views: Mapping[str, UNetSegmenter], volume: Volume) -> np.ndarray:
+    """What networks of several planes say of a scan, weighed by `SHARES`.
+
+    Args:
+        views: by plane.
+        volume: of 8 bits, [X, Y, Z].
+
+    Returns:
+        float32 [classes, X, Y, Z], which sum to 1; the background where no slice was looked at.
+    """
+    classes = next(iter(views.values())).config.NUM_CLASSES
+    total = np.zeros((classes, *volume.data.shape), np.float32)
+    for plane, segmenter in views.items():
+        axis = PLANES[plane]
+        for index in range(volume.data.shape[axis]):
+            place: list[Any] = [slice(None)] * 3
+            place[axis] = index
+            voxels = volume.data[tuple(place)]
+            where = (slice(None), *place)
+            if np.count_nonzero(voxels) <= _LEAST_SHARE * voxels.size:
+                total[(0, *place)] += SHARES[plane]
+                continue
+            picture = np.ascontiguousarray(section(volume, plane, index, order=1))
+            seen = segmenter.probabilities(np.repeat(picture[..., None], 3, axis=-1))
+            total[where] += SHARES[plane] * np.stack(
+                [
+                    on_slice(resize(seen[..., k], picture.shape, mode="edge"), voxels.shape)
+                    for k in range(classes)
+                ]
+            )
+    return total / sum(SHARES[plane] for plane in views)
+
+
+def _digest(image: np.ndarray) -> bytes:
+    return hashlib.sha256(np.ascontiguousarray(image).tobytes()).digest()
+
+
+def score_views(
+    experiment: str,
+    raw: str | Path,
+    root: str | Path,
+    views: Mapping[str, str | Path],
+    out: str | Path,
+    command: str = "",
+    pattern: str = _PATTERN,
+) -> int:
+    """Score networks of several planes together on the test sections of a prepared data set.
+
+    Returns the exit code.
+
+    Args:
+        experiment: its name.
+        raw: folder of the scans.
+        root: folder of the data set.
+        views: weights by plane.
+        out: JSON file to write.
+        command: for the record.
+        pattern: of the files of the scans; {scan} stands for the name in sections.csv.
+    """
+    known, root = EXPERIMENTS[experiment], Path(root)
+    demand_result_path(out)
+    dataset = known.load(root, _TESTED)
+    segmenters = {}
+    for plane, weights in views.items():
+        if plane not in SHARES:
+            raise UserError(f"{plane}: no plane; wanted {', '.join(SHARES)}.")
+        segmenter = load_segmenter(weights, known)
+        if not isinstance(segmenter, UNetSegmenter):
+            raise UserError(f"{weights}: a {segmenter.network}; wanted a network of pixels.")
+        segmenters[plane] = segmenter
+    segmenter = ViewsSegmenter(segmenters, dataset, root, _scans(root, Path(raw), pattern))
+    facts = {"command": command} if command else {}
+    record = evaluate(segmenter, dataset, experiment, root, facts=facts, draws=0)
+    save_json(record, out)
+    say(f"Dice {record.scores.dice_mean:.3f}, mAP {record.scores.map_paper:.3f}: {out}")
+    return DONE
+
+
+def _scans(root: Path, raw: Path, pattern: str) -> dict[str, Path]:
+    rows = read_table(root / "sections.csv", ("subset", "scan"), "Prepare the data set again.")
+    names = sorted({row["scan"] for row in rows if row["subset"] == _TESTED})
+    found = {name: raw / pattern.format(scan=name) for name in names}
+    if missing := next((path for path in found.values() if not path.is_file()), None):
+        raise MissingFileError(f"{missing}: no such file. Give the folder of the scans (--raw).")
+    return found
+
+
+def _view(text: str) -> tuple[str, str]:
+    plane, sign, weights = text.partition("=")
+    if not sign or plane not in SHARES:
+        raise argparse.ArgumentTypeError(f"{text!r}; wanted PLANE=WEIGHTS, of {', '.join(SHARES)}")
+    return plane, weights
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Read the arguments of the command line and score; returns the exit code."""
+    argv = sys.argv[1:] if argv is None else [str(word) for word in argv]
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("experiment", choices=EXPERIMENTS)
+    parser.add_argument("--raw", type=Path, required=True, help="folder of the scans")
+    parser.add_argument("--dataset", type=Path, required=True, help="prepared folder")
+    parser.add_argument("--views", type=_view, nargs="+", required=True, metavar="PLANE=WEIGHTS")
+    parser.add_argument("--pattern", default=_PATTERN, help=f"of their files ({_PATTERN})")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    args = parser.parse_args(argv)
+    command = f"python -m {_MODULE} {shlex.join(argv)}"
+    asked = (args.experiment, args.raw, args.dataset, dict(args.views), args.out)
+    return run_program(_MODULE, lambda: score_views(*asked, command, args.pattern))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
