@@ -62,6 +62,7 @@ class Choice:
 
 
 EVERYTHING = Choice()
+COARSEST_UM = 60.0  # a side of a pixel above it comes from a resolution that is meant for print
 
 
 @dataclass(frozen=True)

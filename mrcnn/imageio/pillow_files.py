@@ -11,6 +11,7 @@ from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
 from mrcnn.errors import UserError
 from mrcnn.imageio.header import (
+    COARSEST_UM,
     EVERYTHING,
     PICTURE_TYPES,
     Choice,
@@ -27,8 +28,7 @@ _GRAY_SCALES = {"L;2": (2, 85), "L;4": (4, 17)}  # bits, and what Pillow multipl
 _SIZE_OF_JPEG_2000 = b"\xff\x4f\xff\x51"  # start of the code stream, then its sizes
 _DEPTH_AT = 42  # bytes from there to the depth of the first sample, less 1
 _MOST_HEADER = 2**16  # bytes in which it must be found
-# Resolutions that programs and printers write when they know none, dots per inch.
-_MADE_UP_DPI = (1, 36, 72, 75, 90, 92, 96, 100, 120, 144, 150, 180, 200, 240, 250, 300, 350, 400)
+_OF_PRINT_DPI = 600  # dots per inch that figures are saved with; fewer are above COARSEST_UM
 _INCH_UM = 25400.0
 
 
@@ -62,7 +62,7 @@ def read_header(path: Path, image: Image.Image, choice: Choice = EVERYTHING) -> 
     notes = []
     if image.format == "MPO":
         notes.append("further views in the file are passed over")
-    if pages > 1:
+    if pages > 1 or isinstance(choice.z, int):
         _seek(path, image, pages, choice)
     bits = _bits(image, path)
     color, alpha, dtype = _model(image, bits)
@@ -152,7 +152,9 @@ def _model(image: Image.Image, bits: int) -> tuple[str, str, np.dtype]:
 def _mode(image: Image.Image) -> str:
     """The mode in which pixels are taken: that of the picture, or RGB(A)."""
     transparent = image.mode.endswith(("A", "a")) or "transparency" in image.info
-    if image.mode == "P" or (image.mode in _AS_THEY_ARE and not transparent):
+    # Transparency would cut gray values of 16 bits to 8.
+    deep = image.mode == "F" or image.mode.startswith("I")
+    if image.mode == "P" or deep or (image.mode in _AS_THEY_ARE and not transparent):
         return image.mode
     if image.mode in ("LA", "RGBA"):
         return image.mode
@@ -177,14 +179,15 @@ def _palette(image: Image.Image) -> np.ndarray | None:
 
 
 def _pixel_um(image: Image.Image, orientation: int) -> tuple[float, float] | None:
-    """(rows, columns) um, where the resolution does not look like one that was made up."""
+    """(rows, columns) um, where the resolution does not look like one that is meant for print."""
     try:
         across, down = (float(value) for value in image.info["dpi"])
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return None
-    if round(across) in _MADE_UP_DPI or not (across > 0 and down > 0):
+    if round(across) == _OF_PRINT_DPI or not (across > 0 and down > 0):
         return None
-    return upright((_INCH_UM / down, _INCH_UM / across), orientation)
+    found = _INCH_UM / down, _INCH_UM / across
+    return upright(found, orientation) if max(found) < COARSEST_UM else None
 
 
 class PillowSource(PictureSource):

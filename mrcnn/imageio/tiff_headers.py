@@ -14,7 +14,7 @@ import tifffile
 
 from mrcnn.errors import UserError
 from mrcnn.imageio.color_models import MODELS
-from mrcnn.imageio.header import Choice, PictureHeader, upright
+from mrcnn.imageio.header import COARSEST_UM, Choice, PictureHeader, upright
 
 _MODEL_OF = {
     0: "white is zero",
@@ -30,13 +30,16 @@ _MODEL_OF = {
 _ALPHA_OF = {1: "premultiplied", 2: "straight"}
 # tifffile converts these to RGB while it decodes.
 _RGB_WHEN_DECODED = (6, 7, 34892, 33003, 33005, 33007, 34712, 50001, 52546)
-_NAMES_OF_EXTRAS = re.compile(r"label|macro|thumb|overview|map|preview", re.IGNORECASE)
+# A word of its own: not of "Mapt_slide", which may be the name of a scene.
+_NAMES_OF_EXTRAS = re.compile(
+    r"(?<![A-Za-z])(label|macro|thumb(nail)?|overview|map|preview)( image)?(?![A-Za-z0-9])",
+    re.IGNORECASE,
+)
 _AXIS_WORDS = {"Z": "planes (Z)", "T": "times (T)", "C": "channels (C)", "S": "samples"}
 _UM = {"m": 1e6, "cm": 1e4, "mm": 1e3, "um": 1.0, "µm": 1.0, "μm": 1.0, "nm": 1e-3}
 _UM |= {"micron": 1.0, "microns": 1.0, "micrometer": 1.0, "inch": 25400.0, "in": 25400.0, "": 0.0}
 _UM |= {"\\u00b5m": 1.0, "pm": 1e-6, "å": 1e-4, "angstrom": 1e-4}
 _INCH, _CENTIMETER = 2, 3  # of the tag ResolutionUnit
-_COARSEST_UM = 60.0  # what is larger comes from a resolution meant for print
 
 
 @dataclass(frozen=True)
@@ -300,9 +303,11 @@ def _of_resolution(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[fl
     unit = 0 if unit is None else int(unit.value)
     if tiff.is_imagej:
         named = str((tiff.imagej_metadata or {}).get("unit", "")).lower()
-        return tuple(_UM[named] / value for value in density)
+        found = tuple(_UM[named] / value for value in density)
+        # ImageJ keeps the inches of a picture that was meant for print.
+        return None if named in ("inch", "in") and max(found) >= COARSEST_UM else found
     size = {_INCH: 25400.0, _CENTIMETER: 10000.0}.get(unit)
     if size is None:
         return None
     found = tuple(size / value for value in density)
-    return found if max(found) < _COARSEST_UM else None
+    return found if max(found) < COARSEST_UM else None

@@ -192,7 +192,11 @@ def corrected_in(folder: Path, sections: Sequence[Candidate]) -> list[str]:
         raise MissingFileError(f"{folder}: no such folder of corrected regions.")
     files = [path for path in visible(folder) if path.suffix.lower() in ENDINGS]
     drawn = {path.stem.removesuffix("_rois") for path in files if not is_own(path)}
-    done = [s.name for s in sections if {Path(s.name).name, Path(s.picture).stem} & drawn]
+    done = [
+        s.name
+        for s in sections
+        if {Path(s.name).name, Path(s.picture).name, Path(s.picture).stem} & drawn
+    ]
     if not done:
         raise UserError(
             f"{folder}: holds no corrected regions of a section of the predictions. Wanted files "

@@ -144,6 +144,11 @@ def measure(
     Raises:
         UserError: tables that cannot be used, or no region to measure.
     """
+    if trusted_only and spacing_um is not None:
+        raise UserError(
+            "--spacing-um: a volume is the sum over all sections of an animal, so none may be left "
+            "out. Leave --trusted-only out."
+        )
     sections = read_predictions(folders)
     facts = None if table is None else FactTable(table)
     known, missing, notes = know_sections(sections, by, facts, subject)
@@ -234,6 +239,11 @@ def _measures_of(
         raise UserError("--spacing-um: the predictions have volumes already. Leave it out.")
     if not sized:
         raise UserError("--spacing-um: volumes need areas in mm2. Predict with --pixel-um.")
+    if sized < len(flat):
+        raise UserError(
+            f"--spacing-um: {len(flat) - sized} of {len(flat)} regions have no area in mm2, so "
+            "that volumes would be too small. Predict their sections with --pixel-um."
+        )
 
     def volume(row: Row) -> float | None:
         value = _number(row, "area_mm2")

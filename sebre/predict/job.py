@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 # Raise it with every change that gives other outputs for the same picture, weights and settings:
 # what an earlier version finished is then done again.
-RESULTS = 5
+RESULTS = 6
 _RUN_FILE = "run.json"
 
 
@@ -229,9 +229,20 @@ def segment_section(
     """Find the regions of a picture or a volume.
 
     For the options see `sebre.predict.prediction.predict_picture`; `plane` and `orientation` are
-    those of `sebre.predict.scans.predict_scan`; of a volume the others do not count.
+    those of `sebre.predict.scans.predict_scan`; of a volume the others do not count, which is said.
+
+    Raises:
+        UserError: a pixel size for a volume, whose header has that of its voxels.
     """
     if section.is_volume:
+        if pixel_um is not None:
+            raise UserError(
+                f"{section.path}: --pixel-um {pixel_um:g} is of pictures; a volume has the voxel "
+                "size of its header. Correct that, or leave --pixel-um out."
+            )
+        given = {"--tile": tile, "--channel": channel, "--z": z, "--tta": tta or None}
+        if unused := [name for name, value in given.items() if value is not None]:
+            logger.warning("%s: a volume; %s does not count.", section.path, ", ".join(unused))
         return predict_scan(segmenter, section.path, section.name, plane, orientation)
     how = (tile, overlap, channel, z, pixel_um, overlay_px, tta, place)
     return predict_picture(segmenter, section.path, section.name, *how)

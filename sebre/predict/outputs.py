@@ -10,12 +10,12 @@ from PIL import Image
 
 from mrcnn.imageio.reduced import ReducedPicture, held_pixels
 from mrcnn.io.own_files import replace_own_text
-from mrcnn.structures.mask_formats import Contours, rle_to_text
+from mrcnn.structures.mask_formats import Contours, Rle, rle_to_contours, rle_to_text
 from sebre.data.csv_tables import write_table
 from sebre.data.regions import RegionSet
 from sebre.drawing.annotate import annotated
 from sebre.drawing.overlay import LONGEST_PX, overlay, reduced_labels, save_png
-from sebre.predict.exchange import FoundSection, format_paths
+from sebre.predict.exchange import format_paths
 from sebre.predict.label_maps import save_labels
 from sebre.predict.measures import TABLE_COLUMNS
 
@@ -77,16 +77,17 @@ def save_section(
 
 
 def save_shapes(
-    rows: Sequence[dict[str, Any]], found: FoundSection, shapes: str, path: Path
+    rows: Sequence[dict[str, Any]], pixels: Sequence[Rle], shapes: str, path: Path
 ) -> None:
     """Write the regions of a section that were found as JSON, each beside its row of the table.
 
+    `pixels` are those of each row, as run lengths.
     `shapes` is "rle", run lengths as in COCO's annotation files ("size" [H, W], "counts" text),
     or "contours", "polygons" of (y, x) px, 0 being the center of a pixel.
     """
     entries = [
-        {**row, shapes: rle_to_text(one.rle) if shapes == "rle" else _polygons(one.contours)}
-        for row, one in zip(rows, found.regions, strict=True)
+        {**row, shapes: rle_to_text(one) if shapes == "rle" else _polygons(rle_to_contours(one))}
+        for row, one in zip(rows, pixels, strict=True)
     ]
     replace_own_text(path, json.dumps(entries, indent=1) + "\n")
 

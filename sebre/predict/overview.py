@@ -81,16 +81,16 @@ def summary(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """
     regions: dict[str, dict[str, Any]] = {}
     for record in records.values():
-        for row in record["rows"]:
-            one = regions.setdefault(row["region"], {"expected_in": 0, "found_in": 0})
+        for name in dict.fromkeys(row["region"] for row in record["rows"]):
+            own = [row for row in record["rows"] if row["region"] == name]  # one, or one a side
+            found = [row for row in own if is_found(row)]
+            one = regions.setdefault(name, {"expected_in": 0, "found_in": 0})
             one["expected_in"] += 1
-            if not is_found(row):
-                continue
-            one["found_in"] += 1
+            one["found_in"] += bool(found)
             for column in ("area_mm2", "volume_mm3"):
-                if column in row:
+                if sizes := [row[column] for row in found if column in row]:
                     one["measured_in"] = one.get("measured_in", 0) + 1
-                    one[column] = float(f"{one.get(column, 0.0) + row[column]:.6g}")
+                    one[column] = float(f"{one.get(column, 0.0) + sum(sizes):.6g}")
     rows = [row for record in records.values() for row in record["rows"]]
     return {
         "version": __version__,

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from sebre.data.listing import (
 from sebre.predict.scans import VOLUME_TYPES, is_volume, volume_stem
 from sebre.predict.section_records import is_brain, is_free, numbered
 
+_LABEL_MAP = re.compile(r"_labels\.(png|tif|nii\.gz)$")
 _NO_PICTURE = "no picture by the ending"
 _OWN = "written by an earlier call"
 _OUTPUTS = "folder of the outputs"
@@ -93,7 +95,7 @@ def find_inputs(inputs: Sequence[str | Path], out: str | Path | None = None) -> 
             for name, files in _groups(entry, names.out, found):
                 prefix = names.of_brain(name, files) + "/" if name else ""
                 _add(found, files, names, prefix, seen)
-        elif is_own(entry):
+        elif _is_output(entry, written_in(entry.parent)):
             found.pass_over(str(entry), _OWN)
         else:
             _add(found, [entry], names, "", seen)
@@ -147,13 +149,20 @@ def _pictures(folder: Path, entry: Path, found: Inputs) -> list[Path]:
     """The pictures of a folder, which is an input or in one."""
     written, kept = written_in(folder), []
     for path in sorted((path for path in visible(folder) if not path.is_dir()), key=natural):
-        if is_own(path, written):
+        if _is_output(path, written):
             found.pass_over(path.relative_to(entry).as_posix(), _OWN)
         elif is_picture(path) or is_volume(path):
             kept.append(path)
         else:
             found.pass_over(path.relative_to(entry).as_posix(), _NO_PICTURE)
     return kept
+
+
+def _is_output(path: Path, written: dict[str, set[str]]) -> bool:
+    """Whether a file is what an earlier call wrote, or a label map of it that was corrected."""
+    if is_own(path, written):
+        return True
+    return path.name in written and bool(_LABEL_MAP.search(path.name))
 
 
 def _add(

@@ -10,7 +10,7 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,11 +25,12 @@ from mrcnn.imageio.reading import open_source, read_header, read_whole
 from mrcnn.imageio.reduced import ReducedPicture, held_pixels, read_reduced
 from mrcnn.imageio.tiles import detect_tiled
 from mrcnn.io.own_files import demand_own
+from mrcnn.structures.mask_formats import mask_to_rle
 from sebre.data.region_masks import count_labels
 from sebre.data.regions import RegionSet
 from sebre.drawing.overlay import reduced_labels
 from sebre.networks.any_section import HALF
-from sebre.networks.halves.hemispheres import Half, find_midline, halves
+from sebre.networks.halves.hemispheres import Half, Midline, find_midline, halves
 from sebre.networks.segmenter import Segmenter, best_labels, read_image
 from sebre.networks.tissue import Tissue, find_tissue
 from sebre.place.section_place import SectionPlace
@@ -76,6 +77,8 @@ class Prediction:
         warnings: why it should not be trusted as a whole; none where nothing was seen.
         notes: what else is to be known of how it was made.
         place: where in the brain of a mouse it lies; None if nobody looked, or nothing was seen.
+        midline: where a whole section was cut, whose sides have rows of their own; None if not.
+        path: of the picture; None of an array.
     """
 
     name: str
@@ -88,6 +91,8 @@ class Prediction:
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     place: SectionPlace | None = None
+    midline: Midline | None = None
+    path: Path | None = None
 
     @property
     def pixels(self) -> np.ndarray:
@@ -154,11 +159,14 @@ class Prediction:
             What was written.
 
         Raises:
-            UserError: files of other origin are in the way.
+            UserError: files of other origin are in the way, or the name is another picture's.
         """
+        from sebre.predict.section_records import take_name  # it knows predictions itself
+
         out = Path(out)
         paths = output_paths(self.name, out, shapes, formats)
         demand_own(paths)
+        take_name(out, self.name, self.path)
         size = self.pixel_um
         save_section(
             self.name, self.picture, self.label_map, self.region_set, out, overlay_px, size
@@ -166,12 +174,23 @@ class Prediction:
         if shapes is None and not formats:
             return paths
         rows = [row for row in self.rows if is_found(row)]
-        scores = {row["region_id"]: row["score"] for row in rows}
+        scores: dict[int, float] = {}  # of two sides, that of the worse one
+        for row in rows:
+            scores[row["region_id"]] = min(row["score"], scores.get(row["region_id"], 1.0))
         found = found_section(self.name, self.label_map, scores, self.region_set, size)
         if shapes is not None:
-            save_shapes(rows, found, shapes, output_paths(self.name, out, shapes)[-1])
+            own = [mask_to_rle(self._pixels_of(row)) for row in rows]
+            save_shapes(rows, own, shapes, output_paths(self.name, out, shapes)[-1])
         write_formats(found, out, formats, self.file_name or self.name)
         return paths
+
+    def _pixels_of(self, row: Mapping[str, Any]) -> np.ndarray:
+        """Pixels of a region of the table, on its own side where the section was cut."""
+        own = self.label_map == row["region_id"]
+        if self.midline is None:
+            return own
+        right = self.midline.right_of(own.shape)
+        return own & (right if row["hemisphere"] == "right" else ~right)
 
 
 class Network:
@@ -241,18 +260,24 @@ def predict_picture(
         shown = _preview(picture, preview_px, choice, config.CONTRAST)
         with open_source(picture, choice=choice, rule=config.CONTRAST) as source:
             parts = [_Part("", detect_tiled(segmenter, source, tile, overlap), shown)]
+        midline = None
     else:
         # What is to be cut in halves is read as it is.
         shown = _whole(picture, config, choice, large, not segmenter.regions.bilateral)
-        parts = _detect(segmenter, shown, path)
+        midline = find_midline(shown) if segmenter.regions.bilateral else None
+        parts = _detect(segmenter, shown, path, midline)
     labels = np.zeros(shown.shape[:2], np.min_scalar_type(segmenter.regions.num_classes - 1))
     trust = None if tile is not None else trust_of(segmenter)
     where = find_place(segmenter, shown, place)
     doubts = doubts_at(where, segmenter)
     rows, warnings = [], [*doubts.warnings]
     notes = [_IN_TILES] if tile is not None else []
-    for part in parts:
-        own, on_glass, tissue = part.labels(), set(), find_tissue(part.pixels)
+    tissues = [find_tissue(part.pixels) for part in parts]
+    whole = tissues[0] if midline is None else find_tissue(held_pixels(shown))
+    # Where glass cannot be told, neither can the tissue that regions have a share of.
+    tissue_px = round(whole.share * labels.size) if whole.told else None
+    for part, tissue in zip(parts, tissues, strict=True):
+        own, on_glass = part.labels(), set()
         told = part.trust(trust, segmenter, own, tissue, tta)
         if getattr(config, "ONLY_ON_TISSUE", True):
             on_glass = clip(own, tissue)
@@ -265,7 +290,7 @@ def predict_picture(
             segmenter.regions,
             placed,
             size,
-            round(tissue.share * own.size),
+            tissue_px,
             config.DETECTION_MIN_CONFIDENCE,
             told.regions,
             on_glass,
@@ -278,8 +303,9 @@ def predict_picture(
     for note in notes:
         logger.info("%s: %s.", path, note)
     rows = [row | place_cells(where, row) for row in sorted(rows, key=lambda r: r["region_id"])]
-    known = (path.name, size, tuple(warnings), tuple(notes), where)
-    return Prediction(name, shown, labels, rows, segmenter.regions, *known)
+    known = (path.name, size, tuple(warnings), tuple(notes), where, midline)
+    read = None if isinstance(picture, np.ndarray) else path.absolute()
+    return Prediction(name, shown, labels, rows, segmenter.regions, *known, read)
 
 
 def _described(
@@ -357,10 +383,14 @@ class _Part:
         return f"{self.side} side: {text}" if self.side else text
 
 
-def _detect(segmenter: Segmenter, shown: np.ndarray | ReducedPicture, path: Path) -> list[_Part]:
-    """The regions of a picture; of each side, where a region set has its regions on both."""
+def _detect(
+    segmenter: Segmenter,
+    shown: np.ndarray | ReducedPicture,
+    path: Path,
+    midline: Midline | None,
+) -> list[_Part]:
+    """The regions of a picture; of each side, where it is cut at a midline."""
     masks = "rle" if shown.shape[0] * shown.shape[1] > _STACK_PX else "full"
-    midline = find_midline(shown) if segmenter.regions.bilateral else None
     if midline is None:
         return [_Part("", segmenter.detect([shown], masks=masks)[0], shown)]
     logger.info("%s: a whole section; its halves are segmented one by one.", path)

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mrcnn.errors import UnavailableError
+from mrcnn.errors import UnavailableError, UserError
 from mrcnn.io.files import replace_text
 from mrcnn.io.own_files import replace_own_text
 from sebre.data.listing import natural, some
@@ -36,7 +36,12 @@ _PATIENCE = 120.0  # s that a call waits for another one to write a table
 def stamp(picture: Path) -> dict[str, Any]:
     """What tells a picture from others, and from itself after a change."""
     facts = picture.stat()
-    return {"path": str(picture), "bytes": facts.st_size, "mtime_ns": facts.st_mtime_ns}
+    found = {"path": str(picture), "bytes": facts.st_size, "mtime_ns": facts.st_mtime_ns}
+    if picture.suffix.lower() == ".hdr":  # the voxels of Analyze lie beside it
+        beside = (picture.with_suffix(ending) for ending in (".img", ".img.gz"))
+        voxels = [path.stat() for path in beside if path.is_file()]
+        found["data"] = [[one.st_size, one.st_mtime_ns] for one in voxels]
+    return found
 
 
 def read_record(out: Path, name: str) -> dict[str, Any]:
@@ -93,6 +98,26 @@ def claim(out: Path, name: str, picture: Path) -> str:
         if not read_record(out, name):
             replace_text(_path(out, name), json.dumps({"picture": stamp(picture)}) + "\n")
     return name
+
+
+def take_name(out: Path, name: str, picture: Path | None) -> None:
+    """Make a name that of a picture, or of an array (None), whose outputs are about to be written.
+
+    What was finished under it does not count any more.
+
+    Raises:
+        UserError: it is that of another picture, which is still there.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    known = read_record(out, name).get("picture")
+    if known and (picture is None or not is_free(out, name, picture)):
+        raise UserError(
+            f"{out / name}: the outputs of {known['path']} have this name. Give another one "
+            "(predict(..., name=...)), or another folder."
+        )
+    if picture is not None:
+        claim(out, name, picture)
+        forget(out, name)
 
 
 def numbered(name: str) -> Iterator[str]:

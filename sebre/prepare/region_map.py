@@ -51,6 +51,9 @@ def map_regions(
                 f"{', '.join(raw_set.regions.names)}."
             )
         new[source] = LEFT_OUT if target.lower() == LEFT_OUT else safe_name(target)
+    # Names that differ in capitals are one region, spelled as the source spells it.
+    spelled = {plain(name): name for name in new.values() if name in known.values()}
+    new = {name: spelled.setdefault(plain(target), target) for name, target in new.items()}
     if wanted is None:
         wanted = _of_names(raw_set.regions, new)
     else:

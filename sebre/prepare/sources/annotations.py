@@ -32,6 +32,7 @@ from sebre.prepare.drawn_outlines import ENDINGS, Outline, OutlineFile
 from sebre.prepare.outline_files import read_outlines
 from sebre.prepare.raw import RawSet
 from sebre.prepare.sources.image_pairs import (
+    FACTS,
     IMAGES,
     Pair,
     check_downsample,
@@ -61,6 +62,12 @@ class OutlinedImage(Pair):
     def check_sizes(self, choice: Choice = EVERYTHING) -> tuple[int, int]:
         """Size of the image, (height, width); a UserError if the file says another."""
         size = picture_size(self.image, choice)
+        if read_header(self.image, choice).orientation != 1 and self.drawing.suffix != ".json":
+            _log.warning(
+                "%s: is stored turned, and read upright by its orientation tag, which QuPath and "
+                "ImageJ do not heed. If its outlines lie wrong, save it upright and draw on that.",
+                self.image,
+            )
         if self.stated not in (None, size):
             raise UserError(
                 f"{self.drawing}: drawn on a picture of {self.stated[0]} x {self.stated[1]} px "
@@ -90,6 +97,12 @@ def read_source(
     raw = Path(raw)
     check_downsample(downsample)
     pairs = _pairs(raw, program)
+    if (raw / FACTS).is_file():
+        raise UserError(
+            f"{raw / FACTS}: is not read with annotations, whose pictures have no numbers. Name "
+            "the animals in a table with the columns image,subject (--subjects), and move this "
+            "one away."
+        )
     table = Path(regions) if regions else raw / REGIONS
     region_set = read_regions(table) if regions or table.is_file() else _regions_of(pairs, raw)
     ids = {plain(region.name): region.id for region in region_set}

@@ -12,6 +12,7 @@ import numpy as np
 from mrcnn.errors import MissingFileError, UserError
 from mrcnn.imageio.contrast import BITS
 from mrcnn.imageio.header import EVERYTHING, Choice
+from mrcnn.imageio.reading import read_header
 from sebre.data.csv_tables import read_rows
 from sebre.data.listing import visible
 from sebre.data.regions import RegionSet
@@ -57,6 +58,12 @@ class Pair:
         """
         size = picture_size(self.image, choice)
         drawn = picture_size(self.drawing, Choice(index=0))
+        if _turned(self.image, choice) != _turned(self.drawing, Choice(index=0)):
+            _log.warning(
+                "%s: is stored turned, and read upright by its orientation tag, unlike %s. If the "
+                "regions lie wrong, save both upright.",
+                *(self.image, self.drawing),
+            )
         if size != drawn:
             raise UserError(
                 f"{self.drawing}: {drawn[0]} x {drawn[1]} px (height x width), but its image "
@@ -64,6 +71,10 @@ class Pair:
                 "drawing at the size of the image."
             )
         return size
+
+
+def _turned(path: Path, choice: Choice) -> int:
+    return read_header(path, choice).orientation
 
 
 def find_pairs(raw: str | Path, drawings: str) -> list[Pair]:

@@ -9,6 +9,7 @@ import tifffile
 from PIL import Image
 
 from mrcnn.errors import UserError
+from mrcnn.imageio import tiff_headers
 from mrcnn.imageio.header import TURNS, Choice
 from mrcnn.imageio.reading import open_source, read_header, read_picture
 from mrcnn.imageio.reduced import read_reduced
@@ -333,5 +334,31 @@ def test_pixel_size(tmp_path):
     assert size(path) == pytest.approx((0.499, 0.499))
     Image.fromarray(GRAY).save(tmp_path / "p.png", dpi=(25400, 12700))
     assert size(tmp_path / "p.png") == pytest.approx((2, 1), rel=1e-3)
-    Image.fromarray(GRAY).save(tmp_path / "p.png", dpi=(96, 96))
-    assert size(tmp_path / "p.png") is None
+    for dpi in (96, 110, 220, 300, 330, 600):  # of screens, slides and print
+        Image.fromarray(GRAY).save(tmp_path / "p.png", dpi=(dpi, dpi))
+        assert size(tmp_path / "p.png") is None
+    tifffile.imwrite(path, GRAY, imagej=True, resolution=(300, 300), metadata={"unit": "inch"})
+    assert size(path) is None
+    tifffile.imwrite(path, GRAY, imagej=True, resolution=(2, 2), metadata={"unit": "mm"})
+    assert size(path) == pytest.approx((500, 500))
+
+
+@pytest.mark.parametrize(
+    ("name", "extra"),
+    [("label", True), ("Macro image", True), ("thumbnail", True), ("s_map", True)]
+    + [("Mapt_slide.vsi", False), ("labeled 2", False), ("Map2", False)],
+)
+def test_only_whole_words_name_extra_pictures(name, extra):
+    assert bool(tiff_headers._NAMES_OF_EXTRAS.search(name)) == extra
+
+
+def test_gray_of_16_bits_with_a_transparent_value_keeps_them(tmp_path):
+    deep = np.linspace(0, 60000, 64 * 48).reshape(48, 64).astype(np.uint16)
+    path = tmp_path / "p.png"
+    Image.fromarray(deep).save(path, transparency=0)
+    with Image.open(path) as image:
+        assert "transparency" in image.info
+    found = read_picture(path)
+    header = read_header(path)
+    assert header.dtype == np.uint16 and header.color == "gray"
+    assert len(np.unique(found)) > 200 and found[-1, -1, 0] >= 230

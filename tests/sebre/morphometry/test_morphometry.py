@@ -193,6 +193,16 @@ def test_shapes_and_volumes(tmp_path):
         measure([volumes], ["age"], spacing_um=500)
 
 
+def test_volumes_want_every_section(tmp_path):
+    rows = [cortex("m_P4/s0", 2.0), cortex("m_P4/s1", 2.0, flags="far from the training set")]
+    folder = predictions(tmp_path / "flagged", *rows)
+    with pytest.raises(UserError, match="none may be left out. Leave --trusted-only out"):
+        measure([folder], ["age"], trusted_only=True, spacing_um=500)
+    rows = [cortex("m_P4/s0", 2.0), cortex("m_P4/s1", 2.0, mm2=False)]
+    with pytest.raises(UserError, match="1 of 2 regions have no area in mm2, so that volumes"):
+        measure([predictions(tmp_path / "sizes", *rows)], ["age"], spacing_um=500)
+
+
 def test_hemispheres_are_measured_apart(tmp_path):
     sides = [cortex("m_P4/s", area, hemisphere=side) for side, area in (("left", 1), ("right", 2))]
     rows = measure([predictions(tmp_path, *sides)], ["age"]).rows

@@ -61,11 +61,16 @@ def test_the_summary(out):
         {"region": "cortex", "found": "yes", "area_mm2": 2.0},
         {"region": "cortex", "found": "no"},
     ]
-    told = summary({"s": {"rows": rows, "about": {"warnings": ["w"]}}})
+    about = {"about": {"warnings": ["w"]}}
+    told = summary({str(k): {"rows": [row], **about} for k, row in enumerate(rows)})
     assert told["regions"]["cortex"] == {
         "expected_in": 3, "found_in": 2, "measured_in": 2, "area_mm2": 3.5,
     }  # fmt: skip
-    assert told["regions_flagged"] == 1 and told["warnings"] == {"s": ["w"]}
+    both = summary({"s": {"rows": rows[:2]}})  # the two sides of one section
+    assert both["regions"]["cortex"] == {
+        "expected_in": 1, "found_in": 1, "measured_in": 1, "area_mm2": 3.5,
+    }  # fmt: skip
+    assert told["regions_flagged"] == 1 and told["warnings"] == {k: ["w"] for k in "012"}
 
 
 def test_the_page_in_a_browser(out, tmp_path):

@@ -155,7 +155,10 @@ def test_own_outputs_are_no_inputs(tmp_path):
         assert [os.path.basename(name) for name in found.left_out[reason]] == [
             *("regions.csv", "report.html", "s_labels.png", "s_overlay.png", "summary.json"),
         ]
-    # What the user made of an output is the user's.
+    # A label map that was corrected is still none.
+    Image.fromarray(np.zeros((20, 20), np.uint8)).save(tmp_path / "s_labels.png")
+    assert names(find_sections([tmp_path, tmp_path / "s_labels.png"])) == ["s", "t_labels"]
+    # What the user made of another output is the user's.
     save_picture(tmp_path / "s_overlay.png", gray=9)
     assert names(find_sections([tmp_path])) == ["s", "s_overlay", "t_labels"]
     for name in ("s.png", "t_labels.png", "s_overlay.png"):

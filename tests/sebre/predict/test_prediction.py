@@ -84,6 +84,20 @@ def test_what_load_gives_is_still_a_segmenter():
     assert set(found.regions.index[found.regions.found == "yes"]) > {"cortex"}
 
 
+def test_a_name_is_one_picture_in_a_folder(tmp_path):
+    one, other = (save_picture(tmp_path / folder / "s.png") for folder in ("m1", "m2"))
+    network, out = Network(Fixed(RESULT)), tmp_path / "out"
+    network.predict(one).save(out)
+    network.predict(one).save(out)  # the same picture again
+    before = (out / "s_labels.png").read_bytes()
+    with pytest.raises(UserError, match=r"m1.s\.png have this name. Give another one"):
+        network.predict(other).save(out)
+    with pytest.raises(UserError, match="have this name"):
+        network.predict(np.zeros((SIDE, SIDE), np.uint8), name="s").save(out)
+    assert (out / "s_labels.png").read_bytes() == before
+    network.predict(other, name="m2_s").save(out)
+
+
 # --- Glass -------------------------------------------------------------------------------
 
 

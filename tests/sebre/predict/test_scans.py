@@ -11,6 +11,8 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from mrcnn.errors import UserError
 from sebre.cli import main
 from sebre.data.regions import SUBCORTICAL
+from sebre.predict.job import segment_section
+from sebre.predict.pictures import SectionFile
 from sebre.predict.scans import drop_small_parts, itk_snap_names, predict_scan
 from sebre.prepare.volume import section
 
@@ -216,3 +218,12 @@ def test_a_scan_of_people_in_three_orientations(data_dir, tmp_path):
     for region_id, label in ((1, 37), (2, 36), (7, 60), (8, 59)):  # caudate, thalamus: left, right
         found, wanted = volumes[0] == region_id, drawn == label
         assert 2 * (found & wanted).sum() / (found.sum() + wanted.sum()) > 0.7
+
+
+def test_the_voxel_size_is_that_of_the_header(scan, caplog):
+    section = SectionFile(scan, "phantom")
+    with pytest.raises(UserError, match="--pixel-um 50 is of pictures; a volume has the voxel"):
+        segment_section(ByGray(), section, pixel_um=50, plane="horizontal")
+    found = segment_section(ByGray(), section, tile=64, z="max", plane="horizontal")
+    assert "a volume; --tile, --z does not count" in caplog.text
+    assert found.voxel_mm == SIDES

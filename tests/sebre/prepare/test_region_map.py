@@ -164,3 +164,10 @@ def test_prepared_sets_that_are_no_source(tmp_path, capsys):
     (raw / "dataset.json").unlink()
     assert prepare("prepared", "--raw", raw, "--out", tmp_path / "x") == cli.USER_ERROR
     assert "no dataset.json that says which regions" in capsys.readouterr().err
+
+
+def test_names_that_differ_in_capitals_are_one_region(slicemap):
+    raw = read_source("slicemap", slicemap, {})
+    joined = map_regions(raw, {"midbrain": "Cortex", "thalamus": "new", "cerebellum": "New"})
+    assert joined.regions.names == ["cortex", "hippocampus", "new", "brainstem"]
+    assert joined.region_map["midbrain"] == "cortex" and joined.region_map["cerebellum"] == "new"

@@ -1,6 +1,7 @@
 """The midline of whole coronal sections, and the two sides found one by one."""
 
 import csv
+import json
 
 import cv2
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 import sebre
+from mrcnn.structures.mask_formats import rle_from_text, rle_to_mask
 from sebre.data.regions import HIPPOCAMPUS
 from sebre.networks.halves.hemispheres import Midline, find_midline, halves
 
@@ -74,7 +76,7 @@ def test_the_two_sides_of_every_plate_are_told_apart(data_dir):
             assert find_midline(half.pixels) is None
 
 
-def test_the_network_finds_each_region_on_both_sides(data_dir):
+def test_the_network_finds_each_region_on_both_sides(data_dir, tmp_path):
     network = sebre.load("hippocampus")
     picture = np.asarray(Image.open(data_dir / "ara_nissl_hippocampus" / "nissl" / "74.jpg"))
     whole = network.predict(picture)
@@ -87,6 +89,14 @@ def test_the_network_finds_each_region_on_both_sides(data_dir):
         own = whole.label_map == row["region_id"]
         own &= right if row["hemisphere"] == "right" else ~right
         assert row["found"] == "yes" and row["area_px"] == own.sum() > 500
+    shares = [row["tissue_share"] for row in whole.rows]
+    assert 0 < sum(shares) < 0.4  # of the tissue of both sides
+    whole.save(tmp_path, formats=["geojson"], shapes="rle")
+    entries = json.loads((tmp_path / "picture_regions.json").read_text())
+    for row, entry in zip(whole.rows, entries, strict=True):
+        drawn = rle_to_mask(rle_from_text(entry["rle"]))
+        assert drawn.sum() == row["area_px"]
+        assert not drawn[~right if row["hemisphere"] == "right" else right].any()
     # A half is segmented as it is, and has no side.
     half = next(
         h for h in halves(np.repeat(picture[..., None], 3, axis=-1), line) if h.side == "right"

@@ -221,6 +221,10 @@ def test_what_does_not_fit_is_one_line(raw, tmp_path, capsys):
         for path in folder.iterdir():
             path.unlink()
 
+    (raw / "sections.csv").write_text("number,subject\n1,a\n")
+    qupath(folder)
+    refused("is not read with annotations")
+    (raw / "sections.csv").unlink()
     refused("holds no annotations")
     (folder / "m1_a.json").write_text("{")
     refused("cannot read these annotations")
