@@ -9,12 +9,15 @@ from typing import Any
 from mrcnn.errors import UserError
 from mrcnn.io.files import file_sha256
 from mrcnn.io.own_files import demand_own, replace_own_text
+from sebre.data.dataset import SectionDataset
 from sebre.data.listing import is_picture, natural
 from sebre.data.section_files import part_folder
 from sebre.experiments.base import Experiment
 from sebre.networks.any_section import AnySectionSegmenter
 from sebre.networks.environment import environment
 from sebre.networks.segmenter import Segmenter, find_network, load_segmenter
+from sebre.networks.train import training_sets
+from sebre.networks.training_run import dataset_facts, read_run
 from sebre.networks.weights_store import WeightsFile, add_to_entry
 from sebre.trust.certainty import fit_certainty
 from sebre.trust.trust_files import AnyTrust, groups_of, trust_path, with_trust
@@ -54,7 +57,9 @@ def calibrate_weights(asked: Calibration) -> tuple[Path, list[str]]:
     demand_own([path], known=lambda place: _is_of(place, found))
     sections = experiment.load(asked.dataset, "train")
     segmenter = load_segmenter(asked.weights)
-    fit = fit_certainty if isinstance(segmenter, AnySectionSegmenter) else calibrate
+    fit = calibrate
+    if isinstance(segmenter, AnySectionSegmenter):
+        fit, sections = fit_certainty, _not_learned_from(found, experiment, asked.dataset, sections)
     model = fit(
         segmenter,
         sections,
@@ -77,6 +82,27 @@ def calibrate_weights(asked: Calibration) -> tuple[Path, list[str]]:
     if asked.results is not None:
         add_record(asked.results, found.name or found.path.stem, record)
     return path, list(_lines(record))
+
+
+def _not_learned_from(
+    found: WeightsFile, experiment: Experiment, dataset: Path, sections: SectionDataset
+) -> SectionDataset:
+    """Of the sections of a data set those that a network of any section did not learn from.
+
+    Raises:
+        UserError: it learned from all of them.
+    """
+    run = {} if found.config is None else read_run(found.config.parent)
+    if run.get("dataset", {}).get("sha256") != dataset_facts(dataset)["sha256"]:
+        return sections
+    if not (share := run.get("inner_validation")):
+        raise UserError(
+            f"{dataset}: {found.path} learned from all of its training sections, on which it is "
+            "surer than on others. Give another data set with --dataset, or train with "
+            "--inner-validation, which keeps some apart."
+        )
+    _, kept_apart = training_sets(experiment, dataset, share, run.get("SEED", 0))
+    return kept_apart
 
 
 def _is_of(path: Path, weights: WeightsFile) -> bool:

@@ -46,6 +46,11 @@ class SetFacts:
         by_subject = self.record.get("volumetric") or self.record.get("animals_named")
         return "subject" if by_subject and self.units else "section"
 
+    @property
+    def has_versions(self) -> bool:
+        """Whether several of its sections are one, turned or mirrored."""
+        return self.unit == "section" and len(set(self.units.values())) < len(self.units)
+
     def unit_of(self, name: str) -> str:
         """What a section, or a version of one such as "val/3#1", belongs to."""
         section = name.partition("#")[0]

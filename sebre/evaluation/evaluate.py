@@ -222,11 +222,11 @@ def recorded(
     records: list[SectionScore],
     facts: SetFacts,
 ) -> Iterator[Section]:
-    """Pass sections on, and keep the scores of each, with its animal where intervals are over
-    animals."""
+    """Pass sections on, and keep the scores of each, with what intervals are over where that is not
+    the picture: its animal, or the section that it is a version of."""
     for section in sections:
         record = section.record(regions)
-        if facts.unit == "subject":
+        if facts.unit == "subject" or facts.has_versions:
             record.unit = facts.unit_of(section.name)
         records.append(record)
         yield section

@@ -156,7 +156,7 @@ def measure(
     """All runs that a file of results does not have yet, each written when it is done.
 
     Raises:
-        UserError: the training part has too few sections.
+        UserError: the training part has too few sections, or the file has runs of other settings.
     """
     experiment = experiment_of_dataset(root)
     parts = parts_of(root, experiment, inner)
@@ -167,15 +167,14 @@ def measure(
         )
     record = json.loads(out.read_text("utf-8")) if out.is_file() else {"runs": []}
     facts = read_facts(root)
-    record |= {
-        "dataset": root.resolve().name,
-        "subset": "inner" if inner else "val",
+    fixed = {"dataset": root.resolve().name, "subset": "inner" if inner else "val"}
+    record |= fixed | {
+        "starts": demand_same(record, fixed, starts, out),
         "split": facts.record.get("split"),
         "command": command,
         "n_drawn_from": len(parts.drawn_from),
         "n_scored": min(SCORED, parts.scored.num_images),
         "regions": experiment.regions.names,
-        "starts": {name: asdict(start) | checksum(start) for name, start in starts.items()},
         "environment": environment(),
     }
     done = {(run["start"], run["sections"], run["seed"]) for run in record["runs"]}
@@ -190,6 +189,25 @@ def measure(
                 replace_text(out, json.dumps(record, indent=1) + "\n")
                 logger.info("%s, %d sections, seed %d: %.3f", name, count, seed, run["dice_mean"])
     return record
+
+
+def demand_same(
+    record: Mapping[str, Any], fixed: Mapping[str, Any], starts: Mapping[str, Start], out: Path
+) -> dict[str, Any]:
+    """What all runs of a file start from, those of earlier calls among them.
+
+    Raises:
+        UserError: a file with runs on another data set or part, or with other steps or weights.
+    """
+    now = {name: asdict(start) | checksum(start) for name, start in starts.items()}
+    before = record.get("starts", {})
+    differ = [key for key, value in fixed.items() if record.get(key, value) != value]
+    differ += [name for name, start in now.items() if before.get(name, start) != start]
+    if record["runs"] and differ:
+        raise UserError(
+            f"{out}: has runs of other settings ({', '.join(differ)}). Choose another file (--out)."
+        )
+    return {**before, **now}
 
 
 def checksum(start: Start) -> dict[str, str]:
@@ -218,6 +236,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         starts[name] = Start(weights, args.steps or usual.steps, args.rate or usual.rate)
     command = f"python -m sebre.evaluation.learning_curve --dataset {args.dataset}"
     command += f" --out {args.out} --seeds {' '.join(map(str, args.seeds))}"
+    for name in ("sections", "starts"):
+        command += f" --{name} {' '.join(map(str, getattr(args, name)))}"
+    for name in ("weights", "steps", "rate"):
+        command += f" --{name} {getattr(args, name)}" if getattr(args, name) else ""
+    command += " --inner" if args.inner else ""
     measure(args.dataset, args.out, starts, args.sections, args.seeds, args.inner, command)
 
 

@@ -11,8 +11,7 @@ on when it is started again.
 import argparse
 import json
 import logging
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,10 @@ import numpy as np
 
 from mrcnn.errors import UserError
 from mrcnn.io.files import replace_text
-from sebre.data.metadata import read_facts
+from sebre.data.metadata import origins, read_facts
 from sebre.data.section_files import list_subset
 from sebre.evaluation.evaluate import evaluate_sections
-from sebre.evaluation.learning_curve import STARTS, Start, checksum, trained_on
+from sebre.evaluation.learning_curve import STARTS, Start, demand_same, trained_on
 from sebre.experiments.base import Experiment
 from sebre.experiments.custom import experiment_of_dataset
 from sebre.networks.environment import environment
@@ -60,9 +59,10 @@ def measure(
     """All runs that a file of results does not have yet, each written when it is done.
 
     Raises:
-        UserError: too few sections.
+        UserError: too few sections, versions of sections, or a file with runs of other settings.
     """
     listed, _ = list_subset(root, "train")
+    _demand_single(root, listed)
     if len(listed) < _LEAST:
         raise UserError(
             f"{root}: {len(listed)} section(s) in its training part; to leave one out takes "
@@ -70,13 +70,13 @@ def measure(
         )
     experiment = experiment_of_dataset(root)
     record = json.loads(out.read_text("utf-8")) if out.is_file() else {"runs": []}
-    record |= {
-        "dataset": root.resolve().name,
+    fixed = {"dataset": root.resolve().name}
+    record |= fixed | {
         "split": "each section left out once",
         "source": read_facts(root).record.get("source"),
         "command": command,
         "n_sections": len(listed),
-        "starts": {name: asdict(STARTS[name]) | checksum(STARTS[name]) for name in starts},
+        "starts": demand_same(record, fixed, {name: STARTS[name] for name in starts}, out),
         "environment": environment(),
     }
     done = {(run["start"], run["section"], run["seed"]) for run in record["runs"]}
@@ -86,13 +86,36 @@ def measure(
                 if (name, left_out, seed) not in done:
                     run = score_left_out(root, experiment, left_out, STARTS[name], seed)
                     record["runs"].append({"start": name, **run})
-        record.setdefault("means", {})[name] = mean_scores(
-            [run for run in record["runs"] if run["start"] == name]
-        )
-        out.parent.mkdir(parents=True, exist_ok=True)
-        replace_text(out, json.dumps(record, indent=1) + "\n")
+                    _write(record, name, out)
+        _write(record, name, out)
         logger.info("%s: %s", name, record["means"][name])
     return record
+
+
+def _demand_single(root: Path, listed: Collection[int]) -> None:
+    """Raise a UserError where what is learned from shows what is left out, turned; warn where it
+    may show its animal."""
+    known = origins(root, "train")
+    rows = [known[number] for number in listed if number in known]
+    sections = [row["section"] for row in rows]
+    if len(set(sections)) < len(sections):
+        raise UserError(
+            f"{root}: has turned versions of its sections, of which all but one would stay in "
+            "training. Prepare it without --rotations."
+        )
+    animals = [row["subject"] for row in rows if row["subject"]]
+    if len(set(animals)) < len(animals):
+        logger.warning(
+            "%s: has several sections of an animal, so that scores are too high for a new one.",
+            root,
+        )
+
+
+def _write(record: dict[str, Any], name: str, out: Path) -> None:
+    runs = [run for run in record["runs"] if run["start"] == name]
+    record.setdefault("means", {})[name] = mean_scores(runs)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    replace_text(out, json.dumps(record, indent=1) + "\n")
 
 
 def mean_scores(runs: Sequence[dict[str, Any]]) -> dict[str, float]:

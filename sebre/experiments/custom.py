@@ -45,6 +45,7 @@ _SMALLEST, _LARGEST, _STEP = 128, 384, 64  # px, of the pictures
 _SAMPLES = 50  # sections that their size and mean color are measured on
 _ROIS_A_REGION = 4  # a third of them show a region
 _SIDES = ("left", "right")
+_SIDE_WORDS = {*_SIDES, "l", "r", "lh", "rh"}
 
 
 def custom_experiment(
@@ -52,8 +53,8 @@ def custom_experiment(
 ) -> Experiment:
     """The experiment of a region set.
 
-    Where names say that regions are left and right ones (left_caudate, right_caudate), pictures are
-    not mirrored.
+    Where a name says that a region is a left or a right one (left_caudate, caudate_r, lh_cortex),
+    pictures are not mirrored.
 
     Args:
         regions: to look for, each once per section.
@@ -61,7 +62,7 @@ def custom_experiment(
         mean_pixel: mean color of the pictures; the network's usual one without it.
     """
     pairs = side_pairs(regions.names)
-    turn = Turn(20, flip=not pairs)
+    turn = Turn(20, flip=not any(map(_is_sided, regions.names)))
     settings: dict[str, Any] = {
         "NAME": NAME,
         "NUM_CLASSES": regions.num_classes,
@@ -91,6 +92,11 @@ def custom_experiment(
         weights=(),
         sources=("annotations", "labels", "colour_code"),
     )
+
+
+def _is_sided(name: str) -> bool:
+    """Whether a region has its side in its name."""
+    return not _SIDE_WORDS.isdisjoint(plain(name).split("_"))
 
 
 def experiment_of_dataset(root: str | Path, table: str | Path | None = None) -> Experiment:

@@ -191,15 +191,26 @@ class AnySectionSegmenter:
 
     def _surest(self, gray: np.ndarray, cuts: Sequence[Cut]) -> "Answer":
         frame = self.frame(gray)
-        best = Answer(self.probabilities(gray, frame), frame, gray.shape)
+        best = Answer(self.probabilities(gray, frame), self._answered(frame), gray.shape)
         wanted = best.certainty + (self.config.SECTION_COMPLETION or 0)
         for cut in cuts:
             whole, corner = completed(gray, cut)
             frame = self.frame(whole)
-            own = Answer(self.probabilities(whole, frame), frame.moved(corner), gray.shape, cut)
+            frame_of_answer = self._answered(frame).moved(corner)
+            own = Answer(self.probabilities(whole, frame), frame_of_answer, gray.shape, cut)
             if own.certainty >= wanted:
                 best, wanted = own, own.certainty
         return best
+
+    def _answered(self, frame: "Frame") -> "Frame":
+        """The square that the cells of an answer lie in: each is of the pixel STEP // 2 of its own,
+        right of and below its middle. With several views, turned to all sides, that evens out."""
+        if self.config.SECTION_TURNS > 1:
+            return frame
+        cell = STEP * frame.side / self.config.IMAGE_MAX_DIM
+        away = cell * ((STEP // 2 + 0.5) / STEP - 0.5)
+        cos, sin = np.cos(frame.turn), np.sin(frame.turn)
+        return frame.moved((away * (cos + sin), away * (cos - sin)))
 
     def frame(self, gray: np.ndarray) -> "Frame":
         """The square that the network sees of a gray picture [H, W]."""
@@ -223,7 +234,15 @@ class AnySectionSegmenter:
         views = np.stack([view(square, turn) for turn in turns])[..., None]
         logits = np.asarray(self.keras_model.predict_on_batch(np.ascontiguousarray(views)))
         found = scipy.special.softmax(logits.astype(np.float32), axis=-1)
-        return np.stack([viewed_back(found[turn], turn) for turn in turns])
+        sides = list(range(found.shape[-1]))
+        for left, right in getattr(self.config, "SIDE_PAIRS", None) or ():
+            sides[left], sides[right] = right, left
+        return np.stack(
+            [
+                viewed_back(found[turn][..., sides] if _VIEWS[turn][0] else found[turn], turn)
+                for turn in turns
+            ]
+        )
 
 
 def any_section_segmenter(model: keras.Model, turns: int = 8) -> AnySectionSegmenter:
@@ -383,11 +402,13 @@ def frame_of_places(places: np.ndarray, share: float) -> Frame:
 
 
 def longest_axis(places: np.ndarray) -> float:
-    """Angle of the longest axis of places [N, 2] (row, column), radians from columns to rows."""
+    """Angle of the longest axis of places [N, 2] (row, column), radians from columns to rows: from
+    -pi / 4 to 3 pi / 4, so that what stands nearly upright is not turned upside down."""
     rows, columns = (places - places.mean(axis=0)).T
-    return 0.5 * float(
+    angle = 0.5 * float(
         np.arctan2(2 * (rows * columns).mean(), (columns**2).mean() - (rows**2).mean())
     )
+    return angle + np.pi if angle <= -np.pi / 4 else angle
 
 
 def prepared(picture: np.ndarray, size: int, frame: Frame) -> np.ndarray:

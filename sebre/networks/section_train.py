@@ -35,8 +35,9 @@ from sebre.networks.any_section import (
     squared,
 )
 from sebre.networks.region_match import stored_regions
+from sebre.networks.training_run import START, read_run, weights_of_run
 from sebre.networks.unet import DiceCrossEntropy
-from sebre.networks.unet_train import LabelBatches, PixelNetwork, train_pixels
+from sebre.networks.unet_train import LabelBatches, PixelNetwork, last_run, train_pixels
 from sebre.networks.weights_store import WeightsFile, find_weights, network_of, stored_settings
 
 logger = logging.getLogger(__name__)
@@ -73,7 +74,8 @@ def train_section(
         experiment: with the regions, any number of them.
         dataset: folder of the prepared data set; its test part is not looked at.
         logs: folder of all runs.
-        weights: to start from: a name, a file or the folder of a run; "none" for random ones.
+        weights: to start from: a name, a file or the folder of a run; "none" for random ones;
+            "last", to go on with the last run, for those that it began with.
         settings: that differ, also those of `SectionSettings`.
         resume: go on with the last run of the experiment in `logs`.
         **options: steps, seed, inner_validation, verbose and callbacks, as of
@@ -86,10 +88,14 @@ def train_section(
         FileNotFoundError: no such weights, or nothing to resume.
         UserError: weights of another kind of network, or what `train_unet` refuses.
     """
+    if weights == "last":
+        if not resume:
+            raise UserError("weights last: goes on with the last run; give --resume, too.")
+        weights = str(read_run(last_run(logs, f"{NAME}_{experiment.name}")).get(START, "none"))
     taken: dict[str, Any] = {}
     begin = _from_nothing
     if weights != "none":
-        found = find_weights(weights)
+        found = find_weights(weights_of_run(weights))
         if (kind := network_of(found)) != NAME:
             raise UserError(
                 f"{found.path}: the weights of another kind of network ({kind}); wanted those of "

@@ -23,7 +23,13 @@ from sebre.data.split import assign, inner_rule
 from sebre.experiments.base import Experiment, Stage, Variant, with_settings
 from sebre.networks.epoch_reports import VAL_DICE, dice_of_mask_rcnn, report_of
 from sebre.networks.region_match import stored_regions
-from sebre.networks.training_run import demand_same_run, read_run, training_facts, write_run
+from sebre.networks.training_run import (
+    demand_same_run,
+    read_run,
+    training_facts,
+    weights_of_run,
+    write_run,
+)
 from sebre.networks.weights_store import BACKBONE, find_weights, network_of, store_dir
 
 logger = logging.getLogger(__name__)
@@ -81,7 +87,13 @@ class TrainingOptions:
         config.WARMUP_STEPS = round(config.WARMUP_STEPS * sum(steps) / usual)
         config.STEPS_PER_EPOCH = steps_per_epoch(steps, config.STEPS_PER_EPOCH)
         read = {"SEED": self.seed, "CONTRAST": recorded_contrast(self.dataset)}
-        return with_settings(config, **{**read, **self.settings})
+        config = with_settings(config, **{**read, **self.settings})
+        if any(count % config.STEPS_PER_EPOCH for count in steps):
+            raise UserError(
+                f"steps are {steps}; each must be a multiple of STEPS_PER_EPOCH, "
+                f"{config.STEPS_PER_EPOCH}."
+            )
+        return config
 
     def load(
         self, new: Callable[[], SectionDataset]
@@ -242,7 +254,7 @@ def start_from(model: MaskRCNN, weights: str) -> None:
             download_trained_weights(path)
         model.load_weights(path, by_name=True, exclude=CLASS_LAYERS)
     else:
-        found = find_weights(model.find_last() if weights == "last" else weights)
+        found = find_weights(model.find_last() if weights == "last" else weights_of_run(weights))
         if network_of(found) not in ("mask_rcnn", BACKBONE):
             raise UserError(
                 f"{found.path}: the weights of another kind of network ({network_of(found)}). "

@@ -30,7 +30,7 @@ TRAINING_FILE = "training.json"  # of a run: what its settings do not say
 # What may change when a run is resumed, as nothing that is learned depends on it. Of the data set
 # its content counts, not its name.
 _MAY_CHANGE = ("CACHE_DIR", "CACHE_MEMORY_MB", "ONLY_ON_TISSUE", "WORKERS", "dataset.name")
-_START = "start"  # a resumed run starts from its own last checkpoint
+START = "start"  # a resumed run starts from its own last checkpoint
 
 
 def training_facts(
@@ -52,18 +52,18 @@ def training_facts(
     parts = zip(variant.schedule, steps, strict=True)
     augmentation = variant.augmentation()
     facts = {
-        _START: start,
+        START: start,
         "variant": variant.config.__name__,
         "schedule": [asdict(replace(stage, steps=count)) for stage, count in parts],
         "augmentation": augmentation
         and {"class": type(augmentation).__name__, **vars(augmentation)},
-        "dataset": _dataset_facts(Path(dataset)),
+        "dataset": dataset_facts(Path(dataset)),
         "inner_validation": inner_validation,
     }
     return json.loads(json.dumps(facts, default=lambda thing: type(thing).__name__))
 
 
-def _dataset_facts(root: Path) -> dict[str, Any]:
+def dataset_facts(root: Path) -> dict[str, Any]:
     """Name and size of the training part, and a checksum of all that is learned from it."""
     sections, _ = list_subset(root, "train")
     content = [
@@ -131,16 +131,16 @@ def demand_same_run(folder: str | Path, config: Config, facts: Mapping[str, Any]
     """
     before = dict(_flat(read_run(folder)))
     now = dict(_flat({**config.to_dict(), **facts}))
-    unknown = [name for name in now if name not in before and name != _START]
+    unknown = [name for name in now if name not in before and name != START]
     changed = {
         name: f"{name} {before[name]}, now {value}"
         for name, value in now.items()
-        if name in before and name != _START and before[name] != value
+        if name in before and name != START and before[name] != value
     }
     changed |= {
         name: f"{name} {value}, now none"
         for name, value in before.items()
-        if name not in now and name != _START
+        if name not in now and name != START
     }
     refused = [text for name, text in changed.items() if name not in _MAY_CHANGE]
     if refused:

@@ -321,21 +321,27 @@ class _LastEpoch(EpochFiles):
             path.unlink(missing_ok=True)  # those of a step went with it
 
 
-def _last_checkpoint(logs: str | Path, name: str) -> tuple[Path, Path]:
-    """Folder of the newest run of this name, and its last checkpoint."""
+def last_run(logs: str | Path, name: str) -> Path:
+    """Folder of the newest run of this name."""
     runs = checkpoints.runs_of(logs, name, r"\d{8}T\d{6}")
     if not runs:
         raise MissingFileError(
             f"{logs}: no run to resume; wanted a folder {name}<YYYYMMDD>T<HHMMSS>. Give the "
             "folder of all runs that the interrupted training was given, or train without resume."
         )
-    last = checkpoints.newest_of(runs[-1], name + "_{epoch:04d}.h5")
+    return runs[-1]
+
+
+def _last_checkpoint(logs: str | Path, name: str) -> tuple[Path, Path]:
+    """Folder of the newest run of this name, and its last checkpoint."""
+    run = last_run(logs, name)
+    last = checkpoints.newest_of(run, name + "_{epoch:04d}.h5")
     if last is None:
         raise MissingFileError(
-            f"{runs[-1]}: nothing to resume; the run stopped before its first checkpoint. "
+            f"{run}: nothing to resume; the run stopped before its first checkpoint. "
             "Train without resume."
         )
-    return runs[-1], last
+    return run, last
 
 
 def _restore(model: keras.Model, last: Path) -> tuple[tuple[int, int], dict[str, float]]:
@@ -345,6 +351,7 @@ def _restore(model: keras.Model, last: Path) -> tuple[tuple[int, int], dict[str,
     state = checkpoints.load_state(path)
     load_weights(model, last)
     checkpoints.restore_optimizer(model, state, path)
+    checkpoints.restore_random_states(model, state, path)
     return place, state.get("means", {})
 
 

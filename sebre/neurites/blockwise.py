@@ -196,6 +196,11 @@ def _work(task: _Task) -> None:
     shop = Workshop(task.lattice, FolderStore(task.folder), task.decoding, gray=task.gray)
     if task.stage == "affinities":
         shop.network = _keep("network", task.sha256, lambda: load_network(task.network))
+        if shop.network.sha256 != task.sha256:
+            raise UnavailableError(
+                f"{task.network}: has changed since the segmentation was begun. Give it a copy of "
+                "the network that no training writes to."
+            )
         raw = _keep("volume", task.volume, lambda: open_volume(task.volume).raw)
         shop.raw = MadeUpSections(raw, task.bad)
     for place in task.places:

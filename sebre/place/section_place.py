@@ -96,6 +96,9 @@ class SectionPlace:
     def _planes(self) -> list[np.ndarray]:
         """What the plane shows, and those at the ends of its errors."""
         normal, center = np.array(self.normal), np.array(self.center_mm)
+        # On the side of the anchoring: the center has none, as either half may be meant.
+        sides = center, center * (1, 1, -1)
+        center = min(sides, key=lambda c: abs(normal @ (c - self.anchoring[:, 2])))
         reach = self.position_error_mm + _MARGIN_MM
         first = np.cross(normal, np.eye(3)[np.abs(normal).argmin()])
         first /= np.linalg.norm(first)

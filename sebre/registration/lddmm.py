@@ -80,8 +80,10 @@ class _Level:
         ]
         squares = settings["smooth_px"] ** 2 * (waves[0][:, None] + waves[1][None])
         kernel = 1 / (1 + squares) ** 2
-        # Its peak is 1 in space at every size, so that `sigma` means the same.
-        self.kernel = (kernel / scipy.fft.irfft2(kernel, self.shape)[0, 0])[..., None]
+        # Its peak is 1 in space, and a pixel counts by its area, at every size: so `sigma` means
+        # the same.
+        peak = scipy.fft.irfft2(kernel, self.shape)[0, 0]
+        self.kernel = (kernel * (factor**2 / peak))[..., None]
 
     def resampled(self, velocity: np.ndarray | None) -> np.ndarray:
         """The velocity [moments, h, w, 2] of a coarser level at this one; at rest without."""

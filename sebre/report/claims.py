@@ -40,7 +40,7 @@ from sebre.report.statements import (
     not_public,
     statements,
 )
-from sebre.report.systems.rival_tables import Contest, most_wins
+from sebre.report.systems.rival_tables import Contest, most_wins, printed_name
 from sebre.report.trials.stand_in_rule import (
     CLOSE,
     CONSISTENT,
@@ -256,11 +256,11 @@ def _number(
         agrees = (CONSISTENT, "equal") if same else (NOT, "differs")
         return Claim(SETTING, score.where, what, paper, _text(ours), NONE, verdict, why, *agrees)
     if score.metric == "table1_dice_wins":
-        return _wins(score, what, published, live)
+        return _wins(score, what, published, live, trials.copied)
     if score.metric == "MSE_mean":
         return _error(score, what, methods)
     if score.method != "SeBRe":
-        return _rival(score, what, live)
+        return _rival(score, what, live, trials.copied)
     if score.metric in _SCORE_KEYS:
         return _score(score, what, results, strict, trials)
     kind, whys = FACT, notes("fact", "no_fact")
@@ -358,21 +358,28 @@ def _error(score: PublishedScore, what: str, methods: Sequence[Result]) -> Claim
     return Claim(kind, score.where, what, *cells, OPEN, *notes("no_number"))
 
 
-def _rival(score: PublishedScore, what: str, live: Sequence[Contest]) -> Claim:
+def _rival(
+    score: PublishedScore, what: str, live: Sequence[Contest], copied: Mapping[str, Result]
+) -> Claim:
     """A number of a rival in Table 1, beside that of the same method as it was run here."""
     key, shown, told, verdicts = _SCORE_KEYS[score.metric], [], [], []
     for one in live:
         if PAPER_NAMES.get(one.experiment) != score.experiment:
             continue
-        for run in one.runs.get(score.method, ()):
+        runs = (
+            run for name in one.runs if printed_name(name) == score.method for run in one.runs[name]
+        )
+        for run in runs:
             value = run.value(key, score.region_name)
             if value is None:
                 continue
             shown.append(f"{run.name} {value:.3f}")
             if key == "dice":
                 ends = interval_of(run, key, score.region_name)
-                verdicts.append(judged(value, ends, score.value))
-                told.append(f"{run.name}: {verdicts[-1]} ({with_interval(value, ends)})")
+                excused = excuse(run, copied)
+                verdicts.append(OPEN if excused else judged(value, ends, score.value))
+                text = excused or with_interval(value, ends)
+                told.append(f"{run.name}: {verdicts[-1]} ({text})")
     why, untested, no_unit = notes("rival_claim", "no_rival", "no_unit")
     said = "; ".join(told) or (no_unit if shown else untested)
     cells = (_text(score.value), NONE, "; ".join(shown) or NONE, NOT_RUN, why)
@@ -384,6 +391,7 @@ def _wins(
     what: str,
     published: Sequence[PublishedScore],
     live: Sequence[Contest],
+    copied: Mapping[str, Result],
 ) -> Claim:
     """In how many structures of Table 1 SeBRe's Dice is the highest: from its own numbers."""
     dice = find_scores(published, where="Table 1", metric="dice_mean")
@@ -397,10 +405,12 @@ def _wins(
         if own.method == "SeBRe"
     )
     why = f"{wins} of 8, counted in the paper's own Table 1: no result of ours"
-    found = most_wins(live)
-    told = "; ".join(f"{where}: {verdict} ({how})" for where, verdict, how in found)
-    cells = (_text(score.value), NONE, "; ".join(how for *_, how in found) or NONE, NOT_RUN, why)
-    verdict = combined(verdict for _, verdict, _ in found)
+    found = most_wins(live, copied)
+    said = [(where, OPEN if excused else v, excused or how) for where, v, how, excused in found]
+    told = "; ".join(f"{where}: {verdict} ({text})" for where, verdict, text in said)
+    counts = "; ".join(how for _, _, how, _ in found if how)
+    cells = (_text(score.value), NONE, counts or NONE, NOT_RUN, why)
+    verdict = combined(verdict for _, verdict, _ in said)
     return Claim(STATEMENT, score.where, what, *cells, verdict, told or notes("no_rival")[0])
 
 

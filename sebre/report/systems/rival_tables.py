@@ -19,7 +19,7 @@ from sebre.evaluation.stored import RecordFault
 from sebre.report.markdown import NONE, Table, notes, number, signed, units
 from sebre.report.records import MASK_RCNN, Result
 from sebre.report.tables import split_of
-from sebre.report.trials.stand_in_rule import CONSISTENT, NOT, OPEN
+from sebre.report.trials.stand_in_rule import CONSISTENT, NOT, OPEN, excuse
 
 FOLDER = "rivals"
 OURS = "SeBRe"
@@ -42,6 +42,11 @@ class Contest:
     dataset: str
     rule: str
     runs: Mapping[str, tuple[Result, ...]]
+
+    @property
+    def where(self) -> str:
+        """The test set, in words."""
+        return f"{self.dataset}, split {self.rule}"
 
     def dice(self, method: str, region: str) -> float | None:
         """Mean Dice of a region over the runs of a method."""
@@ -115,48 +120,71 @@ def _regions(contest: Contest) -> Table:
     return Table(title, ("region", *contest.runs), rows)
 
 
-def most_wins(found: Sequence[Contest]) -> list[tuple[str, str, str]]:
-    """Test set, verdict and count: has SeBRe the highest mean Dice in as many structures of human
-    MRI as the paper says? Open while a rival of Table 1 was not run there."""
+def most_wins(
+    found: Sequence[Contest], copied: Mapping[str, Result]
+) -> list[tuple[str, str, str, str]]:
+    """Has SeBRe the highest mean Dice in as many structures of human MRI as the paper says? Open
+    while a rival of Table 1 was not run there.
+
+    Returns:
+        Of each test set its name, the verdict, the count, and why that decides nothing, or "".
+    """
     says = []
     for one in found:
         if one.experiment != "ibsr" or OURS not in one.runs:
             continue
-        where = f"{one.dataset}, split {one.rule}"
-        if lacking := [name for name in PRINTED if name not in one.runs]:
-            says.append((where, OPEN, f"{', '.join(lacking)} not run"))
+        rivals = [name for name in one.runs if printed_name(name) in PRINTED]
+        if lacking := {*PRINTED} - {*map(printed_name, rivals)}:
+            says.append((one.where, OPEN, "", f"{', '.join(sorted(lacking))} not run"))
             continue
         regions = one.runs[OURS][0].regions
         wins = sum(
-            (one.dice(OURS, region) or 0) > max(one.dice(name, region) or 0 for name in PRINTED)
+            (one.dice(OURS, region) or 0) > max(one.dice(name, region) or 0 for name in rivals)
             for region in regions
         )
         verdict = CONSISTENT if wins >= _WINS else NOT
-        says.append((where, verdict, f"{wins} of {len(regions)}"))
+        why = excuse(one.runs[OURS][0], copied)
+        says.append((one.where, verdict, f"{wins} of {len(regions)}", why))
     return says
 
 
-def smaller_distances(found: Sequence[Contest]) -> list[tuple[str, str, str]]:
+def smaller_distances(
+    found: Sequence[Contest], copied: Mapping[str, Result]
+) -> list[tuple[str, str, str, str]]:
     """The same of whether SeBRe has the smaller Hausdorff and contour mean distance in all
-    structures, against F-CNN: means over sections where both found the structure."""
+    structures, against F-CNN: means over sections where both found the structure, of first runs."""
     says = []
     for one in found:
         if one.experiment != "ibsr" or not {OURS, PRINTED[0]} <= one.runs.keys():
             continue
-        regions, less, count = one.runs[OURS][0].regions, 0, 0
-        for key in ("hausdorff_mm", "cmd_mm"):
-            for region in regions:
-                ours, theirs = (
-                    _mean([run.value(key, region) for run in one.runs[name]])
-                    for name in (OURS, PRINTED[0])
-                )
-                if None not in (ours, theirs):
-                    count += 1
-                    less += ours < theirs
-        if count:
-            where = f"{one.dataset}, split {one.rule}"
-            says.append((where, CONSISTENT if less == count else NOT, f"{less} of {count}"))
+        pair = [one.runs[name][0] for name in (OURS, PRINTED[0])]
+        known = [
+            difference
+            for key in ("hausdorff_px", "cmd_px")
+            for region in pair[0].regions
+            if (difference := _nearer(*pair, region, key)) is not None
+        ]
+        if known:
+            less = sum(difference < 0 for difference in known)
+            verdict = CONSISTENT if less == len(known) else NOT
+            says.append((one.where, verdict, f"{less} of {len(known)}", excuse(pair[0], copied)))
     return says
+
+
+def printed_name(method: str) -> str:
+    """What Table 1 calls a method: "QuickNAT" also where three planes are taken together."""
+    return method.partition(",")[0]
+
+
+def _nearer(ours: Result, theirs: Result, region: str, key: str) -> float | None:
+    """Mean difference of a distance over the sections where both found a region."""
+    other = {section.section: section.regions for section in theirs.record.sections}
+    values = []
+    for section in ours.record.sections:
+        pair = section.regions.get(region), other.get(section.section, {}).get(region)
+        if None not in pair and None not in (found := [getattr(one, key) for one in pair]):
+            values.append(found[0] - found[1])
+    return _mean(values)
 
 
 def _key(result: Result) -> tuple[str, str, str]:

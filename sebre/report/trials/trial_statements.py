@@ -108,7 +108,8 @@ def _missed_medially(results: Sequence[Result], strict: Strict, trials: Trials) 
     cells, says = [], []
     for label, result in _of_mouse(results):
         at = strict.get((result.record.weights, result.record.dataset))
-        if at is None or result.record.plane != "sagittal":
+        of_animals = at is not None and at.at().interval_unit == "subject"
+        if not of_animals or result.record.plane != "sagittal":
             continue
         drawn = missed = 0
         for section in medial(at.record.sections):

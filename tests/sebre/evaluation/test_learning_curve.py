@@ -51,3 +51,12 @@ def test_a_call_that_was_stopped_goes_on(tmp_path, monkeypatch):
     assert measure(DATASET, out, starts, [2], [0], False, "command")["runs"] == [run]
     with pytest.raises(UserError, match="38 sections can be drawn from; wanted 99"):
         measure(DATASET, out, starts, [99], [0], False, "command")
+    # Runs of other settings would be taken for these.
+    other = {"none": Start("none", 2, 0.001)}
+    with pytest.raises(UserError, match=r"runs of other settings \(none\)"):
+        measure(DATASET, out, other, [2], [0], False, "command")
+    with pytest.raises(UserError, match=r"runs of other settings \(subset\)"):
+        measure(DATASET, out, starts, [2], [0], True, "command")
+    more = {"second": Start("none", 2, 0.001)}
+    monkeypatch.setattr(learning_curve, "run_one", lambda *_: {**run})
+    assert set(measure(DATASET, out, more, [2], [0], False, "c")["starts"]) == {"none", "second"}

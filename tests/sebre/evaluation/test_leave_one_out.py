@@ -55,3 +55,32 @@ def test_too_few_sections(tmp_path):
     root = part_of_set(DATASET, [1, 4], tmp_path / "two")
     with pytest.raises(UserError, match="2 section.*--split train"):
         measure(root, tmp_path / "loo.json", ["none"], [0], "command")
+
+
+def test_every_run_is_kept_when_a_call_is_stopped(tmp_path, monkeypatch):
+    root = part_of_set(DATASET, [1, 4, 9], tmp_path / "three")
+    monkeypatch.setattr(leave_one_out, "STARTS", {"none": Start("none", 1, 0.001)})
+    scored = iter([1, 4])
+
+    def score(root, experiment, left_out, start, seed):
+        if next(scored, None) is None:
+            raise InterruptedError
+        return {"section": left_out, "seed": seed, "ap": 0.5, "dice": {"cortex": 0.5}}
+
+    monkeypatch.setattr(leave_one_out, "score_left_out", score)
+    with pytest.raises(InterruptedError):
+        measure(root, tmp_path / "loo.json", ["none"], [0], "command")
+    kept = json.loads((tmp_path / "loo.json").read_text())
+    assert [run["section"] for run in kept["runs"]] == [1, 4]
+    assert kept["means"]["none"]["n_runs"] == 2
+
+
+def test_versions_of_a_section_are_refused_and_animals_are_said(tmp_path, caplog, monkeypatch):
+    root = part_of_set(DATASET, [1, 4, 9], tmp_path / "three")
+    table = "subset,section,subject,source_row\n"
+    (root / "sections.csv").write_text(table + "train,1,,1\ntrain,4,,1\ntrain,9,,2\n")
+    with pytest.raises(UserError, match="turned versions of its sections"):
+        measure(root, tmp_path / "loo.json", ["none"], [0], "command")
+    (root / "sections.csv").write_text(table + "train,1,a,1\ntrain,4,a,2\ntrain,9,b,3\n")
+    measure(root, tmp_path / "loo.json", [], [0], "command")
+    assert "several sections of an animal" in caplog.text

@@ -159,17 +159,19 @@ def test_many_regions():
 
 
 @pytest.mark.parametrize(
-    "names, pairs",
+    "names, pairs, flip",
     [
-        (["left_CA1", "right_CA1", "DG"], ((1, 2),)),
-        (["CA1 right", "DG", "CA1 Left"], ((3, 1),)),
-        (["left_CA1", "right_CA2", "leftover", "rightover"], ()),
+        (["left_CA1", "right_CA1", "DG"], ((1, 2),), False),
+        (["CA1 right", "DG", "CA1 Left"], ((3, 1),), False),
+        (["left_CA1", "right_CA2", "leftover", "rightover"], (), False),
+        (["caudate_l", "DG"], (), False),  # mirrored, it would be the other one
+        (["leftover", "rightover", "layer_L1"], (), True),
     ],
 )
-def test_left_and_right_are_found_in_names(names, pairs):
+def test_left_and_right_are_found_in_names(names, pairs, flip):
     assert side_pairs(names) == pairs
     experiment = experiment_of_settings(names, {})
-    assert experiment.turn.flip is not bool(pairs)
+    assert experiment.turn.flip is flip
     assert experiment.variant("small").config().SIDE_PAIRS == pairs
 
 

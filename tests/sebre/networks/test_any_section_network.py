@@ -112,12 +112,58 @@ def test_the_square_turns_with_the_tissue(angle):
     gray = np.zeros((400, 400), np.float32)
     cv2.ellipse(gray, (180, 210), (90, 50), angle, 0, 360, 200.0, -1)
     frame = frame_of(gray, 0.9)
-    assert np.degrees(frame.turn) == pytest.approx(angle, abs=1.5)
+    assert np.degrees(frame.turn) == pytest.approx(angle if angle > -45 else angle + 180, abs=1.5)
     assert frame.middle == pytest.approx((210, 180), abs=2)
     assert frame.side == pytest.approx(181 / 0.9, rel=0.03)
     tissue = prepared(gray, 128, frame) > 0.5
     across, along = np.ptp(np.argwhere(tissue), axis=0) + 1
     assert along == pytest.approx(0.9 * 128, abs=3) and across == pytest.approx(64, abs=3)
+
+
+@pytest.mark.parametrize("angle", [86, 90, 94])
+def test_what_stands_upright_is_not_turned_upside_down(angle):
+    gray = np.zeros((400, 400), np.float32)
+    cv2.ellipse(gray, (180, 210), (90, 50), angle, 0, 360, 200.0, -1)
+    assert np.degrees(frame_of(gray, 0.9).turn) == pytest.approx(angle, abs=1.5)
+
+
+class Exact:
+    """A network that answers with the pixels that it was trained on, and never fails."""
+
+    def __init__(self, wanted):
+        self.wanted = wanted  # class ids [n, n] of a square [n, n]
+
+    def predict_on_batch(self, views):
+        classes = np.stack([self.wanted(view[..., 0]) for view in views])[:, 1::2, 1::2]
+        return 40.0 * np.eye(10, dtype=np.float32)[classes]
+
+
+@pytest.mark.parametrize("turns", [1, 4, 8])
+def test_an_answer_lies_where_its_pixels_are(turns):
+    rows, columns = np.mgrid[:160, :160] - 79.5
+    gray = 200.0 * (np.hypot(rows, columns) < 20)
+    config = AnySectionConfig().update(SECTION_TURNS=turns, SECTION_SHARE=0.0)
+    network = AnySectionSegmenter(Exact(lambda v: (v > 0.5).astype(int)), config, ANY_SECTION, None)
+    found = network.labels(gray.astype(np.float32)) == 1
+    assert np.argwhere(found).mean(axis=0) == pytest.approx((79.5, 79.5), abs=0.1)
+    both = (found & (gray > 0)).sum()
+    assert 2 * both / (found.sum() + (gray > 0).sum()) > 0.97
+
+
+def test_mirrored_views_trade_left_and_right():
+    config = AnySectionConfig().update(SECTION_TURNS=4, SIDE_PAIRS=((1, 2),))
+
+    def sided(view):  # of what is bright: 1 on the left, 2 on the right of what it sees
+        ids = np.where(np.arange(view.shape[1]) < view.shape[1] / 2, 1, 2)
+        return np.where(view > 0.5, ids, 0)
+
+    network = AnySectionSegmenter(Exact(sided), config, ANY_SECTION, None)
+    square = np.zeros((160, 160), np.float32)
+    square[40:120, 30:130] = 1
+    lying, _, mirrored, _ = network.answers(square)
+    labels = lying.argmax(-1)
+    assert set(np.unique(labels)) == {0, 1, 2}
+    assert (labels == mirrored.argmax(-1)).mean() > 0.97
 
 
 def test_weights_are_stored_and_loaded_by_path(segmenter, tmp_path):

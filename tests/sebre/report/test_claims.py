@@ -291,6 +291,7 @@ def test_rivals_that_were_run_here_stand_beside_those_printed(tmp_path, publishe
         for name, start in (("Mask R-CNN", 0.9), ("F-CNN", 0.7), ("QuickNAT", 0.6))
     }
     for record in runs.values():
+        record["n_interval_units"] = 7
         record["intervals"]["dice_per_region"] = dict.fromkeys(SUBCORTICAL.names, [0.69, 0.73])
     ours, *rivals = (result_of(name, record) for name, record in runs.items())
     claims = ledger([], published, live=contests([ours], rivals))

@@ -12,16 +12,20 @@ from sebre.report.systems.rival_tables import (
     rival_tables,
     smaller_distances,
 )
-from sebre.report.trials.stand_in_rule import CONSISTENT, NOT, OPEN
+from sebre.report.trials.stand_in_rule import CONSISTENT, FEW, NOT, OPEN
 
 NAMES = SUBCORTICAL.names
 
 
-def run(network, start, mm=2.0, **more):
+def run(network, start, mm=2.0, units=7, **more):
     record = made_up_method("ibsr", "scans", "network", NAMES, start, "subject", **more)
     for key in ("hausdorff_mm", "hausdorff95_mm", "cmd_mm"):
         record[f"{key}_per_region"] = dict.fromkeys(NAMES, mm)
+    for section in record["sections"]:
+        for region in section["regions"].values():
+            region |= {"hausdorff_px": mm, "cmd_px": mm / 4}
     record["network"], record["weights"] = network, f"{network}.h5"
+    record["n_interval_units"] = units
     return record
 
 
@@ -61,21 +65,28 @@ def test_runs_of_a_method_share_a_row(ours, tmp_path):
 
 def test_a_rival_that_was_not_run_leaves_it_open(ours):
     found = contests([ours], rivals(fcnn=0.5, quicknat=0.5))
-    assert most_wins(found) == [("scans, split source", OPEN, "BrainSegNet not run")]
-    assert contests([ours], []) == () and most_wins(()) == []
+    assert most_wins(found, {}) == [("scans, split source", OPEN, "", "BrainSegNet not run")]
+    assert contests([ours], []) == () and most_wins((), {}) == []
 
 
 @pytest.mark.parametrize(("best", "verdict", "count"), [(0.55, CONSISTENT, 8), (0.65, NOT, 0)])
 def test_wins_are_counted(ours, best, verdict, count):
     found = contests([ours], rivals(fcnn=0.5, quicknat=best, brainsegnet=0.4))
-    assert most_wins(found) == [("scans, split source", verdict, f"{count} of 8")]
+    assert most_wins(found, {}) == [("scans, split source", verdict, f"{count} of 8", "")]
+
+
+def test_three_planes_are_the_method_too_and_few_people_decide_nothing():
+    few = result_of("ours", run("Mask R-CNN", 0.6, units=3))
+    runs = [*rivals(fcnn=0.5, brainsegnet=0.4), result_of("q", run("QuickNAT, 3 planes", 0.65))]
+    found = contests([few], runs)
+    assert most_wins(found, {}) == [("scans, split source", NOT, "0 of 8", FEW)]
 
 
 def test_distances_against_the_first_rival(ours):
     found = contests([ours], rivals(fcnn=0.5))
-    assert smaller_distances(found) == [("scans, split source", CONSISTENT, "16 of 16")]
+    assert smaller_distances(found, {}) == [("scans, split source", CONSISTENT, "16 of 16", "")]
     near = result_of("scans_fcnn", run("F-CNN", 0.5, 1.0))
-    assert smaller_distances(contests([ours], [near]))[0][1:] == (NOT, "0 of 16")
+    assert smaller_distances(contests([ours], [near]), {})[0][1:3] == (NOT, "0 of 16")
 
 
 def test_other_splits_are_other_contests(ours):
