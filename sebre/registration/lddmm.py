@@ -23,7 +23,7 @@ from skimage.exposure import match_histograms
 SETTINGS: Mapping[str, Any] = {
     "moments": 6,
     "smooth_px": 8.0,  # sqrt(alpha / gamma)
-    "sigma": 0.1,  # of the gray values, 0 to 1: lower is a closer fit and a rougher flow
+    "sigma": 0.2,  # of the gray values, 0 to 1: lower is a closer fit and a rougher flow
     "factors": [4, 2, 1],
     "iterations": [100, 60, 30],
     "margin": 0.125,  # of the longer side, around both: velocities repeat at the borders
