@@ -62,7 +62,7 @@ def run(weights: str, root: Path, out: Path) -> None:
         forget(out, name)
         labels = best_labels(section.result, section.image.shape)
         rows = region_rows(name, section.result, regions, labels)
-        found = Prediction(name, section.image, labels, rows, regions, picture.name)
+        found = Prediction(name, section.image, labels, rows, regions, picture.name, path=picture)
         found.save(out)
         write_record(out, name, seen, rows, about=about(found))
     write_table_of_all(out)
