@@ -16,7 +16,7 @@ from sebre.areas.area_unet import (
     CONTEXT_WIDTHS,
     DETAIL_WIDTHS,
     PATCH,
-    WeightedCrossEntropy,
+    AreaCrossEntropy,
     build_area_network,
     class_weights,
     copy_detail_encoder,
@@ -113,7 +113,7 @@ def train_areas(
         )
         if start is not None and not copy_detail_encoder(start, model):
             raise UserError("The network to start from has no detail encoder like this one's.")
-        return compiled(model, WeightedCrossEntropy(weights), settings.learning_rate)
+        return compiled(model, AreaCrossEntropy(weights), settings.learning_rate)
 
     facts = {
         **asdict(settings),

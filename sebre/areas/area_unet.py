@@ -130,7 +130,7 @@ def _conv(
 
 
 @keras.saving.register_keras_serializable("sebre")
-class WeightedCrossEntropy(keras.losses.Loss):
+class AreaCrossEntropy(keras.losses.Loss):
     """Cross-entropy of the softmax in which each class has a weight.
 
     With many classes and small batches a Dice loss collapses: it gives up on all areas at once.

@@ -22,17 +22,11 @@ from sebre.experiments import EXPERIMENTS
 from sebre.networks.segmenter import best_labels, load_segmenter
 from sebre.networks.weights_store import known_networks
 from sebre.predict.measures import region_rows
+from sebre.predict.name_claims import claim, forget, stamp
 from sebre.predict.outputs import output_paths
 from sebre.predict.overview import PAGE, SUMMARY, about
 from sebre.predict.prediction import Prediction, predict_picture
-from sebre.predict.section_records import (
-    TABLE,
-    claim,
-    forget,
-    stamp,
-    write_record,
-    write_table_of_all,
-)
+from sebre.predict.section_records import TABLE, write_record, write_table_of_all
 from sebre.program import say
 
 _SCORES, _SHEET = "scores.json", "contact_sheet.png"

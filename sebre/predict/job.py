@@ -28,19 +28,13 @@ from sebre.networks.segmenter import Segmenter, find_network, load_segmenter
 from sebre.networks.weights_store import WeightsFile
 from sebre.place.placer import placer_sha256
 from sebre.predict.measures import is_found
+from sebre.predict.name_claims import claim, forget, read_record, stamp
 from sebre.predict.outputs import OVERLAY_PX, output_paths
 from sebre.predict.overview import PAGE, SUMMARY, about
 from sebre.predict.pictures import SectionFile
 from sebre.predict.prediction import Prediction, predict_picture
 from sebre.predict.scans import ScanPrediction, predict_scan, scan_paths
-from sebre.predict.section_records import (
-    TABLE,
-    claim,
-    forget,
-    read_record,
-    stamp,
-    write_record,
-)
+from sebre.predict.section_records import TABLE, write_record
 from sebre.trust.trust_files import trust_path
 
 logger = logging.getLogger(__name__)

@@ -18,8 +18,8 @@ from sebre.data.listing import (
     some,
     visible,
 )
+from sebre.predict.name_claims import is_brain, is_free, numbered
 from sebre.predict.scans import VOLUME_TYPES, is_volume, volume_stem
-from sebre.predict.section_records import is_brain, is_free, numbered
 
 _LABEL_MAP = re.compile(r"_labels\.(png|tif|nii\.gz)$")
 _NO_PICTURE = "no picture by the ending"

@@ -36,9 +36,10 @@ from sebre.networks.tissue import Tissue, find_tissue
 from sebre.place.section_place import SectionPlace
 from sebre.predict.exchange import found_section, write_formats
 from sebre.predict.measures import TABLE_COLUMNS, is_found, place_cells, region_rows
+from sebre.predict.name_claims import take_name
 from sebre.predict.outputs import OVERLAY_PX, output_paths, save_section, save_shapes
 from sebre.trust.place_doubts import doubts_at, find_place, with_place
-from sebre.trust.trust_files import AnyTrust, trust_of
+from sebre.trust.trust_files import trust_of
 from sebre.trust.trust_model import NO_TISSUE, SectionTrust
 from sebre.trust.turned import detect_turned
 
@@ -161,8 +162,6 @@ class Prediction:
         Raises:
             UserError: files of other origin are in the way, or the name is another picture's.
         """
-        from sebre.predict.section_records import take_name  # it knows predictions itself
-
         out = Path(out)
         paths = output_paths(self.name, out, shapes, formats)
         demand_own(paths)
@@ -256,29 +255,25 @@ def predict_picture(
     path, size, large = _described(picture, choice)
     picture = picture if isinstance(picture, np.ndarray) else path
     name, size = name or path.stem, chosen_size(path, size, pixel_um)
+    midline = None
     if tile is not None:
         shown = _preview(picture, preview_px, choice, config.CONTRAST)
-        with open_source(picture, choice=choice, rule=config.CONTRAST) as source:
-            parts = [_Part("", detect_tiled(segmenter, source, tile, overlap), shown)]
-        midline = None
+        parts = [_in_tiles(segmenter, picture, choice, tile, overlap, shown)]
     else:
         # What is to be cut in halves is read as it is.
         shown = _whole(picture, config, choice, large, not segmenter.regions.bilateral)
         midline = find_midline(shown) if segmenter.regions.bilateral else None
         parts = _detect(segmenter, shown, path, midline)
     labels = np.zeros(shown.shape[:2], np.min_scalar_type(segmenter.regions.num_classes - 1))
-    trust = None if tile is not None else trust_of(segmenter)
     where = find_place(segmenter, shown, place)
     doubts = doubts_at(where, segmenter)
     rows, warnings = [], [*doubts.warnings]
     notes = [_IN_TILES] if tile is not None else []
     tissues = [find_tissue(part.pixels) for part in parts]
-    whole = tissues[0] if midline is None else find_tissue(held_pixels(shown))
-    # Where glass cannot be told, neither can the tissue that regions have a share of.
-    tissue_px = round(whole.share * labels.size) if whole.told else None
+    tissue_px = _tissue_px(tissues[0] if midline is None else find_tissue(shown), labels.size)
     for part, tissue in zip(parts, tissues, strict=True):
         own, on_glass = part.labels(), set()
-        told = part.trust(trust, segmenter, own, tissue, tta)
+        told = part.trust(segmenter, own, tissue, tta, tile is None)
         if getattr(config, "ONLY_ON_TISSUE", True):
             on_glass = clip(own, tissue)
             notes += [] if tissue.told else [part.said(NOT_TOLD)]
@@ -297,15 +292,18 @@ def predict_picture(
             doubts.lacking,
         )
         rows += [{**row, "hemisphere": part.side or row["hemisphere"]} for row in some]
-        unseen = () if told.known or tissue.seen else (NO_TISSUE,)
-        said = with_place(told.warnings, where, segmenter)
-        warnings += [part.said(str(remark)) for remark in (*said, *unseen)]
+        warnings += part.warnings(told, tissue, with_place(told.warnings, where, segmenter))
     for note in notes:
         logger.info("%s: %s.", path, note)
     rows = [row | place_cells(where, row) for row in sorted(rows, key=lambda r: r["region_id"])]
-    known = (path.name, size, tuple(warnings), tuple(notes), where, midline)
     read = None if isinstance(picture, np.ndarray) else path.absolute()
-    return Prediction(name, shown, labels, rows, segmenter.regions, *known, read)
+    known = (path.name, size, tuple(warnings), tuple(notes), where, midline, read)
+    return Prediction(name, shown, labels, rows, segmenter.regions, *known)
+
+
+def _tissue_px(tissue: Tissue, pixels: int) -> int | None:
+    """Pixels of tissue of a picture; None where glass cannot be told, as then neither can it."""
+    return round(tissue.share * pixels) if tissue.told else None
 
 
 def _described(
@@ -365,22 +363,36 @@ class _Part:
         return alone
 
     def trust(
-        self,
-        model: AnyTrust | None,
-        segmenter: Segmenter,
-        own: np.ndarray,
-        tissue: Tissue,
-        tta: bool,
+        self, segmenter: Segmenter, own: np.ndarray, tissue: Tissue, tta: bool, whole: bool
     ) -> SectionTrust:
-        """How far to trust it; `own` is its label map, of all that was found."""
+        """How far to trust it; `own` is its label map, of all that was found. Nothing is known of
+        what was not looked at as a `whole`."""
+        model = trust_of(segmenter) if whole else None
         if model is None:
             return SectionTrust(False)
         turned = detect_turned(segmenter, self.pixels) if tta else None
         return model.assess(segmenter, self.pixels, self.result, own, turned, tissue.mask)
 
+    def warnings(self, told: SectionTrust, tissue: Tissue, said: Sequence[object]) -> list[str]:
+        """What is said of it, and whether no tissue is to be seen in it."""
+        unseen = () if told.known or tissue.seen else (NO_TISSUE,)
+        return [self.said(str(remark)) for remark in (*said, *unseen)]
+
     def said(self, text: str) -> str:
         """A remark on it, with the side."""
         return f"{self.side} side: {text}" if self.side else text
+
+
+def _in_tiles(
+    segmenter: Segmenter,
+    picture: Path | np.ndarray,
+    choice: Choice,
+    tile: int,
+    overlap: int | None,
+    shown: np.ndarray | ReducedPicture,
+) -> _Part:
+    with open_source(picture, choice=choice, rule=segmenter.config.CONTRAST) as source:
+        return _Part("", detect_tiled(segmenter, source, tile, overlap), shown)
 
 
 def _detect(

@@ -14,7 +14,7 @@ from sebre.areas.area_samples import (
     standardized,
 )
 from sebre.areas.area_unet import (
-    WeightedCrossEntropy,
+    AreaCrossEntropy,
     build_area_network,
     class_weights,
     copy_detail_encoder,
@@ -94,10 +94,10 @@ def test_tissue_is_standardized():
 def test_rare_classes_weigh_more():
     labels = np.repeat([0, 1, 2], [400, 100, 1])
     assert class_weights(labels, 4) == [1.0, 2.0, 8.0, 1.0]
-    loss = WeightedCrossEntropy([1.0, 3.0])
+    loss = AreaCrossEntropy([1.0, 3.0])
     logits = np.zeros((1, 1, 2, 2), np.float32)
     logits[0, 0, 0] = (0, 9)  # class 0 is missed, class 1 not known
     truth = np.array([[[0, 1]]])
     sure, unsure = 9 + np.log1p(np.exp(-9)), np.log(2)
     assert float(loss(truth, logits)) == pytest.approx((sure + 3 * unsure) / 4, rel=1e-5)
-    assert WeightedCrossEntropy.from_config(loss.get_config()).class_weights == [1.0, 3.0]
+    assert AreaCrossEntropy.from_config(loss.get_config()).class_weights == [1.0, 3.0]

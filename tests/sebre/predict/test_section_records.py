@@ -20,11 +20,12 @@ from section_folders import save_picture, tree
 from mrcnn.errors import UserError
 from mrcnn.structures.mask_formats import contours_to_mask, rle_from_text, rle_to_mask
 from sebre.experiments import EXPERIMENTS
-from sebre.predict import section_records
+from sebre.predict import name_claims
 from sebre.predict.folders import detect_files, detect_folders
 from sebre.predict.job import Job, plan_job, segment_file
+from sebre.predict.name_claims import claim, stamp
 from sebre.predict.pictures import SectionFile, find_sections
-from sebre.predict.section_records import claim, stamp, write_record, write_table_of_all
+from sebre.predict.section_records import write_record, write_table_of_all
 
 
 def rows_of(out: Path) -> list[dict[str, str]]:
@@ -146,11 +147,11 @@ def test_a_name_is_claimed_once(tmp_path):
 
 
 def test_a_lock_that_is_held_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(section_records, "_PATIENCE", 0.1)
+    monkeypatch.setattr(name_claims, "_PATIENCE", 0.1)
     path = save_picture(tmp_path / "s.png")
     (tmp_path / "out").mkdir()
     claim(tmp_path / "out", "s", path)
-    with section_records._locked(tmp_path / "out"):
+    with name_claims.locked_records(tmp_path / "out"):
         with pytest.raises(OSError, match="out: cannot be locked against other calls .*locked"):
             claim(tmp_path / "out", "s", path)
     assert claim(tmp_path / "out", "s", path) == "s"
