@@ -45,7 +45,7 @@ _TRUSTED = 24  # slices, evenly spaced, of which those that show a region are ju
 # malc2012, where the Dice of volumes rises from 0.884 to 0.902 (0.1: 0.896; 0.5: 0.902).
 LEAST_PART = 0.25
 _MEDIANS = "; medians"
-_LEAST_SHARE = 0.005  # of the voxels of a slice above 0, without which it is left out
+LEAST_SHARE = 0.005  # of the voxels of a slice above 0, without which it is left out
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,7 @@ class _Stack:
 def _segment(segmenter: Segmenter, cut: Volume, plane: str) -> _Stack:
     axis, trust = PLANES[plane], trust_of(segmenter)
     shown = np.moveaxis(cut.data, axis, 0)
-    least = _LEAST_SHARE * shown[0].size
+    least = LEAST_SHARE * shown[0].size
     indices = [index for index, one in enumerate(shown) if np.count_nonzero(one) > least]
     labels = np.zeros(cut.data.shape, np.min_scalar_type(segmenter.regions.num_classes - 1))
     scores: dict[int, np.ndarray] = {}

@@ -32,7 +32,7 @@ from sebre.report.trials.stand_in_rule import (
 )
 
 REPRODUCED, PARTLY, NOT_RUN = "reproduced", "partly", "not run"
-AVAILABLE = "available"  # a setting that no number here was made with
+AVAILABLE = "available"  # a setting that at most the numbers of the paper's network were made with
 
 SETTING, SCORE, RIVAL, FACT, STATEMENT = (
     "settings and counts",

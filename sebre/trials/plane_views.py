@@ -30,7 +30,7 @@ from sebre.evaluation.evaluate import demand_result_path, evaluate, save_json
 from sebre.experiments import EXPERIMENTS
 from sebre.networks.segmenter import load_segmenter
 from sebre.networks.unet import UNetSegmenter, result_of_labels
-from sebre.predict.scans import on_slice
+from sebre.predict.scans import LEAST_SHARE, on_slice
 from sebre.prepare.volume import PLANES, Volume, read_volume, section, to_8_bit
 from sebre.program import DONE, run_program, say
 
@@ -38,7 +38,6 @@ SHARES = {"horizontal": 0.4, "coronal": 0.4, "sagittal": 0.2}
 _MODULE = "sebre.trials.plane_views"
 _TESTED = "val"
 _PATTERN = "{scan}_SS.nii.gz"  # of malc2012
-_LEAST_SHARE = 0.005  # of the voxels of a slice above 0, without which no network sees it
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +137,7 @@ def mean_views(views: Mapping[str, UNetSegmenter], volume: Volume) -> np.ndarray
             place[axis] = index
             voxels = volume.data[tuple(place)]
             where = (slice(None), *place)
-            if np.count_nonzero(voxels) <= _LEAST_SHARE * voxels.size:
+            if np.count_nonzero(voxels) <= LEAST_SHARE * voxels.size:
                 total[(0, *place)] += SHARES[plane]
                 continue
             picture = np.ascontiguousarray(section(volume, plane, index, order=1))
