@@ -92,6 +92,7 @@ from sebre.report.trials.trial_tables import (
     sources_table,
     unlabeled_table,
 )
+from sebre.report.trials.unseen_tables import ages_table, modalities_table
 
 PAGE = "RESULTS.md"
 FIGURES = Path("results") / "figures"
@@ -308,6 +309,11 @@ def _trials(records: Records) -> list[Chapter]:
             "Broken, scaled and inverted sections",
             (changed_short_table(trials), changed_table(trials)),
             "no result of `sebre.trials.changed_sections`.",
+        ),
+        _chapter(
+            "Unseen ages and modalities",
+            (ages_table(records.results, trials), modalities_table(records.results, trials)),
+            "no result in `unseen` beside the others.",
         ),
         _chapter(
             "Scans of other sources",

@@ -6,7 +6,7 @@ one more function in `READERS`.
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import nrrd
@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 TREE = "ccf/structure_tree_safe_2017.csv"
 CCF_VOXEL_MM = 0.05  # of `read_ccf_labels`
 _CCF = "ccf/annotation_25_reoriented_2017.nrrd"
+CIVM_LABELS, CIVM_NAMES = "P56_annotation.nii.gz", "P56_annotation.txt"
 _ALLEN_TEMPLATE = "demba_200um/allen_mouse_200um.npz"
 _MRI_CLASSES = {
     "Neocortex": 1,
@@ -49,6 +50,7 @@ _MRI_CLASSES = {
     "Cerebellum": 8,
     "Olfactory bulb": 9,
 }
+_ROOT = 997  # of the Allen tree
 _MRI_SIDES = 20  # the number of a structure of the other side is this much higher
 
 
@@ -83,16 +85,12 @@ def read_ccf_labels(data: Path) -> np.ndarray:
 def read_civm(data: Path) -> Iterator[Volume]:
     """CIVM diffusion MRI template, 0.05 mm: two contrasts, Allen labels."""
     folder = data / "civm_mouse_50um"
-    acronyms = _civm_acronyms(folder / "P56_annotation.txt")
     tree = read_tree(data / TREE)
-    by_acronym = {re.sub("[/-]", "_", s.acronym): number for number, s in tree.items()}
-    by_acronym["CUL4,_5"] = next(n for n, s in tree.items() if s.acronym.startswith("CUL"))
-    by_acronym["fiber_tracts"] = next(n for n, s in tree.items() if s.acronym == "fiber tracts")
-    labels = _nifti(folder / "P56_annotation.nii.gz").astype(np.int32)
+    labels = _nifti(folder / CIVM_LABELS).astype(np.int32)
     lookup = np.zeros(labels.max() + 1, np.int64)
-    for number, acronym in acronyms.items():
+    for number, structure in civm_structures(folder / CIVM_NAMES, tree).items():
         if number < len(lookup):
-            lookup[number] = by_acronym.get(acronym, 997)
+            lookup[number] = structure
     rows, table = _allen_rows(lookup[labels], tree)
     images = tuple(_nifti(folder / f"CIVM_mouse.{kind}.nii.gz") for kind in ("ISO", "QA"))
     yield make_volume("civm", "civm", rows, table, images, 0.05)
@@ -248,6 +246,19 @@ def _nifti(path: Path) -> np.ndarray:
 def _backward(data: np.ndarray) -> np.ndarray:
     """A canonical array (right, front, up) as the volumes here: back, down, right."""
     return data.transpose(1, 2, 0)[::-1, ::-1]
+
+
+def civm_structures(names: Path, tree: Mapping[int, Structure]) -> dict[int, int]:
+    """Allen number of each number of CIVM_LABELS; that of the root where its acronym is not known.
+
+    Args:
+        names: CIVM_NAMES, which writes "_" for "/" and "-".
+        tree: of `sebre.synthesis.classes.read_tree`.
+    """
+    known = {re.sub("[/-]", "_", s.acronym): number for number, s in tree.items()}
+    known["CUL4,_5"] = next(n for n, s in tree.items() if s.acronym.startswith("CUL"))
+    known["fiber_tracts"] = next(n for n, s in tree.items() if s.acronym == "fiber tracts")
+    return {number: known.get(name, _ROOT) for number, name in _civm_acronyms(names).items()}
 
 
 def _civm_acronyms(path: Path) -> dict[int, str]:

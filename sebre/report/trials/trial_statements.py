@@ -11,6 +11,7 @@ from sebre.report.records import MASK_RCNN, Result, interval_of, of_network, wit
 from sebre.report.statements import Claim, not_public, statement
 from sebre.report.trials.stand_in_rule import CONSISTENT, NOT, OPEN, excuse, kept
 from sebre.report.trials.trial_records import PLAIN, Trials
+from sebre.report.trials.unseen_tables import unseen_says
 
 _ROWS = Path(__file__).with_name("tested_by_trials.csv")
 _WELL = ("cortex", "hippocampus", "basal_ganglia", "telencephalic_vesicle", "midbrain")
@@ -34,8 +35,11 @@ def trial_statements(
 
 
 def _trial(row: Mapping[str, str], results: Sequence[Result], trials: Trials) -> Claim:
-    """A statement that a group of changes of sections tests."""
+    """A statement that a group of changes of sections tests, or sections of unseen kinds."""
     cells, says = _near(results, row["data"]), []
+    for label, words, verdict, excused in unseen_says(row["unseen"], results, trials):
+        cells.append(words)
+        says.append((label, verdict, _of_harder(row, verdict, excused)))
     for record in trials.changed:
         if record["experiment"] not in row["experiments"].split():
             continue
@@ -54,13 +58,15 @@ def _trial(row: Mapping[str, str], results: Sequence[Result], trials: Trials) ->
         cells.append(f"{label} {plain:.3f}, lowest {group[worst]:.3f} ({worst})")
         verdict = kept(group[worst], plain)
         excused = _excuse_of(record, results, trials)
-        # A change that is harder than what the paper states can bear it out, not refute it.
-        if row["harder"] and verdict == NOT:
-            excused = excused or notes("harder")[0]
-        says.append((label, verdict, excused))
+        says.append((label, verdict, _of_harder(row, verdict, excused)))
     why = f"{row['why']}{not_public()}"
     untested = row["why"].removesuffix("; ")
     return statement(row["where"], row["statement"], "shown", cells, why, says, untested)
+
+
+def _of_harder(row: Mapping[str, str], verdict: str, excused: str) -> str:
+    """A change that is harder than what the paper states can bear it out, not refute it."""
+    return excused or (notes("harder")[0] if row["harder"] and verdict == NOT else "")
 
 
 def _excuse_of(record: Mapping[str, Any], results: Sequence[Result], trials: Trials) -> str:

@@ -192,7 +192,7 @@ def _mean_of(shares: Mapping[str, float], structure: str) -> float | None:
 def sources_table(trials: Trials) -> Table:
     """Where the numbers of trials come from."""
     rows = []
-    for result in (*trials.copied.values(), *trials.scans, *trials.all_masks):
+    for result in (*trials.copied.values(), *trials.scans, *trials.all_masks, *trials.unseen):
         record = result.record
         split = record.split if isinstance(record.split, dict) else {}
         rows.append(

@@ -6,7 +6,7 @@ from volumes import save_nifti
 
 from mrcnn.errors import MissingFileError
 from sebre.data.metadata import read_facts
-from sebre.data.regions import SUBCORTICAL
+from sebre.data.regions import MOUSE, SUBCORTICAL
 from sebre.data.section_files import list_subset
 from sebre.prepare.volume import Volume
 from sebre.trials import labeled_scans
@@ -26,7 +26,7 @@ def labels_of(name):
     return labels
 
 
-@pytest.mark.parametrize("name", SCANS)
+@pytest.mark.parametrize("name", ["colin27", "eve"])
 def test_a_scan_becomes_a_test_part(tmp_path, name):
     labels = labels_of(name)
     image = np.where(labels > 0, 200, 100).astype(np.int16)
@@ -41,6 +41,28 @@ def test_a_scan_becomes_a_test_part(tmp_path, name):
     facts = read_facts(out)
     assert facts.subjects["val/0"] == name and facts.record["split"]["rule"] == "test"
     assert facts.record["slice_spacing_um"] == 1000
+
+
+def test_the_template_of_diffusion_mri_has_the_regions_of_mice(tmp_path, data_dir):
+    raw = tmp_path / "civm"
+    raw.mkdir()
+    structures = data_dir / "ccf" / "structure_tree_safe_2017.csv"
+    # Cortex, CA1, zona incerta and a number of no region, as the file of the template has them.
+    names = ["11\tVISp2_3:a", "457\tCA1:Field_CA1", "802\tZI:Zona_incerta", "3\tfiber_tracts:b"]
+    (raw / "P56_annotation.txt").write_text("\n".join(names))
+    labels = np.zeros(SHAPE, np.float32)
+    for row, number in enumerate((11, 457, 802, 3)):
+        labels[4:8, 5 * row : 5 * row + 4] = number
+    save_nifti(raw / "P56_annotation.nii.gz", labels, voxel_mm=(0.05,) * 3)
+    save_nifti(raw / "CIVM_mouse.ISO.nii.gz", labels + 50, voxel_mm=(0.05,) * 3)
+    options = ["--raw", str(raw), "--structures", str(structures), "--out", str(tmp_path / "out")]
+    labeled_scans.main(["civm", *options])
+    sections, _ = list_subset(tmp_path / "out", "val")
+    assert len(sections) == 4
+    found = {MOUSE[class_id].name for class_id in sections[0].masks}
+    assert found == {"cortex", "hippocampus", "prethalamus"}
+    record = read_facts(tmp_path / "out").record
+    assert record["plane"] == "sagittal" and record["split"]["rule"] == "test"
 
 
 class Halves:

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from result_samples import made_up, newer, result_of, stored
 
-from sebre.data.regions import SLICEMAP, SUBCORTICAL
+from sebre.data.regions import MOUSE, SLICEMAP, SUBCORTICAL
 from sebre.report.claims import ledger
 from sebre.report.records import Result
 from sebre.report.trials.stand_in_rule import CONSISTENT, COPIED, NOT, OPEN
@@ -23,6 +23,7 @@ from sebre.report.trials.trial_tables import (
     sources_table,
     unlabeled_table,
 )
+from sebre.report.trials.unseen_tables import ages_table, modalities_table
 
 NAMES = SLICEMAP.names
 
@@ -94,7 +95,7 @@ def test_statements_that_changed_sections_test(record, broken, scale, fish):
     assert {what: found[what].stand_in for what in claims} == claims
     assert "lowest" in found["regions are found at any scale"].on_stand_in
     assert found["a network trained on P14 segments other "].stand_in == OPEN
-    assert "one age alone" in found["a network trained on P14 segments other "].stand_in_says
+    assert "P14 alone" in found["a network trained on P14 segments other "].stand_in_says
 
 
 def test_a_set_that_copied_labels_nearly_solve_decides_nothing():
@@ -169,14 +170,65 @@ def test_tables_of_scans():
     assert second[1:4] == ("-", "-", "-")
 
 
+def unseen(weights, dataset, value, cut_off, rule="test", network="Mask R-CNN", copies=0.0):
+    """Of six brains with two sections each; the sections of the last are the worst."""
+    record = newer(made_up("extended_mouse", dataset, value, MOUSE.names), n_units=6)
+    record |= {"weights": weights, "network": network, "detection_min_confidence": cut_off}
+    record |= {"split": {"rule": rule}, "map_paper": value}
+    scores = {"score": 0.9, "iou": 0.5, "dice": 0.7 - copies}
+    record["sections"] = [
+        {
+            "section": f"val/{i}",
+            "ap": value - 0.1 * (i // 2 == 5),
+            "regions": {"cortex": scores},
+            "unit": f"P{i // 2}",
+        }
+        for i in range(12)
+    ]
+    return result_of(f"{dataset}_{weights}_{cut_off}", record)
+
+
+def test_ages_that_a_network_has_not_seen():
+    of_one_age = [unseen("one_age", "demba", 0.6, cut_off, "age=P4,P7") for cut_off in (0.3, 0.9)]
+    copied = unseen("labels", "demba", 0.5, 0.3, "age=P4,P7", "copied labels", copies=0.3)
+    known = unseen("extended_mouse_demba", "demba", 0.9, 0.3, "source")
+    trials = Trials(unseen=[*of_one_age, copied])
+    rows = ages_table([known], trials).rows
+    assert [row[0] for row in rows] == [f"demba: P{i}" for i in range(6)]
+    assert rows[0][1:] == ("2", "0.600", "0.600", "0.700", "0.400", "0.900")
+    assert rows[5][2:4] == ("0.500", "0.500")
+    assert modalities_table([known], trials).rows == ()
+    claim = stated(trials, [known])["a network trained on P14 segments other "]
+    # The ages have one atlas, so that nothing is decided.
+    assert claim.stand_in == OPEN and "leak" in claim.stand_in_says
+    assert "demba, weights one_age 0.500 (P5, the lowest), known kinds 0.900" in claim.on_stand_in
+
+
+def test_modalities_that_a_network_has_not_seen():
+    own = unseen("extended_mouse_mri", "mouse_mri", 0.9, 0.3, "source")
+    trials = Trials(unseen=[unseen("extended_mouse_mri", "civm", 0.89, 0.3)])
+    (row,) = modalities_table([own], trials).rows
+    assert row[:3] == ("mouse_mri, weights extended_mouse_mri", "civm", "20")
+    assert row[3:] == ("-", "0.890", row[5], "0.900")
+    assert ages_table([own], trials).rows == ()
+    what = "sections with fluorescent markers (FISH)"
+    assert stated(trials, [own])[what].stand_in == CONSISTENT
+    trials = Trials(unseen=[unseen("extended_mouse_mri", "civm", 0.2, 0.3)])
+    claim = stated(trials, [own])[what]
+    # A harder test than another stain: failing it says nothing.
+    assert claim.stand_in == OPEN and "civm, weights extended_mouse_mri 0.200" in claim.on_stand_in
+    assert sources_table(trials).rows[0][0] == "civm"
+
+
 def test_trials_are_read_and_what_is_wrong_is_said(tmp_path):
     assert read_trials(tmp_path) == (Trials(), ())
-    for name in ("copied", "changed", "cross_dataset", "pictures"):
+    for name in ("copied", "changed", "cross_dataset", "pictures", "unseen"):
         (tmp_path / name).mkdir()
     whole = newer(made_up("slicemap", "sections", 0.5, NAMES))
     (tmp_path / "copied" / "sections.json").write_text(json.dumps(whole))
     (tmp_path / "changed" / "a.json").write_text(json.dumps(changed()))
     (tmp_path / "cross_dataset" / "eve.json").write_text(json.dumps(whole))
+    (tmp_path / "unseen" / "civm.json").write_text(json.dumps(whole))
     scans = {"trial": "unlabeled scans", "experiment": "ibsr", "dataset": "x", "weights": "w"}
     scans |= {"command": "c", "scans": {}}
     (tmp_path / "cross_dataset" / "x.json").write_text(json.dumps(scans))
@@ -186,7 +238,7 @@ def test_trials_are_read_and_what_is_wrong_is_said(tmp_path):
     trials, problems = read_trials(tmp_path)
     assert problems == ()
     assert isinstance(trials.copied["sections"], Result) and len(trials.changed) == 1
-    assert len(trials.scans) == len(trials.unlabeled) == 1
+    assert len(trials.scans) == len(trials.unlabeled) == len(trials.unseen) == 1
     shown = "![Fig. 3](results/pictures/a.png)\n\nFig. 3: mice (MIT).\n"
     assert pictures_text(trials, "results/pictures") == shown
     (tmp_path / "changed" / "a.json").write_text(json.dumps({"trial": "changed sections"}))
