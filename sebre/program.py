@@ -1,12 +1,13 @@
 """How a command ends: its exit code, its lines of results, one line for a user's mistake.
 
-`sebre.cli` and `sebre.bench` run through `run_program`.
+`sebre.cli` and `sebre.bench` run through `run_program`, modules that measure through `run_module`.
 """
 
 import errno
 import sys
 import traceback
 from collections.abc import Callable
+from typing import NoReturn
 
 from mrcnn.errors import UserError
 
@@ -49,6 +50,20 @@ def run_program(name: str, action: Callable[[], int], debug: bool = False) -> in
             traceback.print_exc()
         complain(f"{name}: {_message(error)}")
         return USER_ERROR
+
+
+def run_module(main: Callable[[], object]) -> NoReturn:
+    """Run `python -m MODULE`, whose `main` reads the command line, and end the process.
+
+    `main` may return the exit code; anything else is DONE.
+    """
+    spec = sys.modules["__main__"].__spec__
+
+    def action() -> int:
+        code = main()
+        return code if isinstance(code, int) else DONE
+
+    sys.exit(run_program(spec.name if spec else sys.argv[0], action))
 
 
 def _can_be_mended(error: Exception) -> bool:

@@ -1,6 +1,9 @@
 """The house keeps its own rules: size of files, direction of imports, docstrings, quiet."""
 
 import ast
+import re
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -176,6 +179,26 @@ def test_lower_rooms_do_not_import_upper_ones(package):
         if place[room_of(target)] > place[room_of(module)]
     ]
     assert wrong == []
+
+
+def test_modules_that_are_commands_end_in_one_line():
+    """`python -m sebre.MODULE` ends a user's mistake as `sebre` does."""
+    own = {"sebre/__main__.py", "sebre/bench/__main__.py"}  # they have exit codes of their own
+    texts = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in files("sebre")}
+    guard = 'if __name__ == "__main__":'
+    commands = {n: text for n, text in texts.items() if guard in text and n not in own}
+    assert len(commands) > 20
+    assert [name for name, text in commands.items() if "    run_module(main)\n" not in text] == []
+    wrong = ["slicemap", "--dataset", "nowhere", "--out", "scores.json"]
+    found = subprocess.run(
+        [sys.executable, "-m", "sebre.trials.copied_labels", *wrong],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert found.returncode == 2 and found.stdout == ""
+    assert re.search(r"^sebre\.trials\.copied_labels: .*nowhere.*\n\Z", found.stderr, re.M)
+    assert "Traceback" not in found.stderr
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -49,6 +49,7 @@ from sebre.areas.pretraining.siamese import (
 from sebre.areas.stacks import Stack, open_stack
 from sebre.networks.environment import environment
 from sebre.prepare.sources.ara_areas import LAYERS
+from sebre.program import run_module
 
 SPLIT = "every:4:2"
 TRANSFER_STEPS, TRANSFER_SEEDS = 150, 3
@@ -279,4 +280,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)

@@ -41,6 +41,7 @@ from sebre.predict.folders import detect_folders
 from sebre.predict.job import plan_job
 from sebre.predict.outputs import label_paths
 from sebre.predict.pictures import SectionFile
+from sebre.program import run_module
 from sebre.synthesis.zeroshot import classes_of
 
 logger = logging.getLogger(__name__)
@@ -262,4 +263,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)

@@ -34,6 +34,7 @@ from sebre.networks.environment import environment
 from sebre.networks.epoch_reports import region_dices
 from sebre.networks.section_train import train_section
 from sebre.networks.weights_store import find_weights
+from sebre.program import run_module
 
 logger = logging.getLogger(__name__)
 
@@ -245,4 +246,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)

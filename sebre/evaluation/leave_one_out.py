@@ -26,6 +26,7 @@ from sebre.evaluation.learning_curve import STARTS, Start, demand_same, trained_
 from sebre.experiments.base import Experiment
 from sebre.experiments.custom import experiment_of_dataset
 from sebre.networks.environment import environment
+from sebre.program import run_module
 
 logger = logging.getLogger(__name__)
 
@@ -140,4 +141,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)

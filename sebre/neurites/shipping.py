@@ -31,6 +31,7 @@ from sebre.neurites.learning.patches import AUGMENTATIONS
 from sebre.neurites.scoring.measure_neurites import KEPT
 from sebre.neurites.volume_files import open_volume
 from sebre.neurites.whole_volumes import Decoding, segment
+from sebre.program import run_module
 from sebre.trust.thumbnails import save_small
 
 _LICENSE = (
@@ -235,4 +236,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)

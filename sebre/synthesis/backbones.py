@@ -28,6 +28,7 @@ from mrcnn.modeling.layers import LayerStyle
 from mrcnn.weights.loading import save_weights
 from sebre.networks.weights_store import BACKBONE as BACKBONE_KIND
 from sebre.networks.weights_store import write_entry
+from sebre.program import run_module
 from sebre.synthesis.classes import LICENSE, NUM_CLASSES
 from sebre.synthesis.zeroshot import VARIANTS
 
@@ -167,4 +168,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)

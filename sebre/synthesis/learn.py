@@ -33,6 +33,7 @@ from mrcnn.weights.loading import load_weights
 from sebre.data.csv_tables import append_row
 from sebre.networks.any_section import any_section_segmenter, build_network
 from sebre.networks.weights_store import find_weights
+from sebre.program import run_module
 from sebre.synthesis import zeroshot
 from sebre.synthesis.backbones import BACKBONES, build_backbone
 from sebre.synthesis.classes import IGNORE, NUM_CLASSES
@@ -326,4 +327,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)

@@ -26,6 +26,7 @@ from sebre.experiments.base import SeBReConfig, Small
 from sebre.networks.any_section import AnySectionConfig, frame_of, placed_back, prepared
 from sebre.networks.environment import environment
 from sebre.networks.segmenter import best_labels
+from sebre.program import run_module
 from sebre.synthesis import zeroshot
 from sebre.synthesis.backbones import BACKBONES
 from sebre.synthesis.curriculum import recipe_at
@@ -196,4 +197,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)

@@ -38,6 +38,7 @@ from sebre.networks.weights_store import (
     read_manifest,
     write_entry,
 )
+from sebre.program import run_module
 from sebre.synthesis import zeroshot
 from sebre.synthesis.baselines.measure import FILE, MOST
 from sebre.synthesis.classes import LICENSE
@@ -298,4 +299,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)

@@ -19,6 +19,7 @@ import numpy as np
 from mrcnn.io.own_files import replace_own_text
 from sebre.networks.any_section import AnySectionSegmenter, any_section_segmenter
 from sebre.networks.environment import environment
+from sebre.program import run_module
 from sebre.synthesis.classes import IGNORE, NUM_CLASSES
 from sebre.synthesis.sources import read_volumes
 from sebre.synthesis.stream import SyntheticSection, sections
@@ -86,4 +87,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)

@@ -27,6 +27,7 @@ from sebre.data.regions import RegionSet
 from sebre.data.rotation import turn_matrix
 from sebre.data.section_files import part_folder
 from sebre.networks.any_section import any_section_segmenter
+from sebre.program import run_module
 from sebre.synthesis.classes import IGNORE, NUM_CLASSES
 
 logger = logging.getLogger(__name__)
@@ -263,4 +264,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)

@@ -27,6 +27,7 @@ from sebre.evaluation.summary import summarize
 from sebre.experiments import EXPERIMENTS
 from sebre.networks.environment import environment
 from sebre.networks.segmenter import Segmenter, load_segmenter
+from sebre.program import run_module
 from sebre.trials.copied_labels import spread
 from sebre.trials.section_changes import KINDS, Kind
 from sebre.trials.trial_files import demand_trial_path, save_trial
@@ -170,4 +171,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)

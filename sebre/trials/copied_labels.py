@@ -22,6 +22,7 @@ from sebre.evaluation.section import Section, score_section
 from sebre.evaluation.summary import summarize
 from sebre.experiments import EXPERIMENTS
 from sebre.networks.environment import environment
+from sebre.program import run_module
 from sebre.registration.labelers import LABELED, AtlasLabeler
 
 COPIED = "labels copied from the most similar training section"  # the `network` of a record
@@ -103,4 +104,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)

@@ -22,6 +22,7 @@ from sebre.prepare.build import build
 from sebre.prepare.raw import RawSet
 from sebre.prepare.sources.malc2012 import MIN_MASK_PX
 from sebre.prepare.volume_source import Scan, VolumeCutter
+from sebre.program import run_module
 from sebre.synthesis.classes import read_tree
 from sebre.synthesis.sources import CIVM_LABELS, CIVM_NAMES, civm_structures
 
@@ -123,4 +124,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)

@@ -32,7 +32,7 @@ from sebre.networks.segmenter import load_segmenter
 from sebre.networks.unet import UNetSegmenter, result_of_labels
 from sebre.predict.scans import LEAST_SHARE, on_slice
 from sebre.prepare.volume import PLANES, Volume, read_volume, section, to_8_bit
-from sebre.program import DONE, run_program, say
+from sebre.program import DONE, run_module, say
 
 SHARES = {"horizontal": 0.4, "coronal": 0.4, "sagittal": 0.2}
 _MODULE = "sebre.trials.plane_views"
@@ -225,8 +225,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     command = f"python -m {_MODULE} {shlex.join(argv)}"
     asked = (args.experiment, args.raw, args.dataset, dict(args.views), args.out)
-    return run_program(_MODULE, lambda: score_views(*asked, command, args.pattern))
+    return score_views(*asked, command, args.pattern)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_module(main)

@@ -33,6 +33,7 @@ from sebre.evaluation.section import score_section, sheet_row
 from sebre.experiments import EXPERIMENTS
 from sebre.networks.segmenter import Segmenter, best_labels, demand_mask_rcnn, load_segmenter
 from sebre.predict.prediction import Network
+from sebre.program import run_module
 from sebre.registration.labelers import AtlasLabeler
 from sebre.trials.copied_labels import spread
 
@@ -287,4 +288,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)

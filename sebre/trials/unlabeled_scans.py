@@ -30,6 +30,7 @@ from sebre.prepare.volume import (
     to_8_bit,
     to_labels,
 )
+from sebre.program import run_module
 from sebre.trials.trial_files import demand_trial_path, save_trial
 
 GRAY = 2  # the tissue class; 1 is fluid, 3 white matter
@@ -132,4 +133,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)

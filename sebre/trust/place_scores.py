@@ -22,6 +22,7 @@ from sebre.networks.segmenter import (
     load_segmenter,
     read_image,
 )
+from sebre.program import run_module
 from sebre.trust.place_doubts import PlaceDoubts, doubts_at, find_place
 from sebre.trust.trust_files import AnyTrust, load_trust
 from sebre.trust.trust_fitting import found_dices
@@ -131,4 +132,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)

@@ -15,6 +15,7 @@ import scipy.ndimage
 
 from mrcnn.io.own_files import demand_own, replace_own
 from sebre.neurites.volume_files import EmVolume, open_volume
+from sebre.program import run_module
 
 EVERY = 4  # sections
 _JITTER_PX = 1
@@ -71,4 +72,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)

@@ -36,6 +36,7 @@ from sebre.neurites.whole_volumes import (
     run_here,
     run_stages,
 )
+from sebre.program import run_module
 
 logger = logging.getLogger(__name__)
 
@@ -113,4 +114,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)

@@ -48,6 +48,7 @@ from sebre.neurites.whole_volumes import (
     run_stages,
     segment,
 )
+from sebre.program import run_module
 
 logger = logging.getLogger(__name__)
 
@@ -274,4 +275,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)

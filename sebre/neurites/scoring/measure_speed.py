@@ -26,6 +26,7 @@ from mrcnn.io.own_files import demand_own, replace_own_text
 from sebre.networks.environment import environment
 from sebre.neurites.affinity_prediction import NAME
 from sebre.neurites.volume_files import open_volume
+from sebre.program import run_module
 
 logger = logging.getLogger(__name__)
 
@@ -128,4 +129,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)

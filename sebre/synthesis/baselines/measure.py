@@ -18,6 +18,7 @@ import numpy as np
 
 from mrcnn.io.files import replace_text
 from sebre.networks.environment import environment
+from sebre.program import run_module
 from sebre.synthesis import zeroshot
 from sebre.synthesis.baselines.nearest_plane import STEP_MM, Atlas, cuts_of
 from sebre.synthesis.sources import read_volumes
@@ -99,4 +100,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)

@@ -22,6 +22,7 @@ from mrcnn.io.files import replace_text
 from sebre.data.regions import ANY_SECTION
 from sebre.evaluation.mask_metrics import dice
 from sebre.networks.segmenter import Segmenter, best_labels, load_segmenter, read_image
+from sebre.program import run_module
 from sebre.synthesis import zeroshot
 from sebre.trust.place_doubts import find_place, with_place
 from sebre.trust.trust_files import AnyTrust, trust_of
@@ -135,4 +136,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)

@@ -34,6 +34,7 @@ from sebre.place.place_network import (
     head_arrays,
     load_head,
 )
+from sebre.program import run_module
 from sebre.synthesis.curriculum import EASY, HARD, Recipe
 from sebre.synthesis.labeled_volume import Volume
 from sebre.synthesis.placing.common_frame import CommonFrame, Reference
@@ -248,4 +249,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)

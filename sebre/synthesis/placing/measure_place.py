@@ -29,6 +29,7 @@ from sebre.place.brain_atlas import make_atlas
 from sebre.place.error_bars import SIGNS, ErrorBar, fit_error_bar, signs_of
 from sebre.place.place_network import WIDTH
 from sebre.place.placer import Placer, age_of_views
+from sebre.program import run_module
 from sebre.synthesis.curriculum import EASY, HARD
 from sebre.synthesis.labeled_volume import Volume
 from sebre.synthesis.placing.common_frame import CommonFrame, Reference
@@ -323,4 +324,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_module(main)
