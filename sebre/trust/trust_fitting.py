@@ -184,13 +184,16 @@ def group_sections(
     sections: SectionDataset, facts: SetFacts, picked: Sequence[int]
 ) -> tuple[list[int], str]:
     """Numbers of the groups that sections belong to, and what groups are: the animals where the
-    data set names three or more, else every fifth section, with all its versions."""
+    data set names three or more, else fifths of neighboring sections, with all their versions."""
     names = [sections.image_reference(i) for i in picked]
     animals = [facts.unit_of(name) for name in names] if facts.unit == "subject" else []
     if len(set(animals)) >= 3:
         order = {animal: number for number, animal in enumerate(dict.fromkeys(animals))}
         return [order[animal] for animal in animals], "subject"
-    return [i % _FIFTHS for i in range(len(picked))], "section"
+    origins = [facts.unit_of(name) if facts.has_versions else name for name in names]
+    parts = np.array_split(list(dict.fromkeys(origins)), _FIFTHS)
+    fifth = {origin: number for number, part in enumerate(parts) for origin in part}
+    return [fifth[origin] for origin in origins], "section"
 
 
 # --- Pictures ----------------------------------------------------------------------------

@@ -198,10 +198,7 @@ def _to_ours(runs: Sequence[Result], ours: Sequence[Result]) -> Difference | Non
     pair = (runs[0].record.sections, ours[0].record.sections)
     # The units are those of the first; records of SeBRe's network have them.
     found = paired_difference(*pair[::-1], "dice", unit=ours[0].at().interval_unit)
-    if found is None:
-        return None
-    ends = found.interval and (-found.interval[1], -found.interval[0])
-    return Difference(-found.value, ends, found.unit, found.n_units)
+    return None if found is None else -found
 
 
 def _of_all(run: Result, key: str) -> float | None:

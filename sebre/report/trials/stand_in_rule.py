@@ -59,8 +59,8 @@ def above_copied(
     difference = paired_difference(both, mine, key)
     if difference is None:
         return None
-    ends = difference.interval if difference.n_units >= FEW_UNITS else None
-    return -difference.value, ends and (-ends[1], -ends[0]), len(mine)
+    above = -difference
+    return above.value, above.interval if above.n_units >= FEW_UNITS else None, len(mine)
 
 
 def excuse(result: Result, copied: Mapping[str, Result]) -> str:
