@@ -2,7 +2,8 @@
 
 import fnmatch
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -124,6 +125,20 @@ class FactTable:
             )
         return found[0] if found else None
 
+    def demand_folders(self, folders: Sequence[Path]) -> None:
+        """That no row is of a folder of predictions whose name another one has.
+
+        Raises:
+            UserError: such a row.
+        """
+        count = Counter(folder.name for folder in folders)
+        for name in (name for name, n in count.items() if n > 1):
+            if rows := [row for row in self._exact if row == name or row.startswith(f"{name}/")]:
+                raise UserError(
+                    f"{self.path}: {rows[0]!r} is of {count[name]} folders of that name. Rename "
+                    "the folders, so that the table can tell them apart."
+                )
+
     def _row(self, number: int) -> dict[str, str]:
         self.used.add(number)
         return {column: self.rows[number][column].strip() for column in self.columns}
@@ -147,7 +162,8 @@ def know_sections(
         table: that has them. Without a table an age is read from names (P14).
         subject: a column of the table, or a regular expression of the names whose first group (or
             the whole) is the animal. Without it, a column subject or animal; else the folder of
-            the brain; else, with several folders of predictions, that folder.
+            the brain (in each folder of predictions another animal, which is said); else, with
+            several folders of predictions, that folder.
 
     Returns:
         The sections of which all is known; names of those that the table does not know or that
@@ -156,10 +172,12 @@ def know_sections(
     Raises:
         UserError: no such column, a pattern that fits no name, or nothing known of any section.
     """
-    folders = {section.folder for section in sections}
-    animal_of = _animal_rule(table, subject, len(folders) > 1)
+    folders = list(dict.fromkeys(section.folder for section in sections))
+    shared = _shared_brains(sections)
+    animal_of = _animal_rule(table, subject, len(folders) > 1, shared)
     if table is not None:
         _demand_columns(table, by)
+        table.demand_folders(folders)
     known, missing, alone = [], [], []
     for section in sections:
         facts = _facts_in_names(section, by) if table is None else table.facts_of(section)
@@ -174,6 +192,13 @@ def know_sections(
     if not known:
         _refuse_all(sections, by, table)
     notes = []
+    if found := sorted(
+        {s.brain for s in known if s.brain in shared and s.animal == str(_place(s))}
+    ):
+        notes.append(
+            f"{len(found)} brain(s) are in several folders ({some(found)}) and count as an animal "
+            "in each: give --table with a column subject if they are one."
+        )
     if alone:
         notes.append(
             f"{len(alone)} section(s) without a known animal count as an animal each, so that "
@@ -185,8 +210,19 @@ def know_sections(
     return known, missing, notes
 
 
+def _shared_brains(sections: Sequence[PredictedSection]) -> set[str]:
+    """Folders of brains whose name several folders of predictions have."""
+    places = {(section.folder, section.brain) for section in sections if section.brain}
+    count = Counter(brain for _, brain in places)
+    return {brain for brain, n in count.items() if n > 1}
+
+
+def _place(section: PredictedSection) -> Path:
+    return section.folder / section.brain
+
+
 def _animal_rule(
-    table: FactTable | None, subject: str | None, several: bool
+    table: FactTable | None, subject: str | None, several: bool, shared: Set[str]
 ) -> Callable[[PredictedSection, Mapping[str, str]], str]:
     columns = [] if table is None else table.columns
     column = subject if subject in columns else None
@@ -214,7 +250,9 @@ def _animal_rule(
                     f"the name {section.image!r}."
                 )
             return match[1] if match.groups() else match[0]
-        return section.brain or (section.folder.name if several else "")
+        if section.brain and section.brain not in shared:
+            return section.brain
+        return str(_place(section)) if several else ""
 
     return animal_of
 

@@ -11,12 +11,13 @@ resemble each other; intervals over sections would be too narrow.
 | `solidity` | area over area of the convex hull |
 | `box_aspect` | height over width of the box; depends on how the section lies |
 | `compactness` | 4 pi area / perimeter^2, 1 for a disk |
-| `volume_mm3` | sum over its sections: the table's, or area times the distance of sections |
+| `volume_mm3` | sum over its sections of area times distance; of whole scans their mean |
 """
 
 import json
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,10 +38,10 @@ from sebre.morphometry.animals import (
 )
 from sebre.morphometry.growth_figure import day_of, growth_figure, save_growth
 
-SUMS = ("volume_mm3",)  # added up over the sections of an animal; all others are averaged
+VOLUME = "volume_mm3"
 MEASURES = (
     *("area_mm2", "area_px", "tissue_share", "solidity", "box_aspect", "compactness"),
-    *SUMS,
+    VOLUME,
 )
 OUTPUTS = ("morphometry.csv", "morphometry.json", "growth.png", "growth.svg")
 _FEW = 5  # animals; an interval over fewer is narrower than it should be
@@ -117,7 +118,7 @@ class Morphometry:
     def unit(self) -> str:
         """What is told first: "area_mm2", else "area_px", else (of volumes) "volume_mm3"."""
         there = {name for row in self.rows for name in row.measures}
-        return next(name for name in ("area_mm2", "area_px", "volume_mm3") if name in there)
+        return next(name for name in ("area_mm2", "area_px", VOLUME) if name in there)
 
 
 def measure(
@@ -161,6 +162,11 @@ def measure(
     groups: dict[tuple[str, ...], list[PredictedSection]] = {}
     for section in known:
         groups.setdefault(tuple(section.facts[name] for name in by), []).append(section)
+    if several := _scanned_again(groups.values()):
+        notes.append(
+            f"{len(several)} animal(s) have several scans in a group ({some(several)}), whose "
+            "measures are averaged."
+        )
     rows = [
         row
         for group in sorted(groups, key=_order)
@@ -188,7 +194,7 @@ def write(result: Morphometry, out: Path, drawn: str | None = None, **facts: Any
     demand_own(paths)
     there = {name for row in result.rows for name in row.measures}
     if drawn is None:
-        drawn = next(name for name in ("volume_mm3", result.unit, *MEASURES) if name in there)
+        drawn = next(name for name in (VOLUME, result.unit, *MEASURES) if name in there)
     elif drawn not in there:
         raise UserError(f"--draw {drawn}: not known here; there are {', '.join(sorted(there))}.")
     columns = [name for name in MEASURES if name in there]
@@ -217,7 +223,7 @@ def _measures_of(
     sized = sum(_number(row, "area_mm2") is not None for row in flat)
     how: dict[str, Callable[[Row], float | None]] = {
         name: (lambda row, name=name: _number(row, name))
-        for name in ("tissue_share", "solidity", "volume_mm3")
+        for name in ("tissue_share", "solidity", VOLUME)
     }
     how |= {"box_aspect": _box_aspect, "compactness": _compactness}
     if flat:
@@ -235,7 +241,7 @@ def _measures_of(
         )
     if spacing_um is None:
         return how
-    if any(_number(row, "volume_mm3") is not None for row in rows):
+    if any(_number(row, VOLUME) is not None for row in rows):
         raise UserError("--spacing-um: the predictions have volumes already. Leave it out.")
     if not sized:
         raise UserError("--spacing-um: volumes need areas in mm2. Predict with --pixel-um.")
@@ -249,7 +255,13 @@ def _measures_of(
         value = _number(row, "area_mm2")
         return None if value is None else value * spacing_um / _UM_A_MM
 
-    return how | {"volume_mm3": volume}
+    return how | {VOLUME: volume}
+
+
+def _scanned_again(groups: Iterable[Sequence[PredictedSection]]) -> list[str]:
+    """Animals of which a group has more than one scan."""
+    scans = (Counter(s.animal for s in group if any(map(_is_volume, s.rows))) for group in groups)
+    return sorted({animal for count in scans for animal, n in count.items() if n > 1})
 
 
 def _measured(
@@ -299,13 +311,15 @@ def _over_animals(
         for name, read in measures.items():
             if (value := read(row)) is not None:
                 mine.setdefault(name, []).append(value)
+    # A scan is a whole animal; of several it is measured several times.
+    sections = not any(_is_volume(row) for _, row in shown)
     result = {}
     for name in (name for name in MEASURES if name in measures):
         units = UnitMeans()  # of the animals that have this measure
         for animal, mine in values.items():
             if name in mine:
-                whole = sum(mine[name]) if name in SUMS else float(np.mean(mine[name]))
-                units.add(animal, {name: whole})
+                whole = sum(mine[name]) if name == VOLUME and sections else np.mean(mine[name])
+                units.add(animal, {name: float(whole)})
         if not len(units):
             continue
         columns: list[Hashable] = [name]

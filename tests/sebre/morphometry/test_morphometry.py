@@ -193,6 +193,31 @@ def test_shapes_and_volumes(tmp_path):
         measure([volumes], ["age"], spacing_um=500)
 
 
+def test_an_animal_that_was_scanned_twice_has_one_volume(tmp_path):
+    scans = [cortex(f"m{i}_P4", 9.0, mm2=False, volume_mm3=10.0 + i) for i in range(3)]
+    folder = predictions(tmp_path, *scans)
+    facts = [{"image": f"m{i}_P4", "age": "P4", "subject": "ab"[i == 2]} for i in range(3)]
+    table = write_csv(tmp_path / "facts.csv", ["image", "age", "subject"], facts)
+    found = measure([folder], ["age"], table)
+    assert found.rows[0].measures["volume_mm3"].mean == pytest.approx((10.5 + 12) / 2)
+    assert "1 animal(s) have several scans in a group (a)" in " ".join(found.notes)
+
+
+def test_folders_of_one_name_are_animals_of_their_own(tmp_path):
+    first = predictions(tmp_path / "m7" / "found", cortex("P4/s1", 1.0), cortex("P4_s2", 1.0))
+    second = predictions(tmp_path / "m8" / "found", cortex("P4/s1", 3.0), cortex("P4_s2", 5.0))
+    facts = [{"image": "*", "age": "P4"}]
+    table = write_csv(tmp_path / "facts.csv", ["image", "age"], facts)
+    found = measure([first, second], ["age"], table)
+    # Of each a brain, and a section that lies beside it.
+    assert found.rows[0].n_animals == 4
+    assert "1 brain(s) are in several folders (P4) and count as an animal in each" in found.notes[0]
+    facts = [{"image": "found", "age": "P4"}]
+    table = write_csv(tmp_path / "ages.csv", ["image", "age"], facts)
+    with pytest.raises(UserError, match="'found' is of 2 folders of that name"):
+        measure([first, second], ["age"], table)
+
+
 def test_volumes_want_every_section(tmp_path):
     rows = [cortex("m_P4/s0", 2.0), cortex("m_P4/s1", 2.0, flags="far from the training set")]
     folder = predictions(tmp_path / "flagged", *rows)
