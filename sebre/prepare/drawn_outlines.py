@@ -17,6 +17,7 @@ from sebre.data.regions import Color
 
 ENDINGS = (".geojson", ".json", ".roi", ".zip")  # of files of outlines
 _CORNER = 0.5  # from the corner of a pixel to its center
+_SLIP_PX = 2.0
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,21 @@ class Outline:
 
     def lies_outside(self, size: tuple[int, int]) -> bool:
         """Whether nothing of it is in a picture of this size, (height, width) px."""
+        left, top, right, bottom = self._box()
+        return left >= size[1] or top >= size[0] or right <= 0 or bottom <= 0
+
+    def reaches_beyond(self, size: tuple[int, int]) -> bool:
+        """Whether it crosses the right or lower border by more than a hand that slips there."""
+        _, _, right, bottom = self._box()
+        return right > size[1] + _SLIP_PX or bottom > size[0] + _SLIP_PX
+
+    def _box(self) -> tuple[float, float, float, float]:
+        """Left, top, right, bottom in px; of run lengths, which have a size, the first pixel."""
         if not self.rings:
-            return False
+            return 0.0, 0.0, 1.0, 1.0
         points = np.concatenate(self.rings)
         (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
-        return left >= size[1] or top >= size[0] or right <= 0 or bottom <= 0
+        return left, top, right, bottom
 
 
 @dataclass(frozen=True)
@@ -63,6 +74,7 @@ class OutlineFile:
         size: (height, width) px of the picture as the file says, if it does.
         ignored: how many things it has that are no areas, such as points.
         notes: what was read otherwise than it was drawn.
+        page: of the stack that was drawn on, from 1, if the file says one.
     """
 
     path: Path
@@ -71,6 +83,7 @@ class OutlineFile:
     size: tuple[int, int] | None = None
     ignored: int = 0
     notes: tuple[str, ...] = ()
+    page: int | None = None
 
 
 def demand_name(path: Path, name: Any, what: str) -> str:

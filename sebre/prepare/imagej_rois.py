@@ -61,7 +61,9 @@ def read_rois(path: Path) -> OutlineFile:
             pages.add(page)
     demand_one_page(path, pages)
     stem = path.name.removesuffix(path.suffix).removesuffix("_rois")
-    return OutlineFile(path, stem, tuple(outlines), ignored=ignored, notes=tuple(notes))
+    z, t, position = pages.pop() if pages else (0, 0, 0)
+    page = z or t or position or None
+    return OutlineFile(path, stem, tuple(outlines), ignored=ignored, notes=tuple(notes), page=page)
 
 
 def _as_copy(name: str, names: Collection[str]) -> tuple[str, bool]:

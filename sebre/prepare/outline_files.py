@@ -71,7 +71,8 @@ def _geojson(path: Path, features: Sequence[Mapping[str, Any]]) -> OutlineFile:
         pages.add((plane.get("z", 0), plane.get("t", 0)))
     demand_one_page(path, pages)
     stem = path.name.removesuffix(path.suffix)
-    return OutlineFile(path, stem, tuple(outlines), ignored=ignored)
+    page = pages.pop()[0] + 1 if pages else None  # QuPath counts from 0
+    return OutlineFile(path, stem, tuple(outlines), ignored=ignored, page=page)
 
 
 def _polygons(geometry: Mapping[str, Any]) -> Iterator[tuple[np.ndarray, ...]]:

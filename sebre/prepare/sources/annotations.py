@@ -23,6 +23,7 @@ from mrcnn.errors import MissingFileError, UserError
 from mrcnn.imageio.header import EVERYTHING, Choice
 from mrcnn.imageio.reading import read_header
 from mrcnn.io.own_files import is_own
+from sebre.data.csv_tables import read_rows
 from sebre.data.listing import is_picture, natural, some, visible
 from sebre.data.region_names import plain
 from sebre.data.regions import Region, RegionSet, distinct_colors, read_regions, safe_name
@@ -49,6 +50,8 @@ PROGRAMS = {
     "fiji": ((".zip", ".roi"), (".zip", ".roi")),
 }
 
+_ONE_PAGE = set("YXSC")  # axes of a picture that is no stack
+
 _log = logging.getLogger(__name__)
 
 
@@ -58,15 +61,23 @@ class OutlinedImage(Pair):
 
     outlines: tuple[Outline, ...] = ()
     stated: tuple[int, int] | None = None  # size that the file says
+    page: int | None = None  # of a stack, that the file says
 
     def check_sizes(self, choice: Choice = EVERYTHING) -> tuple[int, int]:
         """Size of the image, (height, width); a UserError if the file says another."""
         size = picture_size(self.image, choice)
-        if read_header(self.image, choice).orientation != 1 and self.drawing.suffix != ".json":
+        header = read_header(self.image, choice)
+        if header.orientation != 1 and self.drawing.suffix != ".json":
             _log.warning(
                 "%s: is stored turned, and read upright by its orientation tag, which QuPath and "
                 "ImageJ do not heed. If its outlines lie wrong, save it upright and draw on that.",
                 self.image,
+            )
+        in_stack = not set(header.axes) <= _ONE_PAGE and isinstance(choice.z, int)
+        if in_stack and self.page not in (None, choice.z):
+            raise UserError(
+                f"{self.drawing}: drawn on page {self.page} of the stack {self.image}, but page "
+                f"{choice.z} is read (--z). Save the page that was drawn on as a picture."
             )
         if self.stated not in (None, size):
             raise UserError(
@@ -79,6 +90,13 @@ class OutlinedImage(Pair):
                 f"{self.drawing}: {len(away)} outline(s) ({some(away)}) lie outside of "
                 f"{self.image}, which has {size[0]} x {size[1]} px (height x width). Give the "
                 "picture that was drawn on, at the size that it had there."
+            )
+        if beyond := [outline.region for outline in self.outlines if outline.reaches_beyond(size)]:
+            _log.warning(
+                "%s: %d outline(s) (%s) reach beyond %s, which has %d x %d px (height x width), "
+                "and are cut at its border. If it was drawn on at another size, give the picture of "
+                "that size.",
+                *(self.drawing, len(beyond), some(beyond), self.image, *size),
             )
         return size
 
@@ -104,7 +122,8 @@ def read_source(
             "one away."
         )
     table = Path(regions) if regions else raw / REGIONS
-    region_set = read_regions(table) if regions or table.is_file() else _regions_of(pairs, raw)
+    given = bool(regions) or (table.is_file() and not _is_of_predictions(table))
+    region_set = read_regions(table) if given else _regions_of(pairs, raw)
     ids = {plain(region.name): region.id for region in region_set}
     for pair in pairs:
         for outline in pair.outlines:
@@ -121,7 +140,7 @@ def read_source(
         name=program or ANNOTATIONS,
         regions=region_set,
         plane=plane,
-        table=table,
+        table=table if given else None,
         processing=shrunk_by(downsample, choice, "as drawn"),
         choice=choice,
     )
@@ -133,6 +152,11 @@ def read_source(
         pixel_um = height if height == width else (height, width)
     files = list(dict.fromkeys(raw_set.files))  # one COCO file is of many pictures
     return replace(raw_set, pixel_size_um=pixel_um, files=files)
+
+
+def _is_of_predictions(table: Path) -> bool:
+    """Whether `regions.csv` is what `sebre predict` wrote, where its outputs lie here too."""
+    return {"image", "area_px"} <= set(read_rows(table)[0])
 
 
 def _folders(raw: Path, program: str) -> tuple[Path, Path]:
@@ -179,7 +203,10 @@ def _pairs(raw: Path, program: str) -> list[OutlinedImage]:
         facts = {"source_row": str(number), "source_image": image.name}
         facts["source_masks"] = drawn.path.name
         pairs.append(
-            OutlinedImage(number, image, drawn.path, "", facts, drawn.outlines, drawn.size)
+            OutlinedImage(
+                *(number, image, drawn.path, "", facts),
+                *(drawn.outlines, drawn.size, drawn.page),
+            )
         )
     return pairs
 

@@ -159,7 +159,7 @@ def picture_set(
     name: str,
     regions: RegionSet,
     plane: str | None,
-    table: Path,
+    table: Path | None,
     processing: Mapping[str, Any],
     split: str = SPLIT,
     choice: Choice = EVERYTHING,
@@ -177,9 +177,10 @@ def picture_set(
         background=None,
         license="that of the pictures; not stated",
         card=card(source_module(name), **processing),
-        files=[*pictures, *(path for path in (table, raw / FACTS) if path.is_file())],
+        files=[*pictures, *(path for path in (table, raw / FACTS) if path and path.is_file())],
         split=split,
         processing=processing,
+        animals_named=all(pair.facts.get("subject") for pair in pairs),
     )
 
 
@@ -216,7 +217,9 @@ def _with_facts(raw: Path, pairs: list[Pair]) -> list[Pair]:
     table = _read_facts(raw / FACTS) if (raw / FACTS).is_file() else None
     done = []
     for pair in pairs:
-        facts = {"source_row": str(pair.number), "source_image": pair.image.name}
+        facts = {"source_image": pair.image.name}
+        if not pair.part:  # numbers of two parts are not of one section
+            facts["source_row"] = str(pair.number)
         if table is not None:
             rows = table.get(("", pair.number)) or table.get((pair.part, pair.number))
             if rows is None:

@@ -71,6 +71,7 @@ def read_source(raw: Path) -> RawSet:
         texts={"LICENSE": license_file.read_text("utf-8")} if license_file.is_file() else {},
         volumetric=bool(record.get("volumetric")),
         slice_spacing_um=record.get("slice_spacing_um"),
+        animals_named=bool(record.get("animals_named")),
     )
 
 

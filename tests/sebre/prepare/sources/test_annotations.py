@@ -13,6 +13,7 @@ from paths import ROOT
 from PIL import Image
 from pycocotools import mask as coco_masks
 
+from mrcnn.errors import UserError
 from sebre.cli import commands as cli
 from sebre.data.csv_tables import read_rows
 from sebre.data.dataset import SectionDataset
@@ -375,3 +376,41 @@ def test_what_qupath_and_fiji_cannot_mean_is_refused(raw, tmp_path, capsys):
     away = [[(x + 60, y) for x, y in closed(SQUARE)]]
     (folder / "m1_a.geojson").write_text(json.dumps(feature("CA1", "Polygon", away)))
     refused("qupath", "1 outline(s) (CA1) lie outside of")
+
+
+def test_outlines_of_another_page_than_the_one_read_are_refused(raw):
+    image = raw / "images" / "m1_a.tif"
+    tifffile.imwrite(image, np.full((7, *SIZE), 90, np.uint8), metadata={"axes": "ZYX"})
+    drawn = feature("CA1", "Polygon", [closed(SQUARE)])
+    drawn["geometry"]["plane"] = {"z": 6, "t": 0}
+    path = raw / "annotations" / "m1_a.geojson"
+    path.write_text(json.dumps(drawn))
+    assert len(read_source("qupath", raw, {"z": 7}).sections) == 1
+    with pytest.raises(UserError, match="drawn on page 7 of the stack .* but page 5 is read"):
+        read_source("qupath", raw, {"z": 5})
+    path.unlink()
+    roi = roifile.ImagejRoi.frompoints(np.array(SQUARE, float), name="CA1")
+    roi.roitype, roi.position = roifile.ROI_TYPE.POLYGON, 7
+    roi.tofile(raw / "annotations" / "m1_a.roi")
+    assert len(read_source("fiji", raw, {"z": 7}).sections) == 1
+    with pytest.raises(UserError, match="drawn on page 7 of the stack .* but page 1 is read"):
+        read_source("fiji", raw, {"z": 1})
+
+
+def test_outlines_that_reach_beyond_the_picture_are_said(raw, caplog):
+    height, width = SIZE
+    over = [(2, 2), (width + 30, 2), (width + 30, height - 2), (2, height - 2)]
+    path = raw / "annotations" / "m1_a.geojson"
+    path.write_text(json.dumps(feature("CA1", "Polygon", [closed(over)])))
+    _, masks = read_source("qupath", raw, {}).sections[0].read()
+    assert masks[1][5, width - 1]
+    assert "1 outline(s) (CA1) reach beyond" in caplog.text
+
+
+def test_a_table_of_predictions_is_no_table_of_regions(raw):
+    qupath(raw / "annotations")
+    names = read_source("qupath", raw, {}).regions.names
+    (raw / "regions.csv").write_text("image,region_id,region,found,area_px\nm1_a,1,x,yes,12\n")
+    raw_set = read_source("qupath", raw, {})
+    assert raw_set.regions.names == names
+    assert raw / "regions.csv" not in raw_set.files

@@ -12,6 +12,7 @@ from PIL import Image
 from raw_samples import BLUE, GREEN, RED, drawn_labels, painted, raw_folder, section, write
 
 from sebre.data.dataset import SectionDataset
+from sebre.data.metadata import read_facts
 from sebre.data.regions import MOUSE, read_regions
 from sebre.prepare.build import build
 from sebre.prepare.color_matching import downsample_labels
@@ -80,6 +81,10 @@ def test_from_raw_to_a_data_set_that_loads(source, raw, tmp_path):
     assert "GAD1" in table
     facts = json.loads((tmp_path / "out" / "dataset.json").read_text())
     assert facts["processing"]["downsample"] == 2
+    # Scores vary over the animals that were named, also in a set made of this one.
+    assert sorted(read_facts(tmp_path / "out").units.values()) == ["a", "b", "b"]
+    build(read_source("prepared", tmp_path / "out", {}), tmp_path / "again")
+    assert read_facts(tmp_path / "again").unit == "subject"
 
 
 def test_label_maps_in_all_formats(tmp_path):
@@ -153,6 +158,11 @@ def test_folders_of_the_released_notebook(tmp_path):
     np.testing.assert_array_equal(masks[1], drawn_labels((64, 96)) == 1)
     build(raw_set, tmp_path / "out")
     assert len(list((tmp_path / "out" / "mrcnn_val_dataset_images").iterdir())) == 1
+
+    # Both parts count from 0; that makes them no versions of one section.
+    assert not read_facts(tmp_path / "out").has_versions
+    leaks = json.loads((tmp_path / "out" / "dataset.json").read_text())["split"]["leaks"]
+    assert "versions in training" not in leaks
 
     (raw / "sections.csv").write_text("section,subset,brain\n0,train,a\n1,train,a\n0,val,b\n")
     rows = read_source("colour-code", raw, {}).sections
