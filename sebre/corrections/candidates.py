@@ -79,12 +79,14 @@ def read_candidates(predictions: Path) -> Candidates:
     if not predictions.is_dir():
         raise MissingFileError(f"{predictions}: no such folder. Give the --out of `sebre predict`.")
     sections: list[Candidate] = []
+    looked_for: dict[tuple[str, ...], str] = {}
     left_out: dict[str, list[str]] = {}
     calibrated = True
     for name, record in all_records(predictions).items():
         if why := _why_not(record):
             left_out.setdefault(why, []).append(name)
             continue
+        looked_for.setdefault(tuple(one[1] for one in record["about"]["regions"]), name)
         found = [row for row in record["rows"] if is_found(row)]
         calibrated &= all("expected_dice" in row for row in found)
         sections.append(_candidate(name, record, found))
@@ -93,6 +95,11 @@ def read_candidates(predictions: Path) -> Candidates:
         raise UserError(
             f"{predictions}: no section of `sebre predict` that could be corrected"
             f"{f' ({reasons})' if reasons else ''}. Give the folder that it wrote to (--out)."
+        )
+    if len(looked_for) > 1:
+        raise UserError(
+            f"{predictions}: {some(list(looked_for.values()))} were looked at by networks of other "
+            "regions, which cannot be compared. Predict into a folder for each network."
         )
     return Candidates(tuple(sections), left_out, calibrated)
 

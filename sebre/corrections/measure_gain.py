@@ -32,7 +32,14 @@ from sebre.data.metadata import read_facts
 from sebre.data.region_masks import RegionMasks
 from sebre.data.regions import ANY_SECTION, RegionSet
 from sebre.data.section_files import list_subset
-from sebre.evaluation.learning_curve import STARTS, Start, checksum, parts_of, trained_on
+from sebre.evaluation.learning_curve import (
+    STARTS,
+    Start,
+    checksum,
+    demand_unchanged,
+    parts_of,
+    trained_on,
+)
 from sebre.evaluation.mask_metrics import dice
 from sebre.experiments.custom import experiment_of_dataset
 from sebre.networks.environment import environment
@@ -194,16 +201,20 @@ def measure(
     """All runs that a file of results does not have yet, each written when it is done.
 
     Raises:
-        UserError: the training part has too few sections.
+        UserError: the training part has too few sections, or the file has runs of other settings.
     """
     stage = read_stage(root, inner)
     facts = read_facts(root)
     record = json.loads(out.read_text("utf-8")) if out.is_file() else {"runs": []}
-    if (earlier := record.get("command", command)) != command:
-        command = earlier if command in earlier.split("; ") else f"{earlier}; {command}"
-    record |= {
+    fixed = {
         "dataset": root.resolve().name,
         "subset": "inner" if inner else "val",
+        "start": asdict(start) | checksum(start),
+    }
+    demand_unchanged(record, fixed, out)
+    if (earlier := record.get("command", command)) != command:
+        command = earlier if command in earlier.split("; ") else f"{earlier}; {command}"
+    record |= fixed | {
         "split": facts.record.get("split"),
         "command": command,
         "candidates": CANDIDATES,
@@ -212,7 +223,6 @@ def measure(
         "regions": stage.regions.names,
         "known_regions": known_regions(stage),
         "unit": facts.unit,
-        "start": asdict(start) | checksum(start),
         "environment": environment(),
     }
     if "before" not in record:

@@ -192,14 +192,35 @@ def corrected_in(folder: Path, sections: Sequence[Candidate]) -> list[str]:
         raise MissingFileError(f"{folder}: no such folder of corrected regions.")
     files = [path for path in visible(folder) if path.suffix.lower() in ENDINGS]
     drawn = {path.stem.removesuffix("_rois") for path in files if not is_own(path)}
-    done = [
-        s.name
-        for s in sections
-        if {Path(s.name).name, Path(s.picture).name, Path(s.picture).stem} & drawn
-    ]
+    done = [s.name for name in sorted(drawn) for s in _section_of(name, folder, sections)]
     if not done:
         raise UserError(
             f"{folder}: holds no corrected regions of a section of the predictions. Wanted files "
             f"with the names of the pictures ({', '.join(ENDINGS)})."
         )
     return done
+
+
+def _section_of(name: str, folder: Path, sections: Sequence[Candidate]) -> list[Candidate]:
+    """The section that a file of outlines is of, by its name without the ending; none, or one.
+
+    Raises:
+        UserError: the folder of several sections of that name does not tell which it is.
+    """
+    fitting = [
+        s for s in sections if name in (Path(s.name).name, *_names_of_picture(Path(s.picture)))
+    ]
+    if len(fitting) > 1:
+        beside = {folder.resolve(), folder.resolve().parent, folder.resolve().parent / "images"}
+        near = [s for s in fitting if Path(s.picture).resolve().parent in beside]
+        if len(near) != 1:
+            raise UserError(
+                f"{folder}: {name} may be of {some([s.name for s in fitting])}. Let the corrected "
+                "regions of a brain lie beside its pictures."
+            )
+        return near
+    return fitting
+
+
+def _names_of_picture(picture: Path) -> tuple[str, str]:
+    return picture.name, picture.stem

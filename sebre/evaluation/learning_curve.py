@@ -202,13 +202,20 @@ def demand_same(
     """
     now = {name: asdict(start) | checksum(start) for name, start in starts.items()}
     before = record.get("starts", {})
-    differ = [key for key, value in fixed.items() if record.get(key, value) != value]
-    differ += [name for name, start in now.items() if before.get(name, start) != start]
-    if record["runs"] and differ:
+    demand_unchanged({**before, **record}, {**fixed, **now}, out)
+    return {**before, **now}
+
+
+def demand_unchanged(record: Mapping[str, Any], now: Mapping[str, Any], out: Path) -> None:
+    """That what a file of runs says of them is what it would say of further ones.
+
+    Raises:
+        UserError: entries of `record`, read from `out`, that differ from those of `now`.
+    """
+    if differ := [key for key, value in now.items() if record.get(key, value) != value]:
         raise UserError(
             f"{out}: has runs of other settings ({', '.join(differ)}). Choose another file (--out)."
         )
-    return {**before, **now}
 
 
 def checksum(start: Start) -> dict[str, str]:

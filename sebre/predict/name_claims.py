@@ -6,11 +6,14 @@
 """
 
 import contextlib
+import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mrcnn.errors import UnavailableError, UserError
 from mrcnn.io.files import replace_text
@@ -20,8 +23,11 @@ _LOCK = "lock"
 _PATIENCE = 120.0  # s that a call waits for another one to write a table
 
 
-def stamp(picture: Path) -> dict[str, Any]:
-    """What tells a picture from others, and from itself after a change."""
+def stamp(picture: Path | np.ndarray) -> dict[str, Any]:
+    """What tells a picture, or pixels of no file, from others, and from itself after a change."""
+    if isinstance(picture, np.ndarray):
+        digest = hashlib.sha256(np.ascontiguousarray(picture)).hexdigest()
+        return {"path": f"an array, SHA-256 {digest[:16]}", "shape": list(picture.shape)}
     facts = picture.stat()
     found = {"path": str(picture), "bytes": facts.st_size, "mtime_ns": facts.st_mtime_ns}
     if picture.suffix.lower() == ".hdr":  # the voxels of Analyze lie beside it
@@ -42,7 +48,7 @@ def forget(out: Path, name: str) -> None:
         replace_text(record_path(out, name), json.dumps({"picture": record["picture"]}) + "\n")
 
 
-def claim(out: Path, name: str, picture: Path) -> str:
+def claim(out: Path, name: str, picture: Path | np.ndarray) -> str:
     """The name that a picture's outputs have from now on: this one, or if it is another's "s-2".
 
     The folder `out` exists.
@@ -55,24 +61,23 @@ def claim(out: Path, name: str, picture: Path) -> str:
     return name
 
 
-def take_name(out: Path, name: str, picture: Path | None) -> None:
-    """Make a name that of a picture, or of an array (None), whose outputs are about to be written.
+def take_name(out: Path, name: str, picture: Path | np.ndarray) -> None:
+    """Make a name that of a picture, or of an array, whose outputs are about to be written.
 
     What was finished under it does not count any more.
 
     Raises:
-        UserError: it is that of another picture, which is still there.
+        UserError: it is that of another array, or of another picture, which is still there.
     """
     out.mkdir(parents=True, exist_ok=True)
     known = read_record(out, name).get("picture")
-    if known and (picture is None or not is_free(out, name, picture)):
+    if known and not is_free(out, name, picture):
         raise UserError(
             f"{out / name}: the outputs of {known['path']} have this name. Give another one "
             "(predict(..., name=...)), or another folder."
         )
-    if picture is not None:
-        claim(out, name, picture)
-        forget(out, name)
+    claim(out, name, picture)
+    forget(out, name)
 
 
 def numbered(name: str) -> Iterator[str]:
@@ -84,12 +89,15 @@ def numbered(name: str) -> Iterator[str]:
         copy += 1
 
 
-def is_free(out: Path, name: str, picture: Path) -> bool:
+def is_free(out: Path, name: str, picture: Path | np.ndarray) -> bool:
     """Whether a name is a picture's own, or nobody's. A picture that was moved keeps its name."""
     known = read_record(out, name).get("picture")
     if known is None or known["path"] == str(picture):
         return True
-    return not Path(known["path"]).exists() and {**known, "path": str(picture)} == stamp(picture)
+    mine = stamp(picture)
+    if isinstance(picture, np.ndarray):
+        return known == mine
+    return not Path(known["path"]).exists() and {**known, "path": mine["path"]} == mine
 
 
 def is_brain(out: Path, name: str, pictures: Sequence[Path]) -> bool:

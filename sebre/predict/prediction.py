@@ -165,7 +165,7 @@ class Prediction:
         out = Path(out)
         paths = output_paths(self.name, out, shapes, formats)
         demand_own(paths)
-        take_name(out, self.name, self.path)
+        take_name(out, self.name, self.pixels if self.path is None else self.path)
         size = self.pixel_um
         save_section(
             self.name, self.picture, self.label_map, self.region_set, out, overlay_px, size

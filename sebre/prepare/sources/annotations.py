@@ -94,8 +94,7 @@ class OutlinedImage(Pair):
         if beyond := [outline.region for outline in self.outlines if outline.reaches_beyond(size)]:
             _log.warning(
                 "%s: %d outline(s) (%s) reach beyond %s, which has %d x %d px (height x width), "
-                "and are cut at its border. If it was drawn on at another size, give the picture of "
-                "that size.",
+                "and are cut at its border. If it was drawn on at another size, give that picture.",
                 *(self.drawing, len(beyond), some(beyond), self.image, *size),
             )
         return size

@@ -3,6 +3,7 @@ choose the sections."""
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from matplotlib.axes import Axes
 from sebre.evaluation.bootstrap import Difference, paired_difference
 from sebre.evaluation.scores import RegionScore, SectionScore
 from sebre.report import style
+from sebre.report.details import FEW_UNITS
 from sebre.report.markdown import NONE, Table
 
 FOLDER = "corrections"
@@ -24,8 +26,8 @@ _NOTES = (
     "scored on other sections: the same ones of the test part each time. Mean Dice over the "
     "sections that show a region, then over regions, then over seeds.",
     "Gain: over the network before, in the regions that it knows by their names, with the 95 % "
-    "interval over the units named, paired. `sebre next` minus chance: in all regions, with the "
-    "95 % interval over the seeds, paired, and the difference of each seed; one seed has none.",
+    "interval over the units named, paired. `sebre next` minus chance: in all regions, and the "
+    f"difference of each seed; with the 95 % interval over the seeds, paired, from {FEW_UNITS} on.",
 )
 
 
@@ -80,14 +82,17 @@ def gain_of(record: Mapping[str, Any]) -> Difference | None:
 
 def difference_of(record: Mapping[str, Any]) -> Difference | None:
     """Dice with the sections that `sebre next` chose minus Dice with sections by chance, over the
-    seeds that have both; None without any."""
+    seeds that have both; None without any. Of a few seeds there is no interval."""
     chosen: list[SectionScore] = []
     chance: list[SectionScore] = []
     for one, other in _pairs(record):
         for scores, run in ((chosen, one), (chance, other)):
             unit = f"seed {run['seed']}"
             scores += [_score(name, dices, unit) for name, dices in sorted(run["scores"].items())]
-    return paired_difference(chosen, chance, unit="seed") if chosen else None
+    found = paired_difference(chosen, chance, unit="seed") if chosen else None
+    if found is None or found.n_units >= FEW_UNITS:
+        return found
+    return replace(found, interval=None)
 
 
 def correction_figure(records: Mapping[str, Any]) -> style.ReportFigure:

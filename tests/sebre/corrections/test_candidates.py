@@ -96,6 +96,14 @@ def test_what_cannot_be_corrected_is_left_out_and_named(tmp_path):
     }
 
 
+def test_sections_of_networks_of_other_regions_are_not_compared(tmp_path, monkeypatch):
+    record(tmp_path, "a", [row("r1", 1, 50)])
+    monkeypatch.setitem(COLORS, 3, [0, 0, 200])
+    record(tmp_path, "b", [row("r1", 1, 50)])
+    with pytest.raises(UserError, match="a, b were looked at by networks of other regions"):
+        read_candidates(tmp_path)
+
+
 def test_a_folder_without_predictions_is_refused(tmp_path):
     with pytest.raises(UserError, match="no section of `sebre predict` that could be corrected"):
         read_candidates(tmp_path)

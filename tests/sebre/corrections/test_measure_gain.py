@@ -2,6 +2,7 @@
 real ones are in results/corrections."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -121,6 +122,10 @@ def test_runs_are_stored_and_not_done_twice(small, tmp_path, monkeypatch):
     assert len(trainings) == len(sets)  # the same sections are not trained on twice
     measure_gain.measure(*asked)
     assert len(trainings) == len(sets)
+    longer = replace(STARTS["any_section"], steps=7)
+    with pytest.raises(UserError, match=r"has runs of other settings \(start\)"):
+        measure_gain.measure(*asked[:2], longer, *asked[3:])
+    assert json.loads(out.read_text()) == record
 
 
 def test_chance_needs_no_prediction(small, monkeypatch):

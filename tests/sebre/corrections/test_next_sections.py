@@ -1,5 +1,7 @@
 """Which sections come first: rules on made-up sections, each with one thing that decides."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -108,3 +110,16 @@ def test_what_is_corrected_is_known_by_its_files(tmp_path):
         corrected_in(tmp_path, [section("other", 0)])
     with pytest.raises(UserError, match="no such folder of corrected regions"):
         corrected_in(tmp_path / "none", sections)
+
+
+def test_a_correction_is_of_the_brain_that_it_lies_beside(tmp_path):
+    sections = [
+        replace(section(f"{brain}/s_1", k), picture=str(tmp_path / brain / "s_1.tif"))
+        for k, brain in enumerate("AB")
+    ]
+    for folder in (tmp_path / "B" / "annotations", tmp_path / "elsewhere"):
+        folder.mkdir(parents=True)
+        (folder / "s_1.geojson").touch()
+    assert corrected_in(tmp_path / "B" / "annotations", sections) == ["B/s_1"]
+    with pytest.raises(UserError, match="s_1 may be of A/s_1, B/s_1"):
+        corrected_in(tmp_path / "elsewhere", sections)

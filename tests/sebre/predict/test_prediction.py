@@ -17,6 +17,7 @@ from sebre.data.regions import SLICEMAP
 from sebre.experiments.slicemap import SlicemapConfig
 from sebre.networks.segmenter import best_labels, demand_mask_rcnn
 from sebre.networks.tissue import tissue_mask
+from sebre.predict.name_claims import claim
 from sebre.predict.prediction import NOT_TOLD, Network, predict_picture
 
 
@@ -96,6 +97,19 @@ def test_a_name_is_one_picture_in_a_folder(tmp_path):
         network.predict(np.zeros((SIDE, SIDE), np.uint8), name="s").save(out)
     assert (out / "s_labels.png").read_bytes() == before
     network.predict(other, name="m2_s").save(out)
+
+
+def test_arrays_of_one_name_do_not_replace_each_other(tmp_path):
+    rng = np.random.default_rng(0)
+    dark, light = (rng.integers(0, 256, (SIDE, SIDE), np.uint8) for _ in range(2))
+    network, out = Network(Fixed(RESULT)), tmp_path / "out"
+    network.predict(dark).save(out)
+    network.predict(dark).save(out)  # the same pixels again
+    with pytest.raises(UserError, match=r"outputs of an array, SHA-256 \w+ have this name"):
+        network.predict(light).save(out)
+    network.predict(light, name="light").save(out)
+    # A file of the name takes another one.
+    assert claim(out, "picture", save_picture(tmp_path / "picture.png")) == "picture-2"
 
 
 # --- Glass -------------------------------------------------------------------------------
