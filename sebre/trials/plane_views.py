@@ -6,7 +6,8 @@
 The networks are of `sebre train ... --network quicknat` (or another that labels pixels), each on
 the same scans, prepared in its plane. Test sections are those of DIR; they are told apart by their
 pixels, and each gets what the planes say of its scan together. Source of the weights of the planes:
-Roy et al. 2019, "view aggregation": a sagittal slice does not tell left from right.
+Roy et al. 2019, "view aggregation". A sagittal slice does not tell left from right, so what its
+network says of either side counts for both, as in the authors' code.
 """
 
 import argparse
@@ -25,16 +26,19 @@ from mrcnn.errors import MissingFileError, UserError
 from mrcnn.structures.resampling import resize
 from sebre.data.csv_tables import read_table
 from sebre.data.dataset import SectionDataset
+from sebre.data.listing import some
 from sebre.data.metadata import read_facts
 from sebre.evaluation.evaluate import demand_result_path, evaluate, save_json
 from sebre.experiments import EXPERIMENTS
 from sebre.networks.segmenter import load_segmenter
 from sebre.networks.unet import UNetSegmenter, result_of_labels
+from sebre.networks.weights_store import WeightsFile
 from sebre.predict.scans import LEAST_SHARE, on_slice
 from sebre.prepare.volume import PLANES, Volume, read_volume, section, to_8_bit
 from sebre.program import DONE, run_module, say
 
-SHARES = {"horizontal": 0.4, "coronal": 0.4, "sagittal": 0.2}
+_ONE_SIDED = "sagittal"
+SHARES = {"horizontal": 0.4, "coronal": 0.4, _ONE_SIDED: 0.2}
 _MODULE = "sebre.trials.plane_views"
 _TESTED = "val"
 _PATTERN = "{scan}_SS.nii.gz"  # of malc2012
@@ -61,7 +65,7 @@ class ViewsSegmenter:
     ):
         self.views, self.scans = views, scans
         first = next(iter(views.values()))
-        self.config, self.weights, self.regions = first.config, first.weights, dataset.regions
+        self.config, self.weights, self.regions = first.config, _together(views), dataset.regions
         self.network = f"{first.network}, {len(views)} planes"
         self.plane = read_facts(root).record["plane"]
         rows = {
@@ -126,7 +130,9 @@ def mean_views(views: Mapping[str, UNetSegmenter], volume: Volume) -> np.ndarray
         volume: of 8 bits, [X, Y, Z].
 
     Returns:
-        float32 [classes, X, Y, Z], which sum to 1; the background where no slice was looked at.
+        float32 [classes, X, Y, Z], which sum to 1; the background where no slice was looked at. The
+        regions that a network calls a pair of sides (SIDE_PAIRS) get what it says of both of them
+        in sagittal slices.
     """
     classes = next(iter(views.values())).config.NUM_CLASSES
     total = np.zeros((classes, *volume.data.shape), np.float32)
@@ -142,13 +148,35 @@ def mean_views(views: Mapping[str, UNetSegmenter], volume: Volume) -> np.ndarray
                 continue
             picture = np.ascontiguousarray(section(volume, plane, index, order=1))
             seen = segmenter.probabilities(np.repeat(picture[..., None], 3, axis=-1))
+            if plane == _ONE_SIDED:
+                seen = _of_both_sides(seen, segmenter)
             total[where] += SHARES[plane] * np.stack(
                 [
                     on_slice(resize(seen[..., k], picture.shape, mode="edge"), voxels.shape)
                     for k in range(classes)
                 ]
             )
-    return total / sum(SHARES[plane] for plane in views)
+    return total / total.sum(axis=0)
+
+
+def _of_both_sides(seen: np.ndarray, segmenter: UNetSegmenter) -> np.ndarray:
+    """Probabilities [H, W, classes] in which both regions of a pair have the sum of the two."""
+    seen = seen.copy()
+    for pair in getattr(segmenter.config, "SIDE_PAIRS", None) or ():
+        seen[..., list(pair)] = seen[..., list(pair)].sum(axis=-1, keepdims=True)
+    return seen
+
+
+def _together(views: Mapping[str, UNetSegmenter]) -> WeightsFile | None:
+    """The weights of all planes as one entry of a record."""
+    files = [segmenter.weights for segmenter in views.values()]
+    if None in files:
+        return None
+    name = ", ".join(
+        f"{plane}: {file.name or file.path.name}" for plane, file in zip(views, files, strict=True)
+    )
+    digest = hashlib.sha256("".join(file.sha256 for file in files).encode()).hexdigest()
+    return replace(files[0], name=name, sha256=digest)
 
 
 def _digest(image: np.ndarray) -> bytes:
@@ -180,6 +208,7 @@ def score_views(
     known, root = EXPERIMENTS[experiment], Path(root)
     demand_result_path(out)
     dataset = known.load(root, _TESTED)
+    _demand_other_people(root)
     segmenters = {}
     for plane, weights in views.items():
         if plane not in SHARES:
@@ -194,6 +223,20 @@ def score_views(
     save_json(record, out)
     say(f"Dice {record.scores.dice_mean:.3f}, mAP {record.scores.map_paper:.3f}: {out}")
     return DONE
+
+
+def _demand_other_people(root: Path) -> None:
+    """That no subject is in both parts: slices of the other planes hold voxels of all of them."""
+    rows = read_table(root / "sections.csv", ("subset", "subject"), "Prepare the data set again.")
+    tested, trained = (
+        {row["subject"] for row in rows if (row["subset"] == _TESTED) == test}
+        for test in (True, False)
+    )
+    if both := sorted(tested & trained):
+        raise UserError(
+            f"{root}: {some(both)} are in training and test, so slices of other planes show what "
+            "is tested. Divide by subject (`sebre prepare ... --split subject`)."
+        )
 
 
 def _scans(root: Path, raw: Path, pattern: str) -> dict[str, Path]:

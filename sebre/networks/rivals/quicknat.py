@@ -12,7 +12,8 @@ picture of three channels.
 What differs here: pictures, augmentation, optimizer and steps are those of the other networks, so
 that the methods can be compared (the paper: SGD from 0.1, and a first training on labels of
 FreeSurfer, which nobody has here); where the largest of four values occurs twice, unpooling gives
-to both; a network is of one plane, and `sebre.trials.plane_views` takes the mean of three.
+to both; a network is of one plane, and `sebre.trials.plane_views` takes the mean of three, where
+that of sagittal slices learned sides apart and is taken for both (the paper: learned without).
 """
 
 from collections.abc import Callable
@@ -36,7 +37,7 @@ class QuickNATSettings:
 
     QUICKNAT_FILTERS = 64
     QUICKNAT_DICE_WEIGHT = 1.0  # of the Dice loss, beside the weighted cross-entropy
-    QUICKNAT_SPECK = 0.001  # as UNET_SPECK
+    QUICKNAT_SPECK = 0.0  # share of the picture; the paper drops no parts
 
 
 @keras.saving.register_keras_serializable(package="sebre")

@@ -71,7 +71,9 @@ def test_every_plane_paints_the_same_voxels(scans, planes):
     wanted = np.minimum(np.rint(shown.data / 28).astype(int), 8)
     assert len(np.unique(wanted)) == 9
     np.testing.assert_array_equal(found.argmax(0), wanted)
-    np.testing.assert_allclose(found.max(0), 1, atol=1e-5)
+    # Of a region, sagittal slices say as much of its counterpart: 0.2 beside 0.4 + 0.4 + 0.2.
+    sure = np.where(wanted > 0, 1 / 1.2 if "sagittal" in planes else 1, 1)
+    np.testing.assert_allclose(found.max(0), sure, atol=1e-5)
 
 
 def test_sections_get_what_was_found_in_their_scan(scans, prepared):
@@ -101,7 +103,14 @@ def test_three_networks_from_one_command(scans, prepared, tmp_path, monkeypatch)
     record = json.loads((tmp_path / "scores.json").read_text(encoding="utf-8"))
     assert record["network"] == "QuickNAT, 2 planes" and record["n_subjects"] == 1
     assert "--views horizontal=" in record["command"]
+    assert record["weights"] == "horizontal: quicknat_ibsr.h5, coronal: quicknat_ibsr.h5"
     with pytest.raises(UserError, match="slicemap"):
         main([*options, "horizontal=slicemap"])
+    table = prepared / "sections.csv"
+    rows = table.read_text(encoding="utf-8")
+    table.write_text(rows.replace(",a,", ",b,"), encoding="utf-8")
+    with pytest.raises(UserError, match="b are in training and test, so slices of other planes"):
+        main([*options, f"horizontal={weights}"])
+    table.write_text(rows, encoding="utf-8")
     with pytest.raises(UserError, match=r"1003_SS\.nii\.gz: no such file"):
         main(["ibsr", "--raw", tmp_path / "no", *options[3:], f"coronal={weights}"])
