@@ -190,7 +190,7 @@ def paired_difference(
     columns: dict[str, None] = {}
     for one, other in zip(sections, others, strict=False):
         mine, theirs = _values(one, key), _values(other, key)
-        same = (one.section, one.angle) == (other.section, other.angle)
+        same = (one.section, one.angle or 0) == (other.section, other.angle or 0)
         if not same or mine.keys() != theirs.keys():
             return None
         differences = {name: mine[name] - theirs[name] for name in mine}

@@ -119,6 +119,7 @@ _MADE_WITH = (
     "classes",
     "max_detections",
     "max_gt_instances",
+    "min_confidence",
     "roi_pool",
     "classes_incl_background",
 )

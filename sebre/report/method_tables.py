@@ -134,8 +134,11 @@ def networks_table(results: Sequence[Result]) -> Table:
     return Table("U-Net beside Mask R-CNN", header, tuple(rows), groups, below)
 
 
-def splits_table(results: Sequence[Result], splits: Sequence[Result]) -> Table:
-    """The paper's kind of split beside ours, of the same experiment and data set."""
+def splits_table(
+    results: Sequence[Result], splits: Sequence[Result], paper_network: Sequence[Result] = ()
+) -> Table:
+    """The paper's kind of split beside ours, of the same experiment and data set; the paper's
+    network, which has a table of its own, was run with it too."""
     rows = []
     for (experiment, data), same in _by_data(splits):
         ours = [
@@ -159,7 +162,8 @@ def splits_table(results: Sequence[Result], splits: Sequence[Result]) -> Table:
                     split["leaks"],
                 )
             )
-    others = dict.fromkeys(r.experiment for r in results if r.experiment not in _names(splits))
+    run = _names((*splits, *paper_network))
+    others = dict.fromkeys(r.experiment for r in results if r.experiment not in run)
     below = notes("cut", "interval", "splits")
     if splits and others:
         below += notes("other_splits", names=", ".join(others))

@@ -249,7 +249,7 @@ def chapters(records: Records, claims: Sequence[Claim]) -> list[Chapter]:
         *_further_systems(records),
         _chapter(
             "The paper's split",
-            (splits_table(results, records.splits),),
+            (splits_table(results, records.splits, records.paper_network),),
             f"no result in `{SPLITS_FOLDER}` beside the others.",
         ),
         _claims(claims),
@@ -288,7 +288,7 @@ def _claims(claims: Sequence[Claim]) -> Chapter:
 
 def _provenance(records: Records) -> Chapter:
     made = (records.results, records.methods, records.splits, records.paper_network)
-    tables = [provenance_table(*made)]
+    tables = [provenance_table(*made, records.confident)]
     if records.trials.copied:
         tables.append(sources_table(records.trials))
     return Chapter("Provenance", tuple(tables), in_terminal=False)

@@ -11,6 +11,7 @@ from sebre.data.csv_tables import read_rows
 from sebre.report.markdown import NONE, Table, count, notes, number
 from sebre.report.published import PAPER_NAMES, PublishedScore, find_scores
 from sebre.report.records import (
+    CONFIDENT_FOLDER,
     METHODS_FOLDER,
     PAPER_DATA_KIND,
     PAPER_NETWORK_FOLDER,
@@ -196,6 +197,7 @@ def provenance_table(
     methods: Sequence[Result] = (),
     splits: Sequence[Result] = (),
     paper_network: Sequence[Result] = (),
+    confident: Sequence[Result] = (),
 ) -> Table:
     """Where our numbers come from: data, split, network and command of every result."""
     rows = []
@@ -204,6 +206,7 @@ def provenance_table(
         (METHODS_FOLDER, methods),
         (SPLITS_FOLDER, splits),
         (PAPER_NETWORK_FOLDER, paper_network),
+        (CONFIDENT_FOLDER, confident),
     ):
         for result in same:
             record = result.record

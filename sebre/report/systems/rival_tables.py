@@ -18,7 +18,7 @@ from sebre.evaluation.scores import Evaluation, Registration
 from sebre.evaluation.stored import RecordFault
 from sebre.report.markdown import NONE, Table, notes, number, signed, units
 from sebre.report.records import MASK_RCNN, Result
-from sebre.report.tables import split_of
+from sebre.report.tables import sections_of, split_of
 from sebre.report.trials.stand_in_rule import CONSISTENT, NOT, OPEN, excuse
 
 FOLDER = "rivals"
@@ -97,12 +97,13 @@ def _methods(contest: Contest) -> Table:
             (
                 method,
                 str(len(runs)),
+                sections_of(runs[0]),
                 *(_cell(_of_all(run, key) for run in runs) for key in _MEASURES),
                 signed(difference),
                 units(difference.n_units, difference.unit) if difference else NONE,
             )
         )
-    header = ("method", "runs", *_MEASURES.values(), f"Dice minus {OURS}'s", "over")
+    header = ("method", "runs", "sections", *_MEASURES.values(), f"Dice minus {OURS}'s", "over")
     title = f"{contest.experiment} on {contest.dataset}, split {contest.rule}"
     return Table(title, header, tuple(rows), notes=notes("live_rivals"))
 
@@ -192,12 +193,14 @@ def _key(result: Result) -> tuple[str, str, str]:
 
 
 def _to_ours(runs: Sequence[Result], ours: Sequence[Result]) -> Difference | None:
-    """Dice of the first run minus that of SeBRe's first, on the same sections."""
+    """Dice of the first run minus that of SeBRe's first, on the sections that both have."""
     if not ours:
         return None
-    pair = (runs[0].record.sections, ours[0].record.sections)
+    other = {section.section: section for section in runs[0].record.sections}
+    mine = [section for section in ours[0].record.sections if section.section in other]
+    theirs = [other[section.section] for section in mine]
     # The units are those of the first; records of SeBRe's network have them.
-    found = paired_difference(*pair[::-1], "dice", unit=ours[0].at().interval_unit)
+    found = paired_difference(mine, theirs, "dice", unit=ours[0].at().interval_unit)
     return None if found is None else -found
 
 

@@ -14,6 +14,7 @@ from sebre.networks.weights_store import read_manifest
 from sebre.report.details import FEW_UNITS
 from sebre.report.markdown import notes
 from sebre.report.records import CUT_OFF, Result
+from sebre.report.tables import split_of
 
 CONSISTENT, NOT, OPEN = "consistent", "not", "open"
 CLOSE = 0.05  # share of a published number, or of a score to compare with, that counts as reached
@@ -47,10 +48,10 @@ def above_copied(
 
     Returns:
         The difference, its 95 % interval (None with fewer than FEW_UNITS units) and the number of
-        sections; None without copied labels.
+        sections; None without copied labels of the same split.
     """
     other = copied.get(result.record.dataset)
-    if other is None:
+    if other is None or split_of(other)["rule"] != split_of(result)["rule"]:
         return None
     theirs = {section.section: section for section in other.record.sections}
     mine = [s for s in result.record.sections if s.section in theirs]

@@ -41,11 +41,15 @@ def rivals(**starts):
 
 def test_runs_of_a_method_share_a_row(ours, tmp_path):
     (tmp_path / "rivals").mkdir()
+    # As `sebre register --limit` writes them: some of the sections, at an angle of 0.
+    lddmm = made_up_method("ibsr", "scans", "lddmm", NAMES, 0.4, "subject")
+    lddmm["sections"] = [{**section, "angle": 0.0} for section in lddmm["sections"][:4]]
+    lddmm["n_sections"] = 4
     write(
         tmp_path / "rivals",
         scans_fcnn=run("F-CNN", 0.5),
         scans_fcnn_seed1=run("F-CNN", 0.52),
-        scans_lddmm=made_up_method("ibsr", "scans", "lddmm", NAMES, 0.4, "subject"),
+        scans_lddmm=lddmm,
         broken={"method": 3},
     )
     found, (problem,) = read_rivals(tmp_path)
@@ -53,10 +57,11 @@ def test_runs_of_a_method_share_a_row(ours, tmp_path):
     table, by_region = rival_tables(contests([ours], found))
     rows = {row[0]: row for row in table.rows}
     assert list(rows) == [OURS, "F-CNN", "lddmm"]
-    assert rows["F-CNN"][:3] == ("F-CNN", "2", "0.510 (0.500 to 0.520)")
+    assert rows["F-CNN"][:4] == ("F-CNN", "2", "6", "0.510 (0.500 to 0.520)")
     assert rows["F-CNN"][-2:] == ("-0.100 [-0.100, -0.100]", "3 subjects")
-    assert rows["lddmm"][4:6] == ("-", "-") and rows["lddmm"][6].startswith("-0.200")
-    assert rows[OURS][-2:] == ("-", "-") and rows[OURS][4] == "2.000"
+    assert rows["lddmm"][2] == "4" and rows["lddmm"][5:7] == ("-", "-")
+    assert rows["lddmm"][7:] == ("-0.200 [-0.200, -0.200]", "2 subjects")
+    assert rows[OURS][-2:] == ("-", "-") and rows[OURS][5] == "2.000"
     assert by_region.header == ("region", OURS, "F-CNN", "lddmm") and len(by_region.rows) == 8
     assert by_region.rows[0][0] == "left caudate"
     mean = sum(0.51 + i / 100 for i in range(6)) / 6
