@@ -26,7 +26,7 @@ from sebre.networks.region_match import class_order, experiment_of
 from sebre.networks.rivals import PIXEL_KINDS
 from sebre.networks.training_run import weights_of_run
 from sebre.networks.unet import UNetSegmenter
-from sebre.networks.weights_store import BACKBONE, WeightsFile, find_weights, network_of
+from sebre.networks.weights_store import BACKBONE, NEURITES, WeightsFile, find_weights, network_of
 
 __all__ = [
     "MaskRCNNSegmenter",
@@ -148,7 +148,7 @@ def _plan(
 ) -> _Plan:
     """What is to be loaded, with everything checked that can be without a network."""
     found = find_weights(weights_of_run(weights), folder)
-    if network_of(found) == "neurites":
+    if network_of(found) == NEURITES:
         raise UserError(
             f"{weights}: segments electron microscopy, no brain regions. Use `sebre neurites "
             "predict`, or give another network (`sebre models` lists them)."

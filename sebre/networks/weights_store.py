@@ -173,11 +173,13 @@ def _config_of(entry: dict[str, Any], folder: Path) -> Path | None:
 
 
 BACKBONE = "backbone"  # weights to start a Mask R-CNN from, which find nothing themselves
+NEURITES = "neurites"
+NO_REGIONS = (NEURITES, BACKBONE)  # kinds, as manifests say, that find no regions of sections
 # Settings that only one kind of network has.
 _OWN_SETTINGS = {
     **{"UNET_WIDTH": "unet", "SECTION_WIDTHS": "any_section"},
     **{"FCNN_WIDTH": "fcnn", "BRAINSEGNET_WIDTH": "brainsegnet", "QUICKNAT_FILTERS": "quicknat"},
-    "long_range": "neurites",
+    "long_range": NEURITES,
 }
 
 

@@ -18,7 +18,7 @@ from sebre.data.regions import ANY_SECTION
 from sebre.evaluation.scores import MASK_RCNN, U_NET, Evaluation, Interval, Registration, Scores
 from sebre.evaluation.stored import RecordFault
 from sebre.experiments import EXPERIMENTS
-from sebre.networks.weights_store import BACKBONE, read_manifest
+from sebre.networks.weights_store import NO_REGIONS, read_manifest
 
 TRUST_FILE = "trust.json"  # of `sebre models calibrate --results`; see `sebre.report.doubt`
 METHODS_FOLDER, SPLITS_FOLDER, CONFIDENT_FOLDER = "registration", "splits", "confidence_0.9"
@@ -131,7 +131,7 @@ def shipped_results() -> dict[str, str]:
         name: f"sebre evaluate {entry.get('experiment')} "
         f"--dataset datasets/{entry.get('dataset')} --weights {name}"
         for name, entry in read_manifest().items()
-        if name != ANY_SECTION.name and entry.get("network") not in ("neurites", BACKBONE)
+        if name != ANY_SECTION.name and entry.get("network") not in NO_REGIONS
     }
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mrcnn.errors import MissingFileError
+from mrcnn.errors import MissingFileError, UserError
 from sebre.data.listing import visible
 from sebre.experiments import EXPERIMENTS
 from sebre.networks.environment import environment
@@ -98,7 +98,7 @@ def score_scans(segmenter: Segmenter, raw: Path) -> dict[str, Any]:
         image, labels = read_volume(path), path.with_name(f"{name}_seg.nii.gz")
         classes = to_labels(read_volume(labels), labels) if labels.is_file() else None
         if classes and (difference := grid_difference(classes, image)):
-            raise MissingFileError(f"{labels}: not on the grid of {path.name}: {difference}.")
+            raise UserError(f"{labels}: not on the grid of {path.name}: {difference}.")
         scans[name] = score_scan(segmenter, image, classes)
     return scans
 

@@ -10,7 +10,7 @@ import numpy as np
 from mrcnn.errors import UserError
 from mrcnn.imageio.contrast import BITS
 from sebre.networks.segmenter import best_labels, load_segmenter, read_image
-from sebre.networks.weights_store import find_weights, is_here, known_networks
+from sebre.networks.weights_store import NO_REGIONS, find_weights, is_here, known_networks
 from sebre.place.placer import load_placer
 from sebre.trust.certainty import CertaintyModel
 from sebre.trust.place_doubts import doubts_at, with_place
@@ -82,6 +82,8 @@ def suggest(pictures: Sequence[str | Path]) -> Suggestion:
     places = [placer.place(image) if placer else None for _, image in readable]
     fits, untold = [], []
     for name, at in known_networks().items():
+        if at[1].get("network") in NO_REGIONS:
+            continue
         trust = load_trust(find_weights(name)) if is_here(*at) else None
         if trust is None:
             untold.append(name)

@@ -136,8 +136,13 @@ def test_the_fitting_network_is_suggested(calibrated, monkeypatch, capsys):
     monkeypatch.setenv("SEBRE_WEIGHTS", str(store))
     # That alone, so that one network is loaded.
     monkeypatch.setattr("sebre.networks.weights_store.shipped_store", lambda: store)
+    # Of networks that find no regions of sections nothing is said.
+    manifest = json.loads((store / "manifest.json").read_text(encoding="utf-8"))
+    manifest["cells"] = {**next(iter(manifest.values())), "network": "neurites"}
+    (store / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     assert main(["models", "suggest", str(section), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
+    assert found["untold"] == []
     assert [fit["name"] for fit in found["fits"]] == ["mine"]
     assert found["fits"][0]["distance"] <= 1 and found["fits"][0]["n_known"] == 1
     assert found["verdict"].startswith("Take mine")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from volumes import save_nifti
 
-from mrcnn.errors import MissingFileError
+from mrcnn.errors import MissingFileError, UserError
 from sebre.data.metadata import read_facts
 from sebre.data.regions import MOUSE, SUBCORTICAL
 from sebre.data.section_files import list_subset
@@ -100,7 +100,7 @@ def test_scans_with_and_without_tissue_classes(tmp_path):
     scans = score_scans(Halves(), tmp_path)
     assert ["gray" in scans[name] for name in ("IBSR_01", "IBSR_02")] == [True, False]
     save_nifti(tmp_path / "IBSR_02_seg.nii.gz", np.full((20, 24, 5), GRAY, np.int16))
-    with pytest.raises(MissingFileError, match="IBSR_02"):
+    with pytest.raises(UserError, match="IBSR_02"):
         score_scans(Halves(), tmp_path)
     with pytest.raises(MissingFileError, match="no IBSR"):
         score_scans(Halves(), tmp_path / "none")
