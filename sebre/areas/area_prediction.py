@@ -25,6 +25,9 @@ from sebre.areas.area_samples import (
 )
 from sebre.areas.area_unet import build_area_network
 from sebre.areas.atlas_prior import BLUR_UM, blurred
+from sebre.areas.stacks import Stack
+
+_SAME_PIXELS = 0.01  # share of their size that they may differ by
 
 
 @dataclass
@@ -85,6 +88,24 @@ class AreaNetwork:
             weight[here] += window
         shares = scipy.special.softmax(total / weight, axis=-1)[: shape[0], : shape[1]]
         return enlarged(shares, image.shape)
+
+
+def demand_stack(network: AreaNetwork, stack: Stack) -> None:
+    """That a network knows sections and areas such as those of a stack.
+
+    Raises:
+        UserError: other areas, or pixels of another size.
+    """
+    if network.areas != stack.areas:
+        raise UserError(
+            f"The network finds {', '.join(network.areas)}; the stack has "
+            f"{', '.join(stack.areas)}. Give a network that was trained on these areas."
+        )
+    if abs(network.pixel_um / stack.pixel_um - 1) > _SAME_PIXELS:
+        raise UserError(
+            f"The network learned from pixels of {network.pixel_um:g} um, the stack has "
+            f"{stack.pixel_um:g} um. Give sections of that size."
+        )
 
 
 def enlarged(shares: np.ndarray, shape: Sequence[int]) -> np.ndarray:

@@ -1,16 +1,14 @@
 """Training of the network of areas on the annotated sections of a stack."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from mrcnn.errors import UserError
 from sebre.areas.area_prediction import AreaNetwork, network_of
-from sebre.areas.area_runs import compiled, run_training
+from sebre.areas.area_runs import checksum, compiled, run_training
 from sebre.areas.area_samples import Augmentation, SampleMaker
 from sebre.areas.area_unet import (
     CONTEXT_WIDTHS,
@@ -51,14 +49,6 @@ class AreaSettings:
     augmentation: Augmentation = field(default_factory=Augmentation)
     precision: str = "float32"
     seed: int = 0
-
-
-def _checksum(*arrays: np.ndarray) -> str:
-    """SHA-256 of arrays in a row."""
-    found = hashlib.sha256()
-    for array in arrays:
-        found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()
 
 
 def train_areas(
@@ -120,11 +110,12 @@ def train_areas(
         "areas": list(stack.areas),
         "pixel_um": stack.pixel_um,
         "sections": [stack.names[n] for n in known],
+        "pictures": [checksum(stack.images[n]) for n in known],  # other stacks have such names too
         "start": "none" if start is None else start.name,
         # A run goes on, or counts as done, for the same drawings and priors alone.
-        "learned_from": _checksum(stack.images[list(known)], stack.labels[list(known)]),
+        "learned_from": checksum(stack.images[list(known)], stack.labels[list(known)]),
         "registration": None if neighbors is None else neighbors.alignment.method,
-        "start_sha256": None if start is None else _checksum(*start.get_weights()),
+        "start_sha256": None if start is None else checksum(*start.get_weights()),
     }
     model = run_training(
         out,

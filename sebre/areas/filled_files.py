@@ -129,6 +129,8 @@ def mesh(
             continue
         sizes = (spacing_mm / finer, step * pixel_mm, step * pixel_mm)
         corners, triangles, _, _ = marching_cubes(field, 0.0, spacing=sizes)
+        # The first of the finer layers lies before the middle of the first section.
+        corners[:, 0] -= (spacing_mm - sizes[0]) / 2
         surfaces[name] = (corners - np.array(sizes), triangles)
     return surfaces
 

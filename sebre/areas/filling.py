@@ -17,7 +17,7 @@ import numpy as np
 
 from mrcnn.errors import UserError
 from sebre.areas.alignment import Alignment
-from sebre.areas.area_prediction import AreaNetwork
+from sebre.areas.area_prediction import AreaNetwork, demand_stack
 from sebre.areas.area_samples import Augmentation
 from sebre.areas.area_scores import mean_dice, score_areas
 from sebre.areas.area_training import AreaSettings, train_areas
@@ -118,6 +118,7 @@ def fill(
     network = None
     if settings.method in ("network", "combined"):
         network = start() if start else _trained(stack, annotated, out, settings, neighbors)
+        demand_stack(network, stack)
     shares = []
     for number in range(len(stack)):
         if number in annotated:

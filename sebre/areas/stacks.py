@@ -10,13 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from PIL import Image
 
 from mrcnn.errors import MissingFileError, UserError, reading
+from mrcnn.imageio.label_files import read_labels
+from mrcnn.imageio.reading import read_picture
 from mrcnn.io.own_files import replace_own
 from sebre.data.listing import visible
+from sebre.prepare.volume_header import checked_sides, corners_apart, open_volume
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 MOST_AREAS = 254
@@ -59,11 +61,24 @@ class Stack:
                 f"The places of the sections are {np.asarray(self.z_mm).tolist()}; wanted a rising "
                 f"one for each of {len(self.images)}."
             )
-        if self.labels is not None and self.labels.shape != self.images.shape:
+        for key, most in (("labels", len(self.areas) or MOST_AREAS), ("layers", MOST_AREAS)):
+            if (values := getattr(self, key)) is not None:
+                object.__setattr__(self, key, self._checked(key, values, most))
+
+    def _checked(self, key: str, values: np.ndarray, most: int) -> np.ndarray:
+        """Labels or layers as uint8."""
+        if values.shape != self.images.shape:
             raise UserError(
-                f"The labels are {self.labels.shape}, the sections {self.images.shape}; wanted "
-                "labels drawn on these sections, of the same size."
+                f"The {key} are {values.shape}, the sections {self.images.shape}; wanted "
+                f"{key} drawn on these sections, of the same size."
             )
+        low, high = (int(values.min(initial=0)), int(values.max(initial=0)))
+        if values.dtype.kind not in "iub" or low < 0 or high > most:
+            raise UserError(
+                f"The {key} are {values.dtype} from {low} to {high}; wanted whole numbers from 0 "
+                f"to {most}, the number of areas."
+            )
+        return values.astype(np.uint8, copy=False)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -140,7 +155,8 @@ def open_stack(
     Args:
         path: npz file, folder of pictures of one size, or NIfTI scan.
         labels: folder of label pictures with the names of their sections, or NIfTI scan; where
-            a section has none, nothing is drawn on it. None takes those of an npz file.
+            a section has none, nothing is drawn on it. None takes those of an npz file; others take
+            their place, with its names of areas.
         pixel_um: side of a pixel; None takes what the file says.
         spacing_mm: between neighboring sections; None takes what the file says, else 0.1.
         axis: of a scan, from section to section: 0, 1 or 2.
@@ -164,7 +180,7 @@ def open_stack(
     with reading(path, "this stack"), np.load(path, allow_pickle=False) as file:
         if missing := {"images", "z_mm", "pixel_um", "names"} - set(file):
             raise UserError(f"{path}: has no {', '.join(sorted(missing))}; it is no stack.")
-        return Stack(
+        stack = Stack(
             tuple(file["names"].tolist()),
             file["images"],
             file["z_mm"],
@@ -173,6 +189,15 @@ def open_stack(
             tuple(file["areas"].tolist()) if "areas" in file else (),
             file["layers"] if "layers" in file else None,
         )
+    if pixel_um is not None:
+        stack = replace(stack, pixel_um=pixel_um)
+    if spacing_mm is not None:
+        stack = replace(stack, z_mm=np.arange(len(stack)) * spacing_mm)
+    if labels is None:
+        return stack
+    drawn = _label_pictures(Path(labels), stack.names, stack.images.shape[1:])
+    stack = replace(stack, labels=drawn)
+    return stack if stack.areas else _named(stack)
 
 
 def _open_folder(
@@ -190,26 +215,25 @@ def _open_folder(
             f"{path}: the pictures have {len(sizes)} sizes, {sorted(sizes)[:3]}. Wanted one: "
             "sections of a stack lie in one frame."
         )
-    drawn = _label_pictures(Path(labels), pictures, images[0].shape) if labels else None
-    z_mm = np.arange(len(images)) * (spacing_mm or 0.1)
     names = tuple(picture.stem for picture in pictures)
+    drawn = _label_pictures(Path(labels), names, images[0].shape) if labels else None
+    z_mm = np.arange(len(images)) * (spacing_mm or 0.1)
     return _named(Stack(names, np.stack(images), z_mm, pixel_um, drawn))
 
 
-def _label_pictures(folder: Path, pictures: Sequence[Path], shape: tuple) -> np.ndarray:
+def _label_pictures(folder: Path, names: Sequence[str], shape: tuple) -> np.ndarray:
     if not folder.is_dir():
         raise MissingFileError(f"{folder}: no such folder of label pictures.")
     by_stem = {p.stem: p for p in visible(folder, "*") if p.suffix.lower() in PICTURES}
-    labels = np.zeros((len(pictures), *shape), np.uint8)
-    for number, picture in enumerate(pictures):
-        if (found := by_stem.get(picture.stem)) is None:
+    labels = np.zeros((len(names), *shape), np.uint8)
+    for number, name in enumerate(names):
+        if (found := by_stem.get(name)) is None:
             continue
-        with reading(found, "this picture of labels"), Image.open(found) as file:
-            values = np.array(file)
+        values = read_labels(found)
         if values.shape != shape or values.max(initial=0) > MOST_AREAS:
             raise UserError(
-                f"{found}: {values.shape} with labels up to {values.max(initial=0)}; wanted one "
-                f"channel of {shape} and labels up to {MOST_AREAS}."
+                f"{found}: {values.shape} with labels up to {values.max(initial=0)}; wanted "
+                f"{shape} pixels and labels up to {MOST_AREAS}."
             )
         labels[number] = values
     if not labels.any():
@@ -234,7 +258,13 @@ def _open_scan(
     images = (np.clip(volume / top, 0, 1) * 255).round().astype(np.uint8)
     drawn = None
     if labels is not None:
-        values, *_ = _scan(Path(labels), axis)
+        values, _, place = _scan(Path(labels), axis)
+        apart = corners_apart(place, affine, np.moveaxis(volume, 0, axis).shape)
+        if values.shape == volume.shape and apart > min(sizes) / 2:
+            raise UserError(
+                f"{labels}: lies {apart:.1f} mm apart from {path} by their headers, although both "
+                "have as many voxels. Resample the labels to the scan, or mend the header."
+            )
         if values.max() > MOST_AREAS or values.min() < 0:
             raise UserError(
                 f"{labels}: labels of {values.min():g} to {values.max():g}; wanted 0 to "
@@ -251,15 +281,15 @@ def _scan(path: Path, axis: int) -> tuple[np.ndarray, tuple[float, ...], np.ndar
     if not path.is_file():
         raise MissingFileError(f"{path}: no such file.")
     with reading(path, "this scan"):
-        image = nib.load(path)
-        volume = np.asarray(image.dataobj, np.float32)
+        file = open_volume(path)
+        volume = np.asarray(file.read(), np.float32)
     volume = volume[..., 0] if volume.ndim == 4 and volume.shape[-1] == 1 else volume
     if volume.ndim != 3:
         raise UserError(f"{path}: has the shape {volume.shape}; wanted three axes.")
-    sizes = [float(size) for size in image.header.get_zooms()[:3]]
-    others = [n for n in range(3) if n != axis]
-    sizes = [sizes[axis], *(sizes[n] for n in others)]
-    return np.moveaxis(volume, axis, 0), tuple(sizes), np.array(image.affine, float)
+    sides = checked_sides(path, file, file.affine)
+    sizes = [sides[axis], *(sides[n] for n in range(3) if n != axis)]
+    affine = np.diag([*sides, 1.0]) if file.affine is None else file.affine
+    return np.moveaxis(volume, axis, 0), tuple(sizes), np.array(affine, float)
 
 
 def _named(stack: Stack) -> Stack:
@@ -270,8 +300,7 @@ def _named(stack: Stack) -> Stack:
 
 
 def _gray(path: Path) -> np.ndarray:
-    with reading(path, "this section"), Image.open(path) as file:
-        return np.array(file.convert("L"))
+    return np.array(Image.fromarray(read_picture(path)).convert("L"))
 
 
 def _natural(path: Path) -> list:

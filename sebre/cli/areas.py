@@ -16,6 +16,7 @@ from sebre.program import DONE, say
 # Of `sebre.areas.nissl_stack`, `.filling`, `.area_runs` and of registration; heavy to import.
 SIDES = ("right", "left")
 METHODS = ("carried", "shapes", "network", "combined")
+NETWORK_METHODS = METHODS[2:]
 PRECISIONS = ("float32", "bfloat16")
 REGISTRATION = ("elastix", "dipy", "none")
 CACHE = "registration"  # folder beside a run
@@ -182,24 +183,34 @@ def _train(args: argparse.Namespace) -> int:
 def _evaluate(args: argparse.Namespace) -> int:
     from mrcnn.io.own_files import demand_own, replace_own_text
     from sebre.areas.area_measures import measure, split_of
-    from sebre.areas.area_prediction import load_area_network
-    from sebre.areas.area_runs import SETTINGS_FILE
+    from sebre.areas.area_prediction import demand_stack, load_area_network
+    from sebre.areas.area_runs import SETTINGS_FILE, checksum
+    from sebre.data.listing import some
     from sebre.networks.environment import environment
 
     demand_own([args.out])
     stack = _stack(args).drawn()
     split = split_of(args.split, stack)
     network = load_area_network(args.weights)
+    demand_stack(network, stack)
+    settings = json.loads((args.weights / SETTINGS_FILE).read_text("utf-8"))
+    tested = [stack.names[n] for n in split.tested]
+    seen = set(settings.get("pictures", ()))
+    if known := [stack.names[n] for n in split.tested if checksum(stack.images[n]) in seen]:
+        raise UserError(
+            f"{args.weights}: learned from {some(known)}, which --split leaves out to be tested. "
+            "Train with the same --split."
+        )
     cache = args.cache or args.out.with_name(CACHE)
     rows = measure(stack, split, _neighbors(stack, cache, args.registration), network)
     record = {
         "command": args.line,
         "stack": args.stack.name,
         "split": args.split,
-        "tested": [stack.names[n] for n in split.tested],
-        "learned": [stack.names[n] for n in split.known],
+        "tested": tested,
+        "learned": settings["sections"],
         "network": network.sha256,
-        "settings": json.loads((args.weights / SETTINGS_FILE).read_text("utf-8")),
+        "settings": settings,
         "rows": rows,
         "environment": environment(),
     }
@@ -219,6 +230,11 @@ def _fill(args: argparse.Namespace) -> int:
     from sebre.areas.filling import GAP_TRAINING, FillSettings, between, fill
     from sebre.prepare.sources.ara_areas import LAYERS
 
+    if args.weights and args.method not in NETWORK_METHODS:
+        raise UserError(
+            f"--weights: --method {args.method} asks no network. Give --method "
+            f"{' or '.join(NETWORK_METHODS)}, or leave --weights out."
+        )
     stack = _stack(args).drawn()
     if args.layers:
         if stack.layers is None:

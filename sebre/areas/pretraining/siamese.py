@@ -17,7 +17,7 @@ from keras import ops
 
 from mrcnn.errors import MissingFileError, reading
 from mrcnn.weights.loading import quiet_keras
-from sebre.areas.area_runs import LAST_FILE, compiled, run_training
+from sebre.areas.area_runs import LAST_FILE, checksum, compiled, run_training
 from sebre.areas.area_samples import Augmentation, looked_up, square, standardized
 from sebre.areas.area_unet import DETAIL_WIDTHS, encode_detail
 from sebre.areas.pretraining.ribbon import Points
@@ -168,6 +168,10 @@ def pretrain(
         return model
 
     facts = {**asdict(settings), "kind": "siamese", "sections": list(sections)}
+    # A run goes on, or counts as done, for the same patches alone.
+    facts["learned_from"] = checksum(
+        maker.stack.images, maker.points.position_mm, np.float64(maker.stack.pixel_um)
+    )
     return run_training(
         out, facts, build, lambda step: maker.batches(settings, step), check_s=check_s
     )

@@ -52,6 +52,17 @@ def test_pretrain_train_and_evaluate(path, tmp_path, capsys, monkeypatch):
     record = json.loads((tmp_path / "scores.json").read_text())
     assert record["tested"] == ["62", "66"] and "copy of the nearest" in record["rows"]
     assert "network without prior" in capsys.readouterr().out
+    assert record["learned"] == ["60", "61", "63", "64", "65"]
+    # A section that was learned from, and sections of another size.
+    other = str(tmp_path / "other.json")
+    asked = [*given[:5], "--split", "names:63", *given[7:], "--out", other]
+    assert main(asked) == 2
+    assert "learned from 63, which --split leaves out" in capsys.readouterr().err
+    assert main([*given, "--pixel-um", "20", "--out", other]) == 2
+    assert "learned from pixels of 50 um, the stack has 20 um" in capsys.readouterr().err
+    filled = ["areas", "fill", path, "--annotated", "60", "66", "--weights", network]
+    assert main([*filled, "--out", str(tmp_path / "filled")]) == 2
+    assert "--method carried asks no network" in capsys.readouterr().err
     # The folder of another kind of network.
     assert main([*given[:4], siamese, *given[5:], "--out", str(tmp_path / "other.json")]) == 2
     assert "another kind" in capsys.readouterr().err

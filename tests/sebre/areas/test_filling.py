@@ -150,6 +150,11 @@ def test_the_mesh_is_closed_and_as_large_as_the_areas(filled):
         volume = abs(np.einsum("ij,ij->i", a, np.cross(b, c)).sum() / 6)
         assert volume == pytest.approx((found.stack.labels == number).sum() * 2.5e-4, rel=0.15)
     assert open_edges(triangles[1:]) == 3
+    # One section of a stack lies about its own place, however thick it is.
+    single = np.zeros((5, 40, 40), np.uint8)
+    single[3, 10:30, 10:30] = 1
+    ((corners, _),) = mesh(single, ("A",), 0.5, 0.05).values()
+    assert (corners[:, 0].min() + corners[:, 0].max()) / 2 == pytest.approx(3 * 0.5, abs=0.01)
     text = (out / "areas.obj").read_text("utf-8")
     lines = [line.split()[0] for line in as_obj(surfaces).splitlines()]
     assert [line.split()[0] for line in text.splitlines()] == lines and lines.count("o") == 3

@@ -67,5 +67,46 @@ def test_what_is_no_stack_is_refused(stack, tmp_path):
         open_stack(tmp_path / "other.npz")
     with pytest.raises(UserError, match="wanted a rising"):
         Stack(("a", "b"), stack.images[:2], np.array([1.0, 1.0]), 10.0)
+    two = ("a", "b"), stack.images[:2], np.array([1.0, 2.0]), 10.0
     with pytest.raises(UserError, match="drawn on these sections"):
-        Stack(("a", "b"), stack.images[:2], np.array([1.0, 2.0]), 10.0, stack.labels[:1])
+        Stack(*two, stack.labels[:1])
+    assert Stack(*two, stack.labels[:2].astype(np.int64), stack.areas).labels.dtype == np.uint8
+    with pytest.raises(UserError, match="from 0 to 3; wanted whole numbers from 0 to 2"):
+        Stack(*two, stack.labels[:2], ("A", "B"))
+
+
+def test_corrected_labels_take_the_place_of_those_of_the_file(stack, tmp_path):
+    write_stack(stack, tmp_path / "stack.npz")
+    (tmp_path / "drawn").mkdir()
+    Image.fromarray(stack.labels[2][:, ::-1]).save(tmp_path / "drawn" / "62.png")
+    found = open_stack(tmp_path / "stack.npz", tmp_path / "drawn", 25.0, 0.5)
+    assert np.array_equal(found.labels[2], stack.labels[2][:, ::-1])
+    assert not np.delete(found.labels, 2, axis=0).any() and found.areas == stack.areas
+    assert found.pixel_um == 25 and found.z_mm.tolist() == [0.5 * n for n in range(7)]
+
+
+def test_deep_pictures_keep_their_grays(stack, tmp_path):
+    for n in range(3):
+        deep = stack.images[n].astype(np.uint16) * 257
+        Image.fromarray(deep).save(tmp_path / f"s{n}.png")
+    found = open_stack(tmp_path, pixel_um=50)
+    assert np.abs(found.images.astype(int) - stack.images[:3]).max() <= 1
+
+
+def test_labels_that_lie_elsewhere_and_other_units(tmp_path):
+    volume = np.random.default_rng(0).uniform(0, 900, (6, 8, 5)).astype(np.float32)
+    labels = (volume > 500).astype(np.uint8)
+    affine = np.diag([20.0, 20.0, 20.0, 1.0])
+    scan, drawn = tmp_path / "scan.nii.gz", tmp_path / "labels.nii.gz"
+    for data, path, place in (
+        (volume, scan, affine),
+        (labels, drawn, affine @ np.diag([-1, 1, 1, 1])),
+    ):
+        image = nib.Nifti1Image(data, place)
+        image.header.set_xyzt_units("micron")
+        nib.save(image, path)
+    found = open_stack(scan, axis=1)
+    assert found.pixel_um == pytest.approx(20) and np.diff(found.z_mm) == pytest.approx(0.02)
+    assert found.affine[0, 0] == pytest.approx(0.02)
+    with pytest.raises(UserError, match="lies 0.2 mm apart from"):
+        open_stack(scan, drawn, axis=1)
