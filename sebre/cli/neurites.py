@@ -145,14 +145,26 @@ def _train(args: argparse.Namespace) -> int:
         severity=args.defects,
         begun_with=begin.sha256 if begin else "",
     )
-    everything = (0, 2**31)
-    learned = [v.sections(*(args.sections or everything)) for v in volumes]
+    sections = args.sections or (0, 2**31)
+    _demand_apart("--check", args.check, "learned from", sections)
+    learned = [v.sections(*sections) for v in volumes]
     held_out = [v.sections(*args.check) for v in volumes] if args.check else []
     how = {"check_s": args.check_s, "stop_at": args.stop_at, "keep": args.keep}
     how["begin"] = begin.model if begin else None
     train(learned, held_out, args.out, settings, **how)
     say(f"Network: {args.out}")
     return DONE
+
+
+def _demand_apart(
+    option: str, held_out: tuple[int, int] | None, use: str, sections: tuple[int, int]
+) -> None:
+    """Raise a UserError where sections that are held out are used otherwise, too."""
+    if held_out and held_out[0] < sections[1] and sections[0] < held_out[1]:
+        raise UserError(
+            f"{option} {held_out[0]}:{held_out[1]}: these sections are {use}, too. Give --sections "
+            "that leave them out."
+        )
 
 
 def _predict(args: argparse.Namespace) -> int:
@@ -191,7 +203,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     from sebre.neurites.affinity_prediction import load_network
     from sebre.neurites.scoring.choosing import choose_threshold, evaluation_record, score_volume
     from sebre.neurites.scoring.segment_scores import score_segments, scored_bodies
-    from sebre.neurites.volume_files import open_labels, open_volume
+    from sebre.neurites.volume_files import demand_like, open_labels, open_volume
     from sebre.neurites.whole_volumes import as_facts
 
     demand_own([args.out])
@@ -199,6 +211,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     if whole.labels is None:
         raise UserError(f"{args.volume}: has no labels to score by. Give --labels.")
     sections = args.sections or (0, whole.raw.shape[0])
+    _demand_apart("--choose", args.choose, "scored", sections)
     facts: dict[str, Any] = {"volume": args.volume.name, "sections": list(sections)}
     if args.segments is not None:
         found = open_labels(args.segments)[slice(*sections)]
@@ -206,6 +219,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         scores = score_segments(bodies, found)
     else:
         network = load_network(args.weights)
+        demand_like(network.voxel_nm, whole.voxel_nm, args.volume)
         decoding = _decoding(args, network)
         if args.choose:
             threshold, tried = choose_threshold(network, [whole.sections(*args.choose)], decoding)

@@ -20,7 +20,7 @@ from sebre.neurites.affinity_prediction import AffinityNetwork, GrayValues, load
 from sebre.neurites.bad_runs import MadeUpSections
 from sebre.neurites.cells import FolderStore, Lattice, Place
 from sebre.neurites.segment_files import Segments, demand_output, write_segments
-from sebre.neurites.volume_files import VoxelSize, demand_like, open_volume
+from sebre.neurites.volume_files import VoxelSize, demand_like, identity_of, open_volume
 from sebre.neurites.whole_volumes import (
     STAGES,
     Decoding,
@@ -56,6 +56,7 @@ class _Task:
     decoding: Decoding
     gray: GrayValues
     volume: Path
+    identity: str  # of the volume
     bad: tuple[int, ...]
     network: str
     sha256: str
@@ -101,14 +102,17 @@ def segment_file(
     _tell(bad, seen.made)
     gray, lattice = GrayValues.of(seen), network.lattice(seen.shape)
     folder = out.with_name(out.name + ".unfinished")
+    identity = identity_of(path)
     job = {"gray": [gray.mean, gray.sd], "shape": list(lattice.shape), "made_up": seen.made}
+    job["volume"] = identity
     _begin(folder, job, network, decoding)
     shop = Workshop(lattice, FolderStore(folder), decoding, seen, network, gray)
     if workers is None and scheduler is None:
         run_stages(shop, run_here(shop))
     else:
         blocks = [tuple(places) for places in lattice.blocks(block)]
-        facts = (folder, lattice, decoding, gray, path.resolve(), tuple(bad), given, network.sha256)
+        facts = (folder, lattice, decoding, gray, path.resolve(), identity, tuple(bad))
+        facts += (given, network.sha256)
         with connect(workers, scheduler) as client:
             run_stages(shop, _on_cluster(client, blocks, facts))
     rows, columns = (slice(0, size) for size in lattice.shape[1:])
@@ -201,7 +205,8 @@ def _work(task: _Task) -> None:
                 f"{task.network}: has changed since the segmentation was begun. Give it a copy of "
                 "the network that no training writes to."
             )
-        raw = _keep("volume", task.volume, lambda: open_volume(task.volume).raw)
+        known = task.volume, task.identity
+        raw = _keep("volume", known, lambda: open_volume(task.volume).raw)
         shop.raw = MadeUpSections(raw, task.bad)
     for place in task.places:
         STAGES[task.stage](shop, place)

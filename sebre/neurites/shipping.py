@@ -73,10 +73,11 @@ def add_scores(run: Path, store: Path, scores: Path, data: Path) -> dict[str, An
     record = json.loads(scores.read_text("utf-8"))
     chosen = {method: found["threshold"] for method, found in record["chosen"].items()}
     known = _shipped(store)
+    stored = store / f"{NAME}.h5"
+    if record["network"] != file_sha256(stored):
+        raise UserError(f"{scores}: are not the scores of {stored}. Measure it.")
     first = json.loads((store / f"{NAME}.config.json").read_text("utf-8")).get("first", {})
     entry = _write(run, store, chosen, _test_scores(record), first, known)
-    if record["network"] != entry["sha256"]:
-        raise UserError(f"{scores}: are not the scores of {store / entry['file']}. Measure it.")
     network = load_network(NAME)
     picture = draw(network, data)
     replace_own(store / f"{NAME}.png", lambda part: save_small(picture, part), known=known)

@@ -3,7 +3,10 @@
 A volume is [z, y, x] here, whatever the order of its file.
 """
 
+import hashlib
 import json
+import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +17,7 @@ import numpy as np
 import tifffile
 
 from mrcnn.errors import MissingFileError, MissingPackageError, UserError, reading
+from sebre.data.listing import natural
 
 WEBKNOSSOS_FILE = "datasource-properties.json"
 TIFF = (".tif", ".tiff")
@@ -25,7 +29,11 @@ _NM = {
     **{"micrometer": 1e3, "mm": 1e6, "millimeter": 1e6, "angstrom": 0.1},
 }
 
+_OTHER_SIZE = 1.5  # times the size of the voxels that a network knows
+
 VoxelSize = tuple[float, float, float]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -104,8 +112,17 @@ class Pages:
         numbers = range(*sections.indices(self.shape[0]))
         inner = tuple(within)
         with reading(self._path, "a section of this volume"):
-            parts = [self._read(n)[inner] for n in numbers]
+            parts = [self._section(n)[inner] for n in numbers]
         return np.stack(parts) if parts else np.empty((0, *self.shape[1:]), self.dtype)
+
+    def _section(self, number: int) -> np.ndarray:
+        found = self._read(number)
+        if (found.shape, found.dtype) != (self.shape[1:], self.dtype):
+            raise UserError(
+                f"{self._path}: section {number} is {found.dtype} {found.shape}, the first "
+                f"{self.dtype} {self.shape[1:]}. Wanted sections of one size and type."
+            )
+        return found
 
 
 def open_volume(
@@ -114,8 +131,8 @@ def open_volume(
     """Open a volume.
 
     Args:
-        path: npz, HDF5 or TIFF file, folder of TIFF files (in the order of their names), OME-Zarr
-            or webKnossos data set.
+        path: npz, HDF5 or TIFF file, folder of TIFF files (in the natural order of their names: 2
+            before 10), OME-Zarr or webKnossos data set.
         voxel_nm: along z, y, x; None takes what the file says.
         labels: file of the labels, if they are in another one.
 
@@ -199,7 +216,17 @@ def _open_hdf5(path: Path, wanted: str) -> EmVolume:
 def _open_tiff(path: Path, wanted: str) -> EmVolume:
     del wanted  # a file of one array
     with tifffile.TiffFile(path) as file:
-        count, size = len(file.pages), _tiff_voxel_size(file)
+        count, size, series = len(file.pages), _tiff_voxel_size(file), file.series[0]
+    if count == 1 and math.prod(series.shape[:-2]) > 1:
+        # ImageJ writes stacks above 4 GB as one page, with all sections behind each other.
+        whole = tifffile.memmap(path, series=0, mode="r")
+        extra = [axis for axis, length in enumerate(whole.shape) if length > 1]
+        if len(extra) != 3:
+            raise UserError(
+                f"{path}: an array of axes {series.axes} and shape {series.shape}; wanted one "
+                "volume, z, y, x."
+            )
+        return EmVolume(path.name, Turned(whole, extra, path), size)
     return EmVolume(path.name, Pages(lambda n: tifffile.imread(path, key=n), count, path), size)
 
 
@@ -222,7 +249,8 @@ def _tiff_voxel_size(file: tifffile.TiffFile) -> VoxelSize | None:
 
 
 def _open_stack(path: Path) -> EmVolume:
-    files = sorted(p for p in path.iterdir() if p.suffix.lower() in TIFF and p.name[0] != ".")
+    files = [p for p in path.iterdir() if p.suffix.lower() in TIFF and p.name[0] != "."]
+    files.sort(key=natural)
     if not files:
         raise UserError(
             f"{path}: is no volume that can be read: neither OME-Zarr nor a webKnossos data set, "
@@ -328,9 +356,27 @@ def demand_voxel_size(voxel_nm: Sequence[float], path: str | Path) -> None:
         )
 
 
+def identity_of(path: Path) -> str:
+    """What tells a volume from others, and from itself after a change: SHA-256 of the names, sizes
+    and times of its files."""
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    found = hashlib.sha256()
+    for file in files:
+        facts = file.stat()
+        name = file.relative_to(path).as_posix()
+        found.update(f"{name} {facts.st_size} {facts.st_mtime_ns}\n".encode())
+    return found.hexdigest()
+
+
 def demand_like(network_nm: Sequence[float], voxel_nm: Sequence[float] | None, path: Any) -> None:
-    """Raise a UserError where the proportions of voxels are not those a network was trained on."""
+    """Raise a UserError where the proportions of voxels are not those a network was trained on;
+    warn where their size is another one, or not known."""
     if voxel_nm is None:
+        logger.warning(
+            "%s: does not say the size of its voxels; the network knows voxels of %s nm. Give "
+            "--voxel-nm.",
+            *(path, " x ".join(f"{size:g}" for size in network_nm)),
+        )
         return
     own, wanted = (np.asarray(v, float) / np.min(v) for v in (voxel_nm, network_nm))
     if np.any(own / wanted > 2) or np.any(wanted / own > 2):
@@ -338,4 +384,11 @@ def demand_like(network_nm: Sequence[float], voxel_nm: Sequence[float] | None, p
             f"{path}: voxels are {tuple(voxel_nm)} nm along z, y, x, the network knows "
             f"{tuple(network_nm)}. Is the order of the axes wrong? Otherwise train a network for "
             "such voxels, or give --voxel-nm if the file is wrong."
+        )
+    larger = np.max(np.asarray(voxel_nm, float) / np.asarray(network_nm, float))
+    if larger > _OTHER_SIZE or larger < 1 / _OTHER_SIZE:
+        logger.warning(
+            "%s: voxels are %s nm along z, y, x, the network knows %s nm: what it finds is not to "
+            "be trusted. Scale the volume, or train a network for such voxels.",
+            *(path, tuple(voxel_nm), tuple(network_nm)),
         )

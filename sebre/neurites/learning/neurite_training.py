@@ -12,6 +12,7 @@ A run keeps its files in a folder:
 and goes on from there when it is started again with the same settings.
 """
 
+import hashlib
 import json
 import logging
 import math
@@ -130,10 +131,10 @@ def train(
     """
     _demand_settings(settings)
     out.mkdir(parents=True, exist_ok=True)
-    _demand_same_run(out, settings)
+    learned = [Labeled(standardized(v.raw), v.labels) for v in volumes]
+    _demand_same_run(out, settings, learned)
     keras.mixed_precision.set_global_policy(settings.precision)
     recipe = settings.recipe()
-    learned = [Labeled(standardized(v.raw), v.labels) for v in volumes]
     model, step = _start(learned, out, settings, recipe, begin)
     last_step = min(settings.steps, settings.steps if stop_at is None else stop_at)
     stream = patches(learned, recipe, settings.seed, step)
@@ -207,12 +208,18 @@ def _demand_settings(settings: TrainSettings) -> None:
         raise UserError(f"steps is {settings.steps}; at least 1 is needed.")
 
 
-def _demand_same_run(out: Path, settings: TrainSettings) -> None:
-    """Settings of a run that goes on must be those that it was begun with, but for the steps."""
+def _demand_same_run(out: Path, settings: TrainSettings, learned: Sequence[Labeled]) -> None:
+    """Settings and data of a run that goes on must be those that it was begun with, but for the
+    steps."""
     path = out / SETTINGS_FILE
-    now = json.loads(json.dumps(asdict(settings)))
+    data = hashlib.sha256()
+    for volume in learned:
+        for array in (volume.gray, np.asarray(volume.labels)):
+            data.update(np.ascontiguousarray(array).tobytes())
+    now = json.loads(json.dumps(asdict(settings))) | {"learned_from": data.hexdigest()}
     if path.is_file():
         before = json.loads(path.read_text("utf-8"))
+        before.setdefault("learned_from", now["learned_from"])  # older runs do not say it
         fixed = {name: value for name, value in now.items() if name != "steps"}
         changed = [
             f"{k} was {before.get(k)}, is {v}" for k, v in fixed.items() if before.get(k) != v

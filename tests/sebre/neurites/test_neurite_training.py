@@ -32,7 +32,7 @@ def run(file, tmp_path_factory):
     """Folder of a network that has learned the made-up volume."""
     out = tmp_path_factory.mktemp("run")
     size = "--patch 16 24 24 --widths 6 8 --long-range 3 --learning-rate 0.01 --steps 80".split()
-    how = ["--check", "0:40", "--without", "blur", "noise"]
+    how = ["--sections", "0:30", "--check", "30:40", "--without", "blur", "noise"]
     assert main(["neurites", "train", file, "--out", out, *size, *how]) == 0
     return out
 
@@ -74,6 +74,9 @@ def test_a_run_may_begin_with_another_network(volume, run, once, tmp_path):
 def test_a_run_goes_on_with_its_own_settings_only(volume, run, tmp_path):
     with pytest.raises(UserError, match="seed was 0, is 1"):
         train([volume], [], run, TrainSettings(**SETTINGS, seed=1))
+    other = replace(volume, raw=volume.raw[::-1])
+    with pytest.raises(UserError, match="learned_from was"):
+        train([other], [], run, TrainSettings(**{**SETTINGS, "learning_rate": 0.01}))
     with pytest.raises(UserError, match="multiples of"):
         train([volume], [], tmp_path, TrainSettings(**{**SETTINGS, "patch": (15, 24, 24)}))
 
@@ -86,6 +89,10 @@ def test_cells_of_any_place_are_predicted_alike(run, volume):
     assert whole.shape == (6, *volume.raw.shape) and whole.dtype == np.uint8
     assert whole[0, 0].max() == whole[3, :3].max() == whole[5, ..., :3].max() == 0
     assert whole[3, 3].max() > 0
+
+
+class _Stopped(Exception):
+    pass
 
 
 def _predict(file, out, run, *more):
@@ -109,8 +116,32 @@ def test_commands_from_a_volume_to_scores(file, run, tmp_path, capsys):
     assert record["decoding"]["threshold"] == float(min(tried, key=tried.get))
 
 
-class _Stopped(Exception):
-    pass
+def test_sections_that_are_held_out_are_used_for_nothing_else(file, run, tmp_path, capsys):
+    train_too = ["neurites", "train", file, "--out", tmp_path / "r", "--check", "10:20"]
+    assert main(train_too) == 2
+    assert "--check 10:20: these sections are learned from, too" in capsys.readouterr().err
+    chosen_too = ["neurites", "evaluate", file, "--out", tmp_path / "s.json", "--weights", run]
+    assert main([*chosen_too, "--choose", "10:20"]) == 2
+    assert "--choose 10:20: these sections are scored, too" in capsys.readouterr().err
+    assert main([*chosen_too, "--voxel-nm", "40", "4", "4"]) == 2
+    assert "Is the order of the axes wrong?" in capsys.readouterr().err
+
+
+def test_work_on_a_volume_that_changed_does_not_go_on(file, run, tmp_path, monkeypatch):
+    copy, out = tmp_path / "v.npz", tmp_path / "s.npz"
+    copy.write_bytes(file.read_bytes())
+    given = (out, load_network(run), str(run), Decoding("components", 0.5))
+
+    def stop(self, kind, place, array):
+        raise _Stopped
+
+    monkeypatch.setattr(FolderStore, "put", stop)
+    with pytest.raises(_Stopped):
+        segment_file(copy, *given)
+    with np.load(file) as arrays:  # as many values, with the same mean and deviation
+        np.savez(copy, **{**arrays, "raw": arrays["raw"][:, ::-1]})
+    with pytest.raises(UserError, match="holds the unfinished work of another volume"):
+        segment_file(copy, *given)
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,25 @@ def test_stacks_of_tiff_files_and_imagej_files(tmp_path, raw):
     np.testing.assert_array_equal(volume.raw[:], raw)
 
 
+def test_tiff_sections_are_in_natural_order_and_of_one_size(tmp_path, raw):
+    for n in range(12):
+        tifffile.imwrite(tmp_path / f"{n}.tif", raw[n])
+    np.testing.assert_array_equal(open_volume(tmp_path).raw[:], raw[:12])
+    tifffile.imwrite(tmp_path / "12.tif", raw[12, :5])
+    with pytest.raises(
+        UserError, match=r"section 12 is uint8 \(5, 11\), the first uint8 \(9, 11\)"
+    ):
+        open_volume(tmp_path).raw[:]
+
+
+def test_a_large_stack_of_imagej_has_one_page(tmp_path, raw):
+    path = tmp_path / "large.tif"
+    tifffile.imwrite(path, raw, imagej=True, metadata={"axes": "ZYX"}, truncate=True)
+    with tifffile.TiffFile(path) as file:
+        assert len(file.pages) == 1
+    np.testing.assert_array_equal(open_volume(path).raw[:], raw)
+
+
 def test_ome_zarr_of_five_axes_and_micrometers(tmp_path, raw):
     group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
     array = group.create_array("s0", shape=(1, 1, *raw.shape), chunks=(1, 1, 8, 8, 8), dtype="u1")
@@ -137,6 +156,15 @@ def test_a_wrong_order_of_the_axes_is_seen_by_the_voxel_size():
     demand_like((10, 10, 10), (8, 8, 8), "v.npz")
     with pytest.raises(UserError, match="order of the axes"):
         demand_like((40, 4, 4), (4, 4, 40), "v.npz")
+
+
+def test_other_sizes_of_voxels_are_warned_of(caplog):
+    demand_like((10.0, 10.0, 10.0), (12.0, 10.0, 10.0), "v.npz")
+    assert caplog.text == ""
+    demand_like((10.0, 10.0, 10.0), (40.0, 40.0, 40.0), "v.npz")
+    assert "what it finds is not to be trusted" in caplog.text
+    demand_like((10.0, 10.0, 10.0), None, "w.npz")
+    assert "w.npz: does not say the size of its voxels" in caplog.text
 
 
 def test_broken_chunks_are_named(tmp_path, labels, raw):
