@@ -191,17 +191,18 @@ class EpochFiles(keras.callbacks.Callback):
         self.folder, self.weights_name, self.facts = Path(folder), weights_name, facts
         self.class_names, self.behind = class_names, behind
         self.log = EpochLog(self.folder / "log.csv")
-        self._begun: tuple[int, int] | None = None  # epoch, calls of the optimizer before it
+        self._epoch, self._done = 0, 0  # that is trained, and its batches that are complete
         self._means: dict[str, Any] = {}
 
     def on_epoch_begin(self, epoch, logs=None):
         """Forget the rows of epochs that are trained again."""
-        self._begun = epoch, self._calls()
+        self._epoch, self._done = epoch, 0
         self.log.truncate(epoch)
 
     def on_train_batch_end(self, batch, logs=None):
-        """Keep the means so far."""
-        self._means = logs
+        """Count the batch, and keep the means so far."""
+        # Of several batches that are accumulated the optimizer counts one.
+        self._done, self._means = batch + 1, logs
 
     def on_epoch_end(self, epoch, logs=None):
         """Write all files of one epoch; `epoch` is 0-based, the files count from 1."""
@@ -213,11 +214,10 @@ class EpochFiles(keras.callbacks.Callback):
     def save_step(self) -> None:
         """Write the files of an epoch that was stopped after one of its batches, but for the
         row."""
-        epoch, before = self._begun or (0, self._calls())
-        done = self._calls() - before
-        if 0 < done < self.params["steps"]:
-            step = self.behind[0] + done
-            self._write(epoch, step, {"step": step, "means": self.whole(self._means, done)})
+        if 0 < self._done < self.params["steps"]:
+            step = self.behind[0] + self._done
+            means = self.whole(self._means, self._done)
+            self._write(self._epoch, step, {"step": step, "means": means})
 
     def newest(self) -> Path | None:
         """The checkpoint to go on from; None before the first."""
@@ -233,12 +233,9 @@ class EpochFiles(keras.callbacks.Callback):
             for name, value in means.items()
         }
 
-    def _calls(self) -> int:
+    def _write(self, epoch: int, step: int, facts: dict[str, Any]) -> None:
         # JAX keeps the variables to itself while it trains.
         getattr(self.model, "jax_state_sync", lambda: None)()
-        return int(np.asarray(self.model.optimizer.iterations))
-
-    def _write(self, epoch: int, step: int, facts: dict[str, Any]) -> None:
         # The weights come last: once they are there, everything that belongs to them is.
         state = checkpoints.state_path(self.folder, epoch, step)
         checkpoints.save_state(state, self.model, {**self.facts, **facts, "epoch": epoch})

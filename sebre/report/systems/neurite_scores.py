@@ -56,7 +56,9 @@ _LESSON_NOTE = (
     "other faults: haze, uneven light, movement, stripes, charging, low resolution. VI of bad "
     "sections is the mean of two draws of them. Their thresholds were chosen with the defects of "
     "their training, which were milder than those of the network that ships. That one makes up bad "
-    "sections from those around them before it predicts; with bad sections kept, it does not."
+    "sections from those around them before it predicts; with bad sections kept, it does not. The "
+    "two were measured before bad sections were made up, with other thresholds to choose from; "
+    "their command gives other numbers today."
 )
 
 

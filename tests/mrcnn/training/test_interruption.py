@@ -75,6 +75,23 @@ def test_a_run_goes_on_with_the_next_step(tmp_path, whole, place):
     assert not [name for name in files(tmp_path) if "step" in name]
 
 
+def test_batches_of_which_several_make_a_step_are_counted_one_by_one(tmp_path):
+    """An epoch of three steps has six batches; it is stopped within a step."""
+    settings = {"ACCUMULATION_STEPS": 2}
+    whole = SmallRun(tmp_path / "whole", **settings)
+    whole.two_stages()
+    with pytest.raises(TrainingStopped, match="mask_rcnn_phantom_0001_step_0003.h5"):
+        SmallRun(tmp_path / "broken", **settings).two_stages(callbacks=[CtrlC(1, 2)])
+    resumed = SmallRun(tmp_path / "broken", 1, 3, **settings)
+    resumed.two_stages(resume=True)
+    rows = epochs_of(tmp_path / "whole"), epochs_of(tmp_path / "broken")
+    for wanted, row in zip(*rows, strict=True):
+        assert row == pytest.approx(wanted, rel=1e-5)
+    weights = whole.keras_model.get_weights(), resumed.keras_model.get_weights()
+    for wanted, found in zip(*weights, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+
+
 def test_it_may_be_stopped_again_in_the_same_epoch(tmp_path, whole):
     with pytest.raises(TrainingStopped):
         SmallRun(tmp_path).two_stages(callbacks=[CtrlC(1, 0)])
