@@ -12,7 +12,7 @@ def load(name: str, **overrides: Any) -> Any:
 
     Args:
         name: of `sebre models`, such as "slicemap"; or the path of a weights file.
-        **overrides: settings that differ, such as DETECTION_MIN_CONFIDENCE=0.5.
+        **overrides: settings that differ, such as DETECTION_MIN_CONFIDENCE=0.5 of a Mask R-CNN.
 
     Returns:
         A `sebre.predict.prediction.Network`: `predict(picture)` gives a table of regions, the

@@ -19,6 +19,12 @@ Forward = Callable[[Sequence[np.ndarray]], dict[str, np.ndarray]]
 
 _PRECISIONS = {"onnxruntime": ("float32", "int8"), "openvino": ("float32", "bfloat16", "int8")}
 
+# Settings that are part of a graph, so that no other value has an effect.
+_IN_THE_GRAPH = (
+    *("PRE_NMS_LIMIT", "POST_NMS_ROIS_INFERENCE", "RPN_NMS_THRESHOLD", "BEST_PER_CLASS"),
+    *("DETECTION_MIN_CONFIDENCE", "DETECTION_MAX_INSTANCES", "DETECTION_NMS_THRESHOLD"),
+)
+
 
 class ExportedConfig(Config):
     """Settings of an exported network: those that its graph was made with, and what runs it."""
@@ -136,6 +142,16 @@ def _config(path: Path, facts: dict[str, Any], settings: dict[str, Any]) -> Expo
     given = facts["config"].items()
     stored = {n: value for n, value in given if hasattr(Config, n) and n not in dropped}
     fixed = {"IMAGES_PER_GPU": facts["batch"], "GPU_COUNT": 1, "PRECISION": facts["precision"]}
+    changed = [
+        f"{name} {stored[name]} (asked for: {settings[name]})"
+        for name in _IN_THE_GRAPH
+        if name in stored and settings.get(name, stored[name]) != stored[name]
+    ]
+    if changed:
+        raise UserError(
+            f"{path}: was exported with {', '.join(changed)}, which is part of the file. Export "
+            "the network with the settings that are wanted."
+        )
     try:
         return ExportedConfig.from_dict({**stored, **fixed, **settings})
     except (TypeError, AttributeError) as error:

@@ -49,6 +49,21 @@ def log_dir_for(model_dir: str | Path, name: str, now: datetime.datetime) -> str
     return str(folder)
 
 
+def make_log_dir(model_dir: str | Path, name: str, now: datetime.datetime) -> str:
+    """Make the directory of a run that starts at `now`, as of `log_dir_for`, and return it.
+
+    Of runs that start together each gets one of its own.
+    """
+    folder = Path(log_dir_for(model_dir, name, now))
+    while True:
+        try:
+            folder.mkdir(parents=True)
+            return str(folder)
+        except FileExistsError:
+            folder = folder.with_name(f"{name.lower()}{now:%Y%m%dT%H%M%S}")
+            now += datetime.timedelta(seconds=1)
+
+
 def checkpoint_path_for(log_dir: str | Path, name: str) -> str:
     """Path of the checkpoints of a run, with `{epoch:04d}` left to fill in."""
     return str(Path(log_dir) / f"mask_rcnn_{name.lower()}_{{epoch:04d}}.h5")

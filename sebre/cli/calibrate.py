@@ -92,7 +92,7 @@ def _not_learned_from(
     Raises:
         UserError: it learned from all of them.
     """
-    run = {} if found.config is None else read_run(found.config.parent)
+    run = {} if found.config is None else read_run(found.config.parent, found.name or "")
     if run.get("dataset", {}).get("sha256") != dataset_facts(dataset)["sha256"]:
         return sections
     if not (share := run.get("inner_validation")):

@@ -83,16 +83,16 @@ def publish(release: Release, folder: Path, results: Path) -> dict[str, Any]:
     name, experiment = release.name, release.experiment
     facts = _facts(release)
     known = _demand_free(release, folder, results)
+    # Before anything is written: an earlier network of the name stays where this cannot be scored.
+    sections = experiment.load(release.dataset, "val")
     _write_network(release, facts["network"], folder, known)
     write_entry(name, folder, **facts)
 
     shipped = load_segmenter(name, experiment, folder=folder)
     line = f"sebre evaluate {experiment.name} --dataset datasets/{facts['dataset']}"
     line += f" --weights {name} --out results/{name}.json"
-    sections, how = experiment.load(release.dataset, "val"), {"command": line}
-    record = evaluate(
-        shipped, sections, experiment.name, release.dataset, experiment.turn, facts=how
-    )
+    how = {"facts": {"command": line}}
+    record = evaluate(shipped, sections, experiment.name, release.dataset, experiment.turn, **how)
     save_json(record, results)
     keys = ("n_sections", "map_paper", "dice_mean", "dice_per_region")
     stored = record.to_json()

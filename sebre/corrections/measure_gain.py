@@ -36,6 +36,7 @@ from sebre.evaluation.learning_curve import (
     STARTS,
     Start,
     checksum,
+    content_of,
     demand_unchanged,
     parts_of,
     trained_on,
@@ -210,6 +211,7 @@ def measure(
         "dataset": root.resolve().name,
         "subset": "inner" if inner else "val",
         "start": asdict(start) | checksum(start),
+        "sha256": content_of(root),
     }
     demand_unchanged(record, fixed, out)
     if (earlier := record.get("command", command)) != command:

@@ -6,7 +6,7 @@ Read from dataset.json and sections.csv by `sebre.evaluation`, `sebre.registrati
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -137,6 +137,12 @@ def origins(root: str | Path, subset: str) -> dict[int, dict[str, str]]:
         for row in rows
         if row["subset"] == subset and row["section"].isdecimal()
     }
+
+
+def count_sections(root: str | Path, numbers: Iterable[int]) -> int:
+    """How many sections images of the training part are of: turned versions of one count once."""
+    known = origins(root, "train")
+    return len({known.get(n, {"section": f"image {n}"})["section"] for n in numbers})
 
 
 def _pixel_mm(size: Any, path: Path) -> tuple[float, float] | None:

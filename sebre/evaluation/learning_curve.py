@@ -33,6 +33,7 @@ from sebre.networks.any_section import AnySectionSegmenter
 from sebre.networks.environment import environment
 from sebre.networks.epoch_reports import region_dices
 from sebre.networks.section_train import train_section
+from sebre.networks.training_run import dataset_facts
 from sebre.networks.weights_store import find_weights
 from sebre.program import run_module
 
@@ -85,6 +86,11 @@ def parts_of(root: Path, experiment: Experiment, inner: bool) -> Parts:
     scored = experiment.sections().load(root, "train", numbers=held_out)
     scored.prepare()
     return Parts([n for n in numbers if n not in set(held_out)], scored)
+
+
+def content_of(root: Path) -> dict[str, str]:
+    """Checksums of the parts of a data set."""
+    return {part: dataset_facts(root, part)["sha256"] for part in ("train", "val")}
 
 
 def part_of_set(root: Path, numbers: Sequence[int], out: Path) -> Path:
@@ -169,6 +175,7 @@ def measure(
     record = json.loads(out.read_text("utf-8")) if out.is_file() else {"runs": []}
     facts = read_facts(root)
     fixed = {"dataset": root.resolve().name, "subset": "inner" if inner else "val"}
+    fixed |= {"sha256": content_of(root)}
     record |= fixed | {
         "starts": demand_same(record, fixed, starts, out),
         "split": facts.record.get("split"),

@@ -26,6 +26,7 @@ from sebre.evaluation.learning_curve import STARTS, Start, demand_same, trained_
 from sebre.experiments.base import Experiment
 from sebre.experiments.custom import experiment_of_dataset
 from sebre.networks.environment import environment
+from sebre.networks.training_run import dataset_facts
 from sebre.program import run_module
 
 logger = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ def measure(
         )
     experiment = experiment_of_dataset(root)
     record = json.loads(out.read_text("utf-8")) if out.is_file() else {"runs": []}
-    fixed = {"dataset": root.resolve().name}
+    fixed = {"dataset": root.resolve().name, "sha256": dataset_facts(root)["sha256"]}
     record |= fixed | {
         "split": "each section left out once",
         "source": read_facts(root).record.get("source"),

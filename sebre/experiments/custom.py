@@ -16,6 +16,7 @@ from mrcnn.config import Config
 from mrcnn.errors import UserError
 from mrcnn.imageio.reading import read_header
 from sebre.data.dataset import SectionDataset
+from sebre.data.metadata import count_sections
 from sebre.data.region_names import plain, recorded_regions
 from sebre.data.regions import (
     ANY_SECTION,
@@ -145,8 +146,9 @@ def experiment_of_settings(names: Sequence[str], settings: Mapping[str, Any]) ->
 
 def held_out_share(root: str | Path, regions: RegionSet) -> float:
     """Share of the training sections to validate on, where nothing is said: 0 of too few."""
-    sections = SectionDataset(regions).load(root, "train")
-    return HELD_OUT if len(sections.image_info) >= FEWEST_SECTIONS else 0.0
+    images = SectionDataset(regions).load(root, "train").image_info
+    count = count_sections(root, (image["number"] for image in images))
+    return HELD_OUT if count >= FEWEST_SECTIONS else 0.0
 
 
 def side_pairs(names: Sequence[str]) -> tuple[tuple[int, int], ...]:

@@ -501,7 +501,8 @@ def placed(found: np.ndarray, shape: Sequence[int], frame: Frame) -> tuple[np.nd
     """Labels and their probabilities, both [H, W], of those [n, n, classes] of a square of the
     picture; outside of it there is no region."""
     back = cv2.invertAffineTransform(_place(frame, len(found)))
-    labels, best = np.zeros(shape, np.uint8), np.full(shape, -1, np.float32)
+    labels = np.zeros(shape, np.min_scalar_type(found.shape[-1] - 1))
+    best = np.full(shape, -1, np.float32)
     for class_id in range(found.shape[-1]):  # one by one: sections may be large
         values = cv2.warpAffine(
             np.ascontiguousarray(found[..., class_id], np.float32),

@@ -40,6 +40,12 @@ __all__ = [
     "read_image",
 ]
 
+# Settings of how detections are chosen, which networks that label pixels have and do not use.
+_OF_DETECTIONS = (
+    *("DETECTION_MIN_CONFIDENCE", "DETECTION_MAX_INSTANCES", "DETECTION_NMS_THRESHOLD"),
+    "BEST_PER_CLASS",
+)
+
 
 class Segmenter(Protocol):
     """A network ready to segment sections, of whatever kind."""
@@ -158,6 +164,7 @@ def _plan(
             f"{weights}: a backbone, to start the training of a Mask R-CNN from; it finds no "
             "regions. Give another network (`sebre models` lists them)."
         )
+    _demand_used(weights, network_of(found), overrides)
     exported = inside = settings = None
     if _is_exported(found):
         exported = load_exported(found.path, overrides.get("RUNTIME"), **overrides)
@@ -185,6 +192,20 @@ def _plan(
     if config.CLASS_COLORS is not None:
         config.CLASS_COLORS = [list(region.color) for region in experiment.regions]
     return _Plan(found, experiment, config, order, exported)
+
+
+def _demand_used(weights: str | Path, kind: str, overrides: Mapping[str, Any]) -> None:
+    """Raise a UserError for settings that a kind of network does not look at."""
+    if kind == "mask_rcnn":
+        return
+    unused = [name for name in overrides if name in _OF_DETECTIONS]
+    if kind == "any_section" and overrides.get("PRECISION", "float32") != "float32":
+        unused.append("PRECISION")
+    if unused:
+        raise UserError(
+            f"{weights}: {', '.join(unused)} would change nothing: this network gives each pixel "
+            "its most probable region, and has no detections. Leave it out."
+        )
 
 
 def _is_exported(found: WeightsFile) -> bool:

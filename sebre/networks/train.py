@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import keras
 from mrcnn.config import Config
 from mrcnn.errors import UserError
 from mrcnn.model import MaskRCNN
+from mrcnn.training import checkpoints
 from mrcnn.training.checkpoints import find_last
 from mrcnn.utils import download_trained_weights
 from mrcnn.weights.layer_match import CLASS_LAYERS
@@ -137,6 +139,7 @@ class TrainingOptions:
         )
         if not self.resume:
             start_from(model, self.weights)
+            _take_folder(model)
             write_run(model.log_dir, config, facts)
             return
         last = model.find_last()
@@ -236,6 +239,14 @@ def steps_per_epoch(lengths: Sequence[int], largest: int) -> int:
             f"{_FEWEST_STEPS} to {largest} steps. Take round numbers, such as multiples of 100."
         )
     return steps
+
+
+def _take_folder(model: MaskRCNN) -> None:
+    """Make the folder of a new run, which no other run has, also of those that start with it."""
+    name = str(model.config.NAME)
+    model.log_dir = checkpoints.make_log_dir(model.model_dir, name, datetime.now())
+    model.log_dir = str(Path(model.log_dir).absolute())
+    model.checkpoint_path = checkpoints.checkpoint_path_for(model.log_dir, name)
 
 
 def start_from(model: MaskRCNN, weights: str) -> None:

@@ -18,6 +18,7 @@ from mrcnn.errors import MissingFileError, UserError
 from mrcnn.io.files import file_sha256, replace_text
 from mrcnn.weights.layer_match import listed
 from sebre.data.csv_tables import read_rows
+from sebre.data.metadata import origins
 from sebre.data.section_files import list_subset
 from sebre.experiments.base import Variant
 
@@ -60,12 +61,15 @@ def training_facts(
         "dataset": dataset_facts(Path(dataset)),
         "inner_validation": inner_validation,
     }
+    if inner_validation:  # which sections are held out follows from it
+        table = json.dumps(origins(dataset, "train"), sort_keys=True)
+        facts["origins_sha256"] = hashlib.sha256(table.encode()).hexdigest()
     return json.loads(json.dumps(facts, default=lambda thing: type(thing).__name__))
 
 
-def dataset_facts(root: Path) -> dict[str, Any]:
-    """Name and size of the training part, and a checksum of all that is learned from it."""
-    sections, _ = list_subset(root, "train")
+def dataset_facts(root: Path, part: str = "train") -> dict[str, Any]:
+    """Name and size of a part of a data set, and a checksum of all pictures and masks in it."""
+    sections, _ = list_subset(root, part)
     content = [
         [number, file_sha256(files.image), {i: file_sha256(p) for i, p in files.masks.items()}]
         for number, files in sections.items()
@@ -82,10 +86,14 @@ def write_run(folder: str | Path, config: Config, facts: Mapping[str, Any]) -> N
     replace_text(folder / TRAINING_FILE, json.dumps(facts, indent=1) + "\n")
 
 
-def read_run(folder: str | Path) -> dict[str, Any]:
-    """What `write_run` wrote, as one mapping; less of a run that was begun before it did."""
+def read_run(folder: str | Path, name: str = "") -> dict[str, Any]:
+    """What `write_run` wrote, as one mapping; less of a run that was begun before it did.
+
+    With `name` it is that of a network in a store, whose files begin with its name.
+    """
     found: dict[str, Any] = {}
-    for path in (Path(folder) / CONFIG_FILE, Path(folder) / TRAINING_FILE):
+    start = f"{name}." if name else ""
+    for path in (Path(folder) / f"{start}{file}" for file in (CONFIG_FILE, TRAINING_FILE)):
         if not path.is_file():
             continue
         try:

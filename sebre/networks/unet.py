@@ -42,6 +42,7 @@ from sebre.networks.weights_store import WeightsFile
 _MASK_FORMS = {"full": lambda mask: mask, "rle": mask_to_rle, "contours": mask_to_contours}
 _ENLARGED_FORMS = {"full": rle_to_mask, "rle": lambda rle: rle, "contours": rle_to_contours}
 _LABELED_PX = 2**25  # larger pictures are labeled at a smaller size, and the masks enlarged
+SPECKS = "specks"  # key of a result
 GRAY_UNIT = 64.0  # gray values: about their deviation after MEAN_PIXEL is subtracted
 
 
@@ -217,12 +218,16 @@ def result_of_labels(
         speck: connected parts below this share of the picture are dropped.
 
     Returns:
-        As `MaskRCNN.detect`, one row for each region found, in the order of the class ids.
+        As `MaskRCNN.detect`, one row for each region found, in the order of the class ids. SPECKS
+        has the ids of those of which nothing was left, where there are any.
     """
     size = tuple(int(side) for side in image_shape[:2])
-    ids, boxes, scores, masks = [], [], [], []
+    ids, boxes, scores, masks, specks = [], [], [], [], []
     for class_id in range(1, num_classes):  # one by one: sections may be large
-        mask = _without_specks(labels == class_id, speck)
+        own = labels == class_id
+        mask = _without_specks(own, speck)
+        if own.any() and not mask.any():
+            specks.append(class_id)
         if mask.any():
             ids.append(class_id)
             scores.append(probability[mask].mean())
@@ -235,12 +240,13 @@ def result_of_labels(
                 masks.append(_ENLARGED_FORMS[form](rle))
     if form == "full":
         masks = np.stack(masks, axis=-1) if masks else np.zeros((*size, 0), bool)
-    return {
+    found = {
         "rois": np.array(boxes, np.int32).reshape(-1, 4),
         "class_ids": np.array(ids, np.int32),
         "scores": np.array(scores, np.float32),
         "masks": masks,
     }
+    return {**found, SPECKS: specks} if specks else found
 
 
 def _without_specks(mask: np.ndarray, speck: float) -> np.ndarray:

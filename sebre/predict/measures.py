@@ -19,6 +19,7 @@ from sebre.data.region_masks import count_labels
 from sebre.data.regions import RegionSet
 from sebre.drawing.overlay import reduced_labels
 from sebre.networks.segmenter import best_labels, best_per_region
+from sebre.networks.unet import SPECKS
 from sebre.place.atlas_frame import AXES
 from sebre.place.section_place import SectionPlace
 from sebre.trust.place_doubts import NOT_IN_PLANE
@@ -35,6 +36,7 @@ _SHAPE_PX = 2048**2  # of larger label maps, shapes are measured on a part of th
 _UM_A_MM = 1000.0
 _NOT_FOUND = "not found"
 _TOO_LOW = "not found: no detection with a score of at least {:g}"
+_SPECK = "left out: smaller than the share of the picture below which parts count as specks"
 _SUPPRESSED = "suppressed: regions of higher scores have all its pixels"
 ON_GLASS = "left out: all its pixels were on glass"
 
@@ -89,6 +91,7 @@ def region_rows(
             row |= facts
         else:
             why = _TOO_LOW.format(least_score) if least_score else _NOT_FOUND
+            why = _SPECK if region.id in result.get(SPECKS, ()) else why
             why = _SUPPRESSED if region.id in best else why
             why = NOT_IN_PLANE if region.id in lacking else why
             why = ON_GLASS if region.id in on_glass else why

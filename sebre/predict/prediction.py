@@ -31,7 +31,12 @@ from sebre.data.regions import RegionSet
 from sebre.drawing.overlay import reduced_labels
 from sebre.networks.any_section import HALF
 from sebre.networks.halves.hemispheres import Half, Midline, find_midline, halves
-from sebre.networks.segmenter import Segmenter, best_labels, read_image
+from sebre.networks.segmenter import (
+    MaskRCNNSegmenter,
+    Segmenter,
+    best_labels,
+    read_image,
+)
 from sebre.networks.tissue import Tissue, find_tissue
 from sebre.place.section_place import SectionPlace
 from sebre.predict.exchange import found_section, write_formats
@@ -286,7 +291,7 @@ def predict_picture(
             placed,
             size,
             tissue_px,
-            config.DETECTION_MIN_CONFIDENCE,
+            _least_score(segmenter),
             told.regions,
             on_glass,
             doubts.lacking,
@@ -299,6 +304,12 @@ def predict_picture(
     read = None if isinstance(picture, np.ndarray) else path.absolute()
     known = (path.name, size, tuple(warnings), tuple(notes), where, midline, read)
     return Prediction(name, shown, labels, rows, segmenter.regions, *known)
+
+
+def _least_score(segmenter: Segmenter) -> float:
+    """That a detection must have; 0 of networks that label pixels, which have none."""
+    detects = segmenter.network == MaskRCNNSegmenter.network
+    return segmenter.config.DETECTION_MIN_CONFIDENCE if detects else 0.0
 
 
 def _tissue_px(tissue: Tissue, pixels: int) -> int | None:

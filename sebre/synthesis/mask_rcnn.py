@@ -31,6 +31,7 @@ from sebre.synthesis import zeroshot
 from sebre.synthesis.backbones import BACKBONES
 from sebre.synthesis.curriculum import recipe_at
 from sebre.synthesis.labeled_volume import Volume
+from sebre.synthesis.learn import begin_run
 from sebre.synthesis.sources import read_volumes
 from sebre.synthesis.stream import SyntheticSection, make_section
 
@@ -118,6 +119,9 @@ def train_on_stream(
         seed: of weights and sections.
         start: weights to start from, by the names of layers, such as those of a backbone.
         **settings: of StreamConfig, that differ.
+
+    Raises:
+        UserError: the folder holds a run of other volumes or settings.
     """
     config = StreamConfig().update(SEED=seed, **settings)
     count = steps * config.IMAGES_PER_GPU
@@ -125,6 +129,9 @@ def train_on_stream(
     sections.prepare()
     model = MaskRCNN("training", config, out)
     begun = any(out.rglob("*.h5"))
+    learned = sorted(volume.name for volume in volumes)
+    told = {"volumes": learned, "start": start and start.name, "seed": seed, **settings}
+    begin_run(out, told, begun)
     if begun:
         model.load_weights(model.find_last())
     elif start is not None:

@@ -21,7 +21,7 @@ from mrcnn.config import Config
 from mrcnn.data.augment import RandomRotateFlip
 from mrcnn.errors import UserError
 from sebre.data.dataset import SectionDataset
-from sebre.data.metadata import SetFacts, read_facts
+from sebre.data.metadata import SetFacts, count_sections, read_facts
 from sebre.data.rotation import border_median
 from sebre.drawing.overlay import drawn_labels, reduced_labels
 from sebre.evaluation.mask_metrics import dice
@@ -109,9 +109,10 @@ def calibrate(
         UserError: a part with fewer than ten sections, or without regions.
     """
     picked = spread([int(i) for i in sections.image_ids], PICTURES)
-    if len(picked) < _LEAST:
+    count = count_sections(root, (sections.image_info[i]["number"] for i in picked))
+    if count < _LEAST:
         raise UserError(
-            f"The training part has {len(picked)} section(s); a trust file needs at least "
+            f"The training part has {count} section(s); a trust file needs at least "
             f"{_LEAST}. Label more sections, or do without it."
         )
     groups, unit = group_sections(sections, read_facts(root), picked)

@@ -88,6 +88,11 @@ def test_an_onnx_file_detects_like_the_network(shipped, sections, tmp_path):
     wanted = shipped.detect(sections)
     assert_same_results(wanted, model.detect(sections))
     assert_same_results(wanted, load_exported(path, runtime="openvino").detect(sections))
+    # What is part of the graph cannot be set any more; what is done around it can.
+    with pytest.raises(
+        UserError, match=r"was exported with DETECTION_MIN_CONFIDENCE 0\.\d+ \(asked"
+    ):
+        load_exported(path, DETECTION_MIN_CONFIDENCE=0.95)
     with pytest.raises(NotImplementedError, match="no intermediate stages"):
         model.inspect(sections[0])
     with pytest.raises(NotImplementedError, match="weights inside"):

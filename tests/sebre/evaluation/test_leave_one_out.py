@@ -25,6 +25,10 @@ def test_each_section_is_left_out_once_and_a_call_goes_on(tmp_path, monkeypatch)
     assert json.loads(out.read_text())["means"]["none"]["n_runs"] == 3
     monkeypatch.setattr(leave_one_out, "score_left_out", None)  # nothing is left to run
     assert measure(root, out, ["none"], [0], "command")["runs"] == record["runs"]
+    mask = next((root / "mrcnn_train_dataset_masks").rglob("*.png"))
+    mask.unlink()
+    with pytest.raises(UserError, match=r"has runs of other settings \(sha256\)"):
+        measure(root, out, ["none"], [0], "command")
 
 
 def test_what_is_left_out_is_not_trained_on(tmp_path, monkeypatch):

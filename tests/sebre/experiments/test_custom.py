@@ -15,6 +15,7 @@ from sebre.cli import commands as cli
 from sebre.data.csv_tables import read_rows, write_table
 from sebre.data.regions import SLICEMAP as SIX
 from sebre.data.regions import Region, RegionSet
+from sebre.evaluation.learning_curve import part_of_set
 from sebre.experiments.custom import (
     custom_experiment,
     distinct_colors,
@@ -106,6 +107,14 @@ def test_the_experiment_of_a_data_set(three):
     assert experiment.variant("paper").config().BACKBONE == "resnet101"
     assert held_out_share(three, experiment.regions) == 0.0  # of four sections
     assert held_out_share(SLICEMAP, SIX) == 0.2
+
+
+def test_turned_versions_of_a_section_count_once(tmp_path):
+    root = part_of_set(SLICEMAP, range(12), tmp_path / "twelve")
+    assert held_out_share(root, SIX) == 0.2
+    rows = [f"train,{n},{n // 4}" for n in range(12)]  # of three sections
+    (root / "sections.csv").write_text("\n".join(["subset,section,source_row", *rows]))
+    assert held_out_share(root, SIX) == 0.0
 
 
 def test_regions_of_a_table(three, tmp_path):

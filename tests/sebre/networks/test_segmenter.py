@@ -5,6 +5,7 @@ import pytest
 from fixed_segmenter import RESULT, SIDE, Fixed, box_mask, result_of
 from PIL import Image
 
+from mrcnn.errors import UserError
 from sebre.data.dataset import SectionDataset
 from sebre.data.region_masks import RegionMasks
 from sebre.data.regions import SLICEMAP
@@ -14,7 +15,12 @@ from sebre.evaluation.evaluate import TURN_DRAWS, evaluate_sections
 from sebre.evaluation.mask_metrics import dice, iou
 from sebre.evaluation.section import score_section, sheet_row
 from sebre.evaluation.summary import summarize
-from sebre.networks.segmenter import MaskRCNNSegmenter, best_labels, best_per_region
+from sebre.networks.segmenter import (
+    MaskRCNNSegmenter,
+    best_labels,
+    best_per_region,
+    find_network,
+)
 from sebre.predict.outputs import save_section
 
 
@@ -191,6 +197,13 @@ def test_overlays_keep_to_their_longest_side(tmp_path, shape):
     # Of sheets and panels too, which do not name a size.
     small = overlay(image[:600, :600], np.zeros(shape, np.uint8)[:600, :600], SLICEMAP)
     assert max(small.shape) <= 2048
+
+
+@pytest.mark.parametrize("name", ["any_section", "slicemap_unet"])
+def test_settings_that_would_change_nothing_are_refused(name):
+    with pytest.raises(UserError, match="DETECTION_MIN_CONFIDENCE would change nothing"):
+        find_network(name, DETECTION_MIN_CONFIDENCE=0.9)
+    assert find_network("slicemap", DETECTION_MIN_CONFIDENCE=0.9)[2].DETECTION_MIN_CONFIDENCE == 0.9
 
 
 def test_segmenter_passes_images_on():

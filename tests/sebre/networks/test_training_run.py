@@ -4,6 +4,7 @@ import json
 import shlex
 import shutil
 import signal
+from datetime import datetime
 from pathlib import Path
 
 import keras
@@ -12,6 +13,7 @@ from named_sets import named_set, region_set, tiny_experiment
 from section_folders import tree
 
 from mrcnn.model import MaskRCNN
+from mrcnn.training.checkpoints import make_log_dir
 from mrcnn.training.loop import StopOnBadLoss
 from sebre.cli import commands as cli
 from sebre.experiments import EXPERIMENTS
@@ -291,4 +293,10 @@ def test_two_runs_of_one_minute_have_folders_of_their_own(tmp_path, experiment):
         write_run(model.log_dir, config, {})
         names.append(Path(model.log_dir).name)
     assert len(set(names)) == 3
+    # Those that start together, before either has written anything.
+    now = datetime(2026, 1, 2, 3, 4, 5)
+    folders = {make_log_dir(tmp_path / "logs", "mine", now) for _ in range(3)}
+    assert {Path(folder).name for folder in folders} == {
+        f"mine20260102T0304{end}" for end in ("", "05", "06")
+    }
     assert json.loads((tmp_path / names[0] / "training.json").read_text()) == {}

@@ -18,7 +18,7 @@ from mrcnn.structures.mask_formats import rle_iou, to_rles
 from mrcnn.training import checkpoints
 from sebre.data.dataset import SectionDataset
 from sebre.data.region_masks import RegionMasks
-from sebre.data.regions import SLICEMAP
+from sebre.data.regions import SLICEMAP, Region, RegionSet
 from sebre.drawing.overlay import label_map
 from sebre.evaluation.evaluate import evaluate, save_json
 from sebre.evaluation.section import score_section
@@ -26,6 +26,7 @@ from sebre.experiments import EXPERIMENTS
 from sebre.networks import unet_train
 from sebre.networks.segmenter import load_segmenter
 from sebre.networks.unet import (
+    SPECKS,
     DiceCrossEntropy,
     UNetSegmenter,
     build_unet,
@@ -33,6 +34,7 @@ from sebre.networks.unet import (
     unet_config,
 )
 from sebre.networks.unet_train import LabelBatches, train_unet
+from sebre.predict.measures import region_rows
 from sebre.report.records import read_results
 
 SMALL = {"UNET_WIDTH": 4, "UNET_LEVELS": 4, "IMAGE_MIN_DIM": 64, "IMAGE_MAX_DIM": 64, "WORKERS": 0}
@@ -331,8 +333,12 @@ def test_parts_specks_and_scores():
     assert result["rois"].tolist() == [[4, 4, 60, 60], [40, 4, 60, 24]]
     assert result["scores"] == pytest.approx([np.exp(4) / (np.exp(4) + 6)] * 2)
     assert result["scores"].dtype == np.float32
+    assert result[SPECKS] == [5]  # of which nothing is left
+    regions = RegionSet("six", tuple(Region(i, f"r{i}", f"r{i}", (i, 0, 0)) for i in range(1, 7)))
+    reasons = [row.get("reason") for row in region_rows("s", result, regions)]
+    assert reasons[4].startswith("left out: smaller than") and reasons[2] == "not found"
     every = scripted(labels, UNET_SPECK=0).detect([np.zeros((64, 64, 3), np.uint8)])[0]
-    assert every["class_ids"].tolist() == [1, 2, 5]
+    assert every["class_ids"].tolist() == [1, 2, 5] and SPECKS not in every
     assert every["masks"].sum(axis=(0, 1)).tolist() == [800, 403, 2]
 
 

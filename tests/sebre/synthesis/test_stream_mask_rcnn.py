@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from mrcnn.errors import UserError
 from mrcnn.model import MaskRCNN
 from sebre.data.regions import ANY_SECTION
 from sebre.networks.any_section import frame_of, placed_back, prepared
@@ -44,6 +45,8 @@ def test_a_run_goes_on_and_finds_labels(volumes, tmp_path, op_by_op):
     assert first.epoch == 1
     second = train_on_stream(volumes, tmp_path, 2, **TINY)
     assert second.epoch == 2 and second.log_dir == first.log_dir
+    with pytest.raises(UserError, match=r"holds a run of other settings: volumes was"):
+        train_on_stream(volumes[:1], tmp_path, 3, **TINY)
     kernels = [m.keras_model.get_layer("conv1").kernel for m in (first, second)]
     assert not np.array_equal(*kernels)
     config = StreamConfig().update(**{**TINY, "IMAGES_PER_GPU": 1, "DETECTION_MIN_CONFIDENCE": 0.0})
