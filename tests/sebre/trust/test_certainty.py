@@ -95,10 +95,7 @@ class Drawn:
         return [{"class_ids": np.array([1]), "scores": np.array([0.6]), "masks": found}]
 
 
-def test_fit_measures_what_is_found(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "sebre.trust.certainty.read_facts", lambda root: SimpleNamespace(unit="section")
-    )
+def test_fit_measures_what_is_found(tmp_path):
     model = fit_certainty(Drawn(), Drawn(), tmp_path, Turn(0, False), limit=20)
     assert model.regions(0.6) == pytest.approx(2 / 3, abs=0.15)
     assert model.facts["sections"] == 20 and model.facts["disturbed"] == 40
