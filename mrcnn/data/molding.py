@@ -62,7 +62,7 @@ def mold_inputs(
                 f"Image {index} has shape {image.shape}; it must be [height, width, "
                 f"{config.IMAGE_CHANNEL_COUNT}] (IMAGE_CHANNEL_COUNT)."
             )
-        _demand_8_bit_values(image, index)
+        demand_8_bit_values(image, index)
         resized, window, scale, _, _ = fit_image(image, config)
         no_classes = np.zeros(config.NUM_CLASSES, np.int32)
         molded.append(mold_image(resized, config).astype(np.float32))
@@ -77,7 +77,7 @@ def mold_inputs(
     return np.stack(molded), np.stack(metas), np.array(windows, np.int32)
 
 
-def _demand_8_bit_values(image: np.ndarray | ReducedPicture, index: int) -> None:
+def demand_8_bit_values(image: np.ndarray | ReducedPicture, index: int) -> None:
     """Raise UserError for values that a network for 0 to 255 would silently take for others."""
     if image.dtype == np.uint8 or not image.size:
         return

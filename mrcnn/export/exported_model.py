@@ -46,6 +46,7 @@ class ExportedMaskRCNN(MaskRCNN):
 
     def __init__(self, path: Path, config: Config, facts: dict[str, Any], forward: Forward):
         self._given, self._path = forward, path
+        self.exported_config: dict[str, Any] = facts["config"]  # of the network, as it was
         self.labels: list[str] | None = facts.get("labels")  # names of the classes by id
         self.image_shape: tuple[int, ...] = tuple(facts["image_shape"])  # [h, w, C], molded
         self._order: list[int] | None = None

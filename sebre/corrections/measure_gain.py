@@ -39,6 +39,7 @@ from sebre.evaluation.learning_curve import (
     content_of,
     demand_unchanged,
     parts_of,
+    read_runs,
     trained_on,
 )
 from sebre.evaluation.mask_metrics import dice
@@ -206,7 +207,7 @@ def measure(
     """
     stage = read_stage(root, inner)
     facts = read_facts(root)
-    record = json.loads(out.read_text("utf-8")) if out.is_file() else {"runs": []}
+    record = read_runs(out)
     fixed = {
         "dataset": root.resolve().name,
         "subset": "inner" if inner else "val",

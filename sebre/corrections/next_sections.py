@@ -24,6 +24,7 @@ from mrcnn.io.own_files import is_own
 from sebre.corrections.candidates import Candidate, FoundPart
 from sebre.data.listing import some, visible
 from sebre.prepare.drawn_outlines import ENDINGS
+from sebre.prepare.outline_files import read_outlines
 
 _NEAR = 1.0  # of the median distance: at this distance, sections are alike by 1 / e
 _ALIKE = 0.5  # from here on a section is named as one that another stands for
@@ -191,7 +192,7 @@ def corrected_in(folder: Path, sections: Sequence[Candidate]) -> list[str]:
     if not folder.is_dir():
         raise MissingFileError(f"{folder}: no such folder of corrected regions.")
     files = [path for path in visible(folder) if path.suffix.lower() in ENDINGS]
-    drawn = {path.stem.removesuffix("_rois") for path in files if not is_own(path)}
+    drawn = {path.stem.removesuffix("_rois") for path in files if not _is_predicted(path)}
     done = [s.name for name in sorted(drawn) for s in _section_of(name, folder, sections)]
     if not done:
         raise UserError(
@@ -220,6 +221,13 @@ def _section_of(name: str, folder: Path, sections: Sequence[Candidate]) -> list[
             )
         return near
     return fitting
+
+
+def _is_predicted(path: Path) -> bool:
+    """Whether a file of outlines is as `sebre predict` wrote it, or its outlines are."""
+    if is_own(path) or path.suffix.lower() != ".geojson":
+        return is_own(path)
+    return all(one.predicted for one in read_outlines(path))
 
 
 def _names_of_picture(picture: Path) -> tuple[str, str]:

@@ -16,6 +16,11 @@ from sebre.data.regions import RegionSet
 
 logger = logging.getLogger(__name__)
 
+# Words of names that say a side.
+_SIDES = {
+    **dict.fromkeys(("left", "l", "lh"), "left"),
+    **dict.fromkeys(("right", "r", "rh"), "right"),
+}
 # section_masks_12_basal_ganglia_m3 -> basal_ganglia
 _MASK_NAME = re.compile(r"(?P<section>.*?_\d+_)?(?P<region>.+?)_m_?\d+")
 _SECTION = re.compile(r".*_\d+_")
@@ -24,6 +29,12 @@ _SECTION = re.compile(r".*_\d+_")
 def plain(name: str) -> str:
     """A name as it is compared: neither case nor what stands between its words counts."""
     return name.lower().strip(":").replace(" ", "_").replace("-", "_")
+
+
+def side_of(name: str) -> str:
+    """The side that the name of a region says: "left" or "right"; "" for none, or both."""
+    said = {_SIDES[word] for word in plain(name).split("_") if word in _SIDES}
+    return said.pop() if len(said) == 1 else ""
 
 
 def order_of(names: Sequence[str], wanted: Sequence[str]) -> list[int] | None:

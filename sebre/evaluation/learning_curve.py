@@ -172,7 +172,7 @@ def measure(
             f"{root}: {len(parts.drawn_from)} sections can be drawn from; wanted {max(counts)} "
             "(--sections)."
         )
-    record = json.loads(out.read_text("utf-8")) if out.is_file() else {"runs": []}
+    record = read_runs(out)
     facts = read_facts(root)
     fixed = {"dataset": root.resolve().name, "subset": "inner" if inner else "val"}
     fixed |= {"sha256": content_of(root)}
@@ -196,6 +196,23 @@ def measure(
                 out.parent.mkdir(parents=True, exist_ok=True)
                 replace_text(out, json.dumps(record, indent=1) + "\n")
                 logger.info("%s, %d sections, seed %d: %.3f", name, count, seed, run["dice_mean"])
+    return record
+
+
+def read_runs(out: Path) -> dict[str, Any]:
+    """What a file of runs holds; nothing but an empty list of them where there is none yet.
+
+    Raises:
+        UserError: another file has the name.
+    """
+    if not out.is_file():
+        return {"runs": []}
+    try:
+        record = json.loads(out.read_text("utf-8"))
+    except ValueError:
+        record = None
+    if not isinstance(record, dict) or not isinstance(record.get("runs"), list):
+        raise UserError(f"{out}: there already, and no file of such runs. Choose another (--out).")
     return record
 
 

@@ -22,7 +22,7 @@ from mrcnn.io.files import replace_text
 from sebre.data.metadata import origins, read_facts
 from sebre.data.section_files import list_subset
 from sebre.evaluation.evaluate import evaluate_sections
-from sebre.evaluation.learning_curve import STARTS, Start, demand_same, trained_on
+from sebre.evaluation.learning_curve import STARTS, Start, demand_same, read_runs, trained_on
 from sebre.experiments.base import Experiment
 from sebre.experiments.custom import experiment_of_dataset
 from sebre.networks.environment import environment
@@ -71,7 +71,7 @@ def measure(
             f"{_LEAST} or more. Prepare it with --split train."
         )
     experiment = experiment_of_dataset(root)
-    record = json.loads(out.read_text("utf-8")) if out.is_file() else {"runs": []}
+    record = read_runs(out)
     fixed = {"dataset": root.resolve().name, "sha256": dataset_facts(root)["sha256"]}
     record |= fixed | {
         "split": "each section left out once",

@@ -17,7 +17,7 @@ from mrcnn.errors import UserError
 from mrcnn.imageio.reading import read_header
 from sebre.data.dataset import SectionDataset
 from sebre.data.metadata import count_sections
-from sebre.data.region_names import plain, recorded_regions
+from sebre.data.region_names import plain, recorded_regions, side_of
 from sebre.data.regions import (
     ANY_SECTION,
     Region,
@@ -46,7 +46,6 @@ _SMALLEST, _LARGEST, _STEP = 128, 384, 64  # px, of the pictures
 _SAMPLES = 50  # sections that their size and mean color are measured on
 _ROIS_A_REGION = 4  # a third of them show a region
 _SIDES = ("left", "right")
-_SIDE_WORDS = {*_SIDES, "l", "r", "lh", "rh"}
 
 
 def custom_experiment(
@@ -63,7 +62,7 @@ def custom_experiment(
         mean_pixel: mean color of the pictures; the network's usual one without it.
     """
     pairs = side_pairs(regions.names)
-    turn = Turn(20, flip=not any(map(_is_sided, regions.names)))
+    turn = Turn(20, flip=not any(map(side_of, regions.names)))
     settings: dict[str, Any] = {
         "NAME": NAME,
         "NUM_CLASSES": regions.num_classes,
@@ -93,11 +92,6 @@ def custom_experiment(
         weights=(),
         sources=("annotations", "labels", "colour_code"),
     )
-
-
-def _is_sided(name: str) -> bool:
-    """Whether a region has its side in its name."""
-    return not _SIDE_WORDS.isdisjoint(plain(name).split("_"))
 
 
 def experiment_of_dataset(root: str | Path, table: str | Path | None = None) -> Experiment:

@@ -349,6 +349,16 @@ def _remark(rows: Sequence[GroupRegion], notes: list[str], trusted_only: bool) -
             f"{len(few)} group(s) have fewer than {_FEW} animals ({some(few, 10)}): intervals from "
             "so few are narrower than they should be."
         )
+    rare = [
+        f"{', '.join(row.group)}: {row.title}"
+        for row in rows
+        if row.animals >= _FEW and 2 <= row.n_animals < _FEW
+    ]
+    if rare:
+        notes.append(
+            f"{len(rare)} region(s) were measured in fewer than {_FEW} animals of their group "
+            f"({some(rare, 10)}): their intervals are narrower than they should be, too."
+        )
 
 
 def _cells(result: Morphometry, columns: Sequence[str]) -> tuple[list[str], list[dict[str, Any]]]:

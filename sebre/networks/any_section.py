@@ -19,6 +19,7 @@ import numpy as np
 import scipy.special
 
 from mrcnn.config import Config
+from mrcnn.data.molding import demand_8_bit_values
 from mrcnn.errors import UserError
 from mrcnn.imageio.reduced import held_pixels
 from mrcnn.structures.mask_formats import demand_format
@@ -159,6 +160,8 @@ class AnySectionSegmenter:
             where a section was taken for a half, and mirrored at its cut.
         """
         demand_format(masks)
+        for number, image in enumerate(images):
+            demand_8_bit_values(image if hasattr(image, "dtype") else np.asarray(image), number)
         return [self._detect(image, masks) for image in images]
 
     def _detect(self, image: Any, form: str) -> dict[str, Any]:

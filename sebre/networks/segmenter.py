@@ -40,6 +40,7 @@ __all__ = [
     "read_image",
 ]
 
+_ON_TISSUE = "ONLY_ON_TISSUE"
 # Settings of how detections are chosen, which networks that label pixels have and do not use.
 _OF_DETECTIONS = (
     *("DETECTION_MIN_CONFIDENCE", "DETECTION_MAX_INSTANCES", "DETECTION_NMS_THRESHOLD"),
@@ -167,7 +168,11 @@ def _plan(
     _demand_used(weights, network_of(found), overrides)
     exported = inside = settings = None
     if _is_exported(found):
-        exported = load_exported(found.path, overrides.get("RUNTIME"), **overrides)
+        # What is done beside the graph is a setting of ours, which no exported network has.
+        inside_graph = {name: v for name, v in overrides.items() if name != _ON_TISSUE}
+        exported = load_exported(found.path, overrides.get("RUNTIME"), **inside_graph)
+        on_tissue = overrides.get(_ON_TISSUE, exported.exported_config.get(_ON_TISSUE, True))
+        setattr(exported.config, _ON_TISSUE, on_tissue)
         inside = exported.labels and exported.labels[1:], exported.config.NUM_CLASSES - 1
         settings = exported.config.to_dict()
     if experiment is None:

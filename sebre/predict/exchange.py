@@ -38,6 +38,7 @@ from mrcnn.structures.mask_formats import (
 )
 from mrcnn.structures.pixel_edges import pixel_outlines
 from sebre.data.regions import Region, RegionSet
+from sebre.prepare.drawn_outlines import AREA_PX
 
 _MOVE, _LINE, _CLOSE = 0.0, 1.0, 4.0  # steps of a path in ImageJ
 _UM_A_MM = 1000.0
@@ -118,7 +119,7 @@ def _feature(section: FoundSection, found: FoundRegion) -> dict[str, Any]:
     from shapely.geometry import mapping
 
     region = found.region
-    facts = {"Score": round(found.score, 4), "Area px^2": rle_area(found.rle)}
+    facts = {"Score": round(found.score, 4), AREA_PX: rle_area(found.rle)}
     if section.pixel_um is not None:
         facts["Area mm^2"] = rle_area(found.rle) * area_mm2(section.pixel_um)
     return {

@@ -35,7 +35,8 @@ from sebre.predict.pictures import SectionFile
 from sebre.predict.prediction import Prediction, predict_picture
 from sebre.predict.scans import ScanPrediction, predict_scan, scan_paths
 from sebre.predict.section_records import TABLE, write_record
-from sebre.trust.trust_files import trust_path
+from sebre.trust.trust_files import load_trust, trust_path
+from sebre.trust.trust_model import TrustModel
 
 logger = logging.getLogger(__name__)
 
@@ -154,6 +155,7 @@ def plan_job(
     options |= {"pixel_um": pixel_um, "plane": plane, "orientation": orientation, "tta": tta}
     options["place"] = place
     found, _, config = find_network(weights, experiment, **settings)
+    _say_what_is_judged(found, tta)
     return Job(
         weights=found.name or str(found.path.absolute()),
         experiment=experiment,
@@ -162,6 +164,23 @@ def plan_job(
         options=options,
         facts=run_facts(found, config, experiment.regions, options),
     )
+
+
+def _say_what_is_judged(found: WeightsFile, tta: bool) -> None:
+    """Warn where nothing is known of what to doubt; raise a UserError for a look at turned pictures
+    that would change nothing."""
+    trust = load_trust(found)
+    if trust is None:
+        logger.warning(
+            "%s has no trust file: nothing is said of pictures and regions that should be doubted "
+            "(`sebre models calibrate` makes one).",
+            found.name or found.path,
+        )
+    if tta and not isinstance(trust, TrustModel):
+        raise UserError(
+            f"--tta: would change nothing, as {found.name or found.path} has no trust file that "
+            "judges turned pictures. Leave it out."
+        )
 
 
 def run_facts(
@@ -219,6 +238,8 @@ def segment_section(
     orientation: str | None = None,
     tta: bool = False,
     place: bool | None = None,
+    shapes: str | None = None,
+    formats: Sequence[str] = (),
 ) -> Prediction | ScanPrediction:
     """Find the regions of a picture or a volume.
 
@@ -235,6 +256,7 @@ def segment_section(
                 "size of its header. Correct that, or leave --pixel-um out."
             )
         given = {"--tile": tile, "--channel": channel, "--z": z, "--tta": tta or None}
+        given |= {"--masks": shapes, "--format": formats or None, "--place": place}
         if unused := [name for name, value in given.items() if value is not None]:
             logger.warning("%s: a volume; %s does not count.", section.path, ", ".join(unused))
         return predict_scan(segmenter, section.path, section.name, plane, orientation)
@@ -269,7 +291,8 @@ def segment_file(
         section = dataclasses.replace(section, name=claim(out, section.name, section.path))
         seen = stamp(section.path)  # before it is read: a change meanwhile is found later
         try:
-            found = segment_section(segmenter, section, **options)
+            asked = {"shapes": shapes, "formats": formats, **options}
+            found = segment_section(segmenter, section, **asked)
         finally:
             # While outputs are replaced, and if that stops halfway, no run may take them for its
             # own.

@@ -16,6 +16,7 @@ from skimage.measure import regionprops
 
 from mrcnn.structures.mask_formats import Masks, count_masks
 from sebre.data.region_masks import count_labels
+from sebre.data.region_names import side_of
 from sebre.data.regions import RegionSet
 from sebre.drawing.overlay import reduced_labels
 from sebre.networks.segmenter import best_labels, best_per_region
@@ -76,7 +77,7 @@ def region_rows(
     rows = []
     for region in regions:
         row: dict[str, Any] = {"image": name, "region_id": region.id, "region": region.name}
-        row |= {"hemisphere": side_in(region.name), "area_px": 0}
+        row |= {"hemisphere": side_of(region.name), "area_px": 0}
         if facts := measured.get(region.id):
             row |= {"found": "yes", "score": round(float(result["scores"][best[region.id]]), 4)}
             told = trust.get(region.id) if trust else None
@@ -123,12 +124,6 @@ def place_cells(place: SectionPlace | None, row: Mapping[str, Any]) -> dict[str,
 def is_found(row: Mapping[str, Any]) -> bool:
     """Whether a row is of a region that was found."""
     return row["found"] == "yes"
-
-
-def side_in(name: str) -> str:
-    """The side, left or right, that the name of a region says; or nothing."""
-    first = name.split("_")[0].lower()
-    return first if first in ("left", "right") else ""
 
 
 def measure(

@@ -20,13 +20,14 @@ from PIL import Image
 from mrcnn.errors import UserError
 from mrcnn.io.own_files import demand_own, replace_own, replace_own_text
 from sebre.data.region_masks import count_labels
+from sebre.data.region_names import side_of
 from sebre.data.regions import RegionSet
 from sebre.drawing.annotate import annotated
 from sebre.drawing.overlay import overlay, save_png
 from sebre.experiments import EXPERIMENTS
 from sebre.networks.segmenter import Segmenter, best_labels, best_per_region
 from sebre.networks.tissue import find_tissue
-from sebre.predict.measures import ON_GLASS, TABLE_COLUMNS, side_in
+from sebre.predict.measures import ON_GLASS, TABLE_COLUMNS
 from sebre.predict.prediction import NOT_TOLD, clip
 from sebre.prepare.volume import PLANES, Volume, read_volume, section, to_8_bit
 from sebre.prepare.volume_header import open_volume
@@ -329,7 +330,7 @@ def _rows(name: str, found: _Stack, regions: RegionSet, volume: Volume) -> list[
     for region in regions:
         count = int(voxels[region.id])
         row = {"image": name, "region_id": region.id, "region": region.name, "found": "no"}
-        row |= {"hemisphere": side_in(region.name), "area_px": count}
+        row |= {"hemisphere": side_of(region.name), "area_px": count}
         row |= {"reason": ON_GLASS if region.id in found.on_glass else "not found in any slice"}
         if count:
             total, seen = found.scores[region.id]

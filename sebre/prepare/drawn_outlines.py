@@ -16,6 +16,7 @@ from mrcnn.structures.mask_formats import contours_to_mask
 from sebre.data.regions import Color
 
 ENDINGS = (".geojson", ".json", ".roi", ".zip")  # of files of outlines
+AREA_PX = "Area px^2"  # measurement of a region in the GeoJSON of `sebre predict`
 _CORNER = 0.5  # from the corner of a pixel to its center
 _SLIP_PX = 2.0
 
@@ -75,6 +76,7 @@ class OutlineFile:
         ignored: how many things it has that are no areas, such as points.
         notes: what was read otherwise than it was drawn.
         page: of the stack that was drawn on, from 1, if the file says one.
+        predicted: whether every outline has as many pixels as when `sebre predict` wrote it.
     """
 
     path: Path
@@ -84,6 +86,7 @@ class OutlineFile:
     ignored: int = 0
     notes: tuple[str, ...] = ()
     page: int | None = None
+    predicted: bool = False
 
 
 def demand_name(path: Path, name: Any, what: str) -> str:

@@ -13,6 +13,7 @@ coordinates mean is said in `sebre.prepare.drawn_outlines`.
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,13 @@ import numpy as np
 
 from mrcnn.errors import UserError, reading
 from sebre.data.regions import Color
-from sebre.prepare.drawn_outlines import Outline, OutlineFile, demand_name, demand_one_page
+from sebre.prepare.drawn_outlines import (
+    AREA_PX,
+    Outline,
+    OutlineFile,
+    demand_name,
+    demand_one_page,
+)
 from sebre.prepare.imagej_rois import read_rois
 
 _CIRCLE_POINTS = 256
@@ -54,7 +61,7 @@ def read_outlines(path: Path) -> list[OutlineFile]:
 
 
 def _geojson(path: Path, features: Sequence[Mapping[str, Any]]) -> OutlineFile:
-    outlines, ignored, pages = [], 0, set()
+    outlines, ignored, pages, kept = [], 0, set(), []
     for number, feature in enumerate(features, start=1):
         facts, geometry = feature.get("properties") or {}, feature.get("geometry") or {}
         shapes = [*_polygons(geometry)]
@@ -67,12 +74,32 @@ def _geojson(path: Path, features: Sequence[Mapping[str, Any]]) -> OutlineFile:
         name = demand_name(path, class_name or facts.get("name"), f"annotation {number}")
         color = _color(of_class.get("color", of_class.get("colorRGB", facts.get("color"))))
         outlines += [Outline(name, color, rings) for rings in shapes]
+        kept.append(_stated_px(facts) == sum(map(_area_px, shapes)))
         plane = geometry.get("plane") or {}
         pages.add((plane.get("z", 0), plane.get("t", 0)))
     demand_one_page(path, pages)
     stem = path.name.removesuffix(path.suffix)
     page = pages.pop()[0] + 1 if pages else None  # QuPath counts from 0
-    return OutlineFile(path, stem, tuple(outlines), ignored=ignored, page=page)
+    predicted = bool(kept) and all(kept)
+    file = OutlineFile(path, stem, tuple(outlines), ignored=ignored, page=page)
+    return replace(file, predicted=predicted)
+
+
+def _stated_px(facts: Mapping[str, Any]) -> float | None:
+    """How many pixels `sebre predict` said of a region, if it did; programs keep that."""
+    measured = facts.get("measurements") or {}
+    if isinstance(measured, list):  # of earlier versions of QuPath
+        measured = {one.get("name"): one.get("value") for one in measured}
+    return measured.get(AREA_PX)
+
+
+def _area_px(rings: Sequence[np.ndarray]) -> float:
+    """Pixels of a polygon along the edges of pixels; its first ring holds the others, holes."""
+    sizes = [
+        abs(float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))) / 2
+        for x, y in (ring.T for ring in rings)
+    ]
+    return 2 * sizes[0] - sum(sizes)
 
 
 def _polygons(geometry: Mapping[str, Any]) -> Iterator[tuple[np.ndarray, ...]]:

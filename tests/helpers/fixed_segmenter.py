@@ -29,6 +29,7 @@ class Fixed:
     """Stands for a segmenter: finds the same in every image, and keeps what it was shown."""
 
     config = SlicemapConfig()
+    network = "Mask R-CNN"
 
     def __init__(self, result):
         self.regions = SLICEMAP

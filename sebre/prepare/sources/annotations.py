@@ -217,7 +217,7 @@ def _say(files: Collection[OutlineFile]) -> None:
     for drawn in files:
         for note in dict.fromkeys(drawn.notes):
             _log.warning("%s: %s.", drawn.path, note)
-    if same := [drawn.path.name for drawn in files if is_own(drawn.path)]:
+    if same := [f.path.name for f in files if f.predicted or is_own(f.path)]:
         _log.warning(
             "%d file(s) are as `sebre predict` wrote them, not corrected: %s", len(same), some(same)
         )

@@ -128,6 +128,16 @@ def test_runs_are_stored_and_not_done_twice(small, tmp_path, monkeypatch):
     assert json.loads(out.read_text()) == record
 
 
+def test_a_file_of_another_kind_is_left_alone(small, tmp_path):
+    out = tmp_path / "mine.json"
+    asked = (ROOT_SET, out, STARTS["any_section"], ["random"], [0], False, "command")
+    for text in ('{"dataset": "slicemap", "subset": "val"}', "no JSON", "[1]"):
+        out.write_text(text)
+        with pytest.raises(UserError, match="no file of such runs"):
+            measure_gain.measure(*asked)
+        assert out.read_text() == text
+
+
 def test_chance_needs_no_prediction(small, monkeypatch):
     stage = read_stage(ROOT_SET, inner=False)
     monkeypatch.setattr(measure_gain, "predicted", None)

@@ -1,5 +1,6 @@
 """Which sections come first: rules on made-up sections, each with one thing that decides."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -101,10 +102,22 @@ def test_reasons_are_words_and_rows_have_the_columns():
     assert set(pick.row(1)) == set(COLUMNS)
 
 
+def write_outline(path, side):
+    """A square region, of which `sebre predict` said that it has 16 pixels."""
+    ring = [[0, 0], [side, 0], [side, side], [0, side], [0, 0]]
+    facts = {"name": "CA1", "measurements": {"Area px^2": 16}}
+    feature = {"type": "Feature", "properties": facts}
+    feature["geometry"] = {"type": "Polygon", "coordinates": [ring]}
+    path.write_text(json.dumps(feature), encoding="utf-8")
+
+
 def test_what_is_corrected_is_known_by_its_files(tmp_path):
     sections = [section("brain/s_1", 0), section("s_2", 1), section("s_3", 2)]
-    for name in ("s_1_rois.zip", "s_2.geojson", "notes.txt"):
+    for name in ("s_1_rois.zip", "notes.txt"):
         (tmp_path / name).touch()
+    write_outline(tmp_path / "s_2.geojson", side=3)
+    # Saved by another program, but with the pixels that were predicted.
+    write_outline(tmp_path / "s_3.geojson", side=4)
     assert corrected_in(tmp_path, sections) == ["brain/s_1", "s_2"]
     with pytest.raises(UserError, match="holds no corrected regions"):
         corrected_in(tmp_path, [section("other", 0)])
@@ -119,7 +132,7 @@ def test_a_correction_is_of_the_brain_that_it_lies_beside(tmp_path):
     ]
     for folder in (tmp_path / "B" / "annotations", tmp_path / "elsewhere"):
         folder.mkdir(parents=True)
-        (folder / "s_1.geojson").touch()
+        write_outline(folder / "s_1.geojson", side=3)
     assert corrected_in(tmp_path / "B" / "annotations", sections) == ["B/s_1"]
     with pytest.raises(UserError, match="s_1 may be of A/s_1, B/s_1"):
         corrected_in(tmp_path / "elsewhere", sections)

@@ -203,6 +203,16 @@ def test_an_animal_that_was_scanned_twice_has_one_volume(tmp_path):
     assert "1 animal(s) have several scans in a group (a)" in " ".join(found.notes)
 
 
+def test_regions_of_few_animals_are_said(tmp_path):
+    rows = [cortex(f"m{i}/P4", 1.0 + i, found="yes" if i < 2 else "no") for i in range(6)]
+    found = measure([predictions(tmp_path, *rows)], ["age"])
+    (row,) = found.rows
+    assert (row.animals, row.n_animals) == (6, 2)
+    assert "1 region(s) were measured in fewer than 5 animals of their group (P4: cortex)" in (
+        " ".join(found.notes)
+    )
+
+
 def test_folders_of_one_name_are_animals_of_their_own(tmp_path):
     first = predictions(tmp_path / "m7" / "found", cortex("P4/s1", 1.0), cortex("P4_s2", 1.0))
     second = predictions(tmp_path / "m8" / "found", cortex("P4/s1", 3.0), cortex("P4_s2", 5.0))
