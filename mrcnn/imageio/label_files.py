@@ -124,6 +124,12 @@ def _joined(path: Path, pages: list[np.ndarray]) -> np.ndarray:
             f"{', '.join(map(str, ids[several][:5]))}. Wanted one label map, or one page a region."
         )
     used = [found[0] for found in ids if found]
+    place = next((i + 1 for i, found in enumerate(ids) if found), 0)
+    if len(used) == 1 and len(pages) > 1 and used[0] != place:
+        raise UserError(
+            f"{path}: of {len(pages)} pages one alone is drawn on, page {place}, with the value "
+            f"{used[0]}: the id of the region may be either. Save one label map, with the ids."
+        )
     if len(set(used)) == len(used):
         by_page = [found[0] if found else 0 for found in ids]
         rule = "each page has an id of its own"

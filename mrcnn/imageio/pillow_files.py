@@ -112,7 +112,7 @@ def _seek(path: Path, image: Image.Image, pages: int, choice: Choice) -> None:
 def _bits(image: Image.Image, path: Path) -> int:
     """Of a sample in the file, which Pillow may have less of."""
     if image.mode == "1":
-        return 1
+        return 1 if _mode(image) == "1" else 8  # with a transparent value it is taken as RGBA
     raw = _raw_modes(image)
     for name, (bits, _) in _GRAY_SCALES.items():
         if name in raw:
@@ -139,7 +139,7 @@ def _bits_of_jpeg_2000(path: Path) -> int:
 
 def _model(image: Image.Image, bits: int) -> tuple[str, str, np.dtype]:
     """Color model, opacity and dtype of what is decoded."""
-    dtype = {"1": bool, "I": np.int32, "F": np.float32}.get(image.mode, np.uint8)
+    dtype = {"1": bool, "I": np.int32, "F": np.float32}.get(_mode(image), np.uint8)
     if bits > 8 and image.mode not in ("I", "F"):
         dtype = np.uint16
     if image.mode == "P":

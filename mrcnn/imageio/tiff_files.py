@@ -51,7 +51,8 @@ def _whole_stack(contents: Contents) -> np.ndarray:
     parts = [
         array.reshape(-1, *array.shape[contents.first_axis :])[list(i)] for i in contents.taken
     ]
-    joined = [part.max(axis=0) for part in parts]
+    brightest = np.min if contents.header.color == "white is zero" else np.max
+    joined = [brightest(part, axis=0) for part in parts]
     return joined[0] if len(joined) == 1 else np.stack(joined, axis=-1)
 
 
@@ -82,13 +83,15 @@ class TiffSource(PictureSource):
             rule,
         )
         self._samples = planes * samples
+        # Of several pages the brightest value counts, as it is shown.
+        self._brighter = np.minimum if header.color == "white is zero" else np.maximum
         self._kept: OrderedDict[tuple[int, int], Any] = OrderedDict()
         self._kept_bytes, self._lock = 0, threading.Lock()
 
     def _read(self, y1: int, x1: int, y2: int, x2: int) -> np.ndarray:
         window = (y1, x1, y2, x2)
         parts = [
-            reduce(np.maximum, (self._of_page(page, window) for page in part))
+            reduce(self._brighter, (self._of_page(page, window) for page in part))
             for part in self._pages
         ]
         out = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)

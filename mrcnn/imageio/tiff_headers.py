@@ -66,14 +66,15 @@ class Contents:
 
 @contextmanager
 def opened_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
-    """An open file. One that is named as a slide scanner's and is a plain TIFF is read as that."""
+    """An open file. One that is named as a slide scanner's and is a plain TIFF is read as that, and
+    one of a set of OME files as what is in it alone."""
     with path.open("rb") as file:
         try:
-            tiff = tifffile.TiffFile(file, name=str(path))
+            tiff = tifffile.TiffFile(file, name=str(path), _multifile=False)
             tiff.pages.first  # noqa: B018
         except Exception:
             file.seek(0)
-            tiff = tifffile.TiffFile(file, name=f"{path.stem}.tif")
+            tiff = tifffile.TiffFile(file, name=f"{path.stem}.tif", _multifile=False)
         with tiff:
             yield tiff
 

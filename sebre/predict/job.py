@@ -28,7 +28,7 @@ from sebre.networks.segmenter import Segmenter, find_network, load_segmenter
 from sebre.networks.weights_store import WeightsFile
 from sebre.place.placer import placer_sha256
 from sebre.predict.measures import is_found
-from sebre.predict.name_claims import claim, forget, read_record, stamp
+from sebre.predict.name_claims import RECORDS, claim, forget, read_record, stamp
 from sebre.predict.outputs import OVERLAY_PX, output_paths
 from sebre.predict.overview import PAGE, SUMMARY, about
 from sebre.predict.pictures import SectionFile
@@ -89,14 +89,17 @@ class Job:
         self.out.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"fingerprint": self.fingerprint, **self.facts}, indent=1)
         replace_own_text(self.out / _RUN_FILE, text + "\n")
+        self._mark.parent.mkdir(exist_ok=True)
+        self._mark.touch()
 
     def begun(self) -> bool:
         """Whether the folder of the outputs is the one that `begin` wrote to, seen from here."""
-        try:
-            text = (self.out / _RUN_FILE).read_text(encoding="utf-8")
-            return json.loads(text)["fingerprint"] == self.fingerprint
-        except (OSError, ValueError, KeyError):
-            return False
+        return self._mark.is_file()
+
+    @property
+    def _mark(self) -> Path:
+        # Of this job alone: others may write to the folder at the same time.
+        return self.out / RECORDS / f"{self.fingerprint}.begun"
 
     def load(self) -> Segmenter:
         """The network.

@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from mrcnn.errors import UnavailableError, UserError
 from mrcnn.io.files import replace_text
 
 RECORDS = ".records"
-_LOCK = "lock"
+_LOCK = ".lock"  # no section has such a name
 _PATIENCE = 120.0  # s that a call waits for another one to write a table
 
 
@@ -34,7 +34,21 @@ def stamp(picture: Path | np.ndarray) -> dict[str, Any]:
         beside = (picture.with_suffix(ending) for ending in (".img", ".img.gz"))
         voxels = [path.stat() for path in beside if path.is_file()]
         found["data"] = [[one.st_size, one.st_mtime_ns] for one in voxels]
+    if picture.suffix.lower() == ".nrrd" and (values := _data_file(picture)).is_file():
+        found["data"] = [[values.stat().st_size, values.stat().st_mtime_ns]]
     return found
+
+
+def _data_file(header: Path) -> Path:
+    """Where an NRRD header says that its voxels are, if that is another file."""
+    with header.open("rb") as file:
+        for line in iter(file.readline, b""):
+            key, _, value = line.strip().partition(b":")
+            if not line.strip():
+                break
+            if key.lower().replace(b" ", b"") == b"datafile":
+                return header.parent / value.strip().decode(errors="replace")
+    return Path()
 
 
 def read_record(out: Path, name: str) -> dict[str, Any]:
@@ -100,33 +114,33 @@ def is_free(out: Path, name: str, picture: Path | np.ndarray) -> bool:
     return not Path(known["path"]).exists() and {**known, "path": mine["path"]} == mine
 
 
-def is_brain(out: Path, name: str, pictures: Sequence[Path]) -> bool:
-    """As `is_free` of the name of a folder, with pictures in it."""
+def is_brain(out: Path, name: str, pictures: Mapping[Path, str]) -> bool:
+    """As `is_free` of the name of a folder, with pictures in it and their names there."""
     inside = record_path(out, name).with_suffix("")
     records = [_read(path) for path in sorted(inside.glob("*.json"))]
     folders = {Path(record["picture"]["path"]).parent for record in records if record}
-    if not folders or pictures[0].parent in folders:
+    if not folders or next(iter(pictures)).parent in folders:
         return True
-    return any(
-        read_record(out, f"{name}/{path.stem}") and is_free(out, f"{name}/{path.stem}", path)
-        for path in pictures
-    )
+    owned = {path: f"{name}/{stem}" for path, stem in pictures.items()}
+    return any(read_record(out, own) and is_free(out, own, path) for path, own in owned.items())
 
 
 @contextlib.contextmanager
 def locked_records(out: Path) -> Iterator[None]:
     """Alone among all processes that use the folder. A process that dies holds nothing."""
     # SQLite knows how files are locked on every system; nothing is stored in the file.
-    with contextlib.closing(
-        sqlite3.connect(out / RECORDS / _LOCK, timeout=_PATIENCE, isolation_level=None)
-    ) as lock:
-        try:
-            lock.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
-            raise UnavailableError(
-                f"{out}: cannot be locked against other calls ({error}). Call again when no other "
-                "call writes to it, or choose a folder on another disk."
-            ) from error
+    path, lock = out / RECORDS / _LOCK, None
+    try:
+        lock = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)
+        lock.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError as error:
+        if lock is not None:
+            lock.close()
+        raise UnavailableError(
+            f"{out}: cannot be locked against other calls ({error}; {path}). Call again when no "
+            "other call writes to it, or choose a folder that is yours, on another disk."
+        ) from error
+    with contextlib.closing(lock):
         yield
 
 

@@ -198,7 +198,8 @@ class _Names:
         return self._take(name, lambda out, free: is_free(out, free, path))
 
     def of_brain(self, name: str, files: Sequence[Path]) -> str:
-        return self._take(name, lambda out, free: is_brain(out, free, files))
+        stems = {path: _written(_stem(path)) for path in files}
+        return self._take(name, lambda out, free: is_brain(out, free, stems))
 
     def _take(self, name: str, is_free_in: Callable[[Path, str], bool]) -> str:
         for free in numbered(name):

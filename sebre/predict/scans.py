@@ -137,6 +137,12 @@ def predict_scan(
             f"{path}: which plane the network was trained on is not known (found {plane!r}); give "
             f"--plane {' or '.join(PLANES)}, in which the volume is cut."
         )
+    if segmenter.regions.bilateral:
+        raise UserError(
+            f"{path}: the network was trained on halves of sections, cut at the midline, and would "
+            "mix the sides of whole slices. Save the slices as pictures, which are cut, or give "
+            "another network."
+        )
     volume = read_volume(path, orientation)
     with np.errstate(over="ignore"):
         data = volume.data.astype(np.float32)

@@ -362,3 +362,40 @@ def test_gray_of_16_bits_with_a_transparent_value_keeps_them(tmp_path):
     header = read_header(path)
     assert header.dtype == np.uint16 and header.color == "gray"
     assert len(np.unique(found)) > 200 and found[-1, -1, 0] >= 230
+
+
+def test_bilevel_with_a_transparent_value_stays_white(tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(np.tile([False, True], (8, 8))).save(path, transparency=0)
+    assert (read_picture(path)[:, 1::2] == 255).all()
+
+
+def test_the_brightest_page_is_that_which_a_viewer_shows(tmp_path):
+    pages = np.full((3, 8, 8), 200, np.uint8)  # dark, as white is zero
+    pages[1, 2, 2] = 10  # a bright spot on one page
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, pages, photometric="miniswhite")
+    shown = read_picture(path, Choice(z="max"))[..., 0]
+    assert shown[2, 2] == 245 and shown[0, 0] == 55
+
+
+def test_a_file_of_a_set_of_ome_files_is_read_alone(tmp_path, monkeypatch):
+    """Each names the others; called from their folder or from elsewhere, it is the same."""
+    planes = "".join(
+        f'<TiffData IFD="0" FirstC="{c}" PlaneCount="1"><UUID FileName="x_C{c}.ome.tif">'
+        f"urn:uuid:0000000{c}-0000-0000-0000-000000000000</UUID></TiffData>"
+        for c in (0, 1)
+    )
+    for c in (0, 1):
+        xml = (
+            '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+            f'UUID="urn:uuid:0000000{c}-0000-0000-0000-000000000000"><Image ID="Image:0"><Pixels '
+            'DimensionOrder="XYCZT" ID="Pixels:0" SizeC="2" SizeT="1" SizeX="8" SizeY="8" '
+            f'SizeZ="1" Type="uint8">{planes}</Pixels></Image></OME>'
+        )
+        picture = np.full((8, 8), (50, 90)[c], np.uint8)
+        tifffile.imwrite(tmp_path / f"x_C{c}.ome.tif", picture, description=xml, ome=False)
+    for folder in (tmp_path, tmp_path.parent):
+        monkeypatch.chdir(folder)
+        for c, value in ((0, 50), (1, 90)):
+            assert (read_picture(tmp_path / f"x_C{c}.ome.tif") == value).all()

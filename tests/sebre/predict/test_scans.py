@@ -10,7 +10,7 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
 from mrcnn.errors import UserError
 from sebre.cli import main
-from sebre.data.regions import SUBCORTICAL
+from sebre.data.regions import HIPPOCAMPUS, SUBCORTICAL
 from sebre.predict.job import segment_section
 from sebre.predict.pictures import SectionFile
 from sebre.predict.scans import drop_small_parts, itk_snap_names, predict_scan
@@ -227,3 +227,10 @@ def test_the_voxel_size_is_that_of_the_header(scan, caplog):
     found = segment_section(ByGray(), section, tile=64, z="max", plane="horizontal")
     assert "a volume; --tile, --z does not count" in caplog.text
     assert found.voxel_mm == SIDES
+
+
+def test_a_network_of_halves_is_not_asked_about_whole_slices(scan):
+    network = ByGray()
+    network.regions = HIPPOCAMPUS
+    with pytest.raises(UserError, match="was trained on halves of sections"):
+        predict_scan(network, scan, plane="coronal")

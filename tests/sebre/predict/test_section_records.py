@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import nrrd
 import numpy as np
 import pytest
 from fixed_segmenter import RESULT, SIDE, Fixed, result_of
@@ -17,7 +18,7 @@ from paths import ROOT
 from PIL import Image
 from section_folders import save_picture, tree
 
-from mrcnn.errors import UserError
+from mrcnn.errors import UnavailableError, UserError
 from mrcnn.structures.mask_formats import contours_to_mask, rle_from_text, rle_to_mask
 from sebre.experiments import EXPERIMENTS
 from sebre.predict import name_claims
@@ -144,6 +145,24 @@ def test_a_name_is_claimed_once(tmp_path):
     assert claim(out, "s-2", pictures[0]) == "s-2-2"
     pictures[1].unlink()
     assert claim(out, "s-2", save_picture(tmp_path / "d" / "s.png", 3)) == "s-2-3"
+
+
+def test_voxels_beside_a_header_are_part_of_a_picture(tmp_path):
+    voxels = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    nrrd.write(str(tmp_path / "x.nrrd"), voxels, detached_header=False)
+    assert "data" not in name_claims.stamp(tmp_path / "x.nrrd")
+    text = "NRRD0004\ntype: uint8\ndimension: 3\nsizes: 2 3 4\nencoding: raw\n"
+    (tmp_path / "y.nrrd").write_text(f"{text}data file: x.raw\n\n")
+    (tmp_path / "x.raw").write_bytes(voxels.tobytes())
+    before = name_claims.stamp(tmp_path / "y.nrrd")
+    (tmp_path / "x.raw").write_bytes(voxels.tobytes() + b"1")
+    assert name_claims.stamp(tmp_path / "y.nrrd") != before
+
+
+def test_a_folder_that_cannot_be_locked_is_told(tmp_path):
+    (tmp_path / ".records" / ".lock").mkdir(parents=True)
+    with pytest.raises(UnavailableError, match="cannot be locked against other calls"):
+        claim(tmp_path, "s", save_picture(tmp_path / "s.png"))
 
 
 def test_a_lock_that_is_held_is_told(tmp_path, monkeypatch):

@@ -11,6 +11,8 @@ import tifffile
 from PIL import Image
 from raw_samples import BLUE, GREEN, RED, drawn_labels, painted, raw_folder, section, write
 
+from mrcnn.errors import UserError
+from mrcnn.imageio.label_files import read_labels
 from sebre.data.dataset import SectionDataset
 from sebre.data.metadata import read_facts
 from sebre.data.regions import MOUSE, read_regions
@@ -121,6 +123,17 @@ def test_label_maps_in_all_formats(tmp_path):
         check()
     path.write_bytes(four_bit_gray(drawn_labels()))
     check()
+
+
+def test_one_drawn_page_of_several_may_mean_two_things(tmp_path):
+    pages = np.zeros((3, 8, 8), np.uint8)
+    pages[2, 2:5, 2:5] = 1
+    path = tmp_path / "pages.tif"
+    tifffile.imwrite(path, pages, photometric="minisblack")
+    with pytest.raises(UserError, match="page 3, with the value 1: the id of the region may be"):
+        read_labels(path)
+    tifffile.imwrite(path, 3 * pages, photometric="minisblack")  # both say 3
+    assert set(np.unique(read_labels(path))) == {0, 3}
 
 
 def four_bit_gray(values: np.ndarray) -> bytes:
