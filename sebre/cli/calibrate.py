@@ -80,7 +80,9 @@ def calibrate_weights(asked: Calibration) -> tuple[Path, list[str]]:
             replace_own_text(card, text, known=lambda _: True)
     record = _measured(asked, experiment, segmenter, model, pictures)
     if asked.results is not None:
-        add_record(asked.results, found.name or found.path.stem, record)
+        # Files of runs have the same names; their folders tell them apart.
+        own = f"{found.path.absolute().parent.name}/{found.path.stem}"
+        add_record(asked.results, found.name or own, record)
     return path, list(_lines(record))
 
 
@@ -93,7 +95,14 @@ def _not_learned_from(
         UserError: it learned from all of them.
     """
     run = {} if found.config is None else read_run(found.config.parent, found.name or "")
-    if run.get("dataset", {}).get("sha256") != dataset_facts(dataset)["sha256"]:
+    learned, now = run.get("dataset", {}), dataset_facts(dataset)
+    if learned.get("sha256") != now["sha256"]:
+        if learned.get("name") == now["name"]:
+            raise UserError(
+                f"{dataset}: has the name of the data set that {found.path} learned from, and "
+                "other content, so that what it learned from cannot be left out. Restore it, or "
+                "give another data set with --dataset."
+            )
         return sections
     if not (share := run.get("inner_validation")):
         raise UserError(

@@ -13,6 +13,7 @@ from typing import Any, Self
 from sebre.evaluation.stored import MEMORY, RecordFault, Stored, is_a, stored
 
 MASK_RCNN, U_NET, NETWORK = "Mask R-CNN", "U-Net", "network"
+COPIED_LABELS = "labels copied from the most similar training section"  # in place of a network
 Interval = tuple[float, float]  # low, high: of 95 %
 _IN_VOLUMES, _BY_REGION = "_volume", "_per_region"
 

@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from mrcnn.errors import UserError
+from mrcnn.io.own_files import demand_own, replace_own_text
 from sebre.data.csv_tables import read_table
 from sebre.data.dataset import SectionDataset
 from sebre.data.region_names import recorded_regions
@@ -253,6 +254,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--variants", nargs="*", default=[VARIANTS[0]], choices=VARIANTS)
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    demand_own([args.out])
     # The loss is a class of the package, and is not needed to predict.
     model = keras.models.load_model(args.network, compile=False)
     network = any_section_segmenter(model, args.turns)
@@ -260,7 +262,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for variant in args.variants:
         scores[variant] = evaluate(network.labels, args.data, variant)
         logger.info("%s: %s", variant, {k: round(v, 3) for k, v in scores[variant].items()})
-    args.out.write_text(json.dumps(scores, indent=2) + "\n", "utf-8")
+    replace_own_text(args.out, json.dumps(scores, indent=2) + "\n")
 
 
 if __name__ == "__main__":

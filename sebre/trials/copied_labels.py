@@ -17,7 +17,7 @@ import numpy as np
 from sebre.data.metadata import read_facts
 from sebre.data.region_masks import RegionMasks
 from sebre.evaluation.evaluate import demand_result_path, origin, recorded, save_json
-from sebre.evaluation.scores import Evaluation, SectionScore
+from sebre.evaluation.scores import COPIED_LABELS, Evaluation, SectionScore
 from sebre.evaluation.section import Section, score_section
 from sebre.evaluation.summary import summarize
 from sebre.experiments import EXPERIMENTS
@@ -25,7 +25,6 @@ from sebre.networks.environment import environment
 from sebre.program import run_module
 from sebre.registration.labelers import LABELED, AtlasLabeler
 
-COPIED = "labels copied from the most similar training section"  # the `network` of a record
 _TESTED = "val"
 
 
@@ -67,7 +66,7 @@ def score_copied(
     scores = summarize(recorded(sections(), regions, records, known), regions, known, seed=seed)
     return Evaluation(
         **origin(experiment, root, _TESTED, known),
-        network=COPIED,
+        network=COPIED_LABELS,
         weights=f"{source.name}, {LABELED}",
         seed=seed,
         command=command,

@@ -267,6 +267,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     args = parser.parse_args(argv)
     command = f"python -m {_MODULE} {shlex.join(argv)}"
+    if len(dict(args.views)) < len(args.views):
+        raise UserError("--views: a plane is given twice. Give one network for each.")
     asked = (args.experiment, args.raw, args.dataset, dict(args.views), args.out)
     return score_views(*asked, command, args.pattern)
 

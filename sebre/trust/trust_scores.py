@@ -153,6 +153,8 @@ def add_record(path: Path, name: str, record: dict[str, Any]) -> None:
         raise UserError(
             f"{path}: not a file of such records ({error}). Choose another --results."
         ) from error
+    if any(not isinstance(one, dict) or "weights_sha256" not in one for one in records.values()):
+        raise UserError(f"{path}: not a file of such records. Choose another --results.")
     records[name] = record
     text = json.dumps(records, indent=1) + "\n"
     replace_own_text(path, text, known=lambda _: True)

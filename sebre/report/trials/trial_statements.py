@@ -37,7 +37,8 @@ def trial_statements(
 def _trial(row: Mapping[str, str], results: Sequence[Result], trials: Trials) -> Claim:
     """A statement that a group of changes of sections tests, or sections of unseen kinds."""
     cells, says = _near(results, row["data"]), []
-    for label, words, verdict, excused in unseen_says(row["unseen"], results, trials):
+    seen = unseen_says(row["unseen"], results, trials) if row["unseen"] else ()
+    for label, words, verdict, excused in seen:
         cells.append(words)
         says.append((label, verdict, _of_harder(row, verdict, excused)))
     for record in trials.changed:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from sebre.evaluation.scores import MASK_RCNN, SectionScore
+from sebre.evaluation.scores import COPIED_LABELS, MASK_RCNN, SectionScore
 from sebre.networks.weights_store import read_manifest
 from sebre.report.markdown import NONE, Table, notes, number
 from sebre.report.records import Result, at_cut_off
@@ -32,7 +32,7 @@ def _of_ages(result: Result) -> bool:
 
 def _copied(trials: Trials) -> dict[str, Result]:
     """Labels copied from the sections of the one age, by data set."""
-    found = (result for result in trials.unseen if result.network != MASK_RCNN)
+    found = (result for result in trials.unseen if result.network == COPIED_LABELS)
     return {result.record.dataset: result for result in found if _of_ages(result)}
 
 
@@ -128,8 +128,8 @@ def _own(results: Iterable[Result], result: Result) -> Result | None:
 
 
 def _same(others: Iterable[Result], result: Result) -> Result | None:
-    key = result.record.weights, result.record.dataset
-    return next((o for o in others if (o.record.weights, o.record.dataset) == key), None)
+    key = result.record.weights_sha256, result.record.dataset
+    return next((o for o in others if (o.record.weights_sha256, o.record.dataset) == key), None)
 
 
 def _by_unit(result: Result | None) -> dict[str, list[SectionScore]]:

@@ -123,6 +123,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     records = json.loads(args.results.read_text("utf-8"))
+    if ANY_SECTION.name not in records:
+        raise UserError(
+            f"{args.results}: has no record of {ANY_SECTION.name}. Make it first: `sebre models "
+            "calibrate --results`."
+        )
     segmenter = load_segmenter(ANY_SECTION.name)
     records[ANY_SECTION.name][_KEY] = {
         "command": "python -m sebre.synthesis.baselines.real_trust --data DATA --others PICTURES "

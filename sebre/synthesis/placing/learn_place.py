@@ -21,6 +21,7 @@ import cv2
 import keras
 import numpy as np
 
+from mrcnn.errors import UserError
 from mrcnn.io.files import file_sha256, replace_file
 from sebre.data.csv_tables import append_row
 from sebre.networks.segmenter import load_segmenter
@@ -128,7 +129,13 @@ def train_place(
 
     Raises:
         FloatingPointError: the loss became NaN or infinite.
+        UserError: the folder has a head already.
     """
+    if (out / "last.npz").is_file():
+        raise UserError(
+            f"{out}: has a head already; a training does not go on. Give another folder (and "
+            "--begin LAST.npz to start from that one)."
+        )
     out.mkdir(parents=True, exist_ok=True)
     (out / "settings.json").write_text(json.dumps(asdict(settings), indent=2), "utf-8")
     keras.utils.set_random_seed(settings.seed)

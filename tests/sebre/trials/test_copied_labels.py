@@ -10,7 +10,7 @@ from section_cases import box_mask
 from sebre.data.section_files import part_folder
 from sebre.evaluation.scores import Evaluation
 from sebre.trials import copied_labels
-from sebre.trials.copied_labels import COPIED, score_copied, spread
+from sebre.trials.copied_labels import score_copied, spread
 
 
 def add(root, part, number, shift, extra=None):

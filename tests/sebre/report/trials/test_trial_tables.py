@@ -7,6 +7,7 @@ import pytest
 from result_samples import made_up, newer, result_of, stored
 
 from sebre.data.regions import MOUSE, SLICEMAP, SUBCORTICAL
+from sebre.evaluation.scores import COPIED_LABELS
 from sebre.report.claims import ledger
 from sebre.report.records import Result
 from sebre.report.trials.stand_in_rule import CONSISTENT, COPIED, NOT, OPEN
@@ -173,7 +174,8 @@ def test_tables_of_scans():
 def unseen(weights, dataset, value, cut_off, rule="test", network="Mask R-CNN", copies=0.0):
     """Of six brains with two sections each; the sections of the last are the worst."""
     record = newer(made_up("extended_mouse", dataset, value, MOUSE.names), n_units=6)
-    record |= {"weights": weights, "network": network, "detection_min_confidence": cut_off}
+    record |= {"weights": weights, "weights_sha256": weights, "network": network}
+    record |= {"detection_min_confidence": cut_off}
     record |= {"split": {"rule": rule}, "map_paper": value}
     scores = {"score": 0.9, "iou": 0.5, "dice": 0.7 - copies}
     record["sections"] = [
@@ -190,7 +192,7 @@ def unseen(weights, dataset, value, cut_off, rule="test", network="Mask R-CNN", 
 
 def test_ages_that_a_network_has_not_seen():
     of_one_age = [unseen("one_age", "demba", 0.6, cut_off, "age=P4,P7") for cut_off in (0.3, 0.9)]
-    copied = unseen("labels", "demba", 0.5, 0.3, "age=P4,P7", "copied labels", copies=0.3)
+    copied = unseen("labels", "demba", 0.5, 0.3, "age=P4,P7", COPIED_LABELS, copies=0.3)
     known = unseen("extended_mouse_demba", "demba", 0.9, 0.3, "source")
     trials = Trials(unseen=[*of_one_age, copied])
     rows = ages_table([known], trials).rows
@@ -212,7 +214,10 @@ def test_modalities_that_a_network_has_not_seen():
     assert row[3:] == ("-", "0.890", row[5], "0.900")
     assert ages_table([own], trials).rows == ()
     what = "sections with fluorescent markers (FISH)"
-    assert stated(trials, [own])[what].stand_in == CONSISTENT
+    claims = stated(trials, [own])
+    assert claims[what].stand_in == CONSISTENT
+    # Of other statements it says nothing.
+    assert "civm" not in claims["regions are found at any scale"].on_stand_in
     trials = Trials(unseen=[unseen("extended_mouse_mri", "civm", 0.2, 0.3)])
     claim = stated(trials, [own])[what]
     # A harder test than another stain: failing it says nothing.
