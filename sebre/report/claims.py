@@ -343,7 +343,7 @@ def _judged(score: PublishedScore, values: Sequence[float]) -> tuple[str, str]:
 
 def _error(score: PublishedScore, what: str, methods: Sequence[Result]) -> Claim:
     """The mean squared errors of Fig. 8, of which the paper prints no number."""
-    name = {"SeBRe": MASK_RCNN, "ndreg": METHOD_NAMES["dipy"]}.get(
+    name = {"SeBRe": MASK_RCNN, "ndreg": METHOD_NAMES["lddmm"]}.get(
         score.method, METHOD_NAMES.get(score.method)
     )
     shown = "; ".join(
@@ -353,7 +353,7 @@ def _error(score: PublishedScore, what: str, methods: Sequence[Result]) -> Claim
     )
     (why,) = notes("plotted")
     if score.method == "ndreg":
-        why += f"; ndreg can no longer be installed, and {name} takes its place"
+        why += f"; ndreg can no longer be installed, and {name} as made here, which is the kind that it was, takes its place"
     kind = SCORE if score.method == "SeBRe" else RIVAL
     cells = (_text(score.value), NONE, shown or NONE, NOT_RUN, why)
     return Claim(kind, score.where, what, *cells, OPEN, *notes("no_number"))

@@ -312,7 +312,7 @@ def _trials(records: Records) -> list[Chapter]:
         ),
         _chapter(
             "Unseen ages and modalities",
-            (ages_table(records.results, trials), modalities_table(records.results, trials)),
+            (ages_table(trials), modalities_table(records.results, trials)),
             "no result in `unseen` beside the others.",
         ),
         _chapter(

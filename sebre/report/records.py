@@ -31,6 +31,7 @@ LEFT_OUT_FOLDER = "leave_one_out"  # of `sebre.evaluation.leave_one_out`
 METHOD_NAMES = {
     "elastix": "elastix (affine, B-spline)",
     "dipy": "SyN (dipy)",
+    "lddmm": "LDDMM",
     "none": "no registration",
 }
 

@@ -36,7 +36,7 @@ def _copied(trials: Trials) -> dict[str, Result]:
     return {result.record.dataset: result for result in found if _of_ages(result)}
 
 
-def ages_table(results: Sequence[Result], trials: Trials) -> Table:
+def ages_table(trials: Trials) -> Table:
     """Each brain of another age than that of the training sections: a row a brain."""
     rows = []
     for result in at_cut_off(unseen_of(trials, AGE), strict=False):
@@ -47,13 +47,12 @@ def ages_table(results: Sequence[Result], trials: Trials) -> Table:
             _of_units(result, "ap"),
             _of_units(result, "dice"),
             _of_units(_copied(trials).get(data), "dice"),
-            _of_units(_learned_more(results, result), "ap"),
         ]
         for unit, sections in _by_unit(result).items():
             cells = [number(column.get(unit)) for column in columns]
             rows.append((f"{data}: {unit}", str(len(sections)), *cells))
-    header = ("brain", "sections", "mAP", "mAP", "mean Dice", "mean Dice", "mAP")
-    groups = ("", "", "scores from 0.9", *("scores from 0.3",) * 2, "copied labels", "of many ages")
+    header = ("brain", "sections", "mAP", "mAP", "mean Dice", "mean Dice")
+    groups = ("", "", "scores from 0.9", *("scores from 0.3",) * 2, "copied labels")
     return Table("Unseen ages", header, tuple(rows), groups, notes("unseen_ages") if rows else ())
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 from section_cases import box_mask
 
 from sebre.data.section_files import part_folder
-from sebre.evaluation.scores import Evaluation
+from sebre.evaluation.scores import COPIED_LABELS, Evaluation
 from sebre.trials import copied_labels
 from sebre.trials.copied_labels import score_copied, spread
 
@@ -41,7 +41,7 @@ def root(tmp_path):
 
 def test_the_labels_are_those_of_the_most_similar_section(root):
     record = score_copied("slicemap", root)
-    assert record.network == COPIED and record.weights == "set, train"
+    assert record.network == COPIED_LABELS and record.weights == "set, train"
     assert [s.section for s in record.sections] == ["val/0", "val/1"]
     # Each test section has its twin in training.
     assert record.scores.dice_mean == pytest.approx(1)
