@@ -20,9 +20,15 @@ from sebre.report.tables import regions_of
 _COLORS = {
     MASK_RCNN: style.BLUE,
     U_NET: style.SKY,
-    **dict(zip(METHOD_NAMES.values(), (style.ORANGE, style.VERMILION, style.GRAY), strict=True)),
+    **dict(
+        zip(
+            METHOD_NAMES.values(),
+            (style.ORANGE, style.VERMILION, style.PURPLE, style.GRAY),
+            strict=True,
+        )
+    ),
 }
-_MORE_COLORS = (style.GREEN, style.PURPLE, style.YELLOW, "black")
+_MORE_COLORS = (style.GREEN, style.YELLOW, "black")
 _WEIGHTS = ", weights "
 _FILLED = 0.8  # of a row, by the bars of a region
 _BAR_IN, _AROUND_IN, _BELOW_IN = 0.1, 1.0, 1.2  # a bar; around a data set; legend and notes
