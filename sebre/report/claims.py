@@ -353,7 +353,7 @@ def _error(score: PublishedScore, what: str, methods: Sequence[Result]) -> Claim
     )
     (why,) = notes("plotted")
     if score.method == "ndreg":
-        why += f"; ndreg can no longer be installed, and {name} as made here, which is the kind that it was, takes its place"
+        why += f"; ndreg can no longer be installed, and {name} as made here takes its place"
     kind = SCORE if score.method == "SeBRe" else RIVAL
     cells = (_text(score.value), NONE, shown or NONE, NOT_RUN, why)
     return Claim(kind, score.where, what, *cells, OPEN, *notes("no_number"))
