@@ -341,8 +341,8 @@ def calls(tmp_path, monkeypatch) -> list[tuple]:
 
     class Recorder:
         def __init__(self, mode, config, model_dir):
-            self.config, self.epoch, self.log_dir = config, 0, str(tmp_path / "run")
-            self.checkpoint_path = "{epoch}"
+            self.config, self.epoch, self.model_dir = config, 0, str(tmp_path / "runs")
+            self.log_dir, self.checkpoint_path = str(tmp_path / "run"), "{epoch}"
 
         def train(self, train_set, val_set, **options):
             calls.append((train_set, val_set, options, self.config))
