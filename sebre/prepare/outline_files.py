@@ -74,7 +74,9 @@ def _geojson(path: Path, features: Sequence[Mapping[str, Any]]) -> OutlineFile:
         name = demand_name(path, class_name or facts.get("name"), f"annotation {number}")
         color = _color(of_class.get("color", of_class.get("colorRGB", facts.get("color"))))
         outlines += [Outline(name, color, rings) for rings in shapes]
-        kept.append(_stated_px(facts) == sum(map(_area_px, shapes)))
+        # A new class is a correction, too; the name stays that of the prediction.
+        same = facts.get("name") in (None, name)
+        kept.append(same and _stated_px(facts) == sum(map(_area_px, shapes)))
         plane = geometry.get("plane") or {}
         pages.add((plane.get("z", 0), plane.get("t", 0)))
     demand_one_page(path, pages)

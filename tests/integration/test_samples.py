@@ -78,7 +78,7 @@ def test_a_sample_trains_as_the_command_does(name, variant, tmp_path, monkeypatc
 
     class Recorder:
         def __init__(self, mode, config, model_dir):
-            self.config, self.log_dir = config, str(tmp_path / "run")
+            self.config, self.model_dir = config, str(tmp_path / "runs")
             calls.append((mode, config.to_dict(), type(config), model_dir))
 
         def train(self, *sets, **options):

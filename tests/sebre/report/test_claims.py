@@ -135,20 +135,20 @@ def test_without_results_statements_are_not_run(tmp_path, published):
         assert claim.why
 
 
-def registration(folder, ours, elastix, dipy):
+def registration(folder, ours, elastix, lddmm):
     """Ledger of results of methods with these squared errors, section by section."""
     more = {"network": "Mask R-CNN", "weights": "small"}
     records = {
         "ours": made_up_method("hippocampus", "plates", "network", NAMES, 0.6, **more),
         "elastix": made_up_method("hippocampus", "plates", "elastix", NAMES, 0.4),
-        "dipy": made_up_method("hippocampus", "plates", "dipy", NAMES, 0.4),
+        "lddmm": made_up_method("hippocampus", "plates", "lddmm", NAMES, 0.4),
         # Neither is a registration that the statement is of.
         "none": made_up_method("hippocampus", "plates", "none", NAMES, 0.9),
         "unet": made_up_method(
             "hippocampus", "plates", "network", NAMES, 0.9, network="U-Net", weights="u"
         ),
     }
-    for name, errors in (("ours", ours), ("elastix", elastix), ("dipy", dipy)):
+    for name, errors in (("ours", ours), ("elastix", elastix), ("lddmm", lddmm)):
         for section, error in zip(records[name]["sections"], errors, strict=True):
             section["mse"] = error
         records[name]["mse"] = sum(errors) / len(errors)
@@ -162,7 +162,7 @@ LOW, HIGH = [0.001, 0.002] * 3, [0.004, 0.005] * 3
 
 
 @pytest.mark.parametrize(
-    ("elastix", "dipy", "says"),
+    ("elastix", "lddmm", "says"),
     [
         (HIGH, HIGH, CONSISTENT),
         (HIGH, [0.0] * 6, NOT),
@@ -170,18 +170,18 @@ LOW, HIGH = [0.001, 0.002] * 3, [0.004, 0.005] * 3
         (HIGH, [0.004, 0.0] * 3, OPEN),
     ],
 )
-def test_the_error_of_registration_on_the_stand_in(tmp_path, published, elastix, dipy, says):
-    methods = registration(tmp_path, LOW, elastix, dipy)
+def test_the_error_of_registration_on_the_stand_in(tmp_path, published, elastix, lddmm, says):
+    methods = registration(tmp_path, LOW, elastix, lddmm)
     claims = ledger((), published, methods)
     claim = claim_at("Fig. 8", claims)
     assert claim.stand_in_says == f"plates upright: {says}; plates turned: {CONSISTENT}"
     assert claim.on_stand_in.startswith(
         f"plates upright: Mask R-CNN 0.0015, elastix (affine, B-spline) {sum(elastix) / 6:.4f}, "
-        f"SyN (dipy) {sum(dipy) / 6:.4f}; plates turned: "
+        f"LDDMM {sum(lddmm) / 6:.4f}; plates turned: "
     )
     assert "U-Net" not in claim.on_stand_in and "no registration" not in claim.on_stand_in
     assert (claim.on_paper_data, claim.verdict) == ("-", NOT_RUN)
-    assert "ndreg" in claim.what and "SyN of dipy takes its place" in claim.why
+    assert "ndreg" in claim.what and "LDDMM as made here takes its place" in claim.why
     # The three rows of the plot, that have no number in the paper.
     plotted = {c.what: c for c in claims if c.where == "Fig. 8b/8c"}
     assert len(plotted) == 3 and {c.verdict for c in plotted.values()} == {NOT_RUN}
@@ -189,8 +189,8 @@ def test_the_error_of_registration_on_the_stand_in(tmp_path, published, elastix,
     ours = plotted["mouse P14 original test set, MSE mean"]
     assert ours.on_stand_in.startswith("plates 0.0015, turned ")
     ndreg = plotted["mouse P14 original test set, ndreg, MSE mean"]
-    assert ndreg.on_stand_in.startswith(f"plates {sum(dipy) / 6:.4f}")
-    assert "SyN (dipy) takes its place" in ndreg.why
+    assert ndreg.on_stand_in.startswith(f"plates {sum(lddmm) / 6:.4f}")
+    assert "LDDMM as made here takes its place" in ndreg.why
 
 
 def test_what_rotation_does_to_registration(tmp_path, published):

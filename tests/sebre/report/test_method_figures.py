@@ -47,7 +47,7 @@ def test_bars_are_the_numbers(published):
     figure = methods_figure(methods, published)
     colors = colors_by_name(figure)
     assert list(colors) == ["Mask R-CNN", "U-Net", *METHOD_NAMES.values()]
-    assert len(set(colors.values())) == 5
+    assert len(set(colors.values())) == 6
     assert [ax.get_title() for ax in figure.axes] == [
         "mean squared error\nupright",
         "mean squared error\nturned by 20°",
@@ -94,7 +94,7 @@ def test_networks_of_one_kind_have_a_color_each(published):
     more = {"network": "Mask R-CNN", "weights": "hippocampus_384"}
     methods = methods_on("hippocampus", "plates", HIPPOCAMPUS.names, (MASK_RCNN, more, U_NET))
     colors = colors_by_name(methods_figure(methods, published))
-    assert len(set(colors.values())) == len(colors) == 6
+    assert len(set(colors.values())) == len(colors) == 7
     alone = colors_by_name(methods_figure(methods_on("hippocampus", "a", ["CA1"]), published))
     assert colors["Mask R-CNN, weights hippocampus"] == alone["Mask R-CNN"]
     assert "Mask R-CNN, weights hippocampus_384" in colors

@@ -326,7 +326,10 @@ def test_what_nobody_corrected_is_said(pictures, tmp_path, caplog):
     for path in pictures.iterdir():
         path.rename(tmp_path / path.name)  # beside what was predicted
     corrected = tmp_path / "m2_a.geojson"
-    corrected.write_text(corrected.read_text().replace('"cortex"', '"isocortex"'))
+    features = json.loads(corrected.read_text())
+    for feature in features["features"]:  # as QuPath does with a new class
+        feature["properties"]["classification"]["name"] = "isocortex"
+    corrected.write_text(json.dumps(features))
     read_source("qupath", tmp_path, {})
     said = "1 file(s) are as `sebre predict` wrote them, not corrected: m1_a.geojson"
     assert said in caplog.text

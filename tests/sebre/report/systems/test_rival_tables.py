@@ -56,13 +56,13 @@ def test_runs_of_a_method_share_a_row(ours, tmp_path):
     assert "broken.json: not a whole record" in problem and "Make it again" in problem
     table, by_region = rival_tables(contests([ours], found))
     rows = {row[0]: row for row in table.rows}
-    assert list(rows) == [OURS, "F-CNN", "lddmm"]
+    assert list(rows) == [OURS, "F-CNN", "LDDMM"]
     assert rows["F-CNN"][:4] == ("F-CNN", "2", "6", "0.510 (0.500 to 0.520)")
     assert rows["F-CNN"][-2:] == ("-0.100 [-0.100, -0.100]", "3 subjects")
-    assert rows["lddmm"][2] == "4" and rows["lddmm"][5:7] == ("-", "-")
-    assert rows["lddmm"][7:] == ("-0.200 [-0.200, -0.200]", "2 subjects")
+    assert rows["LDDMM"][2] == "4" and rows["LDDMM"][5:7] == ("-", "-")
+    assert rows["LDDMM"][7:] == ("-0.200 [-0.200, -0.200]", "2 subjects")
     assert rows[OURS][-2:] == ("-", "-") and rows[OURS][5] == "2.000"
-    assert by_region.header == ("region", OURS, "F-CNN", "lddmm") and len(by_region.rows) == 8
+    assert by_region.header == ("region", OURS, "F-CNN", "LDDMM") and len(by_region.rows) == 8
     assert by_region.rows[0][0] == "left caudate"
     mean = sum(0.51 + i / 100 for i in range(6)) / 6
     assert by_region.rows[0][2] == f"{mean:.3f}"
