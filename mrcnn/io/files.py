@@ -6,7 +6,17 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from mrcnn.errors import UnavailableError
+
+
+def arrays_sha256(*arrays: np.ndarray) -> str:
+    """SHA-256 of arrays in a row, in hexadecimal."""
+    found = hashlib.sha256()
+    for array in arrays:
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
 
 
 def file_sha256(path: str | Path) -> str:

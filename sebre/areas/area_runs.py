@@ -8,7 +8,6 @@
 A run that is started again with the same settings goes on from there.
 """
 
-import hashlib
 import json
 import logging
 import math
@@ -97,14 +96,6 @@ def run_training(
             last, losses = time.monotonic(), []
     keras.mixed_precision.set_global_policy("float32")
     return model
-
-
-def checksum(*arrays: np.ndarray) -> str:
-    """SHA-256 of arrays in a row."""
-    found = hashlib.sha256()
-    for array in arrays:
-        found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()
 
 
 def learning_rate(step: int, steps: int, highest: float) -> float:

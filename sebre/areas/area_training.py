@@ -7,8 +7,9 @@ from pathlib import Path
 import keras
 
 from mrcnn.errors import UserError
+from mrcnn.io.files import arrays_sha256
 from sebre.areas.area_prediction import AreaNetwork, network_of
-from sebre.areas.area_runs import checksum, compiled, run_training
+from sebre.areas.area_runs import compiled, run_training
 from sebre.areas.area_samples import Augmentation, SampleMaker
 from sebre.areas.area_unet import (
     CONTEXT_WIDTHS,
@@ -110,12 +111,14 @@ def train_areas(
         "areas": list(stack.areas),
         "pixel_um": stack.pixel_um,
         "sections": [stack.names[n] for n in known],
-        "pictures": [checksum(stack.images[n]) for n in known],  # other stacks have such names too
+        "pictures": [
+            arrays_sha256(stack.images[n]) for n in known
+        ],  # other stacks have such names too
         "start": "none" if start is None else start.name,
         # A run goes on, or counts as done, for the same drawings and priors alone.
-        "learned_from": checksum(stack.images[list(known)], stack.labels[list(known)]),
+        "learned_from": arrays_sha256(stack.images[list(known)], stack.labels[list(known)]),
         "registration": None if neighbors is None else neighbors.alignment.method,
-        "start_sha256": None if start is None else checksum(*start.get_weights()),
+        "start_sha256": None if start is None else arrays_sha256(*start.get_weights()),
     }
     model = run_training(
         out,

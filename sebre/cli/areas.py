@@ -181,10 +181,11 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
+    from mrcnn.io.files import arrays_sha256
     from mrcnn.io.own_files import demand_own, replace_own_text
     from sebre.areas.area_measures import measure, split_of
     from sebre.areas.area_prediction import demand_stack, load_area_network
-    from sebre.areas.area_runs import SETTINGS_FILE, checksum
+    from sebre.areas.area_runs import SETTINGS_FILE
     from sebre.data.listing import some
     from sebre.networks.environment import environment
 
@@ -196,7 +197,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     settings = json.loads((args.weights / SETTINGS_FILE).read_text("utf-8"))
     tested = [stack.names[n] for n in split.tested]
     seen = set(settings.get("pictures", ()))
-    if known := [stack.names[n] for n in split.tested if checksum(stack.images[n]) in seen]:
+    if known := [stack.names[n] for n in split.tested if arrays_sha256(stack.images[n]) in seen]:
         raise UserError(
             f"{args.weights}: learned from {some(known)}, which --split leaves out to be tested. "
             "Train with the same --split."

@@ -16,8 +16,9 @@ import numpy as np
 from keras import ops
 
 from mrcnn.errors import MissingFileError, reading
+from mrcnn.io.files import arrays_sha256
 from mrcnn.weights.loading import quiet_keras
-from sebre.areas.area_runs import LAST_FILE, checksum, compiled, run_training
+from sebre.areas.area_runs import LAST_FILE, compiled, run_training
 from sebre.areas.area_samples import Augmentation, looked_up, square, standardized
 from sebre.areas.area_unet import DETAIL_WIDTHS, encode_detail
 from sebre.areas.pretraining.ribbon import Points
@@ -169,7 +170,7 @@ def pretrain(
 
     facts = {**asdict(settings), "kind": "siamese", "sections": list(sections)}
     # A run goes on, or counts as done, for the same patches alone.
-    facts["learned_from"] = checksum(
+    facts["learned_from"] = arrays_sha256(
         maker.stack.images, maker.points.position_mm, np.float64(maker.stack.pixel_um)
     )
     return run_training(

@@ -12,7 +12,6 @@ A run keeps its files in a folder:
 and goes on from there when it is started again with the same settings.
 """
 
-import hashlib
 import json
 import logging
 import math
@@ -26,7 +25,7 @@ import keras
 import numpy as np
 
 from mrcnn.errors import DivergedError, UserError
-from mrcnn.io.files import replace_text
+from mrcnn.io.files import arrays_sha256, replace_text
 from mrcnn.weights.loading import quiet_keras
 from sebre.data.csv_tables import append_row
 from sebre.neurites.affinity_graph import affinities_of, graph_offsets, is_coarse
@@ -212,11 +211,8 @@ def _demand_same_run(out: Path, settings: TrainSettings, learned: Sequence[Label
     """Settings and data of a run that goes on must be those that it was begun with, but for the
     steps."""
     path = out / SETTINGS_FILE
-    data = hashlib.sha256()
-    for volume in learned:
-        for array in (volume.gray, np.asarray(volume.labels)):
-            data.update(np.ascontiguousarray(array).tobytes())
-    now = json.loads(json.dumps(asdict(settings))) | {"learned_from": data.hexdigest()}
+    arrays = (array for one in learned for array in (one.gray, np.asarray(one.labels)))
+    now = json.loads(json.dumps(asdict(settings))) | {"learned_from": arrays_sha256(*arrays)}
     if path.is_file():
         before = json.loads(path.read_text("utf-8"))
         before.setdefault("learned_from", now["learned_from"])  # older runs do not say it
