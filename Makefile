@@ -1,6 +1,7 @@
 # make demo        segment the test sections with the shipped model
 # make test        style checks and the whole test suite
 # make unit        style checks and the tests of single modules
+# make test-nnunet the tests of nnU-Net alone, with PyTorch, which they install
 # make notebooks   run the notebooks again, with their figures
 # make bench       time detection, training and input beside a reference network (two hours)
 # Each builds what it needs in .venv first; that needs Python 3.11 or newer and a network.
@@ -16,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit notebooks bench lint format venv clean
+.PHONY: help demo test unit test-nnunet notebooks bench lint format venv clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -31,6 +32,10 @@ test: lint
 
 unit:
 	$(MAKE) test PYTEST="-m 'not integration'"
+
+test-nnunet: $(VENV)/.installed-nnunet
+	SEBRE_REQUIRE_NNUNET=1 \
+	    $(BIN)/python -W error -m pytest tests/sebre/networks/rivals/test_nnunet.py
 
 notebooks: $(VENV)/.installed-dev
 	$(BIN)/python -W error notebooks/build.py
@@ -63,6 +68,10 @@ $(VENV)/.installed: requirements.txt requirements-imgaug.txt setup.py
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt -c requirements.txt
+	touch $@
+
+$(VENV)/.installed-nnunet: $(VENV)/.installed-dev requirements-nnunet.txt
+	$(BIN)/python -m pip install --quiet -r requirements-nnunet.txt -c requirements.txt
 	touch $@
 
 clean:

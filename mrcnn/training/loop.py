@@ -10,6 +10,7 @@ import importlib.util
 import io
 import logging
 import math
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -193,10 +194,11 @@ class EpochFiles(keras.callbacks.Callback):
         self.log = EpochLog(self.folder / "log.csv")
         self._epoch, self._done = 0, 0  # that is trained, and its batches that are complete
         self._means: dict[str, Any] = {}
+        self._begun = 0.0
 
     def on_epoch_begin(self, epoch, logs=None):
         """Forget the rows of epochs that are trained again."""
-        self._epoch, self._done = epoch, 0
+        self._epoch, self._done, self._begun = epoch, 0, time.monotonic()
         self.log.truncate(epoch)
 
     def on_train_batch_end(self, batch, logs=None):
@@ -207,7 +209,9 @@ class EpochFiles(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Write all files of one epoch; `epoch` is 0-based, the files count from 1."""
         epoch += 1
-        self.log.append({"epoch": epoch, **self.whole(logs, self.params["steps"])})
+        seconds = round(time.monotonic() - self._begun, 1)
+        means = self.whole(logs, self.params["steps"])
+        self.log.append({"epoch": epoch, **means, "seconds": seconds})
         self._write(epoch, 0, {})
         self.behind = 0, {}
 

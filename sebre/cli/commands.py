@@ -199,11 +199,12 @@ def _kind_to_train(args: argparse.Namespace) -> str:
 
 def _train_pixels(args: argparse.Namespace, experiment: Experiment, kind: str) -> int:
     from sebre.networks.network_facts import KINDS
-    from sebre.networks.rivals import PIXEL_KINDS
+    from sebre.networks.rivals import LOADED_KINDS, PIXEL_KINDS
+    from sebre.networks.rivals.nnunet_train import train_nnunet
     from sebre.networks.section_train import train_section
     from sebre.networks.unet_train import from_pictures, train_pixels
 
-    rival, name = PIXEL_KINDS.get(kind), KINDS[kind]
+    rival, name = LOADED_KINDS.get(kind), KINDS[kind]
     fresh = args.weights == "none" or (args.resume and args.weights == "last")
     if rival is not None and not fresh:
         raise UserError(
@@ -217,11 +218,13 @@ def _train_pixels(args: argparse.Namespace, experiment: Experiment, kind: str) -
             f"--steps has {len(args.steps)} numbers; the schedule of {name} has one part. Give "
             "one number."
         )
-    segmenter = (
-        partial(train_section, weights=args.weights)
-        if rival is None
-        else partial(train_pixels, from_pictures(rival))
-    )(
+    if rival is None:
+        trained = partial(train_section, weights=args.weights)
+    elif kind in PIXEL_KINDS:
+        trained = partial(train_pixels, from_pictures(rival))
+    else:
+        trained = train_nnunet
+    segmenter = trained(
         experiment,
         steps=args.steps[0] if args.steps else None,
         settings=dict(args.set),
@@ -567,12 +570,17 @@ def _synthesize(args: argparse.Namespace) -> int:
 
 def _publish(args: argparse.Namespace) -> int:
     from sebre.cli.publish import Release, publish
-    from sebre.networks.rivals import PIXEL_KINDS
+    from sebre.networks.rivals import NNUNET, PIXEL_KINDS
     from sebre.networks.training_run import weights_of_run
     from sebre.networks.weights_store import find_weights, network_of, store_dir
 
     args.weights = Path(weights_of_run(args.weights))
     kind = network_of(find_weights(args.weights))
+    if kind == NNUNET.name:
+        raise UserError(
+            f"{args.weights}: weights of nnU-Net, which stay out of the store. Use them by their "
+            "path."
+        )
     name = args.name or args.experiment + (f"_{kind}" if kind in PIXEL_KINDS else "")
     release = Release(
         name,

@@ -23,14 +23,15 @@ from sebre.data.metadata import SetFacts, read_facts
 from sebre.data.region_masks import RegionMasks
 from sebre.data.regions import RegionSet
 from sebre.evaluation.angles import score_angles
-from sebre.evaluation.scores import Evaluation, Registration, SectionScore, Turned
+from sebre.evaluation.scores import Evaluation, Registration, SectionScore, Times, Turned
 from sebre.evaluation.section import Section, score_section
 from sebre.evaluation.stored import Stored
 from sebre.evaluation.summary import summarize
 from sebre.experiments import EXPERIMENTS
 from sebre.experiments.base import ANY_TURN, Turn
 from sebre.networks.environment import environment
-from sebre.networks.segmenter import MaskRCNNSegmenter, Segmenter
+from sebre.networks.segmenter import MaskRCNNSegmenter, Segmenter, count_parameters
+from sebre.networks.training_run import training_seconds
 
 TURN_DRAWS = 5  # orientations per section
 TURN_SEED = 0
@@ -43,6 +44,7 @@ def iterate_sections(
     seed: int = TURN_SEED,
     pixel_mm: Callable[[str], Sequence[float] | None] | None = None,
     draws: int | None = None,
+    seconds: list[float] | None = None,
 ) -> Iterator[Section]:
     """Detect and score the sections of a prepared data set, one at a time.
 
@@ -55,6 +57,7 @@ def iterate_sections(
         pixel_mm: gives height and width of a pixel of a section in mm, by its name, or None
             if they are not known; None if they are known of none.
         draws: orientations per section; None for `TURN_DRAWS`.
+        seconds: gets the wall time of each detection.
     """
     draws = TURN_DRAWS if draws is None else draws
     rng = np.random.default_rng(seed)
@@ -69,7 +72,10 @@ def iterate_sections(
                 (f"{name}#{draw}", *_turned(image, drawn, turn, rng)) for draw in range(draws)
             )
         for version, picture, masks in versions:
+            begun = time.perf_counter()
             result = segmenter.detect([picture])[0]
+            if seconds is not None:
+                seconds.append(time.perf_counter() - begun)
             pixel = pixel_mm(name) if pixel_mm else None
             yield score_section(version, picture, masks.shown(), result, pixel)
 
@@ -100,7 +106,7 @@ def evaluate(
 ) -> Evaluation:
     """Everything `sebre evaluate` writes.
 
-    Two runs with the same seed on one machine differ in "seconds" only.
+    Two runs with the same seed on one machine differ in "seconds" and "seconds_per_section" only.
 
     Args:
         segmenter: the network.
@@ -126,7 +132,8 @@ def evaluate(
     known = read_facts(root, slice_um)
     regions = dataset.regions
     records: list[SectionScore] = []
-    lying = iterate_sections(segmenter, dataset, pixel_mm=known.pixel_of)
+    seconds: list[float] = []
+    lying = iterate_sections(segmenter, dataset, pixel_mm=known.pixel_of, seconds=seconds)
     scores = summarize(recorded(lying, regions, records, known), regions, known, seed=seed)
     draws = TURN_DRAWS if draws is None else draws
     turned = by_angle = None
@@ -154,6 +161,9 @@ def evaluate(
         turned=turned,
         angles=by_angle,
         environment=environment(),
+        parameters=count_parameters(segmenter),
+        training_seconds=training_seconds(segmenter.weights),
+        seconds_per_section=Times.of(seconds[1:], "wall"),  # the first one builds the network
         seconds=round(time.perf_counter() - start, 1),
         sections=records,
     )

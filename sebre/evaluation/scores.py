@@ -6,9 +6,11 @@ of many; `Evaluation` is a file of `sebre evaluate`, `Registration` one of `sebr
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
+
+import numpy as np
 
 from sebre.evaluation.stored import MEMORY, RecordFault, Stored, is_a, stored
 
@@ -312,6 +314,25 @@ class Record(Stored):
 
 
 @dataclass(kw_only=True)
+class Times(Stored):
+    """Seconds that the labels of a section took; `seconds_of` says of which clock, "processor" or
+    "wall"."""
+
+    mean: float
+    median: float
+    max: float
+    seconds_of: str = stored(omit=True, default="")
+
+    @classmethod
+    def of(cls, seconds: Sequence[float], seconds_of: str) -> "Times | None":
+        """Of the seconds of each section; None without any."""
+        if not seconds:
+            return None
+        mean, median = float(np.mean(seconds)), float(np.median(seconds))
+        return cls(mean=mean, median=median, max=max(seconds), seconds_of=seconds_of)
+
+
+@dataclass(kw_only=True)
 class Evaluation(Record):
     """A file of `sebre evaluate`: scores as sections lie, at random orientations and by angle.
 
@@ -320,7 +341,10 @@ class Evaluation(Record):
         image_px: longer side that the network sees.
         detection_min_confidence: lowest score that counts.
         best_per_class: whether one detection at most is kept for each region.
-        seconds: wall time.
+        parameters: number of weights of the network.
+        training_seconds: wall time of its training, where the log beside the weights has it.
+        seconds_per_section: wall time of detection, as the sections lie.
+        seconds: wall time of all.
         sections: as they lie.
     """
 
@@ -337,18 +361,11 @@ class Evaluation(Record):
     turned: Turned | None
     angles: Angles | None = None
     environment: Any = None
+    parameters: int | None = unless_known()
+    training_seconds: float | None = unless_known()
+    seconds_per_section: Times | None = unless_known()
     seconds: float | None = None
     sections: list[SectionScore]
-
-
-@dataclass(kw_only=True)
-class Times(Stored):
-    """Seconds that the labels of a section took."""
-
-    mean: float
-    median: float
-    max: float
-    seconds_of: str = stored(omit=True, default="")
 
 
 @dataclass(kw_only=True)

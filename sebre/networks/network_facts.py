@@ -23,6 +23,7 @@ KINDS = {
     "fcnn": "F-CNN",
     "brainsegnet": "BrainSegNet",
     "quicknat": "QuickNAT",
+    "nnunet": "nnU-Net",
     "neurites": "3-D U-Net",
     "backbone": "backbone",
 }

@@ -15,7 +15,7 @@ from mrcnn.weights.loading import read_classes
 from sebre.data.region_names import in_words, order_of
 from sebre.experiments import EXPERIMENTS, custom
 from sebre.experiments.base import Experiment
-from sebre.networks.weights_store import WeightsFile, stored_settings
+from sebre.networks.weights_store import WeightsFile, network_of, stored_settings
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def stored_regions(found: WeightsFile, inside: Classes | None = None) -> Classes
         UserError: the places that name them differ.
     """
     settings = stored_settings(found)
-    names, count = inside or read_classes(found.path)
+    names, count = inside or _inside(found)
     named = {
         "the file itself": names,
         f"{found.config}": settings.get("CLASS_NAMES"),
@@ -57,6 +57,11 @@ def stored_regions(found: WeightsFile, inside: Classes | None = None) -> Classes
         return None, count
     _assume(found, f"{known.name}, which it was trained for", known.regions.names)
     return known.regions.names, len(known.regions)
+
+
+def _inside(found: WeightsFile) -> Classes:
+    """What a weights file itself says; one of nnU-Net leaves it to its settings."""
+    return (None, None) if network_of(found) == "nnunet" else read_classes(found.path)
 
 
 def class_order(

@@ -23,7 +23,7 @@ from sebre.experiments import EXPERIMENTS
 from sebre.experiments.base import Experiment, with_settings
 from sebre.networks.any_section import AnySectionConfig, load_any_section
 from sebre.networks.region_match import class_order, experiment_of
-from sebre.networks.rivals import PIXEL_KINDS
+from sebre.networks.rivals import LOADED_KINDS
 from sebre.networks.training_run import weights_of_run
 from sebre.networks.unet import UNetSegmenter
 from sebre.networks.weights_store import BACKBONE, NEURITES, WeightsFile, find_weights, network_of
@@ -34,6 +34,7 @@ __all__ = [
     "UNetSegmenter",
     "best_labels",
     "best_per_region",
+    "count_parameters",
     "demand_mask_rcnn",
     "find_network",
     "load_segmenter",
@@ -112,7 +113,7 @@ def load_segmenter(
         model = plan.exported
         if plan.order is not None:
             model.reorder_classes(plan.order)
-    elif (kind := PIXEL_KINDS.get(network_of(plan.found))) is not None:
+    elif (kind := LOADED_KINDS.get(network_of(plan.found))) is not None:
         return kind.load(plan.found, plan.config, plan.experiment.regions, plan.order)
     elif network_of(plan.found) == "any_section":
         return load_any_section(plan.found, plan.config, plan.experiment.regions, plan.order)
@@ -185,7 +186,7 @@ def _plan(
     order = class_order(found, experiment, inside)
     if exported is not None:
         config = exported.config
-    elif (kind := PIXEL_KINDS.get(network_of(found))) is not None:
+    elif (kind := LOADED_KINDS.get(network_of(found))) is not None:
         config = with_settings(kind.config(experiment).load(found.config), **overrides)
     elif network_of(found) == "any_section":
         config = with_settings(AnySectionConfig.load(found.config), **overrides)
@@ -231,6 +232,12 @@ def demand_mask_rcnn(segmenter: Segmenter) -> MaskRCNNSegmenter:
             "the weights that it was exported from."
         )
     return segmenter
+
+
+def count_parameters(segmenter: Segmenter) -> int | None:
+    """Number of weights of a network; None of an exported file, which does not say."""
+    model = getattr(segmenter, "keras_model", None)
+    return getattr(segmenter, "parameters", None) if model is None else model.count_params()
 
 
 def read_image(path: str | Path, rule: str = BITS, choice: Choice = EVERYTHING) -> np.ndarray:

@@ -21,6 +21,7 @@ from sebre.data.csv_tables import read_rows
 from sebre.data.metadata import origins
 from sebre.data.section_files import list_subset
 from sebre.experiments.base import Variant
+from sebre.networks.weights_store import WeightsFile
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ TRAINING_FILE = "training.json"  # of a run: what its settings do not say
 # What may change when a run is resumed, as nothing that is learned depends on it. Of the data set
 # its content counts, not its name.
 _MAY_CHANGE = ("CACHE_DIR", "CACHE_MEMORY_MB", "ONLY_ON_TISSUE", "WORKERS", "dataset.name")
+SECONDS = "seconds"  # column of the log: wall time of an epoch
 START = "start"  # a resumed run starts from its own last checkpoint
 
 
@@ -118,7 +120,8 @@ def weights_of_run(path: str | Path) -> str | Path:
         return path
     best = sorted(folder.glob("best_*.h5")) if _is_validated(folder / LOG_FILE) else []
     # Of a U-Net the finished network has no number; names of epochs rise.
-    others = sorted(file for file in folder.glob("*.h5") if not file.name.startswith("best_"))
+    files = [*folder.glob("*.h5"), *folder.glob("*.pth")]  # the latter of nnU-Net
+    others = sorted(file for file in files if not file.name.startswith("best_"))
     finished = [file for file in others if not file.stem[-4:].isdecimal()]
     for files in (best, finished, others):
         if files:
@@ -130,6 +133,15 @@ def weights_of_run(path: str | Path) -> str | Path:
 def _is_validated(log: Path) -> bool:
     """Whether the log of a run has scores of held-out sections."""
     return log.is_file() and any(name.startswith("val_") for name in read_rows(log)[0])
+
+
+def training_seconds(weights: WeightsFile) -> float | None:
+    """Wall time of the training of weights in the folder of their run; None where it is not
+    known: of other weights, and of runs from before their log had it."""
+    path = weights.path.with_name(LOG_FILE)
+    rows = read_rows(path)[1] if path.is_file() and weights.name is None else []
+    cells = [row.get(SECONDS) for row in rows]
+    return round(sum(map(float, cells)), 1) if cells and all(cells) else None
 
 
 def demand_same_run(folder: str | Path, config: Config, facts: Mapping[str, Any]) -> None:

@@ -182,7 +182,7 @@ class UNetSegmenter:
 
     def _detect(self, image: Any, form: str) -> dict[str, Any]:
         found = self.probabilities(image)
-        labels, probability = _most_probable(found, labeled_shape(image.shape))
+        labels, probability = most_probable(found, labeled_shape(image.shape))
         classes, speck = self.config.NUM_CLASSES, getattr(self.config, self.speck)
         return result_of_labels(labels, probability, image.shape, classes, form, speck)
 
@@ -197,6 +197,18 @@ def labeled_shape(image_shape: Sequence[int]) -> tuple[int, int]:
     height, width = (int(side) for side in image_shape[:2])
     factor = min(1.0, (_LABELED_PX / (height * width)) ** 0.5)
     return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def most_probable(probabilities: np.ndarray, shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Labels uint16 [H, W] and their probabilities float32 [H, W], of probabilities
+    [h, w, classes]."""
+    labels = np.zeros(shape, np.uint16)
+    best = np.full(shape, -1, np.float32)
+    for class_id in range(probabilities.shape[-1]):  # one by one: sections may be large
+        values = resize(probabilities[..., class_id], shape, mode="edge")
+        better = values > best
+        labels[better], best[better] = class_id, values[better]
+    return labels, best
 
 
 def result_of_labels(
@@ -256,6 +268,14 @@ def _without_specks(mask: np.ndarray, speck: float) -> np.ndarray:
     return large[parts]
 
 
+def settings_class(own: type, experiment: Experiment) -> type[Config]:
+    """The class of settings of a kind of network: its own, and those of an experiment's small
+    variant."""
+    base = experiment.variant("small").config
+    name = f"{base.__name__}{own.__name__.removesuffix('Settings')}"
+    return type(name, (own, base), {"__doc__": own.__doc__})
+
+
 @dataclass(frozen=True)
 class PixelKind:
     """A kind of network that labels every pixel of a section.
@@ -279,9 +299,7 @@ class PixelKind:
 
     def config(self, experiment: Experiment) -> type[Config]:
         """The class of settings for an experiment."""
-        base = experiment.variant("small").config
-        name = f"{base.__name__}{self.settings.__name__.removesuffix('Settings')}"
-        return type(name, (self.settings, base), {"__doc__": self.settings.__doc__})
+        return settings_class(self.settings, experiment)
 
     def load(
         self,
@@ -315,16 +333,3 @@ UNET = PixelKind(
     loss=lambda config, shares: DiceCrossEntropy(config.UNET_DICE_WEIGHT),
     words=lambda c: f"{c.UNET_LEVELS} levels, {c.UNET_WIDTH} filters at the first",
 )
-
-
-def _most_probable(
-    probabilities: np.ndarray, shape: Sequence[int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and their probabilities, both [H, W], of probabilities [h, w, classes]."""
-    labels = np.zeros(shape, np.uint16)
-    best = np.full(shape, -1, np.float32)
-    for class_id in range(probabilities.shape[-1]):  # one by one: sections may be large
-        values = resize(probabilities[..., class_id], shape, mode="edge")
-        better = values > best
-        labels[better], best[better] = class_id, values[better]
-    return labels, best

@@ -20,7 +20,7 @@ from mrcnn.io.download import fetch, what_is_wrong
 from mrcnn.io.files import file_sha256, replace_text
 
 # Kinds of networks that `sebre train` trains.
-NETWORKS = ("mask_rcnn", "unet", "any_section", "fcnn", "brainsegnet", "quicknat")
+NETWORKS = ("mask_rcnn", "unet", "any_section", "fcnn", "brainsegnet", "quicknat", "nnunet")
 
 _MANIFEST = "manifest.json"
 _RETRIES = 2  # of a download: the user waits for it
@@ -179,6 +179,7 @@ NO_REGIONS = (NEURITES, BACKBONE)  # kinds, as manifests say, that find no regio
 _OWN_SETTINGS = {
     **{"UNET_WIDTH": "unet", "SECTION_WIDTHS": "any_section"},
     **{"FCNN_WIDTH": "fcnn", "BRAINSEGNET_WIDTH": "brainsegnet", "QUICKNAT_FILTERS": "quicknat"},
+    "NNUNET_BATCH": "nnunet",
     "long_range": NEURITES,
 }
 

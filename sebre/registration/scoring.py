@@ -195,13 +195,6 @@ def _chosen(tested: SectionDataset, limit: int | None) -> list[int]:
 
 
 def _times(records: Sequence[LabeledSection]) -> Times | None:
-    """Mean, median and largest of the seconds of the sections that did not fail."""
+    """Of the seconds of the sections that did not fail."""
     seconds = [record.seconds for record in records if record.seconds is not None]
-    if not seconds:
-        return None
-    return Times(
-        mean=float(np.mean(seconds)),
-        median=float(np.median(seconds)),
-        max=max(seconds),
-        seconds_of="processor",
-    )
+    return Times.of(seconds, "processor")

@@ -61,5 +61,8 @@ class SmallRun:
 
 
 def epochs_of(log_dir):
+    """Rows of the log of a run, less the seconds, which no two runs share."""
     with (Path(log_dir) / "log.csv").open(newline="") as file:
-        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+        rows = list(csv.DictReader(file))
+    assert all(float(row.pop("seconds")) >= 0 for row in rows)
+    return [{k: float(v) for k, v in row.items()} for row in rows]

@@ -29,8 +29,15 @@ _WINS = 5  # of 8 structures: what the paper says of its Dice
 _MEASURES = {
     "map_paper": "mAP",
     "dice_mean": "Dice",
+    "hausdorff_mm": "Hausdorff, mm",
     "hausdorff95_mm": "Hausdorff 95 %, mm",
     "cmd_mm": "CMD, mm",
+}
+_IN_VOLUMES = {
+    "dice_volume": "Dice",
+    "hausdorff_mm_volume": "Hausdorff, mm",
+    "hausdorff95_mm_volume": "Hausdorff 95 %, mm",
+    "cmd_mm_volume": "CMD, mm",
 }
 
 
@@ -84,8 +91,11 @@ def contests(results: Sequence[Result], rivals: Sequence[Result]) -> tuple[Conte
 
 
 def rival_tables(found: Sequence[Contest]) -> tuple[Table, ...]:
-    """Of each test set the methods, and their Dice by region."""
-    return tuple(table for one in found for table in (_methods(one), _regions(one)))
+    """Of each test set the methods, of sections and of volumes, what they cost, and their Dice by
+    region."""
+    kinds = (_methods, _volumes, _regions, _costs)
+    tables = (make(one) for one in found for make in kinds)
+    return tuple(table for table in tables if table is not None)
 
 
 def _methods(contest: Contest) -> Table:
@@ -106,6 +116,45 @@ def _methods(contest: Contest) -> Table:
     header = ("method", "runs", "sections", *_MEASURES.values(), f"Dice minus {OURS}'s", "over")
     title = f"{contest.experiment} on {contest.dataset}, split {contest.rule}"
     return Table(title, header, tuple(rows), notes=notes("live_rivals"))
+
+
+def _volumes(contest: Contest) -> Table | None:
+    """The same of whole volumes, where sections are slices of them."""
+    rows = tuple(
+        (method, *(_cell(_of_all(run, key) for run in runs) for key in _IN_VOLUMES))
+        for method, runs in contest.runs.items()
+        if any(_of_all(run, "dice_volume") is not None for run in runs)
+    )
+    if not rows:
+        return None
+    title = f"The sections of a person as one volume: {contest.experiment} on {contest.where}"
+    return Table(title, ("method", *_IN_VOLUMES.values()), rows)
+
+
+def _costs(contest: Contest) -> Table | None:
+    """Size and times, of the first run of each network that says them."""
+    firsts = {method: runs[0] for method, runs in contest.runs.items()}
+    rows = tuple(
+        (method, *_costs_of(run))
+        for method, run in firsts.items()
+        if isinstance(run.record, Evaluation) and run.record.seconds_per_section
+    )
+    if not rows:
+        return None
+    header = ("method", "weights", "training, min", "s a section", "s a scan")
+    title = f"What the networks cost: {contest.experiment} on {contest.where}"
+    return Table(title, header, rows, notes=notes("live_costs"))
+
+
+def _costs_of(run: Result) -> tuple[str, str, str, str]:
+    record, scans = run.record, run.at().n_volumes
+    times, trained = record.seconds_per_section, record.training_seconds
+    return (
+        f"{record.parameters:,}" if record.parameters else NONE,
+        NONE if trained is None else f"{trained / 60:.0f}",
+        number(times.median),
+        f"{times.mean * len(record.sections) / scans:.0f}" if scans else NONE,
+    )
 
 
 def _regions(contest: Contest) -> Table:
@@ -209,7 +258,7 @@ def _of_all(run: Result, key: str) -> float | None:
     stored = getattr(run.at(), key, None)
     if stored is not None:
         return stored
-    if not key.endswith("_mm"):
+    if not key.endswith(("_mm", "_volume")):
         return None
     return _mean([run.value(key, region) for region in run.regions])
 

@@ -164,6 +164,8 @@ def test_record(tmp_path, monkeypatch):
     ]
     seconds = [record.pop("seconds") for record in records]
     assert min(seconds) >= 0
+    times = [record.pop("seconds_per_section") for record in records]
+    assert all(0 <= time["median"] <= time["max"] for time in times)
     assert records[0] == records[1]
     record = records[0]
     wanted = {

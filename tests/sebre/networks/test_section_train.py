@@ -66,7 +66,7 @@ def test_regions_begin_as_those_they_overlap(few, tmp_path, caplog):
     assert "brainstem as hindbrain, cerebellum as cerebellum" in caplog.text
     (folder,) = tmp_path.iterdir()
     header, row = (folder / "log.csv").read_text().splitlines()
-    assert header == "epoch,loss"
+    assert header == "epoch,loss,seconds"
     assert float(row.split(",")[1]) < 2.2, "3.7 from random weights of the last layer"
 
 

@@ -49,7 +49,7 @@ def test_a_run_has_its_settings_and_log(weights):
     config = json.loads((weights.parent / "config.json").read_text())
     assert (config["SEED"], config["STEPS_PER_EPOCH"], config["UNET_WIDTH"]) == (3, 2, 4)
     header, row = (weights.parent / "log.csv").read_text().splitlines()
-    assert header == "epoch,loss,val_loss,val_dice"
+    assert header == "epoch,loss,val_loss,val_dice,seconds"
     assert row.startswith("1,")
     assert network_of(find_weights(weights)) == "unet"
 

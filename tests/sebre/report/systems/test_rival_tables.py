@@ -54,18 +54,33 @@ def test_runs_of_a_method_share_a_row(ours, tmp_path):
     )
     found, (problem,) = read_rivals(tmp_path)
     assert "broken.json: not a whole record" in problem and "Make it again" in problem
-    table, by_region = rival_tables(contests([ours], found))
+    table, by_region, *_ = rival_tables(contests([ours], found))
     rows = {row[0]: row for row in table.rows}
     assert list(rows) == [OURS, "F-CNN", "LDDMM"]
     assert rows["F-CNN"][:4] == ("F-CNN", "2", "6", "0.510 (0.500 to 0.520)")
     assert rows["F-CNN"][-2:] == ("-0.100 [-0.100, -0.100]", "3 subjects")
-    assert rows["LDDMM"][2] == "4" and rows["LDDMM"][5:7] == ("-", "-")
-    assert rows["LDDMM"][7:] == ("-0.200 [-0.200, -0.200]", "2 subjects")
+    assert rows["LDDMM"][2] == "4" and rows["LDDMM"][5:8] == ("-", "-", "-")
+    assert rows["LDDMM"][8:] == ("-0.200 [-0.200, -0.200]", "2 subjects")
     assert rows[OURS][-2:] == ("-", "-") and rows[OURS][5] == "2.000"
     assert by_region.header == ("region", OURS, "F-CNN", "LDDMM") and len(by_region.rows) == 8
     assert by_region.rows[0][0] == "left caudate"
     mean = sum(0.51 + i / 100 for i in range(6)) / 6
     assert by_region.rows[0][2] == f"{mean:.3f}"
+
+
+def test_volumes_and_costs_where_they_are_known(ours):
+    fast = run("F-CNN", 0.5) | {"n_volumes": 2, "n_volumes_measured": 2, "turned": None}
+    del fast["method"]  # as `sebre evaluate` writes it
+    for key in ("dice", "hausdorff_mm", "hausdorff95_mm", "cmd_mm"):
+        fast[f"{key}_per_region_volume"] = dict.fromkeys(NAMES, 0.75)
+    for key in ("n", "missed"):
+        fast[f"{key}_per_region_volume"] = dict.fromkeys(NAMES, 1)
+    times = {"mean": 0.5, "median": 0.25, "max": 3.0, "seconds_of": "wall"}
+    fast |= {"parameters": 12345678, "training_seconds": 630.0, "seconds_per_section": times}
+    _, volumes, _, costs = rival_tables(contests([ours], [result_of("scans_fcnn", fast)]))
+    assert volumes.rows == (("F-CNN", "0.750", "0.750", "0.750", "0.750"),)
+    # 6 sections of 2 scans, half a second each.
+    assert costs.rows == (("F-CNN", "12,345,678", "10", "0.250", "2"),)
 
 
 def test_a_rival_that_was_not_run_leaves_it_open(ours):

@@ -1,0 +1,140 @@
+"""The program of a training of nnU-Net, in a process of its own; `nnunet_train` runs it.
+
+    python nnunet_program.py JOB.json
+
+It imports nothing of this package: nnU-Net starts further processes, each of which imports this
+file again. The folders of nnU-Net are those of nnUNet_raw, nnUNet_preprocessed and nnUNet_results
+in its environment. Each epoch it prints a line that begins with PROGRESS, with a JSON object.
+"""
+
+import json
+import os
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from nnunetv2.experiment_planning import plan_and_preprocess_api as planning
+from nnunetv2.paths import nnUNet_preprocessed
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+PROGRESS = "progress: "
+CONFIGURATION = "2d"
+_PLANS = "nnUNetPlans.json"  # nnU-Net's name of the file
+_DATASET_ID = 1
+
+
+def main(job_path: str) -> None:
+    """Plan, train and write the trained network, as the job says."""
+    job = json.loads(Path(job_path).read_text(encoding="utf-8"))
+    prepared = Path(str(nnUNet_preprocessed)) / job["dataset"]
+    if not job["resume"]:
+        _prepare(prepared, job)
+    # Sections are augmented in this process: that their order and changes follow from the seed.
+    os.environ["nnUNet_n_proc_DA"] = "0"
+    random.seed(job["seed"])
+    np.random.seed(job["seed"])
+    torch.manual_seed(job["seed"])
+    trainer = _trainer(prepared, job)
+    trainer.initialize()
+    trainer.network.register_forward_hook(_in_float32)
+    last = Path(trainer.output_folder) / "checkpoint_latest.pth"
+    if job["resume"]:
+        trainer.load_checkpoint(str(last))
+    trainer.run_training()
+    _write(trainer, job)
+
+
+def _prepare(prepared: Path, job: dict[str, Any]) -> None:
+    """Let nnU-Net look at the sections, plan its network by them, and store what it will read."""
+    one = {"num_processes": 1, "show_progress_bar": False}
+    planning.extract_fingerprints([_DATASET_ID], **one, check_dataset_integrity=True)
+    planning.plan_experiments([_DATASET_ID])
+    planning.preprocess(
+        [_DATASET_ID], configurations=[CONFIGURATION], num_processes=[1], show_progress_bar=False
+    )
+    parts = [{"train": job["train"], "val": job["held_out"] or job["train"][:1]}]
+    (prepared / "splits_final.json").write_text(json.dumps(parts), encoding="utf-8")
+    plans = json.loads((prepared / _PLANS).read_text(encoding="utf-8"))
+    if job["batch"]:
+        plans["configurations"][CONFIGURATION]["batch_size"] = job["batch"]
+    (prepared / _PLANS).write_text(json.dumps(plans), encoding="utf-8")
+
+
+class _Trainer(nnUNetTrainer):
+    """nnU-Net's own trainer, which says how far it is."""
+
+    mirrors = True
+    bfloat16 = False
+
+    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self):  # noqa: N802
+        *others, axes = super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        if not self.mirrors:
+            axes = self.inference_allowed_mirroring_axes = None
+        return *others, axes
+
+    def train_step(self, batch: dict) -> dict:
+        """A step; on a GPU nnU-Net chooses the precision itself."""
+        mixed = self.bfloat16 and self.device.type == "cpu"
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            return super().train_step(batch)
+
+    def on_epoch_end(self) -> None:
+        """Say what the epoch gave."""
+        loss = float(self.logger.get_value("train_losses", step=-1))
+        if not np.isfinite(loss):
+            raise FloatingPointError(f"The loss of epoch {self.current_epoch + 1} is {loss}.")
+        # First: a row without a checkpoint is made again, a checkpoint without a row is not.
+        print(PROGRESS + json.dumps({"epoch": self.current_epoch + 1, "loss": loss}), flush=True)
+        super().on_epoch_end()
+
+    def save_checkpoint(self, filename: str) -> None:
+        """As a whole, or not at all, whenever it is stopped."""
+        super().save_checkpoint(f"{filename}.part")
+        os.replace(f"{filename}.part", filename)
+
+    def plot_network_architecture(self) -> None:
+        """Nothing: nobody looks at the drawing."""
+
+
+def _trainer(prepared: Path, job: dict[str, Any]) -> _Trainer:
+    plans = json.loads((prepared / _PLANS).read_text(encoding="utf-8"))
+    described = json.loads((prepared / "dataset.json").read_text(encoding="utf-8"))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    plans["continue_training"] = job["resume"]
+    trainer = _Trainer(plans, CONFIGURATION, 0, described, device)
+    trainer.num_epochs = job["epochs"]
+    trainer.num_iterations_per_epoch = job["steps_per_epoch"]
+    trainer.num_val_iterations_per_epoch = 1
+    trainer.save_every = 1  # so that a training can go on from its last epoch
+    trainer.mirrors, trainer.bfloat16 = job["mirrors"], job["bfloat16"]
+    return trainer
+
+
+def _in_float32(network: Any, inputs: Any, outputs: Any) -> Any:
+    """Answers of the network for the loss, whatever they were computed in."""
+    if isinstance(outputs, list | tuple):
+        return [answer.float() for answer in outputs]
+    return outputs.float()
+
+
+def _write(trainer: _Trainer, job: dict[str, Any]) -> None:
+    """The trained network as one file of plain values, which can be read without running code."""
+    weights = {name: value.cpu() for name, value in trainer.network.state_dict().items()}
+    axes = trainer.inference_allowed_mirroring_axes
+    content = {
+        "weights": weights,
+        "plans": json.dumps(trainer.plans_manager.plans),
+        "dataset": json.dumps(trainer.dataset_json),
+        "mirrored": None if axes is None else [int(axis) for axis in axes],
+        "usual_side": job["usual_side"],
+    }
+    part = Path(job["out"]).with_suffix(".part")
+    torch.save(content, part)
+    part.replace(job["out"])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
