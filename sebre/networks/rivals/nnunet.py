@@ -28,6 +28,7 @@ from mrcnn.structures.mask_formats import demand_format
 from mrcnn.structures.resampling import resize
 from sebre.data.regions import RegionSet
 from sebre.experiments.base import Experiment
+from sebre.networks.rivals.nnunet_program import CONFIGURATION
 from sebre.networks.unet import labeled_shape, most_probable, result_of_labels, settings_class
 from sebre.networks.weights_store import WeightsFile
 
@@ -162,8 +163,6 @@ def _loaded(path: Path) -> tuple[Any, float]:
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
-
-    from sebre.networks.rivals.nnunet_program import CONFIGURATION
 
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)

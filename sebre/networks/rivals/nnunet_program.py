@@ -1,10 +1,8 @@
 """The program of a training of nnU-Net, in a process of its own; `nnunet_train` runs it.
 
-    python nnunet_program.py JOB.json
-
-It imports nothing of this package: nnU-Net starts further processes, each of which imports this
-file again. The folders of nnU-Net are those of nnUNet_raw, nnUNet_preprocessed and nnUNet_results
-in its environment. Each epoch it prints a line that begins with PROGRESS, with a JSON object.
+It imports nothing of this package, so that no second framework is loaded there. The folders of
+nnU-Net are those of nnUNet_raw, nnUNet_preprocessed and nnUNet_results in its environment. Each
+epoch it writes a line that begins with PROGRESS, with a JSON object.
 """
 
 import json
@@ -15,10 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from nnunetv2.experiment_planning import plan_and_preprocess_api as planning
-from nnunetv2.paths import nnUNet_preprocessed
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 PROGRESS = "progress: "
 CONFIGURATION = "2d"
@@ -28,8 +22,10 @@ _DATASET_ID = 1
 
 def main(job_path: str) -> None:
     """Plan, train and write the trained network, as the job says."""
+    import torch
+
     job = json.loads(Path(job_path).read_text(encoding="utf-8"))
-    prepared = Path(str(nnUNet_preprocessed)) / job["dataset"]
+    prepared = Path(os.environ["nnUNet_preprocessed"]) / job["dataset"]
     if not job["resume"]:
         _prepare(prepared, job)
     # Sections are augmented in this process: that their order and changes follow from the seed.
@@ -49,6 +45,8 @@ def main(job_path: str) -> None:
 
 def _prepare(prepared: Path, job: dict[str, Any]) -> None:
     """Let nnU-Net look at the sections, plan its network by them, and store what it will read."""
+    from nnunetv2.experiment_planning import plan_and_preprocess_api as planning
+
     one = {"num_processes": 1, "show_progress_bar": False}
     planning.extract_fingerprints([_DATASET_ID], **one, check_dataset_integrity=True)
     planning.plan_experiments([_DATASET_ID])
@@ -63,53 +61,58 @@ def _prepare(prepared: Path, job: dict[str, Any]) -> None:
     (prepared / _PLANS).write_text(json.dumps(plans), encoding="utf-8")
 
 
-class _Trainer(nnUNetTrainer):
+def _trainer_class(job: dict[str, Any]) -> type:
     """nnU-Net's own trainer, which says how far it is."""
+    import torch
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-    mirrors = True
-    bfloat16 = False
+    class Trainer(nnUNetTrainer):
+        def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self):  # noqa: N802
+            *others, axes = super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+            if not job["mirrors"]:
+                axes = self.inference_allowed_mirroring_axes = None
+            return *others, axes
 
-    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self):  # noqa: N802
-        *others, axes = super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
-        if not self.mirrors:
-            axes = self.inference_allowed_mirroring_axes = None
-        return *others, axes
+        def train_step(self, batch: dict) -> dict:
+            """A step; on a GPU nnU-Net chooses the precision itself."""
+            mixed = job["bfloat16"] and self.device.type == "cpu"
+            with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+                return super().train_step(batch)
 
-    def train_step(self, batch: dict) -> dict:
-        """A step; on a GPU nnU-Net chooses the precision itself."""
-        mixed = self.bfloat16 and self.device.type == "cpu"
-        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
-            return super().train_step(batch)
+        def on_epoch_end(self) -> None:
+            """Say what the epoch gave."""
+            loss = float(self.logger.get_value("train_losses", step=-1))
+            if not np.isfinite(loss):
+                raise FloatingPointError(f"The loss of epoch {self.current_epoch + 1} is {loss}.")
+            # First: a row without a checkpoint is made again, a checkpoint without a row is not.
+            row = {"epoch": self.current_epoch + 1, "loss": loss}
+            sys.stdout.write(f"{PROGRESS}{json.dumps(row)}\n")
+            sys.stdout.flush()
+            super().on_epoch_end()
 
-    def on_epoch_end(self) -> None:
-        """Say what the epoch gave."""
-        loss = float(self.logger.get_value("train_losses", step=-1))
-        if not np.isfinite(loss):
-            raise FloatingPointError(f"The loss of epoch {self.current_epoch + 1} is {loss}.")
-        # First: a row without a checkpoint is made again, a checkpoint without a row is not.
-        print(PROGRESS + json.dumps({"epoch": self.current_epoch + 1, "loss": loss}), flush=True)
-        super().on_epoch_end()
+        def save_checkpoint(self, filename: str) -> None:
+            """As a whole, or not at all, whenever it is stopped."""
+            super().save_checkpoint(f"{filename}.part")
+            os.replace(f"{filename}.part", filename)
 
-    def save_checkpoint(self, filename: str) -> None:
-        """As a whole, or not at all, whenever it is stopped."""
-        super().save_checkpoint(f"{filename}.part")
-        os.replace(f"{filename}.part", filename)
+        def plot_network_architecture(self) -> None:
+            """Nothing: nobody looks at the drawing."""
 
-    def plot_network_architecture(self) -> None:
-        """Nothing: nobody looks at the drawing."""
+    return Trainer
 
 
-def _trainer(prepared: Path, job: dict[str, Any]) -> _Trainer:
+def _trainer(prepared: Path, job: dict[str, Any]) -> Any:
+    import torch
+
     plans = json.loads((prepared / _PLANS).read_text(encoding="utf-8"))
     described = json.loads((prepared / "dataset.json").read_text(encoding="utf-8"))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     plans["continue_training"] = job["resume"]
-    trainer = _Trainer(plans, CONFIGURATION, 0, described, device)
+    trainer = _trainer_class(job)(plans, CONFIGURATION, 0, described, device)
     trainer.num_epochs = job["epochs"]
     trainer.num_iterations_per_epoch = job["steps_per_epoch"]
     trainer.num_val_iterations_per_epoch = 1
     trainer.save_every = 1  # so that a training can go on from its last epoch
-    trainer.mirrors, trainer.bfloat16 = job["mirrors"], job["bfloat16"]
     return trainer
 
 
@@ -120,8 +123,10 @@ def _in_float32(network: Any, inputs: Any, outputs: Any) -> Any:
     return outputs.float()
 
 
-def _write(trainer: _Trainer, job: dict[str, Any]) -> None:
+def _write(trainer: Any, job: dict[str, Any]) -> None:
     """The trained network as one file of plain values, which can be read without running code."""
+    import torch
+
     weights = {name: value.cpu() for name, value in trainer.network.state_dict().items()}
     axes = trainer.inference_allowed_mirroring_axes
     content = {
@@ -134,7 +139,3 @@ def _write(trainer: _Trainer, job: dict[str, Any]) -> None:
     part = Path(job["out"]).with_suffix(".part")
     torch.save(content, part)
     part.replace(job["out"])
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

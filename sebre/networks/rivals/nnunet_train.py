@@ -34,6 +34,7 @@ from sebre.drawing.overlay import drawn_labels
 from sebre.experiments.base import Experiment, with_settings
 from sebre.networks.epoch_reports import EpochReport, mean_dice
 from sebre.networks.rivals.nnunet import NNUNET, USED, NnUNetSegmenter, demand_package
+from sebre.networks.rivals.nnunet_program import PROGRESS
 from sebre.networks.train import steps_per_epoch, training_sets
 from sebre.networks.training_run import (
     CONFIG_FILE,
@@ -48,7 +49,8 @@ from sebre.networks.weights_store import WeightsFile
 logger = logging.getLogger(__name__)
 
 _PROGRAM = Path(__file__).with_name("nnunet_program.py")
-_PROGRESS = "progress: "  # how lines of the program begin that are for us
+# Its further processes import nothing of ours again, as they would with a file as the program.
+_RUN = "import runpy, sys; runpy.run_path(sys.argv[1])['main'](sys.argv[2])"
 _DATASET = "Dataset001_sections"  # the form of name that nnU-Net asks for
 _FOLDERS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
 _LAST_LINES = 15  # of what nnU-Net said, where it failed
@@ -178,7 +180,7 @@ def _run(
     with (
         (folder / "nnunet.log").open("a", encoding="utf-8") as kept,
         subprocess.Popen(
-            [sys.executable, str(_PROGRAM), str(job_file.absolute())],
+            [sys.executable, "-c", _RUN, str(_PROGRAM), str(job_file.absolute())],
             env={**os.environ, **{name: str(place) for name, place in places.items()}},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -221,8 +223,8 @@ class _Follower:
         for line in lines:
             self._kept.write(line)
             self.last.append(line.rstrip())
-            if line.startswith(_PROGRESS):
-                self._note(json.loads(line.removeprefix(_PROGRESS)))
+            if line.startswith(PROGRESS):
+                self._note(json.loads(line.removeprefix(PROGRESS)))
 
     def _note(self, row: dict[str, Any]) -> None:
         now = time.monotonic()
