@@ -13,7 +13,7 @@ import scipy.special
 from mrcnn.errors import MissingFileError, UserError, reading
 from mrcnn.io.files import file_sha256
 from mrcnn.weights.loading import quiet_keras
-from sebre.areas.area_runs import LAST_FILE, SETTINGS_FILE
+from sebre.areas.area_runs import LAST_FILE
 from sebre.areas.area_samples import (
     CONTEXT_STEP,
     OUTPUT_STEP,
@@ -26,6 +26,7 @@ from sebre.areas.area_samples import (
 from sebre.areas.area_unet import build_area_network
 from sebre.areas.atlas_prior import BLUR_UM, blurred
 from sebre.areas.stacks import Stack
+from sebre.networks.training_run import SETTINGS_FILE
 
 _SAME_PIXELS = 0.01  # share of their size that they may differ by
 

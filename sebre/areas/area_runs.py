@@ -20,15 +20,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from mrcnn.errors import DivergedError, UserError
+from mrcnn.errors import DivergedError
 from mrcnn.io.files import replace_text
 from mrcnn.weights.loading import quiet_keras
 from sebre.data.csv_tables import append_row
+from sebre.networks.training_run import LOG_FILE, begin_or_go_on
 
-SETTINGS_FILE, LAST_FILE, STATE_FILE, LOG_FILE = (
-    *("settings.json", "last.keras", "state.json"),
-    "log.csv",
-)
+LAST_FILE, STATE_FILE = "last.keras", "state.json"
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 _WEIGHT_DECAY, _CLIP_NORM = 1e-4, 1.0
 _logger = logging.getLogger(__name__)
@@ -67,7 +65,7 @@ def run_training(
         DivergedError: the loss became NaN or infinite.
     """
     out = Path(out)
-    _demand_same_run(out, dict(settings))
+    begin_or_go_on(out, settings)
     keras.mixed_precision.set_global_policy(settings["precision"])
     keras.utils.set_random_seed(settings["seed"])
     model, step, steps = build(), 0, settings["steps"]
@@ -102,23 +100,6 @@ def learning_rate(step: int, steps: int, highest: float) -> float:
     """Rises over the first twentieth, then falls to 0 by half a cosine."""
     warm = min(1.0, (step + 1) / max(steps / 20, 1))
     return highest * warm * 0.5 * (1 + math.cos(math.pi * step / steps))
-
-
-def _demand_same_run(out: Path, settings: dict[str, Any]) -> None:
-    path = out / SETTINGS_FILE
-    now = json.loads(json.dumps(settings))
-    if path.is_file():
-        before = json.loads(path.read_text("utf-8"))
-        changed = [f"{k} was {before.get(k)}, is {v}" for k, v in now.items() if before.get(k) != v]
-        if changed:
-            raise UserError(
-                f"{out}: holds a run of other settings: {'; '.join(changed)}. Give the settings of "
-                "that run to go on with it, or another folder."
-            )
-    elif out.is_dir() and any(out.iterdir()):
-        raise UserError(f"{out}: is not empty, and no run to go on with. Give a new folder.")
-    out.mkdir(parents=True, exist_ok=True)
-    replace_text(path, json.dumps(now, indent=1) + "\n")
 
 
 def _save(model: keras.Model, path: Path) -> None:

@@ -185,9 +185,9 @@ def _evaluate(args: argparse.Namespace) -> int:
     from mrcnn.io.own_files import demand_own, replace_own_text
     from sebre.areas.area_measures import measure, split_of
     from sebre.areas.area_prediction import demand_stack, load_area_network
-    from sebre.areas.area_runs import SETTINGS_FILE
     from sebre.data.listing import some
     from sebre.networks.environment import environment
+    from sebre.networks.training_run import SETTINGS_FILE
 
     demand_own([args.out])
     stack = _stack(args).drawn()

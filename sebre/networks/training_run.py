@@ -26,6 +26,7 @@ from sebre.networks.weights_store import WeightsFile
 logger = logging.getLogger(__name__)
 
 CONFIG_FILE = "config.json"  # of a run: its settings
+SETTINGS_FILE = "settings.json"  # of a run that `begin_or_go_on` keeps
 LOG_FILE = "log.csv"  # of a run: losses and scores, a row an epoch
 TRAINING_FILE = "training.json"  # of a run: what its settings do not say
 
@@ -175,6 +176,45 @@ def demand_same_run(folder: str | Path, config: Config, facts: Mapping[str, Any]
     if unknown:
         text = "%s: an earlier version began this run and did not write down %s; taken as now."
         logger.warning(text, folder, listed(unknown))
+
+
+def begin_or_go_on(
+    folder: Path,
+    settings: Mapping[str, Any],
+    goes_on: bool = True,
+    may_change: Sequence[str] = (),
+) -> None:
+    """Write the settings of a run that is a folder of its own, or hold them against those there.
+
+    Runs of areas, neurites and synthetic sections are such: named by who starts them, with all
+    their settings in SETTINGS_FILE. What an earlier version did not write down is taken as now.
+
+    Args:
+        folder: of the run; it is made.
+        settings: of JSON types.
+        goes_on: whether what is there may be gone on with; False where it has learned nothing yet.
+        may_change: settings that may differ.
+
+    Raises:
+        UserError: the folder holds a run of other settings, or something else.
+    """
+    path, now = folder / SETTINGS_FILE, json.loads(json.dumps(settings))
+    if path.is_file() and goes_on:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        changed = [
+            f"{name} was {before[name]}, is {value}"
+            for name, value in now.items()
+            if name not in may_change and before.get(name, value) != value
+        ]
+        if changed:
+            raise UserError(
+                f"{folder}: holds a run of other settings: {'; '.join(changed)}. Give the settings "
+                "of that run to go on with it, or another folder."
+            )
+    elif not path.is_file() and folder.is_dir() and any(folder.iterdir()):
+        raise UserError(f"{folder}: is not empty, and no run to go on with. Give a new folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_text(path, json.dumps(now, indent=1) + "\n")
 
 
 def _flat(values: Any, name: str = "") -> Iterator[tuple[str, Any]]:

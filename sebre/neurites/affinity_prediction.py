@@ -12,6 +12,7 @@ import numpy as np
 from mrcnn.errors import MissingFileError, UserError, reading
 from mrcnn.io.files import file_sha256
 from mrcnn.weights.loading import load_weights, quiet_keras
+from sebre.networks.training_run import SETTINGS_FILE
 from sebre.networks.weights_store import find_weights
 from sebre.neurites.affinity_graph import Offset, graph_offsets
 from sebre.neurites.affinity_unet import (
@@ -23,7 +24,6 @@ from sebre.neurites.affinity_unet import (
 from sebre.neurites.cells import Lattice
 
 NAME = "neurites"  # of the shipped network, and what the manifest calls its kind
-SETTINGS_FILE = "settings.json"
 LAST_FILE = "last.keras"
 _CELL = (64, 96, 96)
 _MARGIN = 16  # voxels around a cell that are predicted and thrown away

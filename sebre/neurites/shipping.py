@@ -23,8 +23,9 @@ from mrcnn.errors import UserError
 from mrcnn.io.files import file_sha256
 from mrcnn.io.own_files import replace_own, replace_own_text
 from mrcnn.weights.loading import save_weights
+from sebre.networks.training_run import SETTINGS_FILE
 from sebre.networks.weights_store import read_manifest, write_entry
-from sebre.neurites.affinity_prediction import NAME, SETTINGS_FILE, load_network
+from sebre.neurites.affinity_prediction import NAME, load_network
 from sebre.neurites.cells import MemoryStore
 from sebre.neurites.graph_picture import tinted
 from sebre.neurites.learning.patches import AUGMENTATIONS

@@ -19,22 +19,20 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import cv2
 import keras
 import numpy as np
 
-from mrcnn.errors import UserError
-from mrcnn.io.files import replace_text
 from mrcnn.weights.loading import load_weights
 from sebre.data.csv_tables import append_row
 from sebre.networks.any_section import any_section_segmenter, build_network
+from sebre.networks.training_run import begin_or_go_on
 from sebre.networks.weights_store import find_weights
 from sebre.program import run_module
 from sebre.synthesis import zeroshot
@@ -174,7 +172,7 @@ def train(
         FloatingPointError: the loss became NaN or infinite.
         UserError: the folder holds a run of other settings.
     """
-    begin_run(out, asdict(settings), (out / "state.json").is_file(), may_change=("sections",))
+    begin_or_go_on(out, asdict(settings), (out / "state.json").is_file(), may_change=("sections",))
     model, seen = _start(volumes, out, settings)
     label_step = settings.size // model.output_shape[1]
     checks = Checks(held_out, settings, real, label_step)
@@ -197,31 +195,6 @@ def train(
         if done:
             break
     return model
-
-
-def begin_run(
-    out: Path, settings: Mapping[str, Any], goes_on: bool, may_change: Sequence[str] = ()
-) -> None:
-    """Write the settings of a run into its folder, or hold them against those that are there.
-
-    Raises:
-        UserError: a run that goes on was begun with others.
-    """
-    path, now = out / "settings.json", json.loads(json.dumps(settings))
-    if goes_on and path.is_file():
-        before = json.loads(path.read_text("utf-8"))
-        changed = [
-            f"{name} was {before[name]}, is {value}"
-            for name, value in now.items()
-            if name not in may_change and before.get(name, value) != value
-        ]
-        if changed:
-            raise UserError(
-                f"{out}: holds a run of other settings: {'; '.join(changed)}. Give the settings of "
-                "that run to go on with it, or another folder."
-            )
-    out.mkdir(parents=True, exist_ok=True)
-    replace_text(path, json.dumps(now, indent=2))
 
 
 def _start(

@@ -26,12 +26,12 @@ from sebre.experiments.base import SeBReConfig, Small
 from sebre.networks.any_section import AnySectionConfig, frame_of, placed_back, prepared
 from sebre.networks.environment import environment
 from sebre.networks.segmenter import best_labels
+from sebre.networks.training_run import begin_or_go_on
 from sebre.program import run_module
 from sebre.synthesis import zeroshot
 from sebre.synthesis.backbones import BACKBONES
 from sebre.synthesis.curriculum import recipe_at
 from sebre.synthesis.labeled_volume import Volume
-from sebre.synthesis.learn import begin_run
 from sebre.synthesis.sources import read_volumes
 from sebre.synthesis.stream import SyntheticSection, make_section
 
@@ -131,7 +131,7 @@ def train_on_stream(
     begun = any(out.rglob("*.h5"))
     learned = sorted(volume.name for volume in volumes)
     told = {"volumes": learned, "start": start and start.name, "seed": seed, **settings}
-    begin_run(out, told, begun)
+    begin_or_go_on(out, told, begun)
     if begun:
         model.load_weights(model.find_last())
     elif start is not None:

@@ -28,8 +28,9 @@ from mrcnn.errors import DivergedError, UserError
 from mrcnn.io.files import arrays_sha256, replace_text
 from mrcnn.weights.loading import quiet_keras
 from sebre.data.csv_tables import append_row
+from sebre.networks.training_run import begin_or_go_on
 from sebre.neurites.affinity_graph import affinities_of, graph_offsets, is_coarse
-from sebre.neurites.affinity_prediction import LAST_FILE, SETTINGS_FILE, GrayValues
+from sebre.neurites.affinity_prediction import LAST_FILE, GrayValues
 from sebre.neurites.affinity_unet import (
     WIDTHS,
     BalancedCrossEntropy,
@@ -129,9 +130,10 @@ def train(
         DivergedError: the loss became NaN or infinite.
     """
     _demand_settings(settings)
-    out.mkdir(parents=True, exist_ok=True)
     learned = [Labeled(standardized(v.raw), v.labels) for v in volumes]
-    _demand_same_run(out, settings, learned)
+    arrays = (array for one in learned for array in (one.gray, np.asarray(one.labels)))
+    told = asdict(settings) | {"learned_from": arrays_sha256(*arrays)}
+    begin_or_go_on(out, told, may_change=("steps",))
     keras.mixed_precision.set_global_policy(settings.precision)
     recipe = settings.recipe()
     model, step = _start(learned, out, settings, recipe, begin)
@@ -205,29 +207,6 @@ def _demand_settings(settings: TrainSettings) -> None:
         )
     if settings.steps < 1:
         raise UserError(f"steps is {settings.steps}; at least 1 is needed.")
-
-
-def _demand_same_run(out: Path, settings: TrainSettings, learned: Sequence[Labeled]) -> None:
-    """Settings and data of a run that goes on must be those that it was begun with, but for the
-    steps."""
-    path = out / SETTINGS_FILE
-    arrays = (array for one in learned for array in (one.gray, np.asarray(one.labels)))
-    now = json.loads(json.dumps(asdict(settings))) | {"learned_from": arrays_sha256(*arrays)}
-    if path.is_file():
-        before = json.loads(path.read_text("utf-8"))
-        before.setdefault("learned_from", now["learned_from"])  # older runs do not say it
-        fixed = {name: value for name, value in now.items() if name != "steps"}
-        changed = [
-            f"{k} was {before.get(k)}, is {v}" for k, v in fixed.items() if before.get(k) != v
-        ]
-        if changed:
-            raise UserError(
-                f"{out}: holds a run of other settings: {'; '.join(changed)}. Give the settings "
-                "of that run to go on with it, or another folder."
-            )
-    elif any(out.iterdir()):
-        raise UserError(f"{out}: is not empty, and no run to go on with. Give a new folder.")
-    replace_text(path, json.dumps(now, indent=1) + "\n")
 
 
 def _start(
