@@ -209,7 +209,7 @@ class EpochFiles(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Write all files of one epoch; `epoch` is 0-based, the files count from 1."""
         epoch += 1
-        seconds = round(time.monotonic() - self._begun, 1)
+        seconds = round(self._elapsed(), 1)
         means = self.whole(logs, self.params["steps"])
         self.log.append({"epoch": epoch, **means, "seconds": seconds})
         self._write(epoch, 0, {})
@@ -220,8 +220,12 @@ class EpochFiles(keras.callbacks.Callback):
         row."""
         if 0 < self._done < self.params["steps"]:
             step = self.behind[0] + self._done
-            means = self.whole(self._means, self._done)
+            means = {**self.whole(self._means, self._done), "seconds": self._elapsed()}
             self._write(self._epoch, step, {"step": step, "means": means})
+
+    def _elapsed(self) -> float:
+        """Seconds since the epoch began, with those before it was stopped and resumed."""
+        return time.monotonic() - self._begun + self.behind[1].get("seconds", 0.0)
 
     def newest(self) -> Path | None:
         """The checkpoint to go on from; None before the first."""

@@ -159,11 +159,6 @@ class Difference:
         low, high = self.interval
         return int(low > 0) - int(high < 0)
 
-    def __neg__(self) -> "Difference":
-        """The score of the other method minus that of the one."""
-        ends = self.interval and (-self.interval[1], -self.interval[0])
-        return Difference(-self.value, ends, self.unit, self.n_units)
-
 
 def paired_difference(
     sections: Sequence[SectionScore],
@@ -175,10 +170,12 @@ def paired_difference(
     """Scores of one method minus those of another, on the same sections.
 
     Args:
-        sections: of one method; those that have a unit, such as their subject, are drawn by it.
-        others: of the other method.
+        sections: of one method.
+        others: of the other method. Sections that have a unit, such as their subject, in either,
+            are drawn by it.
         key: "dice" or "iou", averaged by region over sections and then over regions, as
-            `sebre.evaluation.summary` does; or "ap" or "mse", averaged over sections.
+            `sebre.evaluation.summary` does; a distance, such as "cmd_px", likewise, where both
+            found the region; or "ap" or "mse", averaged over sections.
         unit: what the units of the sections are called.
         seed: of the draws.
 
@@ -188,14 +185,18 @@ def paired_difference(
     """
     units = UnitMeans()
     columns: dict[str, None] = {}
+    named = True
     for one, other in zip(sections, others, strict=False):
         mine, theirs = _values(one, key), _values(other, key)
         same = (one.section, one.angle or 0) == (other.section, other.angle or 0)
         if not same or mine.keys() != theirs.keys():
             return None
-        differences = {name: mine[name] - theirs[name] for name in mine}
-        units.add(one.section if one.unit is None else one.unit, differences)
-        columns |= dict.fromkeys(mine)
+        pairs = {name: (mine[name], theirs[name]) for name in mine}
+        differences = {name: a - b for name, (a, b) in pairs.items() if None not in (a, b)}
+        drawn_by = one.unit if one.unit is not None else other.unit
+        named = named and drawn_by is not None
+        units.add(one.section if drawn_by is None else drawn_by, differences)
+        columns |= dict.fromkeys(differences)
     if not columns or len(sections) != len(others):
         return None
     (value,) = mean_known(units.means([*columns]))
@@ -203,13 +204,13 @@ def paired_difference(
     interval = None
     if weights is not None:
         interval = interval_of(mean_known(units.means([*columns], weights)))
-    named = unit if all(one.unit is not None for one in sections) else None
-    return Difference(float(value), interval, named or "section", len(units))
+    name = unit if named and unit else "section"
+    return Difference(float(value), interval, name, len(units))
 
 
-def _values(section: SectionScore, key: str) -> dict[str, float]:
+def _values(section: SectionScore, key: str) -> dict[str, float | None]:
     """A score of a section by region, or by "" where it has one for all of them."""
-    if key in ("dice", "iou"):
-        return {name: getattr(score, key) for name, score in section.regions.items()}
+    if key not in ("ap", "mse"):
+        return {name: getattr(score, key, None) for name, score in section.regions.items()}
     value = getattr(section, key)
     return {} if value is None else {"": value}

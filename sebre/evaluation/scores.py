@@ -107,6 +107,9 @@ class RegionMeans(Stored):
             volume.
         n_volume, missed_volume: volumes without a gap that show it; where it was not found.
         hausdorff_mm_volume, hausdorff95_mm_volume, cmd_mm_volume: between surfaces in space.
+        dice_inner: mean over the slices that are not among the first or last two of the region in
+            their volume, 0 where it was missed.
+        n_inner: these slices.
     """
 
     ap50: float | None = None
@@ -129,6 +132,8 @@ class RegionMeans(Stored):
     hausdorff_mm_volume: float | None = None
     hausdorff95_mm_volume: float | None = None
     cmd_mm_volume: float | None = None
+    dice_inner: float | None = None
+    n_inner: int | None = None
 
 
 # Columns of a file by field of `RegionMeans`, and those that every file has.
@@ -139,7 +144,9 @@ _COLUMNS = {
 }
 _NEEDED = ("n", "missed", "ap50", "dice")
 # Columns that a new file has only where something is known.
-_WHERE_KNOWN = tuple(name for name in _COLUMNS if "_mm" in name or name.endswith(_IN_VOLUMES))
+_WHERE_KNOWN = tuple(
+    name for name in _COLUMNS if "_mm" in name or name.endswith((_IN_VOLUMES, "_inner"))
+)
 
 
 @dataclass(kw_only=True)

@@ -2,7 +2,7 @@
 
 import zlib
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from sebre.evaluation.scores import RegionMeans, Scores
 from sebre.evaluation.section import Section
 
 _DRAWN, _FOUND = 0, 1
+_OUTER = 2  # slices at either end of a structure, where it is smallest
 
 
 class Volumes:
@@ -37,6 +38,8 @@ class Volumes:
         # Compressed masks of each volume, by index of the slice.
         self._masks: dict[tuple[str, str], dict[int, dict[tuple[int, int], bytes]]] = {}
         self._shapes: dict[tuple[str, str], set[tuple[int, ...]]] = defaultdict(set)
+        # Dice of each region in each slice that shows it, by volume, class id and index.
+        self._dices: dict[tuple[tuple[str, str], int], dict[int, float]] = defaultdict(dict)
 
     def add(self, section: Section) -> None:
         """Add a section; its arrays are not kept. One of no subject is passed over."""
@@ -58,6 +61,8 @@ class Volumes:
             for class_id, mask in masks.items()
         }
         self._shapes[place.volume].add(nothing.shape)
+        for class_id, dice in section.dices.items():
+            self._dices[place.volume, class_id][place.index] = dice
 
     def summarize(self, scores: Scores, regions: RegionSet) -> None:
         """Add the scores of volumes to those of sections.
@@ -77,6 +82,16 @@ class Volumes:
             means.dice_volume = float(np.mean(dices)) if dices else None
             if self._masks:
                 self._add_distances(means, region.id, spacings)
+                inner = self._inner(region.id, spacings)
+                means.dice_inner, means.n_inner = (
+                    float(np.mean(inner)) if inner else None,
+                    len(inner),
+                )
+
+    def _inner(self, class_id: int, whole: Iterable[tuple[str, str]]) -> list[float]:
+        """Dice of a region in all but its first and last slices, of volumes without a gap."""
+        rows = (sorted(self._dices[volume, class_id].items()) for volume in whole)
+        return [dice for row in rows for _, dice in row[_OUTER : max(_OUTER, len(row) - _OUTER)]]
 
     def _add_distances(
         self,

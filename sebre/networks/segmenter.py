@@ -23,7 +23,8 @@ from sebre.experiments import EXPERIMENTS
 from sebre.experiments.base import Experiment, with_settings
 from sebre.networks.any_section import AnySectionConfig, load_any_section
 from sebre.networks.region_match import class_order, experiment_of
-from sebre.networks.rivals import LOADED_KINDS
+from sebre.networks.rivals import LOADED_KINDS, NNUNET
+from sebre.networks.rivals.nnunet import APPLIED
 from sebre.networks.training_run import weights_of_run
 from sebre.networks.unet import UNetSegmenter
 from sebre.networks.weights_store import BACKBONE, NEURITES, WeightsFile, find_weights, network_of
@@ -207,10 +208,12 @@ def _demand_used(weights: str | Path, kind: str, overrides: Mapping[str, Any]) -
     unused = [name for name in overrides if name in _OF_DETECTIONS]
     if kind == "any_section" and overrides.get("PRECISION", "float32") != "float32":
         unused.append("PRECISION")
+    if kind == NNUNET.name:
+        unused += [name for name in overrides if name not in (*APPLIED, *unused)]
     if unused:
         raise UserError(
             f"{weights}: {', '.join(unused)} would change nothing: this network gives each pixel "
-            "its most probable region, and has no detections. Leave it out."
+            "its most probable region, and does not look at that. Leave it out."
         )
 
 

@@ -173,9 +173,10 @@ def read_records(folder: str | Path) -> Records:
     if not results:
         raise UserError(f"{folder}: no result of `sebre evaluate` in it. {' '.join(wrong[:1])}")
     splits = kept(read_splits(folder / SPLITS_FOLDER))
+    methods = kept(read_methods(folder / METHODS_FOLDER))
     return Records(
         results=results,
-        methods=kept(read_methods(folder / METHODS_FOLDER)),
+        methods=methods,
         splits=splits,
         confident=kept(read_confident(folder / CONFIDENT_FOLDER)),
         paper_network=kept(read_paper_network(folder / PAPER_NETWORK_FOLDER)),
@@ -187,7 +188,7 @@ def read_records(folder: str | Path) -> Records:
         areas=kept(read_areas(folder)),
         corrections=kept(read_corrections(folder)),
         trials=kept(read_trials(folder)),
-        live=contests((*results, *splits), kept(read_rivals(folder))),
+        live=contests((*results, *splits), kept(read_rivals(folder)), methods),
         problems=tuple(wrong),
     )
 

@@ -9,7 +9,7 @@ from sebre.networks.weights_store import known_networks
 
 DEFAULT = "any_section"  # offered first; also what its kind is called
 _FINDS_REGIONS = ("Mask R-CNN", "U-Net")
-_NO_START = "unet"  # the kind whose training starts from random weights alone
+_STARTS = ("mask_rcnn", DEFAULT)  # kinds that a training can start from
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ def shipped_choices() -> list[NetworkChoice]:
 
 def start_of(choice: NetworkChoice) -> NetworkChoice:
     """The network that a training on corrections starts from: the one that was chosen, or, as
-    trainings of a plain U-Net cannot go on from any, that for any section."""
-    if choice.kind != _NO_START:
+    trainings of networks that label pixels cannot go on from any, that for any section."""
+    if choice.kind in _STARTS:
         return choice
     return next(other for other in shipped_choices() if other.name == DEFAULT)
 

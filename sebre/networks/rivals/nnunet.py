@@ -14,7 +14,7 @@ so pictures and schedule are not those of the other networks, as they are for th
 import contextlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -42,7 +42,10 @@ class NnUNetSettings:
     NNUNET_BATCH = 0  # sections a step; 0 as nnU-Net plans it
 
 
+# What may be set for its training, and where it is applied.
 USED = ("NNUNET_BATCH", "PRECISION", "STEPS_PER_EPOCH", "CONTRAST", "ONLY_ON_TISSUE")
+APPLIED = ("PRECISION", "CONTRAST", "ONLY_ON_TISSUE", "REDUCED_DECODE", "RUNTIME")
+PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class NnUNet:
         Raises:
             UserError: nnU-Net is not installed, or the file is not one of it.
         """
+        demand_precision(config)
         return NnUNetSegmenter(*_loaded(found.path), config, regions, found, order)
 
 
@@ -144,6 +148,14 @@ class NnUNetSegmenter:
         return found if self._order is None else found[..., list(self._order)]
 
 
+def demand_precision(config: Config) -> None:
+    """Raise a UserError for a precision that nnU-Net does not compute in here."""
+    if config.PRECISION not in PRECISIONS:
+        raise UserError(
+            f"PRECISION is {config.PRECISION}; nnU-Net computes in {' or '.join(PRECISIONS)}."
+        )
+
+
 def demand_package() -> None:
     """Raise a UserError unless nnU-Net is installed."""
     try:
@@ -161,17 +173,38 @@ def _loaded(path: Path) -> tuple[Any, float]:
     demand_package()
     import torch
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-    from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
         plans, described = json.loads(stored["plans"]), json.loads(stored["dataset"])
         weights, mirrored, side = stored["weights"], stored["mirrored"], stored["usual_side"]
+        network = _network(weights, plans, described)
     except Exception as error:  # torch.load documents no errors of its own
         raise UserError(
             f"{path}: not the weights of an nnU-Net that `sebre train` wrote ({error})."
         ) from error
+    manager = PlansManager(plans)
+    planned = manager.get_configuration(CONFIGURATION)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints that a CPU is no GPU
+        predictor = nnUNetPredictor(
+            use_mirroring=mirrored is not None, device=device, verbose=False, allow_tqdm=False
+        )
+    network.to(device).eval()
+    predictor.manual_initialization(
+        network, manager, planned, [weights], described, "nnUNetTrainer", mirrored
+    )
+    return predictor, side
+
+
+def _network(
+    weights: Mapping[str, Any], plans: Mapping[str, Any], described: Mapping[str, Any]
+) -> Any:
+    """The network that was planned, with its weights."""
+    from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
     manager = PlansManager(plans)
     planned = manager.get_configuration(CONFIGURATION)
     network = get_network_from_plans(
@@ -184,13 +217,4 @@ def _loaded(path: Path) -> tuple[Any, float]:
         deep_supervision=False,
     )
     network.load_state_dict(weights)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints that a CPU is no GPU
-        predictor = nnUNetPredictor(
-            use_mirroring=mirrored is not None, device=device, verbose=False, allow_tqdm=False
-        )
-    network.to(device).eval()
-    predictor.manual_initialization(
-        network, manager, planned, [weights], described, "nnUNetTrainer", mirrored
-    )
-    return predictor, side
+    return network

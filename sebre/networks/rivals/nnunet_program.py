@@ -16,6 +16,7 @@ import numpy as np
 
 PROGRESS = "progress: "
 CONFIGURATION = "2d"
+DIVERGED = 9  # exit code: the loss became NaN or infinite
 _PLANS = "nnUNetPlans.json"  # nnU-Net's name of the file
 _DATASET_ID = 1
 
@@ -36,9 +37,11 @@ def main(job_path: str) -> None:
     trainer = _trainer(prepared, job)
     trainer.initialize()
     trainer.network.register_forward_hook(_in_float32)
-    last = Path(trainer.output_folder) / "checkpoint_latest.pth"
     if job["resume"]:
-        trainer.load_checkpoint(str(last))
+        # The final one takes the place of the latest, when the last epoch is done.
+        final = Path(trainer.output_folder) / "checkpoint_final.pth"
+        latest = Path(trainer.output_folder) / "checkpoint_latest.pth"
+        trainer.load_checkpoint(str(final if final.is_file() else latest))
     trainer.run_training()
     _write(trainer, job)
 
@@ -82,12 +85,12 @@ def _trainer_class(job: dict[str, Any]) -> type:
         def on_epoch_end(self) -> None:
             """Say what the epoch gave."""
             loss = float(self.logger.get_value("train_losses", step=-1))
-            if not np.isfinite(loss):
-                raise FloatingPointError(f"The loss of epoch {self.current_epoch + 1} is {loss}.")
             # First: a row without a checkpoint is made again, a checkpoint without a row is not.
             row = {"epoch": self.current_epoch + 1, "loss": loss}
             sys.stdout.write(f"{PROGRESS}{json.dumps(row)}\n")
             sys.stdout.flush()
+            if not np.isfinite(loss):
+                sys.exit(DIVERGED)
             super().on_epoch_end()
 
         def save_checkpoint(self, filename: str) -> None:
@@ -127,7 +130,9 @@ def _write(trainer: Any, job: dict[str, Any]) -> None:
     """The trained network as one file of plain values, which can be read without running code."""
     import torch
 
-    weights = {name: value.cpu() for name, value in trainer.network.state_dict().items()}
+    # On a GPU nnU-Net compiles its network, which then lies in another.
+    network = getattr(trainer.network, "_orig_mod", trainer.network)
+    weights = {name: value.cpu() for name, value in network.state_dict().items()}
     axes = trainer.inference_allowed_mirroring_axes
     content = {
         "weights": weights,

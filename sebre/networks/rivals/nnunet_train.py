@@ -25,7 +25,7 @@ import numpy as np
 from PIL import Image
 
 from mrcnn.config import Config
-from mrcnn.errors import MissingFileError, TrainingStopped, UserError
+from mrcnn.errors import DivergedError, MissingFileError, TrainingStopped, UserError
 from mrcnn.io.files import file_sha256
 from mrcnn.training.loop import EpochLog
 from sebre.data.dataset import SectionDataset
@@ -33,8 +33,14 @@ from sebre.data.metadata import recorded_contrast
 from sebre.drawing.overlay import drawn_labels
 from sebre.experiments.base import Experiment, with_settings
 from sebre.networks.epoch_reports import EpochReport, mean_dice
-from sebre.networks.rivals.nnunet import NNUNET, USED, NnUNetSegmenter, demand_package
-from sebre.networks.rivals.nnunet_program import PROGRESS
+from sebre.networks.rivals.nnunet import (
+    NNUNET,
+    USED,
+    NnUNetSegmenter,
+    demand_package,
+    demand_precision,
+)
+from sebre.networks.rivals.nnunet_program import DIVERGED, PROGRESS
 from sebre.networks.train import steps_per_epoch, training_sets
 from sebre.networks.training_run import (
     CONFIG_FILE,
@@ -69,9 +75,9 @@ def train_nnunet(
 ) -> NnUNetSegmenter:
     """Train on the training part of a prepared data set, from random weights.
 
-    The test part is not looked at. nnU-Net plans everything by the training sections but the
-    number of steps, its rate falls over these as it does over its usual 250,000. On a GPU where
-    PyTorch finds one.
+    The test part is not looked at. nnU-Net plans everything by the training sections, those that
+    are held out among them, but the number of steps; its rate falls over these as it does over
+    its usual 250,000. On a GPU where PyTorch finds one.
 
     Args:
         experiment: what to look for.
@@ -99,13 +105,15 @@ def train_nnunet(
     for sections in sets:
         if sections is not None:
             sections.contrast = config.CONTRAST
+    # What pictures are read for, where they are large; nnU-Net itself asks for no size.
+    config.IMAGE_MIN_DIM = config.IMAGE_MAX_DIM = _usual_side(sets[0])
     facts = training_facts(variant, [steps], dataset, inner_validation)
     facts |= {"augmentation": "nnU-Net's own"}
     name = f"{NNUNET.name}_{experiment.name}"
     if resume:
         folder = last_run(logs, name)
         demand_same_run(folder, config, facts)
-        if not _checkpoints(folder):
+        if not _checkpoints(folder) and not _weights_of(folder, name).is_file():
             raise MissingFileError(
                 f"{folder}: nothing to resume; the run stopped before its first checkpoint. "
                 "Train without resume."
@@ -114,7 +122,7 @@ def train_nnunet(
         folder = Path(logs) / f"{name}{time.strftime('%Y%m%dT%H%M%S')}"
         folder.mkdir(parents=True)
         write_run(folder, config, facts)
-    weights = folder / f"{name}.pth"
+    weights = _weights_of(folder, name)
     if not weights.is_file():
         job = {
             "epochs": steps // config.STEPS_PER_EPOCH,
@@ -123,14 +131,19 @@ def train_nnunet(
             "seed": seed,
             "mirrors": experiment.turn.flip and not config.SIDE_PAIRS,
             "bfloat16": config.PRECISION == "bfloat16",
-            "usual_side": _usual_side(sets[0]),
+            "usual_side": config.IMAGE_MAX_DIM,
         }
         _run(folder, sets, {**job, "resume": resume, "out": str(weights.absolute())})
     stored = WeightsFile(weights, file_sha256(weights), config=folder / CONFIG_FILE)
     segmenter = NNUNET.load(stored, config, experiment.regions)
     if sets[1] is not None:
+        logger.info("%s is complete; scoring the held-out sections.", weights)
         logger.info("Mean Dice of held-out sections: %.3f", mean_dice(segmenter, sets[1]))
     return segmenter
+
+
+def _weights_of(folder: Path, name: str) -> Path:
+    return folder / f"{name}.pth"
 
 
 def _configured(
@@ -156,11 +169,16 @@ def _configured(
     config.STEPS_PER_EPOCH = steps_per_epoch([steps], config.STEPS_PER_EPOCH)
     own = {"SEED": seed, "CLASS_NAMES": experiment.regions.names}
     with_settings(config, **own, **{"CONTRAST": recorded_contrast(dataset), **settings})
-    if config.NNUNET_BATCH < 0 or steps % config.STEPS_PER_EPOCH:
+    demand_precision(config)
+    if (
+        not isinstance(config.NNUNET_BATCH, int)
+        or config.NNUNET_BATCH < 0
+        or steps % config.STEPS_PER_EPOCH
+    ):
         raise UserError(
             f"NNUNET_BATCH is {config.NNUNET_BATCH} and STEPS_PER_EPOCH {config.STEPS_PER_EPOCH}, "
-            f"with {steps} steps; the first must be at least 0 (as nnU-Net plans), the second "
-            "divide the steps."
+            f"with {steps} steps; the first must be a whole number (0: as nnU-Net plans), "
+            "the second divide the steps."
         )
     return config
 
@@ -198,6 +216,8 @@ def _run(
                 raise TrainingStopped(f"stopped; {folder} has its last whole epoch.") from None
             raise
         code = process.wait()
+    if code == DIVERGED:
+        raise DivergedError(f"{folder}: the loss of nnU-Net became NaN or infinite.")
     if code:
         end = "\n".join(follow.last)
         raise RuntimeError(f"nnU-Net failed ({code}); {folder / 'nnunet.log'} ends:\n{end}")
@@ -235,14 +255,15 @@ class _Follower:
         self._begun = now
 
 
-def _usual_side(sections: SectionDataset) -> float:
+def _usual_side(sections: SectionDataset) -> int:
     """Median of the longer sides of sections, px."""
     shapes = (sections.load_image(image_id).shape for image_id in sections.image_ids)
-    return float(np.median([max(shape[:2]) for shape in shapes]))
+    return round(float(np.median([max(shape[:2]) for shape in shapes])))
 
 
 def _checkpoints(folder: Path) -> list[Path]:
-    return [*folder.glob("nnunet/results/**/checkpoint_latest.pth")]
+    found = folder.glob("nnunet/results/**/checkpoint_*.pth")
+    return [path for path in found if path.stem in ("checkpoint_latest", "checkpoint_final")]
 
 
 def _write_sections(
@@ -265,7 +286,8 @@ def _write_sections(
             found.append(name)
     described = {
         "channel_names": {"0": "R", "1": "G", "2": "B"},
-        "labels": {"background": 0, **{region.name: region.id for region in train.regions}},
+        # Names of ours: some, such as "ignore", are commands to nnU-Net.
+        "labels": {"background": 0, **{f"region{one.id}": one.id for one in train.regions}},
         "numTraining": len(names[0]) + len(names[1]),
         "file_ending": ".png",
     }

@@ -1,13 +1,14 @@
 """Rivals of the paper's Table 1, trained or run here, on the same scans as SeBRe's network.
 
 `results/rivals/DATA_METHOD.json`, with `_seed1` and so on behind it for further runs, are files of
-`sebre evaluate` (F-CNN, BrainSegNet, QuickNAT, U-Net) or `sebre register` (LDDMM, ...). SeBRe's own
-result is that of the same experiment, data set and split.
+`sebre evaluate` (F-CNN, BrainSegNet, QuickNAT, U-Net, nnU-Net) or `sebre register` (LDDMM, ...).
+SeBRe's own result is a file of Mask R-CNN there, or else that of the same experiment, data set and
+split. Registrations of `results/registration` of the same test join in.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from sebre.evaluation.bootstrap import Difference, paired_difference
 from sebre.evaluation.scores import Evaluation, Registration
 from sebre.evaluation.stored import RecordFault
 from sebre.report.markdown import NONE, Table, notes, number, signed, units
-from sebre.report.records import MASK_RCNN, Result
+from sebre.report.records import MASK_RCNN, METHOD_NAMES, Result
 from sebre.report.tables import sections_of, split_of
 from sebre.report.trials.stand_in_rule import CONSISTENT, NOT, OPEN, excuse
 
@@ -33,6 +34,7 @@ _MEASURES = {
     "hausdorff95_mm": "Hausdorff 95 %, mm",
     "cmd_mm": "CMD, mm",
 }
+_DISTANCES = ("hausdorff_px", "hausdorff95_px", "cmd_px")  # paired, section by section
 _IN_VOLUMES = {
     "dice_volume": "Dice",
     "hausdorff_mm_volume": "Hausdorff, mm",
@@ -75,15 +77,25 @@ def read_rivals(folder: str | Path) -> tuple[tuple[Result, ...], tuple[str, ...]
     return tuple(found), tuple(problems)
 
 
-def contests(results: Sequence[Result], rivals: Sequence[Result]) -> tuple[Contest, ...]:
-    """Runs of rivals, by what they were tested on, beside SeBRe's network (of `results`) there."""
+def contests(
+    results: Sequence[Result], rivals: Sequence[Result], methods: Sequence[Result] = ()
+) -> tuple[Contest, ...]:
+    """Runs of rivals, by what they were tested on, beside SeBRe's network (of `results`, where none
+    is among the rivals) and registrations (of `methods`) there."""
     groups: dict[tuple[str, str, str], dict[str, list[Result]]] = {}
     for rival in rivals:
-        same = groups.setdefault(_key(rival), {})
-        if not same:
-            ours = [r for r in results if r.network == MASK_RCNN and _key(r) == _key(rival)]
-            same |= {OURS: ours} if ours else {}
-        same.setdefault(rival.method_name, []).append(rival)
+        same = groups.setdefault(_key(rival), {OURS: []})
+        name = OURS if rival.network == MASK_RCNN else rival.method_name
+        same.setdefault(name, []).append(rival)
+    for key, same in groups.items():
+        if not same[OURS]:
+            same[OURS] = [r for r in results if r.network == MASK_RCNN and _key(r) == key]
+        if not same[OURS]:
+            del same[OURS]
+        for method in methods:
+            registers = method.record.method in METHOD_NAMES and method.record.method != "none"
+            if registers and _key(method) == key and method.method_name not in same:
+                same[method.method_name] = [method]
     return tuple(
         Contest(*key, {name: tuple(runs) for name, runs in same.items()})
         for key, same in groups.items()
@@ -93,7 +105,7 @@ def contests(results: Sequence[Result], rivals: Sequence[Result]) -> tuple[Conte
 def rival_tables(found: Sequence[Contest]) -> tuple[Table, ...]:
     """Of each test set the methods, of sections and of volumes, what they cost, and their Dice by
     region."""
-    kinds = (_methods, _volumes, _regions, _costs)
+    kinds = (_methods, _volumes, _regions, _inner, _costs)
     tables = (make(one) for one in found for make in kinds)
     return tuple(table for table in tables if table is not None)
 
@@ -102,20 +114,51 @@ def _methods(contest: Contest) -> Table:
     ours = contest.runs.get(OURS, ())
     rows = []
     for method, runs in contest.runs.items():
-        difference = _to_ours(runs, ours) if method != OURS else None
+        found = {
+            key: _to_ours(runs, ours, key) if method != OURS else None
+            for key in ("dice", *_DISTANCES)
+        }
+        difference = found["dice"]
         rows.append(
             (
                 method,
                 str(len(runs)),
                 sections_of(runs[0]),
                 *(_cell(_of_all(run, key) for run in runs) for key in _MEASURES),
-                signed(difference),
+                *map(signed, found.values()),
                 units(difference.n_units, difference.unit) if difference else NONE,
             )
         )
-    header = ("method", "runs", "sections", *_MEASURES.values(), f"Dice minus {OURS}'s", "over")
+    names = ("Dice", "Hausdorff, px,", "Hausdorff 95 %, px,", "CMD, px,")
+    minus = (f"{name} minus {OURS}'s" for name in names)
+    header = ("method", "runs", "sections", *_MEASURES.values(), *minus, "over")
     title = f"{contest.experiment} on {contest.dataset}, split {contest.rule}"
-    return Table(title, header, tuple(rows), notes=notes("live_rivals"))
+    return Table(title, header, tuple(rows), notes=(*winner(contest), *notes("live_rivals")))
+
+
+def winner(contest: Contest) -> tuple[str, ...]:
+    """Who has the highest mean Dice of all that took all test sections, and by how much."""
+    most = max(len(runs[0].record.sections) for runs in contest.runs.values())
+    whole = {
+        method: runs
+        for method, runs in contest.runs.items()
+        if len(runs[0].record.sections) == most and runs[0].at().dice_mean is not None
+    }
+    dices = {method: _mean([run.at().dice_mean for run in runs]) for method, runs in whole.items()}
+    ranked = sorted(dices, key=lambda name: -dices[name])
+    if len(ranked) < 2:
+        return ()
+    first, second = ranked[:2]
+    difference = _paired(whole[first], whole[second], "dice")
+    apart = "are told apart" if difference and difference.sign else "are not told apart"
+    place = (
+        f" {OURS} is number {ranked.index(OURS) + 1} of {len(ranked)}." if OURS in ranked else ""
+    )
+    return (
+        f"**{first} has the highest mean Dice on {contest.where}**: {dices[first]:.3f}, before "
+        f"{second} with {dices[second]:.3f}. Paired, the first runs of the two differ by "
+        f"{signed(difference)}: they {apart}.{place}",
+    )
 
 
 def _volumes(contest: Contest) -> Table | None:
@@ -141,33 +184,53 @@ def _costs(contest: Contest) -> Table | None:
     )
     if not rows:
         return None
-    header = ("method", "weights", "training, min", "s a section", "s a scan")
+    times = ("training, min", "s a section", "s for the sections of a scan")
+    header = ("method", "weights", "sees, px", *times)
     title = f"What the networks cost: {contest.experiment} on {contest.where}"
     return Table(title, header, rows, notes=notes("live_costs"))
 
 
-def _costs_of(run: Result) -> tuple[str, str, str, str]:
+def _costs_of(run: Result) -> tuple[str, ...]:
     record, scans = run.record, run.at().n_volumes
     times, trained = record.seconds_per_section, record.training_seconds
     return (
         f"{record.parameters:,}" if record.parameters else NONE,
+        f"{record.image_px}" if record.image_px else NONE,
         NONE if trained is None else f"{trained / 60:.0f}",
-        number(times.median),
+        number(times.mean),
         f"{times.mean * len(record.sections) / scans:.0f}" if scans else NONE,
     )
 
 
 def _regions(contest: Contest) -> Table:
-    regions = next(iter(contest.runs.values()))[0].regions
-    rows = tuple(
-        (
-            region.replace("_", " "),
-            *(number(contest.dice(method, region)) for method in contest.runs),
-        )
-        for region in regions
-    )
     title = f"Dice of {contest.experiment} on {contest.dataset}, split {contest.rule}, by region"
-    return Table(title, ("region", *contest.runs), rows)
+    return Table(title, ("region", *contest.runs), _by_region(contest, "dice"))
+
+
+def _inner(contest: Contest) -> Table | None:
+    """Dice away from the ends of the structures, where their slices are largest."""
+    known = {
+        method: runs
+        for method, runs in contest.runs.items()
+        if any(runs[0].value("n_inner", region) for region in runs[0].regions)
+    }
+    if not known:
+        return None
+    title = f"Dice of inner slices: {contest.experiment} on {contest.where}"
+    rows = _by_region(replace(contest, runs=known), "dice_inner")
+    return Table(title, ("region", *known), rows, notes=notes("live_inner"))
+
+
+def _by_region(contest: Contest, key: str) -> tuple[tuple[str, ...], ...]:
+    """A row for each region with the mean over the runs of each method, and one for all."""
+    regions = next(iter(contest.runs.values()))[0].regions
+    columns = [
+        [_mean([run.value(key, region) for run in runs]) for region in regions]
+        for runs in contest.runs.values()
+    ]
+    names = [*(region.replace("_", " ") for region in regions), "mean"]
+    cells = [*zip(*columns, strict=True), [_mean(column) for column in columns]]
+    return tuple((name, *map(number, row)) for name, row in zip(names, cells, strict=True))
 
 
 def most_wins(
@@ -241,16 +304,22 @@ def _key(result: Result) -> tuple[str, str, str]:
     return result.experiment, result.record.dataset, split_of(result)["rule"]
 
 
-def _to_ours(runs: Sequence[Result], ours: Sequence[Result]) -> Difference | None:
-    """Dice of the first run minus that of SeBRe's first, on the sections that both have."""
-    if not ours:
+def _to_ours(runs: Sequence[Result], ours: Sequence[Result], key: str) -> Difference | None:
+    """A score of the first run minus that of SeBRe's first, on the sections that both have."""
+    return _paired(runs, ours, key) if ours else None
+
+
+def _paired(runs: Sequence[Result], others: Sequence[Result], key: str) -> Difference | None:
+    theirs = {section.section: section for section in others[0].record.sections}
+    pairs = [
+        (section, theirs[section.section])
+        for section in runs[0].record.sections
+        if section.section in theirs
+    ]
+    if not pairs:
         return None
-    other = {section.section: section for section in runs[0].record.sections}
-    mine = [section for section in ours[0].record.sections if section.section in other]
-    theirs = [other[section.section] for section in mine]
-    # The units are those of the first; records of SeBRe's network have them.
-    found = paired_difference(mine, theirs, "dice", unit=ours[0].at().interval_unit)
-    return None if found is None else -found
+    unit = others[0].at().interval_unit or runs[0].at().interval_unit
+    return paired_difference(*zip(*pairs, strict=True), key, unit=unit)
 
 
 def _of_all(run: Result, key: str) -> float | None:

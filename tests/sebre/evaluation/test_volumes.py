@@ -157,3 +157,15 @@ def test_a_pixel_size_that_does_not_fit(tmp_path):
     prepared(tmp_path / "set", [{1: WHOLE}], FACTS, cells)
     with pytest.raises(ValueError, match=r"sections\.csv: pixel_um of val/0 is 'small'"):
         read_facts(tmp_path / "set")
+
+
+def test_inner_slices_are_those_away_from_the_ends_of_a_region(tmp_path):
+    places = [("a", "", k) for k in range(6)] + [("b", "", k) for k in range(4)]
+    results = [LOST, FOUND, FOUND, LOST, FOUND, LOST, FOUND, FOUND, FOUND, FOUND]
+    record = scores(tmp_path / "set", places, results)
+    # Two of six slices, one of them missed; four slices have none.
+    assert record["dice_inner_per_region"]["cortex"] == pytest.approx(0.5)
+    assert record["n_inner_per_region"]["cortex"] == 2
+    assert record["dice_inner_per_region"]["thalamus"] is None
+    gap = scores(tmp_path / "gap", places[:2] + places[3:6], results[:5])
+    assert gap["n_inner_per_region"]["cortex"] == 0

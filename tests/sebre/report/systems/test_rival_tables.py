@@ -11,6 +11,7 @@ from sebre.report.systems.rival_tables import (
     read_rivals,
     rival_tables,
     smaller_distances,
+    winner,
 )
 from sebre.report.trials.stand_in_rule import CONSISTENT, FEW, NOT, OPEN
 
@@ -23,7 +24,7 @@ def run(network, start, mm=2.0, units=7, **more):
         record[f"{key}_per_region"] = dict.fromkeys(NAMES, mm)
     for section in record["sections"]:
         for region in section["regions"].values():
-            region |= {"hausdorff_px": mm, "cmd_px": mm / 4}
+            region |= {"hausdorff_px": mm, "hausdorff95_px": mm, "cmd_px": mm / 4}
     record["network"], record["weights"] = network, f"{network}.h5"
     record["n_interval_units"] = units
     return record
@@ -58,11 +59,15 @@ def test_runs_of_a_method_share_a_row(ours, tmp_path):
     rows = {row[0]: row for row in table.rows}
     assert list(rows) == [OURS, "F-CNN", "LDDMM"]
     assert rows["F-CNN"][:4] == ("F-CNN", "2", "6", "0.510 (0.500 to 0.520)")
-    assert rows["F-CNN"][-2:] == ("-0.100 [-0.100, -0.100]", "3 subjects")
+    assert rows["F-CNN"][8:] == (
+        "-0.100 [-0.100, -0.100]",
+        *["+0.000 [+0.000, +0.000]"] * 3,
+        "3 subjects",
+    )
     assert rows["LDDMM"][2] == "4" and rows["LDDMM"][5:8] == ("-", "-", "-")
-    assert rows["LDDMM"][8:] == ("-0.200 [-0.200, -0.200]", "2 subjects")
+    assert rows["LDDMM"][8:] == ("-0.200 [-0.200, -0.200]", "-", "-", "-", "2 subjects")
     assert rows[OURS][-2:] == ("-", "-") and rows[OURS][5] == "2.000"
-    assert by_region.header == ("region", OURS, "F-CNN", "LDDMM") and len(by_region.rows) == 8
+    assert by_region.header == ("region", OURS, "F-CNN", "LDDMM") and len(by_region.rows) == 9
     assert by_region.rows[0][0] == "left caudate"
     mean = sum(0.51 + i / 100 for i in range(6)) / 6
     assert by_region.rows[0][2] == f"{mean:.3f}"
@@ -76,11 +81,47 @@ def test_volumes_and_costs_where_they_are_known(ours):
     for key in ("n", "missed"):
         fast[f"{key}_per_region_volume"] = dict.fromkeys(NAMES, 1)
     times = {"mean": 0.5, "median": 0.25, "max": 3.0, "seconds_of": "wall"}
+    fast |= {"dice_inner_per_region": dict.fromkeys(NAMES, 0.8)}
+    fast |= {"n_inner_per_region": dict.fromkeys(NAMES, 2)}
     fast |= {"parameters": 12345678, "training_seconds": 630.0, "seconds_per_section": times}
-    _, volumes, _, costs = rival_tables(contests([ours], [result_of("scans_fcnn", fast)]))
+    _, volumes, _, inner, costs = rival_tables(contests([ours], [result_of("scans_fcnn", fast)]))
+    assert inner.header == ("region", "F-CNN") and inner.rows[-1] == ("mean", "0.800")
     assert volumes.rows == (("F-CNN", "0.750", "0.750", "0.750", "0.750"),)
     # 6 sections of 2 scans, half a second each.
-    assert costs.rows == (("F-CNN", "12,345,678", "10", "0.250", "2"),)
+    assert costs.rows == (("F-CNN", "12,345,678", "-", "10", "0.500", "2"),)
+
+
+def test_who_wins_is_said_also_where_it_is_another(ours):
+    (contest,) = contests([ours], rivals(fcnn=0.5, quicknat=0.65))
+    (said,) = winner(contest)
+    assert said == (
+        "**QuickNAT has the highest mean Dice on scans, split source**: 0.678, before SeBRe with "
+        "0.628. Paired, the first runs of the two differ by +0.050 [+0.050, +0.050]: they are "
+        "told apart. SeBRe is number 2 of 3."
+    )
+    assert said in rival_tables([contest])[0].notes
+    (contest,) = contests([], rivals(fcnn=0.5))
+    assert winner(contest) == ()
+
+
+def test_units_of_either_record_make_the_interval(ours):
+    """Records of earlier versions do not say the person of each section."""
+    without = run("Mask R-CNN", 0.6)
+    without["sections"] = [
+        {key: value for key, value in section.items() if key != "unit"}
+        for section in without["sections"]
+    ]
+    found = contests([result_of("ours", without)], rivals(fcnn=0.5))
+    assert rival_tables(found)[0].rows[1][-1] == "3 subjects"
+
+
+def test_own_runs_and_registrations_join_in(ours):
+    again = result_of("scans_mask_rcnn", run("Mask R-CNN", 0.7))
+    lddmm = result_of("lddmm", made_up_method("ibsr", "scans", "lddmm", NAMES, 0.4, "subject"))
+    other = result_of("other", made_up_method("ibsr", "others", "lddmm", NAMES, 0.4, "subject"))
+    (contest,) = contests([ours], [again, *rivals(fcnn=0.5)], [ours, lddmm, other])
+    assert list(contest.runs) == [OURS, "F-CNN", "LDDMM"]
+    assert contest.runs[OURS] == (again,) and contest.runs["LDDMM"] == (lddmm,)
 
 
 def test_a_rival_that_was_not_run_leaves_it_open(ours):
