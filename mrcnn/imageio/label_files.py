@@ -14,12 +14,13 @@ from mrcnn.imageio.windows import PictureSource
 
 logger = logging.getLogger(__name__)
 
-_JPEG_MIDDLE = 127  # values of a mask in a JPEG are not exact
+_JPEG_MIDDLE = 127  # values of a mask in a JPEG or WebP are not exact
 
 
 def is_lossy(header: PictureHeader) -> bool:
     """Whether values in the file are not exactly those that were saved."""
-    return "jpeg" in f"{header.format} {header.compression}".lower()
+    said = f"{header.format} {header.compression}".lower()
+    return "jpeg" in said or "webp" in said
 
 
 def read_mask(path: str | Path) -> np.ndarray:

@@ -23,7 +23,6 @@ _SIDES = {
 }
 # section_masks_12_basal_ganglia_m3 -> basal_ganglia
 _MASK_NAME = re.compile(r"(?P<section>.*?_\d+_)?(?P<region>.+?)_m_?\d+")
-_SECTION = re.compile(r".*_\d+_")
 
 
 def plain(name: str) -> str:
@@ -102,7 +101,8 @@ def misnamed(
     for class_id, path, match, name in found:
         if not 1 <= class_id <= len(regions):
             continue  # of no region
-        if {name, _SECTION.sub("", name)} & aliases[class_id - 1]:
+        # What stands before may have numbers of its own, such as a date.
+        if any(re.search(rf"(^|\d_){re.escape(a)}$", name) for a in aliases[class_id - 1]):
             continue
         if name in known or (match["section"] and len(ids_of[name]) == 1):
             yield class_id, path, match["region"]

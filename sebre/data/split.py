@@ -8,7 +8,7 @@ A rule says what is held out for testing (subset "val"):
 | `subject[:HELD]`, `brain[:HELD]` | all sections of subjects taken at random |
 | `block[:HELD]` | runs of neighboring sections, HELD sections in all |
 | `image[:HELD]` | images at random after rotation; versions of a section then stand on both sides |
-| `COLUMN=VALUE[,VALUE]` | rows with such a cell, as in `marker=GAD1` |
+| `COLUMN=VALUE[,VALUE]` | rows with such a cell, as in `marker=GAD1`; `section`: its own number |
 | `source` | what the source itself holds out |
 | `test`, `train` | everything, nothing |
 
@@ -190,8 +190,10 @@ def _as_the_source(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _by_cells(rows: Sequence[Mapping[str, Any]], rule: SplitRule) -> list[str]:
-    cells = _cells(rows, rule.column, rule)
-    found = sorted(set(cells))
+    # The number of a section is the one that it has at its source.
+    column = "source_row" if rule.column == "section" else rule.column
+    cells = _cells(rows, column, rule)
+    found = sorted(set(cells), key=_natural)
     unknown = [value for value in rule.values if value not in found]
     if unknown:
         raise UserError(
@@ -204,6 +206,11 @@ def _by_cells(rows: Sequence[Mapping[str, Any]], rule: SplitRule) -> list[str]:
             f"fewer of {', '.join(found)}, or use the rule test."
         )
     return ["val" if cell in rule.values else "train" for cell in cells]
+
+
+def _natural(cell: str) -> tuple[bool, int, str]:
+    """Key that puts 2 before 10, and numbers before names."""
+    return (not cell.isdecimal(), int(cell) if cell.isdecimal() else 0, cell)
 
 
 def _blocks(runs: Sequence[Sequence[str]], count: int, seed: int) -> set[str]:

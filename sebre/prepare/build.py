@@ -24,6 +24,7 @@ from sebre.prepare.region_map import in_lines
 SHEET_SECTIONS = 24  # at most this many on the contact sheet
 _SHEET_PX = 512  # longer side of a picture on the sheet
 
+_PIXEL_UM = "pixel_um"  # column: of a section that has its own
 _log = logging.getLogger(__name__)
 
 
@@ -49,7 +50,7 @@ def build(
     versions = len(ANGLES) * (1 + raw_set.flips) if rotations else 1
     by_image = rule.unit == "image"
     rows = [
-        {"section": i, **section.facts, "part": section.part}
+        {"section": i, "source_row": i, **section.facts, "part": section.part}
         for i, section in enumerate(raw_set.sections)
         for _ in range(versions if by_image else 1)
     ]
@@ -58,7 +59,7 @@ def build(
     if not by_image:
         subsets = [subset for subset in subsets for _ in range(versions)]
 
-    count = len(raw_set.sections)
+    count, factor = len(raw_set.sections), raw_set.processing.get("downsample")
     on_sheet = np.linspace(0, count - 1, min(count, SHEET_SECTIONS)).round().astype(int)
     sheet: list[tuple[str, list[np.ndarray]]] = []
     with new_data_set(out, raw_set.regions) as writer:
@@ -69,6 +70,8 @@ def build(
             if index in on_sheet:
                 sheet.append((_title(index, section), _panels(image, masks, raw_set.regions)))
             facts = {"source_row": index, **section.facts}
+            if isinstance(factor, int) and facts.get(_PIXEL_UM):  # of pictures
+                facts[_PIXEL_UM] = _shrunk_pixel(facts[_PIXEL_UM], factor, index)
             versions_made = [(0, False, image, masks)]
             if rotations:
                 versions_made = rotated_versions(image, masks, raw_set.flips, raw_set.background)
@@ -101,6 +104,17 @@ def build(
         )
 
 
+def _shrunk_pixel(size: Any, factor: int, index: int) -> str:
+    """The pixel of a section whose picture was shrunk, of that of the picture in a table, um."""
+    try:
+        return f"{float(size) * factor:g}"
+    except (TypeError, ValueError):
+        raise UserError(
+            f"Section {index}: {_PIXEL_UM} is {size!r} in the table; wanted one number, the side "
+            "of a pixel of the picture in um."
+        ) from None
+
+
 def _demand_regions(raw_set: RawSet, rows: Sequence[Mapping[str, Any]]) -> None:
     """Raise a UserError if no section shows a region; say how many do not."""
     empty = sum(not row["regions"] for row in rows)
@@ -117,13 +131,22 @@ def _demand_regions(raw_set: RawSet, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def _checksums(files: Sequence[Path]) -> dict[str, str]:
     """SHA-256 by path below the folder that all files are in."""
-    folder = _folder_of(files)
-    return {path.relative_to(folder).as_posix(): file_sha256(path) for path in files}
+    folder, absolute = _folder_of(files), [path.absolute() for path in files]
+    return {
+        (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix(): file_sha256(
+            path
+        )
+        for path in absolute
+    }
 
 
 def _folder_of(files: Sequence[Path]) -> Path:
-    """The folder that all files are in."""
-    return Path(os.path.commonpath([path.parent for path in files]))
+    """The folder that all files are in; that of the first where they are on several drives."""
+    folders = [path.absolute().parent for path in files]
+    try:
+        return Path(os.path.commonpath(folders))
+    except ValueError:
+        return folders[0]
 
 
 def _title(index: int, section: RawSection) -> str:

@@ -130,9 +130,11 @@ def _coco(path: Path, record: Mapping[str, Any]) -> Iterator[OutlineFile]:
     }
     colors = {c["id"]: _color(c.get("color")) for c in record["categories"]}
     drawn: dict[Any, list[Outline]] = {image["id"]: [] for image in record["images"]}
+    empty = dict.fromkeys(drawn, 0)  # annotations that are boxes alone
     for one in record["annotations"]:
         region, color = names[one["category_id"]], colors[one["category_id"]]
         shapes, onto = one["segmentation"], drawn[one["image_id"]]
+        empty[one["image_id"]] += not shapes
         if isinstance(shapes, Mapping):
             onto.append(Outline(region, color, rle=shapes))
         else:  # parts of one region; there are no holes
@@ -142,7 +144,8 @@ def _coco(path: Path, record: Mapping[str, Any]) -> Iterator[OutlineFile]:
     for image in record["images"]:
         size = (int(image["height"]), int(image["width"]))
         name = Path(str(image["file_name"]).replace("\\", "/")).name
-        yield OutlineFile(path, name, tuple(drawn[image["id"]]), size)
+        ignored = empty[image["id"]]
+        yield OutlineFile(path, name, tuple(drawn[image["id"]]), size, ignored=ignored)
 
 
 # --- labelme ---------------------------------------------------------------------------------

@@ -44,6 +44,12 @@ def name_subjects(
             unknown.append(str(section.facts[_IMAGE]))
         else:
             sections.append(RawSection(section.read, {**section.facts, **facts}, section.part))
+    names = [str(section.facts[_IMAGE]) for section in sections]
+    if table and (twice := sorted({name for name in names if names.count(name) > 1})):
+        raise UserError(
+            f"{table}: {some(twice)} are names of two pictures each, in the two parts, which the "
+            "table cannot tell apart. Rename the pictures."
+        )
     if unknown:
         where = " and ".join(
             [*([str(table)] if table else []), *([f"the pattern {pattern!r}"] if pattern else [])]
@@ -53,7 +59,9 @@ def name_subjects(
             f"({some(unknown)}). Name them in a table with the columns image,subject, or make the "
             "pattern fit."
         )
-    return replace(raw_set, sections=sections, split=SPLIT, animals_named=True)
+    read = [*raw_set.also_read, *([Path(table)] if table else [])]
+    named = {"sections": sections, "also_read": read}
+    return replace(raw_set, **named, split=SPLIT, animals_named=True)
 
 
 def _compiled(pattern: str) -> re.Pattern:

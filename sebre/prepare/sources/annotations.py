@@ -191,9 +191,11 @@ def _pairs(raw: Path, program: str) -> list[OutlinedImage]:
                 f"{drawn.path}: {image.name} has annotations in {found[image].path} too. Keep one."
             )
         found[image] = drawn
+    if found:
+        _say(found.values())
+    found = {image: drawn for image, drawn in found.items() if drawn.outlines}
     if not found:
         raise UserError(f"{folder}: holds no annotations ({', '.join(endings)}).")
-    _say(found.values())
     if bare := [path.name for path in pictures if path not in found]:
         _log.info("%d section(s) without annotations are left out: %s", len(bare), some(bare))
     pairs = []

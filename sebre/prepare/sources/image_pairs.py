@@ -222,6 +222,9 @@ def _with_facts(raw: Path, pairs: list[Pair]) -> list[Pair]:
             facts["source_row"] = str(pair.number)
         if table is not None:
             rows = table.get(("", pair.number)) or table.get((pair.part, pair.number))
+            if rows is None and not pair.part:  # the table has parts, the folders have none
+                of_number = [row for (_, number), row in table.items() if number == pair.number]
+                rows = of_number[0] if len(of_number) == 1 else None
             if rows is None:
                 raise UserError(
                     f"{raw / FACTS}: no row for section {pair.number} ({pair.image}). Add one."

@@ -13,6 +13,7 @@ from sebre.data.csv_tables import read_if_there
 from sebre.data.dataset import SectionDataset
 from sebre.data.metadata import read_facts
 from sebre.data.region_names import recorded_regions
+from sebre.data.section_files import part_folder
 from sebre.prepare.raw import RawSection, RawSet, card
 
 _PARTS = ("train", "val")
@@ -42,7 +43,7 @@ def read_source(raw: Path) -> RawSet:
         )
     sections = []
     read_too = [raw / name for name in _BESIDE]
-    for part in _PARTS:
+    for part in _parts_of(raw):
         dataset = SectionDataset(regions).load(raw, part)
         dataset.prepare()
         for image_id in dataset.image_ids:
@@ -73,6 +74,12 @@ def read_source(raw: Path) -> RawSet:
         slice_spacing_um=record.get("slice_spacing_um"),
         animals_named=bool(record.get("animals_named")),
     )
+
+
+def _parts_of(raw: Path) -> list[str]:
+    """The parts that are there; one of which no section was prepared has no folder."""
+    parts = [part for part in _PARTS if part_folder(raw, part, "images").is_dir()]
+    return parts or [*_PARTS]  # which says what is missing
 
 
 def _read(dataset: SectionDataset, image_id: int) -> tuple[np.ndarray, dict[int, np.ndarray]]:
