@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from mrcnn.errors import MissingFileError, UserError
 from sebre.data.csv_tables import read_rows, read_table
 from sebre.data.listing import is_picture, natural, some
+from sebre.predict.scans import is_volume, volume_stem
 
 TABLE = "regions.csv"
 _NEEDED = ("image", "region_id", "region", "area_px")  # others may be missing
@@ -93,12 +94,17 @@ class FactTable:
             name = row["image"].strip()
             if self._exact.setdefault(name, number) != number:
                 raise UserError(f"{path}: two rows for {name!r}. Leave one.")
-        # Names in the table that end as pictures do, by the same without the ending.
-        self._pictures = {
-            name.rpartition(".")[0]: number
-            for name, number in self._exact.items()
-            if is_picture(Path(name))
-        }
+        # Names in the table that end as pictures or scans do, by the same without the ending.
+        self._pictures: dict[str, int] = {}
+        for name, number in self._exact.items():
+            if is_volume(Path(name)):
+                stem = volume_stem(Path(name))
+            elif is_picture(Path(name)):
+                stem = name.rpartition(".")[0]
+            else:
+                continue
+            if self._pictures.setdefault(stem, number) != number:
+                raise UserError(f"{path}: two rows for {stem!r}, with two endings. Leave one.")
 
     def facts_of(self, section: PredictedSection) -> dict[str, str] | None:
         """The cells of the row of a section; None without any.

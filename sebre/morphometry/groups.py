@@ -37,6 +37,7 @@ from sebre.morphometry.animals import (
     read_predictions,
 )
 from sebre.morphometry.growth_figure import day_of, growth_figure, save_growth
+from sebre.predict.name_claims import read_record
 
 VOLUME = "volume_mm3"
 MEASURES = (
@@ -158,6 +159,9 @@ def measure(
             f"{len(missing)} section(s) left out, whose {', '.join(by)} "
             f"{'the names' if table is None else table} do not say: {some(missing, 20)}."
         )
+    _demand_each_once(known)
+    if spacing_um is not None:
+        _demand_whole(known, [section for section in sections if section.image in missing])
     measures = _measures_of(known, spacing_um, notes)
     groups: dict[tuple[str, ...], list[PredictedSection]] = {}
     for section in known:
@@ -256,6 +260,51 @@ def _measures_of(
         return None if value is None else value * spacing_um / _UM_A_MM
 
     return how | {VOLUME: volume}
+
+
+def _demand_each_once(sections: Sequence[PredictedSection]) -> None:
+    """That no picture was predicted twice under two names, which would count it twice."""
+    first: dict[tuple[str, ...], PredictedSection] = {}
+    for section in sections:
+        picture = str(read_record(section.folder, section.image).get("picture", {}).get("path", ""))
+        if not picture:
+            continue
+        picture = str(Path(picture).absolute())
+        for row in filter(_is_found, section.rows):
+            key = (section.animal, picture, row["region"], _text(row, "hemisphere"))
+            other = first.setdefault(key, section)
+            if other is not section:
+                names = [f"{one.folder}/{one.image}" for one in (other, section)]
+                raise UserError(
+                    f"{picture}: {row['region']} was found in it twice, as {' and '.join(names)}, "
+                    "so that the section would count twice. Name one folder of the two, or predict "
+                    "to a new folder."
+                )
+
+
+def _demand_whole(
+    sections: Sequence[PredictedSection], left_out: Sequence[PredictedSection]
+) -> None:
+    """That volumes lack nothing: a region is of one side, or of both, in all sections of an animal,
+    and no section of its brain is left out."""
+    sides: dict[tuple[str, str], dict[str, str]] = {}
+    for section in sections:
+        for row in filter(_is_found, section.rows):
+            side = _text(row, "hemisphere")
+            sides.setdefault((section.animal, row["region"]), {}).setdefault(side, section.image)
+    for (animal, region), images in sides.items():
+        if "" in images and len(images) > 1:
+            raise UserError(
+                f"--spacing-um: {region} of {animal} is of one side in some sections, and of both "
+                f"in {images['']}, which was not cut at its midline, so that volumes of the sides "
+                "would be too small. Cut that section by hand, or leave the sides together."
+            )
+    brains = {(section.folder, section.brain) for section in sections if section.brain}
+    if lost := [one.image for one in left_out if (one.folder, one.brain) in brains]:
+        raise UserError(
+            f"--spacing-um: {len(lost)} section(s) of brains that are measured are not in the "
+            f"table ({some(lost)}), so that volumes would be too small. Add them to it."
+        )
 
 
 def _scanned_again(groups: Iterable[Sequence[PredictedSection]]) -> list[str]:

@@ -19,6 +19,7 @@ _ACROSS = 3
 # Okabe and Ito, told apart with any color vision; each curve has a mark of its own too.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKS = "os^Dv*P"
+_NUMBER = re.compile(r"[\d.]+")
 _AGE = re.compile(r"(?:P|p)?\s*(\d+(?:\.\d+)?)\s*(?:d|days?)?")
 _TITLES = {
     "area_mm2": "area, mm²",
@@ -49,10 +50,12 @@ def growth_figure(
             interval and number of animals of each point.
         measure: what is measured, such as "area_mm2".
         by: what the groups are, such as "age".
-        groups: all of them in order. Where each is a number of days the axis counts days.
+        groups: all of them in order. Where each is a number of days the axis counts days; numbers
+            alone are days of ages, and of nothing else, such as doses.
     """
     days = {group: day_of(group) for group in groups}
-    numeric = None not in days.values()
+    of_age = "age" in by.lower() or any(not _NUMBER.fullmatch(group.strip()) for group in groups)
+    numeric = of_age and None not in days.values()
     place = days if numeric else {group: float(i) for i, group in enumerate(groups)}
     across = min(_ACROSS, len(panels))
     down = math.ceil(len(panels) / across)

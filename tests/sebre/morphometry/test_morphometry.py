@@ -319,3 +319,61 @@ def _subject(text: str) -> list[str]:
 
 def _table(path: Path) -> list[str]:
     return ["--by", "age", "--table", str(path)]
+
+
+def test_a_picture_that_was_predicted_twice_counts_once_or_not_at_all(tmp_path, capsys):
+    folders = []
+    for name in "ab":
+        folder = predictions(tmp_path / name, cortex("m1_P4", 1.0), cortex("m2_P4", 1.0))
+        (folder / ".records").mkdir()
+        for image in ("m1_P4", "m2_P4"):
+            picture = {"path": str(tmp_path / f"{image if image[1] == '1' else name}.png")}
+            (folder / f".records/{image}.json").write_text(json.dumps({"picture": picture}))
+        folders.append(folder)
+    facts = [{"image": "m1_P4", "age": "P4", "subject": "m"}]
+    facts += [{"image": "m2_P4", "age": "P4", "subject": "m"}]
+    table = write_csv(tmp_path / "facts.csv", ["image", "age", "subject"], facts)
+    assert run(*folders, "--by", "age", "--table", table, "--out", tmp_path / "out") == 2
+    said = capsys.readouterr().err
+    assert "m1_P4.png: cortex was found in it twice" in said and "would count twice" in said
+    assert run(folders[0], "--by", "age", "--table", table, "--out", tmp_path / "out") == 0
+
+
+def test_volumes_of_sections_that_lack_something_are_refused(tmp_path, capsys):
+    rows = [
+        cortex(f"a_P4/s_{i}", 1.0, hemisphere=side) for i in range(3) for side in ("left", "right")
+    ]
+    whole = predictions(tmp_path / "whole", *rows)
+    assert run(whole, "--by", "age", "--spacing-um", "100", "--out", tmp_path / "out") == 0
+    mixed = predictions(tmp_path / "mixed", *rows, cortex("a_P4/s_3", 2.0))
+    assert run(mixed, "--by", "age", "--spacing-um", "100", "--out", tmp_path / "out") == 2
+    assert "of both in a_P4/s_3, which was not cut" in capsys.readouterr().err
+    facts = [{"image": f"a_P4/s_{i}", "age": "P4"} for i in range(2)]
+    table = write_csv(tmp_path / "facts.csv", ["image", "age"], facts)
+    asked = ("--by", "age", "--table", table, "--out", tmp_path / "out", "--spacing-um", "100")
+    assert run(whole, *asked) == 2
+    assert (
+        "1 section(s) of brains that are measured are not in the table" in capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(("by", "numbers"), [("dose", False), ("age", True)])
+def test_numbers_are_days_of_ages_alone(tmp_path, by, numbers):
+    rows = [cortex(f"{name}/s", 1.0) for name in "abc"]
+    facts = [
+        {"image": name, by: value} for name, value in zip("abc", ("0", "0.5", "10"), strict=True)
+    ]
+    table = write_csv(tmp_path / "facts.csv", ["image", by], facts)
+    folder, out = predictions(tmp_path / "found", *rows), tmp_path / "out"
+    assert run(folder, "--by", by, "--table", table, "--out", out) == 0
+    assert ("days -->" in (out / "growth.svg").read_text()) == numbers
+
+
+def test_scans_are_named_with_or_without_their_ending(tmp_path):
+    folder = predictions(tmp_path / "found", cortex("m1", 1.0), cortex("m2", 1.0))
+    facts = [{"image": "m1.nii.gz", "age": "P4"}, {"image": "m2.nrrd", "age": "P4"}]
+    table = write_csv(tmp_path / "facts.csv", ["image", "age"], facts)
+    assert run(folder, "--by", "age", "--table", table, "--out", tmp_path / "out") == 0
+    twice = [{"image": "m1.nii.gz", "age": "P4"}, {"image": "m1.png", "age": "P5"}]
+    table = write_csv(tmp_path / "facts.csv", ["image", "age"], twice)
+    assert run(folder, "--by", "age", "--table", table, "--out", tmp_path / "out") == 2
