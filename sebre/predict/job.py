@@ -19,16 +19,18 @@ from mrcnn.errors import UserError
 from mrcnn.imageio.header import Choice
 from mrcnn.imageio.tiles import tile_boxes
 from mrcnn.io.files import file_sha256
-from mrcnn.io.own_files import demand_own, replace_own_text
+from mrcnn.io.own_files import demand_own, is_own, replace_own_text
 from sebre import __version__
+from sebre.data.listing import some
 from sebre.data.regions import RegionSet
 from sebre.experiments.base import Experiment
 from sebre.networks.environment import packages
 from sebre.networks.segmenter import Segmenter, find_network, load_segmenter
 from sebre.networks.weights_store import WeightsFile
 from sebre.place.placer import placer_sha256
+from sebre.predict.exchange import FORMATS
 from sebre.predict.measures import is_found
-from sebre.predict.name_claims import RECORDS, claim, forget, read_record, stamp
+from sebre.predict.name_claims import RECORDS, claim, disown, forget, read_record, stamp
 from sebre.predict.outputs import OVERLAY_PX, output_paths
 from sebre.predict.overview import PAGE, SUMMARY, about
 from sebre.predict.pictures import SectionFile
@@ -296,10 +298,14 @@ def segment_file(
         try:
             asked = {"shapes": shapes, "formats": formats, **options}
             found = segment_section(segmenter, section, **asked)
-        finally:
-            # While outputs are replaced, and if that stops halfway, no run may take them for its
-            # own.
-            forget(out, section.name)
+        except BaseException:
+            # What was made of the same picture before is as good as it was.
+            same = read_record(out, section.name).get("picture") == seen
+            (disown if same else forget)(out, section.name)
+            raise
+        # While outputs are replaced, and if that stops halfway, no run may take them for its own.
+        forget(out, section.name)
+        _remove_others(out, section, shapes, formats)
         if isinstance(found, Prediction):
             found.save(out, formats, options.get("overlay_px", OVERLAY_PX), shapes)
         else:
@@ -309,6 +315,25 @@ def segment_file(
         logger.debug("%s failed", section.path, exc_info=True)
         return SectionOutcome(section, error=describe(error, section.path))
     return SectionOutcome(section, found.rows, found.warnings)
+
+
+def _remove_others(
+    out: Path, section: SectionFile, shapes: str | None, formats: Sequence[str]
+) -> None:
+    """Files of an earlier call that this one does not write again would show other regions than
+    its label map; those that somebody changed since stay, and are named."""
+    every = output_paths(section.name, out, "rle", [*FORMATS])
+    kept = paths_of(section, out, shapes, formats)
+    stale = [path for path in every if path not in kept and path.is_file()]
+    if removed := [path for path in stale if is_own(path)]:
+        for path in removed:
+            path.unlink()
+        names = some([path.name for path in removed])
+        logger.warning("%s: of an earlier call, and removed: ask for them again.", names)
+    if changed := [path.name for path in stale if path not in removed]:
+        logger.warning(
+            "%s: of an earlier call, and changed since; left as they are.", some(changed)
+        )
 
 
 def finished(job: Job, section: SectionFile) -> SectionOutcome | None:

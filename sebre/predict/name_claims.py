@@ -62,6 +62,13 @@ def forget(out: Path, name: str) -> None:
         replace_text(record_path(out, name), json.dumps({"picture": record["picture"]}) + "\n")
 
 
+def disown(out: Path, name: str) -> None:
+    """What was finished under a name stays in the table, and no call takes it for its own."""
+    if "rows" in (record := read_record(out, name)):
+        text = json.dumps({**record, "fingerprint": None}, indent=1) + "\n"
+        replace_text(record_path(out, name), text)
+
+
 def claim(out: Path, name: str, picture: Path | np.ndarray) -> str:
     """The name that a picture's outputs have from now on: this one, or if it is another's "s-2".
 

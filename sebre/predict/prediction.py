@@ -45,7 +45,7 @@ from sebre.predict.name_claims import take_name
 from sebre.predict.outputs import OVERLAY_PX, output_paths, save_section, save_shapes
 from sebre.trust.place_doubts import doubts_at, find_place, with_place
 from sebre.trust.trust_files import trust_of
-from sebre.trust.trust_model import NO_TISSUE, SectionTrust
+from sebre.trust.trust_model import NO_TISSUE, SectionTrust, of_half
 from sebre.trust.turned import detect_turned
 
 if TYPE_CHECKING:  # heavy to import, and not needed to segment
@@ -382,7 +382,8 @@ class _Part:
         if model is None:
             return SectionTrust(False)
         turned = detect_turned(segmenter, self.pixels) if tta else None
-        return model.assess(segmenter, self.pixels, self.result, own, turned, tissue.mask)
+        told = model.assess(segmenter, self.pixels, self.result, own, turned, tissue.mask)
+        return told if self.half is None else of_half(told)
 
     def warnings(self, told: SectionTrust, tissue: Tissue, said: Sequence[object]) -> list[str]:
         """What is said of it, and whether no tissue is to be seen in it."""

@@ -11,7 +11,7 @@ the training part of the data set (`sebre models calibrate`). From it follow
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -53,6 +53,23 @@ class SectionTrust:
     distance: float = 0.0  # from the training pictures; 1 is the limit
     tissue_share: float = 0.0  # of the picture
     regions: dict[int, RegionTrust] = field(default_factory=dict)  # by class id, of those found
+
+
+def of_half(told: SectionTrust) -> SectionTrust:
+    """What is said of a half, whose midline is at the left of what the network sees, also where it
+    was mirrored for it: no region lies "farther left" then."""
+    words = {
+        "across_low": f"nearer the midline {_ANY}",
+        "across_high": f"farther from the midline {_ANY}",
+    }
+    regions = {
+        class_id: replace(
+            one,
+            flags=tuple(replace(flag, text=words.get(flag.kind, flag.text)) for flag in one.flags),
+        )
+        for class_id, one in told.regions.items()
+    }
+    return replace(told, regions=regions)
 
 
 @dataclass(frozen=True)

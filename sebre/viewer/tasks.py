@@ -106,7 +106,7 @@ def _predicted(segmenter: Segmenter, choice: NetworkChoice, picture: Picture) ->
         f"{picture.name}, {choice.name}",
         size,
         found=found.label_map.copy(),
-        said={row["region_id"]: _said(row) for row in found.rows},
+        said=_said_of_regions(found.rows),
         remarks=_remarks(found),
         doubted=bool(found.warnings),
         network=choice.name,
@@ -114,6 +114,26 @@ def _predicted(segmenter: Segmenter, choice: NetworkChoice, picture: Picture) ->
         contrast=segmenter.config.CONTRAST,
         plane=choice.plane,
     )
+
+
+def _said_of_regions(rows: Sequence[Mapping[str, Any]]) -> dict[int, dict[str, Any]]:
+    """By class id; of a section that was cut at its midline the worse of both sides counts, and
+    doubts say which side they are of."""
+    said: dict[int, dict[str, Any]] = {}
+    for row in rows:
+        cells, side = _said(row), row.get("hemisphere")
+        if side and cells["doubts"]:
+            cells["doubts"] = f"{side}: {cells['doubts']}"
+        before = said.setdefault(row["region_id"], cells)
+        if before is cells:
+            continue
+        for key in ("score", "expected_dice"):
+            known = [value for value in (before.get(key), cells.get(key)) if value is not None]
+            if known:
+                before[key] = min(known)
+        doubts = (before["doubts"], cells["doubts"])
+        before["doubts"] = "; ".join(text for text in doubts if text)
+    return said
 
 
 def _said(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -82,6 +82,32 @@ def test_a_picture_that_fails_has_no_rows_any_more(tmp_path):
     assert images(out) == ["b"]
 
 
+def test_a_call_that_fails_keeps_what_was_made_of_the_same_picture(tmp_path):
+    class Broken(Fixed):
+        def detect(self, images, masks="full"):
+            raise UserError("no memory")
+
+    out, path = tmp_path / "out", save_picture(tmp_path / "a.png")
+    detect(out, path)
+    detect(out, path, save_picture(tmp_path / "b.png"), network=Broken(RESULT))
+    assert images(out) == ["a"] and (out / "a_labels.png").is_file()
+
+
+def test_files_of_an_earlier_network_do_not_stay_beside_another_ones_labels(tmp_path, caplog):
+    out, path = tmp_path / "out", save_picture(tmp_path / "a.png")
+    section, made = SectionFile(path, "a"), ["geojson", "flat", "svg"]
+    (out / ".records").mkdir(parents=True)
+    outcome = segment_file(Fixed(RESULT), section, out, shapes="rle", formats=made)
+    assert not outcome.error
+    assert {"a.geojson", "a.flat", "a.svg", "a_regions.json"} <= {p.name for p in out.iterdir()}
+    (out / "a.geojson").write_text("corrected by hand")
+    segment_file(Fixed(result_of((1, 0.5, (0, 0, 4, 4)))), section, out, formats=["svg"])
+    left = {path.name for path in out.iterdir() if path.is_file() and path.name[0] == "a"}
+    assert left == {"a.geojson", "a.svg", "a_labels.png", "a_overlay.png"}
+    assert "a.geojson: of an earlier call, and changed since; left as they are." in caplog.text
+    assert "of an earlier call, and removed: ask for them again." in caplog.text
+
+
 def test_rows_of_other_settings_are_told(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(Job, "load", lambda job: Fixed(RESULT))
     out = tmp_path / "out"

@@ -21,7 +21,10 @@ from sebre.trust.trust_files import load_trust, trust_path
 from sebre.trust.trust_model import (
     DiceModel,
     RegionRange,
+    RegionTrust,
+    SectionTrust,
     TrustModel,
+    of_half,
     region_evidence,
     region_flags,
 )
@@ -269,3 +272,14 @@ def test_what_is_said_of_most_pictures_is_told_by_its_kind():
     ((remark, count),) = of_most(said)
     assert (remark.kind, str(remark), count) == ("far", "2.0 times as far", 3)
     assert of_most([]) == [] == of_most([(), (dark,)])
+
+
+def test_halves_are_told_of_the_midline():
+    """Left and right trade places where a half is mirrored for the network."""
+    flags = (Remark("across_low", "farther left than usual"), Remark("size_low", "smaller"))
+    told = of_half(SectionTrust(True, regions={3: RegionTrust(0.5, flags)}))
+    assert [str(flag) for flag in told.regions[3].flags] == [
+        "nearer the midline than in any training section",
+        "smaller",
+    ]
+    assert told.regions[3].expected_dice == 0.5

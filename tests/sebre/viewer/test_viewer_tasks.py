@@ -21,7 +21,7 @@ from sebre.viewer.network_choices import (
     start_of,
     usual_steps,
 )
-from sebre.viewer.tasks import TASKS, Predictor, look_at_run, train
+from sebre.viewer.tasks import TASKS, Predictor, _said_of_regions, look_at_run, train
 
 SMALL = {"IMAGE_MIN_DIM": 64, "IMAGE_MAX_DIM": 64, "IMAGES_PER_GPU": 2, "WORKERS": 0}
 UNET = "slicemap_unet"
@@ -185,3 +185,15 @@ def test_what_cannot_be_trained(few, tmp_path):
     with pytest.raises(UserError, match="is not the folder of a training run"):
         look_at_run(few, print, never())
     assert set(TASKS) == {"predict", "train", "look"}
+
+
+def test_both_sides_of_a_cut_section_are_told():
+    row = {"region_id": 1, "found": "yes", "score": 0.9, "expected_dice": 0.8, "flags": ""}
+    left = {**row, "hemisphere": "left", "score": 0.4, "flags": "smaller"}
+    right = {**row, "hemisphere": "right", "found": "no", "reason": "not found"}
+    other = {**row, "region_id": 2, "hemisphere": ""}
+    said = _said_of_regions([left, {**right}, other])
+    assert said[1] == {
+        "score": 0.4, "expected_dice": 0.8, "doubts": "left: smaller; right: not found",
+    }  # fmt: skip
+    assert said[2]["score"] == 0.9 and said[2]["doubts"] == ""
