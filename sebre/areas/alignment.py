@@ -58,30 +58,28 @@ class Alignment:
     def _kept(self, pair: tuple[int, int]) -> np.ndarray:
         if self.method == "none" or pair[0] == pair[1]:
             return _identity(self.images.shape[1:])
-        if self.folder is None:
-            return self._registered(pair)
         here, there = (self._keys[number] for number in pair)
-        path = self.folder / f"{here}_{there}_{self.method}_{self.seed}.npy"
-        if path.is_file():
+        path = self.folder and self.folder / f"{here}_{there}_{self.method}_{self.seed}.npy"
+        if path is not None and path.is_file():
             return np.load(path)
-        points = self._registered(pair)
-        self.folder.mkdir(parents=True, exist_ok=True)
-
-        def write(part: Path) -> None:
-            with part.open("wb") as file:
-                np.save(file, points)
-
-        replace_file(path, write)
+        try:
+            points = self._found(pair)
+        except RegistrationError as error:  # not kept: each call says it again
+            _log.warning("Section %d on %d: %s. It is taken as it lies.", *pair, error)
+            return _identity(self.images.shape[1:])
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(path, lambda part: _save(part, points))
         return points
 
-    def _registered(self, pair: tuple[int, int]) -> np.ndarray:
+    def _found(self, pair: tuple[int, int]) -> np.ndarray:
         moving, fixed = (self.images[number] for number in pair)
-        try:
-            found = register(self.method, moving, fixed, self.seed)
-        except RegistrationError as error:
-            _log.warning("Section %d on %d: %s", *pair, error)
-            return _identity(fixed.shape)
-        return found.points.astype(np.float32)
+        return register(self.method, moving, fixed, self.seed).points.astype(np.float32)
+
+
+def _save(path: Path, points: np.ndarray) -> None:
+    with path.open("wb") as file:  # under this very name
+        np.save(file, points)
 
 
 def carry_labels(labels: np.ndarray, points: np.ndarray) -> np.ndarray:

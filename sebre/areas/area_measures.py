@@ -136,12 +136,13 @@ def _wrong_priors(split: Split, neighbors: Neighbors) -> dict[str, dict[int, np.
     far, named = {}, {}
     for n in split.tested:
         others = [k for k in split.known if abs(k - n) >= FAR]
-        far[n] = neighbors.expected(n, [int(rng.choice(others or split.known))])
+        if others:
+            far[n] = neighbors.expected(n, [int(rng.choice(others))])
         named[n] = renamed(neighbors.expected(n, neighbors.nearest(n, split.known)), rng)
-    return {
-        f"network, wrong prior: {FAR} or more away": far,
-        "network, wrong prior: areas renamed": named,
-    }
+    wrong = {"network, wrong prior: areas renamed": named}
+    if len(far) == len(split.tested):  # else a stack too short for such priors
+        wrong = {f"network, wrong prior: {FAR} or more away": far, **wrong}
+    return wrong
 
 
 def _followed(found: np.ndarray, drawn: np.ndarray, prior: np.ndarray) -> tuple[float, float]:
