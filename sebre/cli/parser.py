@@ -5,7 +5,6 @@ The help of each option is in options.csv, in a row without a command where seve
 
 import argparse
 import ast
-import math
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -45,16 +44,6 @@ def _number(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
     return int(text)
-
-
-def _length(text: str) -> float:
-    try:
-        length = float(text)
-    except ValueError:
-        length = math.nan
-    if not 0 < length < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return length
 
 
 def _devices(text: str) -> int | str:

@@ -48,16 +48,17 @@ _COMPARED = {
     "slicemap": ("slicemap", ""),
     "mouse_mri": ("extended_mouse", " --limit 8"),
 }
-# Networks whose weights are not shipped: all commands, without --out, by name of the file.
+# Networks whose weights are not shipped: all commands, by name of the file.
 _UNSHIPPED = {
     "p14_mouse": "sebre prepare sebre-figures --raw RAW --out DIR/sebre_figures; "
     "sebre train p14_mouse --small --dataset DIR/sebre_figures --weights slicemap --steps 600 "
-    "--logs LOGS; sebre evaluate p14_mouse --dataset DIR/sebre_figures --weights FILE --angles"
+    "--logs LOGS; sebre evaluate p14_mouse --dataset DIR/sebre_figures --weights FILE --angles "
+    "--out OUT"
 }
 _SPLITS = {
     "ibsr_by_section": "sebre prepare malc2012 --raw RAW --out DIR/malc2012 --split section:1/3; "
     "sebre train ibsr --small --dataset DIR/malc2012 --weights slicemap --logs LOGS; "
-    "sebre evaluate ibsr --dataset DIR/malc2012 --weights FILE"
+    "sebre evaluate ibsr --dataset DIR/malc2012 --weights FILE --out OUT"
 }
 # The paper's network, schedule and split: parts of the commands.
 _SETTINGS = "--set BACKBONE=resnet50 --set BACKBONE_WIDTH=1 --set PRECISION=bfloat16"
@@ -69,7 +70,7 @@ _CUT_OFFS = {"": " --set DETECTION_MIN_CONFIDENCE=0.3 --set BEST_PER_CLASS=True"
 _PAPER_NETWORK = {
     f"{experiment}_resnet50{cut_off}": f"{prepared} --raw RAW --out DIR/{data}; "
     f"sebre train {experiment} --dataset DIR/{data} --weights resnet50_sections {_SETTINGS} "
-    f"--logs LOGS; sebre evaluate {experiment} --dataset DIR/{data} --weights FILE --draws 0{more}"
+    f"--logs LOGS; sebre evaluate {experiment} --dataset DIR/{data} --weights FILE --draws 0{more} --out OUT"
     for data, (experiment, prepared) in _PAPER_SETS.items()
     for cut_off, more in _CUT_OFFS.items()
 }
