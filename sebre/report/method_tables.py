@@ -176,8 +176,13 @@ def splits_table(
     return Table("The paper's split beside ours", header, tuple(rows), groups, below)
 
 
-def paper_network_table(made: Sequence[Result], published: Sequence[PublishedScore]) -> Table:
-    """The paper's network, schedule and split on stand-in data, beside what the paper prints."""
+def paper_network_table(
+    made: Sequence[Result],
+    published: Sequence[PublishedScore],
+    splits: Sequence[Result] = (),
+) -> Table:
+    """The paper's network, schedule and split on stand-in data, beside what the paper prints and,
+    paired on the same sections, the small network where `splits` has it with that split."""
     loose = {(r.experiment, r.record.dataset): r for r in at_cut_off(made, strict=False)}
     rows = []
     for result in at_cut_off(made):
@@ -190,12 +195,23 @@ def paper_network_table(made: Sequence[Result], published: Sequence[PublishedSco
                 interval_cell(result, "map_paper"),
                 interval_cell(result, "dice_mean"),
                 *(number(other and other.value(key)) for key in ("map_paper", "dice_mean")),
+                signed(other and _beside_small(other, splits)),
                 f"{sections_of(result)} of {units(*_units(result))}",
             )
         )
-    header = ("data of ours", "mAP", "mAP", "Dice", "mAP", "Dice", "n")
-    groups = ("", "paper, at 0.9", *("ours at 0.9, at most 8",) * 2, *("ours at 0.3",) * 2, "")
+    less = "Dice minus the small network's"
+    header = ("data of ours", "mAP", "mAP", "Dice", "mAP", "Dice", less, "n")
+    groups = ("", "paper, at 0.9", *("ours at 0.9, at most 8",) * 2, *("ours at 0.3",) * 3, "")
     return Table("The paper's network on our data", header, tuple(rows), groups, _made_so(made))
+
+
+def _beside_small(result: Result, splits: Sequence[Result]) -> Difference | None:
+    def trained_as(one: Result) -> tuple[str, str, str]:
+        return one.experiment, one.record.dataset, split_of(one)["rule"]
+
+    same = (one for one in splits if trained_as(one) == trained_as(result))
+    small = next(same, None)
+    return None if small is None else _difference(result, small, "dice")
 
 
 def paper_network_text(made: Sequence[Result], published: Sequence[PublishedScore]) -> str:

@@ -277,7 +277,7 @@ def _other_networks(records: Records) -> list[Chapter]:
 def _paper_network(records: Records, experiments: Iterable[str]) -> Chapter:
     made, published = records.paper_network, records.published
     by_region = (paper_dice_table(made, published, experiment) for experiment in experiments)
-    tables = paper_network_table(made, published), *by_region
+    tables = paper_network_table(made, published, records.splits), *by_region
     without = f"no result in `{PAPER_NETWORK_FOLDER}` beside the others."
     return _chapter("The paper's network", tables, without)
 

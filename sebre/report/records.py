@@ -70,7 +70,8 @@ _CUT_OFFS = {"": " --set DETECTION_MIN_CONFIDENCE=0.3 --set BEST_PER_CLASS=True"
 _PAPER_NETWORK = {
     f"{experiment}_resnet50{cut_off}": f"{prepared} --raw RAW --out DIR/{data}; "
     f"sebre train {experiment} --dataset DIR/{data} --weights resnet50_sections {_SETTINGS} "
-    f"--logs LOGS; sebre evaluate {experiment} --dataset DIR/{data} --weights FILE --draws 0{more} --out OUT"
+    f"--logs LOGS; sebre evaluate {experiment} --dataset DIR/{data} --weights FILE --draws 0{more} "
+    "--out OUT"
     for data, (experiment, prepared) in _PAPER_SETS.items()
     for cut_off, more in _CUT_OFFS.items()
 }

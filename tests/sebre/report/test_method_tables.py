@@ -207,8 +207,17 @@ def test_the_papers_network_at_both_cut_offs(tmp_path):
     record = newer(made_up("ibsr", "scans", 0.8, names, volumes=True), unit="subject", n_units=22)
     strict = newer(made_up("ibsr", "scans", 0.6, names, volumes=True), unit="subject", n_units=22)
     made = results_of(tmp_path, a=record, b={**strict, "detection_min_confidence": 0.9})
-    table = paper_network_table(made, published)
-    ((data, paper, ap, dice, looser_ap, looser_dice, n),) = table.rows
+    less = newer(made_up("ibsr", "scans", 0.75, names), unit="subject", n_units=22)
+    for section in less["sections"]:
+        for score in section["regions"].values():
+            score["dice"] -= 0.05
+    (tmp_path / "splits").mkdir()
+    other = {**less, "split": {"rule": "section:1/3", "seed": 0, "leaks": "none"}}
+    small = results_of(tmp_path / "splits", a_other=other, b_same=less)
+    table = paper_network_table(made, published, small)
+    ((data, paper, ap, dice, looser_ap, looser_dice, more, n),) = table.rows
+    assert more.startswith("+0.050 [")
+    assert paper_network_table(made, published).rows[0][-2] == "-"
     assert (data, paper, n) == ("ibsr: scans", "0.95", "20 of 22 subjects")
     low, high = strict["intervals"]["map_paper"]
     assert ap == f"{strict['map_paper']:.3f} [{low:.3f}, {high:.3f}]"
