@@ -260,9 +260,9 @@ failures_figure(results)
 # ## Registration on the same sections
 #
 # The paper's Fig. 8 compares the squared error of the masks with that of registration by elastix
-# and ndreg, on sagittal mouse sections. Here, on other sections, elastix and SyN (of dipy, as ndreg
-# could not be installed) lay the labels of the most similar training section on each test section,
-# upright and turned by 20 degrees. A difference is paired: both methods on the same sections,
+# and ndreg, on sagittal mouse sections. Here, on other sections, elastix, SyN (of dipy) and LDDMM
+# (the kind that ndreg is, which could not be installed) lay the labels of the most similar training
+# section on each test section, upright and turned by 20 degrees. A difference is paired: both methods on the same sections,
 # resampled together 10,000 times. Where the interval does not contain 0, one of the two is better
 # on sections like these.
 
