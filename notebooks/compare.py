@@ -49,6 +49,7 @@ from sebre.report.method_tables import (
 from sebre.report.page import claims_of, read_records
 from sebre.report.published import find_scores
 from sebre.report.records import of_network
+from sebre.report.systems.rival_tables import rival_tables
 from sebre.report.tables import dice_table, map_table, provenance_table, scores_table, table1
 
 # %% [markdown]
@@ -262,9 +263,9 @@ failures_figure(results)
 # The paper's Fig. 8 compares the squared error of the masks with that of registration by elastix
 # and ndreg, on sagittal mouse sections. Here, on other sections, elastix, SyN (of dipy) and LDDMM
 # (the kind that ndreg is, which could not be installed) lay the labels of the most similar training
-# section on each test section, upright and turned by 20 degrees. A difference is paired: both methods on the same sections,
-# resampled together 10,000 times. Where the interval does not contain 0, one of the two is better
-# on sections like these.
+# section on each test section, upright and turned by 20 degrees. A difference is paired: both
+# methods on the same sections, resampled together 10,000 times. Where the interval does not contain
+# 0, one of the two is better on sections like these.
 
 # %%
 methods_table(records.methods)
@@ -277,6 +278,19 @@ methods_dice_table(records.methods, "ara_nissl")
 
 # %%
 methods_dice_table(records.methods, "malc2012")
+
+# %% [markdown]
+# ## Table 1, live
+#
+# The rivals of Table 1, made anew from their papers, nnU-Net and registrations, on the same test
+# scans as SeBRe's network. Below each table stands who wins.
+
+# %%
+live = rival_tables(records.live)
+live[0]
+
+# %%
+live[1]
 
 # %% [markdown]
 # ## Was Mask R-CNN needed?
