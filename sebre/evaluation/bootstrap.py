@@ -159,6 +159,11 @@ class Difference:
         low, high = self.interval
         return int(low > 0) - int(high < 0)
 
+    def __neg__(self) -> "Difference":
+        """The score of the other method minus that of the one."""
+        ends = self.interval and (-self.interval[1], -self.interval[0])
+        return Difference(-self.value, ends, self.unit, self.n_units)
+
 
 def paired_difference(
     sections: Sequence[SectionScore],

@@ -4,6 +4,8 @@ Each pixel pays -log of the probability of its label, each pair of neighbors a c
 labels differ (a Potts term). PyMaxflow solves it (Boykov, Veksler and Zabih 2001).
 """
 
+import logging
+
 import numpy as np
 
 from mrcnn.errors import UserError
@@ -38,6 +40,8 @@ def most_probable_field(probabilities: np.ndarray, potts: float) -> np.ndarray:
             "The Markov random field of F-CNN needs PyMaxflow: pip install 'sebre[rivals]', or go "
             "without it (--set FCNN_POTTS=0)."
         ) from None
+    # It tells of every cut.
+    logging.getLogger(aexpansion_grid.__module__).setLevel(logging.WARNING)
     # Labels that no pixel would take alone are not tried: each costs a cut.
     tried = np.unique(labels)
     if len(tried) == 1:
