@@ -286,7 +286,7 @@ methods_dice_table(records.methods, "malc2012")
 # scans as SeBRe's network. Below each table stands who wins.
 
 # %%
-live = rival_tables(records.live)
+live = rival_tables(records.live, records.published)
 live[0]
 
 # %%

@@ -263,7 +263,7 @@ def _other_networks(records: Records) -> list[Chapter]:
     return [
         _chapter(
             "Table 1, live",
-            rival_tables(records.live),
+            rival_tables(records.live, records.published),
             "no result of a rival in `rivals` beside the others.",
         ),
         _chapter(

@@ -9,6 +9,7 @@ split. Registrations of `results/registration` of the same test join in.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from sebre.evaluation.bootstrap import Difference, paired_difference
 from sebre.evaluation.scores import Evaluation, Registration
 from sebre.evaluation.stored import RecordFault
 from sebre.report.markdown import NONE, Table, notes, number, signed, units
+from sebre.report.published import PublishedScore, find_scores
 from sebre.report.records import MASK_RCNN, METHOD_NAMES, Result
 from sebre.report.tables import sections_of, split_of
 from sebre.report.trials.stand_in_rule import CONSISTENT, NOT, OPEN, excuse
@@ -102,10 +104,12 @@ def contests(
     )
 
 
-def rival_tables(found: Sequence[Contest]) -> tuple[Table, ...]:
+def rival_tables(
+    found: Sequence[Contest], published: Sequence[PublishedScore] = ()
+) -> tuple[Table, ...]:
     """Of each test set the methods, of sections and of volumes, what they cost, and their Dice by
-    region."""
-    kinds = (_methods, _volumes, _regions, _inner, _costs)
+    region; of inner slices beside the means that the paper prints."""
+    kinds = (_methods, _volumes, _regions, partial(_inner, published=published), _costs)
     tables = (make(one) for one in found for make in kinds)
     return tuple(table for table in tables if table is not None)
 
@@ -207,7 +211,7 @@ def _regions(contest: Contest) -> Table:
     return Table(title, ("region", *contest.runs), _by_region(contest, "dice"))
 
 
-def _inner(contest: Contest) -> Table | None:
+def _inner(contest: Contest, published: Sequence[PublishedScore]) -> Table | None:
     """Dice away from the ends of the structures, where their slices are largest."""
     known = {
         method: runs
@@ -218,7 +222,15 @@ def _inner(contest: Contest) -> Table | None:
         return None
     title = f"Dice of inner slices: {contest.experiment} on {contest.where}"
     rows = _by_region(replace(contest, runs=known), "dice_inner")
+    if contest.experiment == "ibsr" and published:
+        rows += (("mean, printed in Table 1", *(_printed(name, published) for name in known)),)
     return Table(title, ("region", *known), rows, notes=notes("live_inner"))
+
+
+def _printed(method: str, published: Sequence[PublishedScore]) -> str:
+    """The mean over the structures of the Dice that the paper prints of a method."""
+    asked = {"where": "Table 1", "method": printed_name(method), "metric": "dice_mean"}
+    return number(_mean([score.value for score in find_scores(published, **asked)]))
 
 
 def _by_region(contest: Contest, key: str) -> tuple[tuple[str, ...], ...]:

@@ -4,6 +4,7 @@ import pytest
 from result_samples import made_up_method, result_of, write
 
 from sebre.data.regions import SUBCORTICAL
+from sebre.report.published import read_published
 from sebre.report.systems.rival_tables import (
     OURS,
     contests,
@@ -84,7 +85,10 @@ def test_volumes_and_costs_where_they_are_known(ours):
     fast |= {"dice_inner_per_region": dict.fromkeys(NAMES, 0.8)}
     fast |= {"n_inner_per_region": dict.fromkeys(NAMES, 2)}
     fast |= {"parameters": 12345678, "training_seconds": 630.0, "seconds_per_section": times}
-    _, volumes, _, inner, costs = rival_tables(contests([ours], [result_of("scans_fcnn", fast)]))
+    found = contests([ours], [result_of("scans_fcnn", fast)])
+    _, volumes, _, inner, costs = rival_tables(found)
+    printed = rival_tables(found, read_published())[3].rows[-1]
+    assert printed == ("mean, printed in Table 1", "0.820")
     assert inner.header == ("region", "F-CNN") and inner.rows[-1] == ("mean", "0.800")
     assert volumes.rows == (("F-CNN", "0.750", "0.750", "0.750", "0.750"),)
     # 6 sections of 2 scans, half a second each.
