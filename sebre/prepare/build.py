@@ -59,7 +59,7 @@ def build(
     if not by_image:
         subsets = [subset for subset in subsets for _ in range(versions)]
 
-    count, factor = len(raw_set.sections), raw_set.processing.get("downsample")
+    count = len(raw_set.sections)
     on_sheet = np.linspace(0, count - 1, min(count, SHEET_SECTIONS)).round().astype(int)
     sheet: list[tuple[str, list[np.ndarray]]] = []
     with new_data_set(out, raw_set.regions) as writer:
@@ -69,9 +69,7 @@ def build(
             image, masks = section.read()
             if index in on_sheet:
                 sheet.append((_title(index, section), _panels(image, masks, raw_set.regions)))
-            facts = {"source_row": index, **section.facts}
-            if isinstance(factor, int) and facts.get(_PIXEL_UM):  # of pictures
-                facts[_PIXEL_UM] = _shrunk_pixel(facts[_PIXEL_UM], factor, index)
+            facts = {"source_row": index, **_shrunk_facts(section.facts, raw_set, index)}
             versions_made = [(0, False, image, masks)]
             if rotations:
                 versions_made = rotated_versions(image, masks, raw_set.flips, raw_set.background)
@@ -104,10 +102,14 @@ def build(
         )
 
 
-def _shrunk_pixel(size: Any, factor: int, index: int) -> str:
-    """The pixel of a section whose picture was shrunk, of that of the picture in a table, um."""
+def _shrunk_facts(facts: Mapping[str, Any], raw_set: RawSet, index: int) -> dict[str, Any]:
+    """What is known of a section; a pixel size in a table is that of the picture, and that of the
+    section is larger where pictures are shrunk."""
+    size, factor = facts.get(_PIXEL_UM), raw_set.processing.get("downsample")
+    if not size or not isinstance(factor, int):  # volumes have sizes of their sections
+        return dict(facts)
     try:
-        return f"{float(size) * factor:g}"
+        return {**facts, _PIXEL_UM: f"{float(size) * factor:g}"}
     except (TypeError, ValueError):
         raise UserError(
             f"Section {index}: {_PIXEL_UM} is {size!r} in the table; wanted one number, the side "
