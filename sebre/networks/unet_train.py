@@ -337,11 +337,16 @@ def _last_checkpoint(logs: str | Path, name: str) -> tuple[Path, Path]:
     run = last_run(logs, name)
     last = checkpoints.newest_of(run, name + "_{epoch:04d}.h5")
     if last is None:
-        raise MissingFileError(
-            f"{run}: nothing to resume; the run stopped before its first checkpoint. "
-            "Train without resume."
-        )
+        raise nothing_to_resume(run)
     return run, last
+
+
+def nothing_to_resume(run: Path) -> MissingFileError:
+    """What is raised of a run that has no checkpoint."""
+    return MissingFileError(
+        f"{run}: nothing to resume; the run stopped before its first checkpoint. "
+        "Train without resume."
+    )
 
 
 def _restore(model: keras.Model, last: Path) -> tuple[tuple[int, int], dict[str, float]]:

@@ -1,6 +1,7 @@
 """Whose sections are whose: animals of a source by a table or by the names of its pictures."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -44,8 +45,8 @@ def name_subjects(
             unknown.append(str(section.facts[_IMAGE]))
         else:
             sections.append(RawSection(section.read, {**section.facts, **facts}, section.part))
-    names = [str(section.facts[_IMAGE]) for section in sections]
-    if table and (twice := sorted({name for name in names if names.count(name) > 1})):
+    count = Counter(str(section.facts[_IMAGE]) for section in sections)
+    if table and (twice := sorted(name for name, n in count.items() if n > 1)):
         raise UserError(
             f"{table}: {some(twice)} are names of two pictures each, in the two parts, which the "
             "table cannot tell apart. Rename the pictures."

@@ -3,7 +3,7 @@
 Source: Isensee et al., "nnU-Net: a self-configuring method for deep learning-based biomedical image
 segmentation", Nature Methods 18, 2021; the package nnunetv2, which needs PyTorch (extra `rivals`).
 
-Size: as it plans by the training sections: 33 million weights for sections of human MRI.
+Size: as it plans by the training sections: 20.6 million weights for sections of human MRI.
 
 What differs here: fewer steps than its 250,000 (`--steps`); one network, where the package
 recommends five; no mirroring, neither in training nor in prediction, where left and right are

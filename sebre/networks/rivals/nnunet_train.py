@@ -25,7 +25,8 @@ import numpy as np
 from PIL import Image
 
 from mrcnn.config import Config
-from mrcnn.errors import DivergedError, MissingFileError, TrainingStopped, UserError
+from mrcnn.errors import DivergedError, TrainingStopped, UserError
+from mrcnn.imageio.reading import read_header
 from mrcnn.io.files import file_sha256
 from mrcnn.training.loop import EpochLog
 from sebre.data.dataset import SectionDataset
@@ -49,7 +50,7 @@ from sebre.networks.training_run import (
     training_facts,
     write_run,
 )
-from sebre.networks.unet_train import last_run
+from sebre.networks.unet_train import last_run, nothing_to_resume
 from sebre.networks.weights_store import WeightsFile
 
 logger = logging.getLogger(__name__)
@@ -114,10 +115,7 @@ def train_nnunet(
         folder = last_run(logs, name)
         demand_same_run(folder, config, facts)
         if not _checkpoints(folder) and not _weights_of(folder, name).is_file():
-            raise MissingFileError(
-                f"{folder}: nothing to resume; the run stopped before its first checkpoint. "
-                "Train without resume."
-            )
+            raise nothing_to_resume(folder)
     else:
         folder = Path(logs) / f"{name}{time.strftime('%Y%m%dT%H%M%S')}"
         folder.mkdir(parents=True)
@@ -257,8 +255,9 @@ class _Follower:
 
 def _usual_side(sections: SectionDataset) -> int:
     """Median of the longer sides of sections, px."""
-    shapes = (sections.load_image(image_id).shape for image_id in sections.image_ids)
-    return round(float(np.median([max(shape[:2]) for shape in shapes])))
+    # Of their headers: the pictures themselves are read once, when they are written for nnU-Net.
+    headers = (read_header(info["path"]) for info in sections.image_info)
+    return round(float(np.median([max(header.shape) for header in headers])))
 
 
 def _checkpoints(folder: Path) -> list[Path]:

@@ -119,7 +119,7 @@ def _methods(contest: Contest) -> Table:
     rows = []
     for method, runs in contest.runs.items():
         found = {
-            key: _to_ours(runs, ours, key) if method != OURS else None
+            key: _paired(runs, ours, key) if ours and method != OURS else None
             for key in ("dice", *_DISTANCES)
         }
         difference = found["dice"]
@@ -316,12 +316,8 @@ def _key(result: Result) -> tuple[str, str, str]:
     return result.experiment, result.record.dataset, split_of(result)["rule"]
 
 
-def _to_ours(runs: Sequence[Result], ours: Sequence[Result], key: str) -> Difference | None:
-    """A score of the first run minus that of SeBRe's first, on the sections that both have."""
-    return _paired(runs, ours, key) if ours else None
-
-
 def _paired(runs: Sequence[Result], others: Sequence[Result], key: str) -> Difference | None:
+    """A score of the first run minus that of the first of others, on the sections of both."""
     theirs = {section.section: section for section in others[0].record.sections}
     pairs = [
         (section, theirs[section.section])

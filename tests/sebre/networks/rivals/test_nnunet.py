@@ -162,7 +162,4 @@ def test_left_and_right_are_not_mirrored(monkeypatch, tmp_path):
 
 
 class _Sections:
-    image_ids = (0, 1, 2)
-
-    def load_image(self, image_id):
-        return np.zeros((10 + image_id, 5, 3), np.uint8)
+    image_info = ({"path": PICTURE},)
