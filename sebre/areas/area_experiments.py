@@ -15,7 +15,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,12 +47,14 @@ from sebre.areas.pretraining.siamese import (
     load_siamese,
 )
 from sebre.areas.stacks import Stack, open_stack
+from sebre.evaluation.bootstrap import interval_of
 from sebre.networks.environment import environment
 from sebre.prepare.sources.ara_areas import LAYERS
 from sebre.program import run_module
 
 SPLIT = "every:4:2"
-TRANSFER_STEPS, TRANSFER_SEEDS = 150, 3
+RANDOM, SIAMESE = "random", "siamese"  # what a training starts from
+TRANSFER_STEPS, TRANSFER_SEEDS = 300, 3
 CLUSTERS = 18
 _logger = logging.getLogger(__name__)
 
@@ -167,86 +169,77 @@ def _map(points: Points, grouped: np.ndarray, count: int = 5) -> dict[str, Any]:
 
 
 def measure_transfer(
-    stack: Stack, work: Path, network: Path, counts: Sequence[int]
+    stack: Stack, work: Path, network: Path, counts: Sequence[int], steps: int = TRANSFER_STEPS
 ) -> dict[str, Any]:
-    """Networks without a prior, from random weights and from the siamese encoder, three seeds.
+    """Networks without a prior, from random weights and from the siamese encoder, three seeds each,
+    beside copies of the nearest annotated section.
 
     Args:
         stack: with labels.
         work: folder of runs.
         network: run of `sebre areas pretrain`.
         counts: of annotated sections, evenly spread.
+        steps: of each training.
     """
     split = split_of(SPLIT, stack)
-    runs = []
+    neighbors = Neighbors(stack, Alignment(stack.images, work / "registration"))
+    runs: list[dict[str, Any]] = []
     for count in counts:
         places = np.linspace(0, len(split.known) - 1, count + 2).round().astype(int)[1:-1]
         known = [split.known[n] for n in places]
+        runs += [{"count": count, **row} for row in _copies(stack, split, known, neighbors)]
         for seed in range(TRANSFER_SEEDS):
-            for start in ("random", "siamese"):
-                runs.append(_transferred(stack, split, known, start, seed, work, network))
+            for start in (RANDOM, SIAMESE):
+                encoder = load_siamese(network) if start == SIAMESE else None
+                settings = AreaSettings(
+                    steps=steps, batch=2, precision=PRECISIONS["bfloat16"], seed=seed
+                )
+                folder = work / f"transfer_{count}_{start}_{seed}"
+                trained = train_areas(stack, known, folder, settings, None, encoder)
+                labels = {n: trained.predict(stack.images[n]).argmax(-1) for n in split.tested}
+                found = summary(_scored(stack, labels))
+                runs.append({"count": count, "start": start, "seed": seed, **found})
                 _logger.info("%s", {k: runs[-1][k] for k in ("count", "start", "seed", "dice")})
-    return {
-        "split": SPLIT,
-        "steps": TRANSFER_STEPS,
-        "runs": runs,
-        "paired": _paired(runs, counts[0]),
-    }
+    paired = [_paired(runs, count) for count in counts]
+    return {"split": SPLIT, "steps": steps, "runs": runs, "paired": paired}
 
 
-def _transferred(
-    stack: Stack,
-    split: Split,
-    known: Sequence[int],
-    start: str,
-    seed: int,
-    work: Path,
-    network: Path,
-) -> dict[str, Any]:
-    settings = AreaSettings(
-        steps=TRANSFER_STEPS, batch=2, precision=PRECISIONS["bfloat16"], seed=seed
-    )
-    folder = work / f"transfer_{len(known)}_{start}_{seed}"
-    encoder = load_siamese(network) if start == "siamese" else None
-    trained = train_areas(stack, known, folder, settings, None, encoder)
+def _copies(
+    stack: Stack, split: Split, known: Sequence[int], neighbors: Neighbors
+) -> Iterable[dict[str, Any]]:
+    nearest = {n: neighbors.nearest(n, known, both=False) for n in split.tested}
+    plain = {n: stack.labels[found[0]] for n, found in nearest.items()}
+    laid_on = {n: neighbors.carried(found[0], n) for n, found in nearest.items()}
+    for start, labels in (("copy", plain), ("registered copy", laid_on)):
+        yield {"start": start, "seed": None, **summary(_scored(stack, labels))}
+
+
+def _scored(stack: Stack, labels: Mapping[int, np.ndarray]) -> list[AreaScore]:
     counted = set(stack.areas) - {OTHER}
-    scores = [
-        score_areas(
-            trained.predict(stack.images[n]).argmax(-1),
-            stack.labels[n],
-            stack.areas,
-            stack.names[n],
-            counted=counted,
-        )
-        for n in split.tested
+    return [
+        score_areas(found, stack.labels[n], stack.areas, stack.names[n], counted=counted)
+        for n, found in labels.items()
     ]
-    found = {"count": len(known), "start": start, "seed": seed, **summary(scores)}
-    return found
 
 
 def _paired(runs: Sequence[dict[str, Any]], count: int) -> dict[str, Any]:
-    """Difference of the siamese start from the random one, over sections and seeds."""
-    differences = []
-    for run in runs:
-        if run["count"] == count and run["start"] == "siamese":
-            (other,) = (
-                r
-                for r in runs
-                if (r["count"], r["seed"], r["start"]) == (count, run["seed"], "random")
-            )
-            differences += [
-                row["dice"] - other["by_section"][name]["dice"]
-                for name, row in run["by_section"].items()
-            ]
-    values = np.array([d for d in differences if np.isfinite(d)])
+    """Difference in Dice of the siamese start from the random one, each the mean over the seeds;
+    its interval is of draws of sections."""
+    means = []
+    for start in (RANDOM, SIAMESE):
+        these = [
+            run["by_section"] for run in runs if (run["count"], run["start"]) == (count, start)
+        ]
+        means.append({name: np.mean([run[name]["dice"] for run in these]) for name in these[0]})
+    differences = np.array([means[1][name] - means[0][name] for name in means[0]])
+    differences = differences[np.isfinite(differences)]
     rng = np.random.default_rng(0)
-    means = rng.choice(values, (2000, len(values))).mean(axis=1)
-    interval = [float(v) for v in np.percentile(means, (2.5, 97.5))]
+    draws = rng.choice(differences, (2000, len(differences))).mean(axis=1)
     return {
         "count": count,
-        "more_dice": float(values.mean()),
-        "interval": interval,
-        "pairs": len(values),
+        "more_dice": float(differences.mean()),
+        "interval": interval_of(draws),
+        "sections": len(differences),
     }
 
 
@@ -260,7 +253,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--network", type=Path, help="run of `sebre areas pretrain`")
     parser.add_argument("--gaps", nargs="+", default=(), help="as 70-82")
     parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS, help="of gaps")
-    parser.add_argument("--counts", nargs="+", type=int, default=(4,), help="of transfer")
+    parser.add_argument("--counts", nargs="+", type=int, default=(2, 4, 8, 16), help="of transfer")
+    parser.add_argument("--steps", type=int, default=TRANSFER_STEPS, help="of transfer")
     parser.add_argument("--layers", action="store_true", help="gaps: layers in place of areas")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -272,7 +266,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     elif args.experiment == "pretraining":
         found = measure_pretraining(stack, args.work, args.network)
     else:
-        found = measure_transfer(stack, args.work, args.network, args.counts)
+        found = measure_transfer(stack, args.work, args.network, args.counts, args.steps)
     line = " ".join(["python -m sebre.areas.area_experiments", *(argv or sys.argv[1:])])
     record = {"command": line, "stack": args.stack.name, args.experiment: found}
     record |= {"cpu_s": time.process_time() - start, "environment": environment()}

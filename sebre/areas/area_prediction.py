@@ -1,8 +1,8 @@
-"""A trained network of areas, and what it finds on a section."""
+"""Trained networks of areas, and what they find on a section."""
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,21 +33,31 @@ _SAME_PIXELS = 0.01  # share of their size that they may differ by
 
 @dataclass
 class AreaNetwork:
-    """A network with what it needs to be used.
+    """A network, or several that are asked together, with what it needs to be used.
 
     Attributes:
-        model: as `sebre.areas.area_unet.build_area_network` makes it.
+        models: as `sebre.areas.area_unet.build_area_network` makes them; the mean of their
+            probabilities counts.
         areas: names of classes 1, 2, ...
         pixel_um: side of a pixel of its sections.
         patch: side of its output.
-        sha256: of its file; empty for one that is in training.
+        sha256: of the file of each model; empty for one that is in training.
     """
 
-    model: keras.Model
+    models: tuple[keras.Model, ...]
     areas: tuple[str, ...]
     pixel_um: float
     patch: int
-    sha256: str = ""
+    sha256: tuple[str, ...] = ()
+
+    def singly(self) -> list["AreaNetwork"]:
+        """Each of several networks alone; of one, none."""
+        if len(self.models) == 1:
+            return []
+        return [
+            replace(self, models=(model,), sha256=(sha256,))
+            for model, sha256 in zip(self.models, self.sha256, strict=True)
+        ]
 
     def predict(self, image: np.ndarray, prior: np.ndarray | None = None) -> np.ndarray:
         """Probability of each class on a section.
@@ -80,15 +90,28 @@ class AreaNetwork:
             inputs[0].append(looked_up(gray, where.detail)[..., None])
             inputs[1].append(looked_up(around, where.context)[..., None])
             inputs[2].append(expected)
-        logits = self.model([np.stack(part) for part in inputs], training=False)
-        total = np.zeros((*(max(n, self.patch) for n in shape), classes), np.float32)
-        weight = np.zeros((*total.shape[:2], 1), np.float32)
-        for (top, left), found in zip(places, keras.ops.convert_to_numpy(logits), strict=True):
-            here = np.s_[top : top + self.patch, left : left + self.patch]
-            total[here] += window * found
-            weight[here] += window
-        shares = scipy.special.softmax(total / weight, axis=-1)[: shape[0], : shape[1]]
-        return enlarged(shares, image.shape)
+        stacked = [np.stack(part) for part in inputs]
+        shares = [
+            _joined(keras.ops.convert_to_numpy(model(stacked, training=False)), places, window)
+            for model in self.models
+        ]
+        mean = np.mean(shares, axis=0, dtype=np.float32)[: shape[0], : shape[1]]
+        return enlarged(mean, image.shape)
+
+
+def _joined(
+    logits: np.ndarray, places: Sequence[tuple[int, int]], window: np.ndarray
+) -> np.ndarray:
+    """Probabilities [y, x, classes] of logits [squares, patch, patch, classes] at their places."""
+    patch = logits.shape[1]
+    shape = [max(place[axis] for place in places) + patch for axis in (0, 1)]
+    total = np.zeros((*shape, logits.shape[-1]), np.float32)
+    weight = np.zeros((*shape, 1), np.float32)
+    for (top, left), found in zip(places, logits, strict=True):
+        here = np.s_[top : top + patch, left : left + patch]
+        total[here] += window * found
+        weight[here] += window
+    return scipy.special.softmax(total / weight, axis=-1)
 
 
 def demand_stack(network: AreaNetwork, stack: Stack) -> None:
@@ -123,13 +146,30 @@ def _corners(size: int, patch: int) -> list[int]:
     return np.linspace(0, size - patch, count).round().astype(int).tolist()
 
 
-def load_area_network(folder: str | Path) -> AreaNetwork:
-    """The network of a run of `sebre areas train`, or of `sebre areas fill` (its folder `network`).
+def load_area_network(*folders: str | Path) -> AreaNetwork:
+    """The network of a run of `sebre areas train`, or of `sebre areas fill` (its folder `network`);
+    of several runs, all of them together.
 
     Raises:
-        UserError: there is none, or it is of another kind.
+        UserError: there is none, it is of another kind, or they find other areas or see pixels of
+            other sizes.
     """
-    path = Path(folder)
+    first, *others = (_loaded(Path(folder)) for folder in folders)
+    for other, folder in zip(others, folders[1:], strict=True):
+        theirs = (other.areas, other.pixel_um, other.patch)
+        if theirs != (first.areas, first.pixel_um, first.patch):
+            raise UserError(
+                f"{folder}: finds {len(other.areas)} areas at {other.pixel_um:g} um in squares of "
+                f"{other.patch}, {folders[0]} {len(first.areas)} at {first.pixel_um:g} um in "
+                f"squares of {first.patch}. Give runs of one stack and one --patch."
+            )
+        first = replace(
+            first, models=first.models + other.models, sha256=first.sha256 + other.sha256
+        )
+    return first
+
+
+def _loaded(path: Path) -> AreaNetwork:
     for needed in (path / SETTINGS_FILE, path / LAST_FILE):
         if not needed.is_file():
             raise MissingFileError(
@@ -137,14 +177,14 @@ def load_area_network(folder: str | Path) -> AreaNetwork:
                 "made its first check."
             )
     settings = json.loads((path / SETTINGS_FILE).read_text("utf-8"))
-    network = network_of(settings, file_sha256(path / LAST_FILE))
+    network = network_of(settings, (file_sha256(path / LAST_FILE),))
     with reading(path / LAST_FILE, "this network"), quiet_keras():
         stored = keras.models.load_model(path / LAST_FILE, compile=False)
-        network.model.set_weights(stored.get_weights())
+        network.models[0].set_weights(stored.get_weights())
     return network
 
 
-def network_of(settings: Mapping[str, Any], sha256: str = "") -> AreaNetwork:
+def network_of(settings: Mapping[str, Any], sha256: tuple[str, ...] = ()) -> AreaNetwork:
     """A network of these settings, with random weights, in full precision."""
     if "areas" not in settings:
         raise UserError("This run is of another kind than `sebre areas train`. Give its folder.")
@@ -152,4 +192,4 @@ def network_of(settings: Mapping[str, Any], sha256: str = "") -> AreaNetwork:
     areas = tuple(settings["areas"])
     widths = settings["detail_widths"], settings["context_widths"]
     model = build_area_network(len(areas) + 1, *widths, settings["patch"])
-    return AreaNetwork(model, areas, settings["pixel_um"], settings["patch"], sha256)
+    return AreaNetwork((model,), areas, settings["pixel_um"], settings["patch"], sha256)

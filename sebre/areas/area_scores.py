@@ -135,3 +135,8 @@ def summary(
         found["more_accuracy"] = mean_accuracy(scores) - mean_accuracy(beside)
         found["more_accuracy_interval"] = interval(scores, mean_accuracy, beside)
     return found
+
+
+def short(row: Mapping[str, object]) -> dict[str, object]:
+    """Of a `summary` the two scores alone."""
+    return {key: row[key] for key in ("dice", "accuracy")}

@@ -128,5 +128,5 @@ def train_areas(
         check_s=check_s,
     )
     network = network_of(facts)
-    network.model.set_weights(model.get_weights())
+    network.models[0].set_weights(model.get_weights())
     return network

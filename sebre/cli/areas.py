@@ -88,7 +88,7 @@ def _add_evaluate(add: Callable[..., None], shared: dict[str, Any]) -> None:
     _add_stack(add, shared)
     add("--out", required=True, type=Path, metavar="FILE.json")
     add("--split", required=True, metavar="SPLIT")
-    add("--weights", required=True, type=Path, metavar="DIR")
+    add("--weights", required=True, type=Path, nargs="+", metavar="DIR")
     add("--cache", type=Path, metavar="DIR")
     add("--registration", choices=REGISTRATION, default=REGISTRATION[0])
 
@@ -99,7 +99,7 @@ def _add_fill(add: Callable[..., None], shared: dict[str, Any]) -> None:
     add("--out", required=True, type=Path, metavar="DIR")
     add("--method", choices=METHODS, default="carried")
     add("--steps", default=250, **shared["number"])
-    add("--weights", type=Path, metavar="DIR")
+    add("--weights", type=Path, nargs="+", metavar="DIR")
     add("--layers", action="store_true")
     add("--registration", choices=REGISTRATION, default=REGISTRATION[0])
     add("--seed", default=0, **shared["count"])
@@ -185,6 +185,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     from mrcnn.io.own_files import demand_own, replace_own_text
     from sebre.areas.area_measures import measure, split_of
     from sebre.areas.area_prediction import demand_stack, load_area_network
+    from sebre.areas.area_scores import short
     from sebre.data.listing import some
     from sebre.networks.environment import environment
     from sebre.networks.training_run import SETTINGS_FILE
@@ -192,27 +193,31 @@ def _evaluate(args: argparse.Namespace) -> int:
     demand_own([args.out])
     stack = _stack(args).drawn()
     split = split_of(args.split, stack)
-    network = load_area_network(args.weights)
+    network = load_area_network(*args.weights)
     demand_stack(network, stack)
-    settings = json.loads((args.weights / SETTINGS_FILE).read_text("utf-8"))
-    tested = [stack.names[n] for n in split.tested]
-    seen = set(settings.get("pictures", ()))
-    if known := [stack.names[n] for n in split.tested if arrays_sha256(stack.images[n]) in seen]:
-        raise UserError(
-            f"{args.weights}: learned from {some(known)}, which --split leaves out to be tested. "
-            "Train with the same --split."
-        )
+    runs = [json.loads((path / SETTINGS_FILE).read_text("utf-8")) for path in args.weights]
+    tested = {arrays_sha256(stack.images[n]): stack.names[n] for n in split.tested}
+    for path, settings in zip(args.weights, runs, strict=True):
+        if known := [tested[sha] for sha in settings.get("pictures", ()) if sha in tested]:
+            raise UserError(
+                f"{path}: learned from {some(known)}, which --split leaves out to be tested. "
+                "Train with the same --split."
+            )
     cache = args.cache or args.out.with_name(CACHE)
-    rows = measure(stack, split, _neighbors(stack, cache, args.registration), network)
+    neighbors = _neighbors(stack, cache, args.registration)
+    rows = measure(stack, split, neighbors, network)
+    each = [measure(stack, split, neighbors, one) for one in network.singly()]
     record = {
         "command": args.line,
         "stack": args.stack.name,
         "split": args.split,
-        "tested": tested,
-        "learned": settings["sections"],
-        "network": network.sha256,
-        "settings": settings,
+        "tested": list(tested.values()),
+        "learned": runs[0]["sections"],
+        "networks": network.sha256,
+        "settings": runs[0],
+        "seeds": [settings["seed"] for settings in runs],
         "rows": rows,
+        "each": [{name: short(row) for name, row in rows.items()} for rows in each],
         "environment": environment(),
     }
     replace_own_text(args.out, json.dumps(record, indent=1) + "\n")
@@ -248,7 +253,7 @@ def _fill(args: argparse.Namespace) -> int:
         registration=args.registration,
         training=replace(GAP_TRAINING, steps=args.steps, seed=args.seed),
     )
-    start = (lambda: load_area_network(args.weights)) if args.weights else None
+    start = (lambda: load_area_network(*args.weights)) if args.weights else None
     filled = fill(stack, annotated, args.out, settings, start)
     write_filled(filled, args.out)
     say(f"{len(filled.stack)} sections, {len(annotated)} of them annotated: {args.out}")

@@ -27,9 +27,13 @@ _PLATE_NOTES = (
     "that have no name of their own included; intervals are of draws of plates. `more` is the "
     "difference in Dice: of copies from the plain copy of the nearest, of networks with a prior "
     "from the same network without.",
-    "One training, one seed each; plates left out take part in the registration, their labels do "
-    "not. `every:4:2` is each fourth plate, `block:83:87` five in a row. The training of 3,600 "
-    "steps was begun after that of 1,800 had been scored, as its loss still fell.",
+    "Plates left out take part in the registration, their labels do not. `every:4:2` is each "
+    "fourth plate, `block:83:87` five in a row. One training of seed 0 where nothing else is said. "
+    "That of 3,600 steps was begun after that of 1,800 had been scored, as its loss still fell; "
+    "those of three seeds after that: the same plates were scored three times.",
+)
+_EACH_NOTE = (
+    "Dice and right area of the mean of the networks' probabilities, and of each network alone."
 )
 _WRONG_NOTE = (
     "Of cortex where a wrong prior expects another area than is drawn, `right` is the share that "
@@ -49,9 +53,10 @@ _PRETRAINING_NOTE = (
     "plates held out; a random encoder is the same network untrained (three draws)."
 )
 _TRANSFER_NOTE = (
-    "Networks without a prior, 150 steps, on evenly spread annotated plates; tested on the 8 "
-    "plates left out. The siamese encoder never saw those. The interval is of plates and seeds, as "
-    "if they were independent."
+    "Networks without a prior, {steps} steps each, on evenly spread annotated plates; tested on "
+    "the 8 plates left out, which the siamese encoder never saw. Copies are of the nearest "
+    "annotated plate. `more` is the difference in Dice from random weights, the mean over the "
+    "seeds; its interval is of draws of plates."
 )
 
 
@@ -74,8 +79,13 @@ def read_areas(folder: str | Path) -> tuple[dict[str, Any], tuple[str, ...]]:
 
 def _part(record: Mapping[str, Any]) -> dict[str, list[Any]]:
     if "rows" in record:
-        steps = f", {record['settings']['steps']:,} steps" if "settings" in record else ""
-        return {"plates": [{"split": record["split"] + steps, "rows": record["rows"]}]}
+        name = record["split"]
+        if "settings" in record:
+            name += f", {record['settings']['steps']:,} steps"
+        seeds, each = record.get("seeds", ()), record.get("each", ())
+        if each:
+            name += f", mean of {len(seeds)} networks"
+        return {"plates": [{"split": name, "rows": record["rows"], "each": each, "seeds": seeds}]}
     (kind,) = (k for k in _KINDS if k in record)
     if kind == "gaps":
         gaps = record[kind]
@@ -91,6 +101,12 @@ def area_tables(found: Mapping[str, Any]) -> tuple[Table, ...]:
             ("left out", "by", "Dice", "right area", "cortex", "more"),
             tuple(_plates(found.get("plates", ()))),
             notes=_PLATE_NOTES,
+        ),
+        Table(
+            "Areas by several networks and by each",
+            ("left out", "by", "together", "each, by seed"),
+            tuple(_each(found.get("plates", ()))),
+            notes=(_EACH_NOTE,),
         ),
         Table(
             "Is a wrong prior followed?",
@@ -114,7 +130,7 @@ def area_tables(found: Mapping[str, Any]) -> tuple[Table, ...]:
             "Starts of a training",
             ("annotated plates", "start", "seeds", "Dice", "right area", "more"),
             tuple(_transfer(found.get("transfer", ()))),
-            notes=(_TRANSFER_NOTE,),
+            notes=tuple(_TRANSFER_NOTE.format(**r) for r in found.get("transfer", ())),
         ),
     )
 
@@ -130,6 +146,18 @@ def _plates(records: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, ...]]:
                 number(row["cortex_dice"]),
                 _more(row),
             )
+
+
+def _each(records: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, ...]]:
+    def both(row: Mapping[str, Any]) -> str:
+        return f"{number(row['dice'])}, {number(row['accuracy'])}"
+
+    for record in records:
+        for name, row in record["rows"].items() if record["each"] else ():
+            if name.startswith("network"):
+                singly = zip(record["seeds"], record["each"], strict=True)
+                alone = "; ".join(f"{seed}: {both(rows[name])}" for seed, rows in singly)
+                yield record["split"], name, both(row), alone
 
 
 def _wrong(records: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, ...]]:
@@ -177,10 +205,12 @@ def _transfer(records: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, ...]]
         for count, start in dict.fromkeys((r["count"], r["start"]) for r in runs):
             these = [r for r in runs if (r["count"], r["start"]) == (count, start)]
             means = [float(np.mean([r[key] for r in these])) for key in ("dice", "accuracy")]
-            paired, more = record["paired"], NONE
-            if start == "siamese" and count == paired["count"]:
+            seeds = NONE if these[0]["seed"] is None else str(len(these))
+            more = NONE
+            if start == "siamese":
+                (paired,) = (p for p in record["paired"] if p["count"] == count)
                 more = _with_interval(paired["more_dice"], paired["interval"], "+.3f")
-            yield str(count), start, str(len(these)), *map(number, means), more
+            yield str(count), start, seeds, *map(number, means), more
 
 
 def _more(row: Mapping[str, Any]) -> str:

@@ -53,6 +53,16 @@ def test_pretrain_train_and_evaluate(path, tmp_path, capsys, monkeypatch):
     assert record["tested"] == ["62", "66"] and "copy of the nearest" in record["rows"]
     assert "network without prior" in capsys.readouterr().out
     assert record["learned"] == ["60", "61", "63", "64", "65"]
+    # Two networks together: the mean of what each says.
+    second = str(tmp_path / "second")
+    assert main(["areas", "train", path, "--out", second, *split, *one, *start, "--seed", "1"]) == 0
+    both = [*given[:5], second, *given[5:], "--out", str(tmp_path / "both.json")]
+    assert main(both) == 0
+    together = json.loads((tmp_path / "both.json").read_text())
+    assert together["seeds"] == [0, 1] and len(together["networks"]) == 2
+    bare = "network without prior"
+    assert together["each"][0][bare]["dice"] == record["rows"][bare]["dice"]
+    assert together["each"][1][bare] != together["each"][0][bare]
     # A section that was learned from, and sections of another size.
     other = str(tmp_path / "other.json")
     asked = [*given[:5], "--split", "names:63", *given[7:], "--out", other]

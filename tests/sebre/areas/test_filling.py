@@ -52,6 +52,11 @@ def test_a_run_is_loaded_as_it_was_and_goes_on(run, stack, neighbors):
     assert np.array_equal(network.predict(image), loaded.predict(image))
     again = train_areas(stack, [0, 6], out, TINY, neighbors)  # done: nothing is trained
     assert np.array_equal(network.predict(image), again.predict(image))
+    # Of several runs the mean of the probabilities counts; they must be of one kind.
+    other = train_areas(stack, [0, 6], out.with_name("other"), replace(TINY, seed=1), neighbors)
+    both = load_area_network(out, out.with_name("other"))
+    mean = (network.predict(image) + other.predict(image)) / 2
+    assert np.allclose(both.predict(image), mean, atol=1e-6)
     with pytest.raises(UserError, match="seed was 0, is 1"):
         train_areas(stack, [0, 6], out, replace(TINY, seed=1), neighbors)
 

@@ -34,12 +34,21 @@ RUNS = [
     for start in ("random", "siamese")
     for seed in (0, 1)
 ]
-TRANSFER = {"runs": RUNS, "paired": {"count": 4, "more_dice": 0.1, "interval": [0.05, 0.15]}}
+RUNS += [{"count": 4, "start": "copy", "seed": None, "dice": 0.25, "accuracy": 0.35}]
+PAIRED = {"count": 4, "more_dice": 0.1, "interval": [0.05, 0.15]}
+TRANSFER = {"steps": 300, "runs": RUNS, "paired": [PAIRED]}
+SEVERAL = {
+    **PLATES,
+    "settings": {"steps": 3600},
+    "seeds": [0, 1],
+    "each": [{name: {"dice": d, "accuracy": 0.6} for name in PLATES["rows"]} for d in (0.61, 0.62)],
+}
 
 
 def _stored(folder):
     files = {
         "interleaved": PLATES,
+        "several": SEVERAL,
         "gaps": {"gaps": {"kind": "areas", "gaps": [GAP]}},
         "layers": {"gaps": {"kind": "layers", "gaps": [GAP]}},
         "pretraining": {"pretraining": PRETRAINING},
@@ -54,15 +63,20 @@ def test_files_of_all_kinds_become_tables_and_figures(tmp_path):
     _stored(tmp_path)
     found, problems = read_areas(tmp_path)
     assert problems == ()
-    plates, wrong, gaps, alone, starts = area_tables(found)
+    plates, each, wrong, gaps, alone, starts = area_tables(found)
     assert plates.rows[0][2:] == ("0.500 [0.400, 0.600]", "0.500", "0.900", "-")
     assert plates.rows[1][5:] == ("+0.200 [+0.180, +0.220]",)
-    assert wrong.rows == (("every:4:2", "network", "0.600", "0.050"),)
+    several = "every:4:2, 3,600 steps, mean of 2 networks"
+    assert plates.rows[2][0] == several
+    assert each.rows == ((several, "network", "0.700, 0.700", "0: 0.610, 0.600; 1: 0.620, 0.600"),)
+    assert wrong.rows[0] == ("every:4:2", "network", "0.600", "0.050")
     assert [row[0] for row in gaps.rows] == ["70-82, 1.2 mm"] * 5 + ["70-82, 1.2 mm, layers"] * 5
     assert gaps.rows[0][5] == "RSPv 0.80"
     assert alone.rows[0][1:] == ("0.240", "always the median: 1.000")
     assert starts.rows[0] == ("4", "random", "2", "0.800", "0.400", "-")
     assert starts.rows[1][5] == "+0.100 [+0.050, +0.150]"
+    assert starts.rows[2] == ("4", "copy", "-", "0.250", "0.350", "-")
+    assert "300 steps" in starts.notes[0]
     figures = area_figures(found)
     assert set(figures) == {"areas_gaps", "areas_map"}
     (ax,) = figures["areas_gaps"][1].axes
@@ -72,7 +86,7 @@ def test_files_of_all_kinds_become_tables_and_figures(tmp_path):
 
 def test_a_record_that_is_none_is_a_problem_and_no_file_is_none(tmp_path):
     assert read_areas(tmp_path) == ({}, ())
-    assert [table.rows for table in area_tables({})] == [()] * 5 and area_figures({}) == {}
+    assert [table.rows for table in area_tables({})] == [()] * 6 and area_figures({}) == {}
     _stored(tmp_path)
     (tmp_path / "areas" / "gaps.json").write_text('{"rows": {"copy": {}}, "split": "x"}')
     found, problems = read_areas(tmp_path)
