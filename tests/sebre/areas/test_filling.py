@@ -1,5 +1,9 @@
 """Training on annotated sections, and filling those between."""
 
+import importlib.util
+import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import nibabel as nib
@@ -133,6 +137,30 @@ def test_volumes_open_at_the_right_scale(filled, stack):
     scales = group.attrs["ome"]["multiscales"][0]["datasets"][0]["coordinateTransformations"]
     assert scales[0]["scale"] == pytest.approx([1e5, 5e4, 5e4])  # nm
     assert np.array_equal(group["0"][:], found.stack.labels)
+
+
+_BY_ITK = """
+import json, sys, itk
+images = [itk.imread(path) for path in sys.argv[1:3]]
+itk.array_from_image(images[0]).tofile(sys.argv[3])
+print(json.dumps([[list(image.GetSpacing()), list(image.GetOrigin())] for image in images]))
+"""
+
+
+def test_the_library_of_itk_snap_reads_the_volumes(filled, tmp_path):
+    if importlib.util.find_spec("itk") is None:
+        pytest.skip("itk is not installed")
+    found, out = filled
+    # In a process of its own: ITK and TensorFlow do not stand each other.
+    paths = [out / "labels.nii.gz", out / "images.nii.gz", tmp_path / "labels.raw"]
+    run = subprocess.run(
+        [sys.executable, "-c", _BY_ITK, *map(str, paths)], capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    labels, image = json.loads(run.stdout)
+    assert labels == image and labels[0] == pytest.approx([0.05, 0.05, 0.1])
+    values = np.fromfile(paths[2], found.stack.labels.dtype).reshape(found.stack.labels.shape)
+    assert np.array_equal(values, found.stack.labels)
 
 
 def test_a_scan_is_written_on_its_own_grid(stack, tmp_path):
