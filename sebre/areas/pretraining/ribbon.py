@@ -1,8 +1,8 @@
 """Distances along the cortex of a stack, within sections and from section to section.
 
 Nodes are points of the cortex on a grid; edges join neighbors within a section, and each node
-with the one it lies on in the next section, as far away as the sections are. Patches are taken in
-the middle of the cortex. Only a mask of the cortex is needed, no areas.
+with those about where it lies on the next section, so that a way may lead across sections at a
+slant. Patches are taken in the middle of the cortex. Only a mask of the cortex is needed, no areas.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ GRID_MM = 0.07
 STEP_MM = 0.15  # from patch to patch along the cortex
 _RIDGE = 0.85  # of the greatest depth nearby, from which a point is in the middle
 _NEARBY_MM = 0.4
-_REACH_MM = 0.2  # furthest from where a node lies on the next section to the node taken there
+_REACH_MM = 0.15  # from where a node lies on the next section to nodes that it is joined with there
 
 
 @dataclass(frozen=True)
@@ -129,12 +129,13 @@ def _graph(
         places = nodes[here, 1:]
         if neighbors is not None:
             places = neighbors.points(section + 1, section)[tuple(places.T)]
-        far, nearest = cKDTree(nodes[there, 1:]).query(places)
-        close = far <= _REACH_MM / pixel_mm
-        heads.append(here[close])
-        tails.append(there[nearest[close]])
+        pairs = cKDTree(places).sparse_distance_matrix(
+            cKDTree(nodes[there, 1:]), _REACH_MM / pixel_mm, output_type="ndarray"
+        )
+        heads.append(here[pairs["i"]])
+        tails.append(there[pairs["j"]])
         gap = stack.z_mm[section + 1] - stack.z_mm[section]
-        lengths.append(np.full(close.sum(), gap))
+        lengths.append(np.hypot(gap, pairs["v"] * pixel_mm))
     ends = np.concatenate(heads), np.concatenate(tails)
     shape = (len(nodes), len(nodes))
     return nodes, scipy.sparse.csr_matrix((np.concatenate(lengths), ends), shape=shape)

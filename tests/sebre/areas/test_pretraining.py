@@ -20,6 +20,9 @@ from sebre.areas.pretraining.siamese import (
     load_siamese,
     pretrain,
 )
+from sebre.areas.stacks import Stack
+
+KEYS = ("section", "place", "position_mm")
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +63,22 @@ def test_distances_go_around_the_ring_and_from_section_to_section(points, distan
         0.6 <= distances[first, there] + 0.08
         and distances[first, there] <= 0.6 + 1.5 * sideways + 0.2
     )
+
+
+def test_ways_lead_across_sections_at_a_slant():
+    """In a block the distance is the straight one; going along and across it would be 40 % more."""
+    images = np.zeros((9, 40, 60), np.uint8)
+    block = Stack(tuple("123456789"), images, np.arange(9) * 0.1, 50.0)
+    cortex = np.ones(block.images.shape, bool)
+    columns = np.array([5.0, 13, 21, 29, 37, 45, 53])
+    place = np.column_stack([np.full(7, 20), columns]).astype(np.float32)
+    position = np.column_stack([np.full(7, 0.0), place * 0.05]).astype(np.float32)
+    ends = Points(np.full(7, 8), place, position)
+    start = Points(np.zeros(1, int), place[:1], position[:1])
+    both = Points(*(np.concatenate([getattr(part, key) for part in (start, ends)]) for key in KEYS))
+    found = geodesic_distances(block, cortex, both, sources=[0])[0, 1:]
+    straight = np.hypot(0.8, (columns - columns[0]) * 0.05)
+    assert found == pytest.approx(straight, rel=0.09) and (found >= straight - 1e-5).all()
 
 
 def test_what_nothing_joins_is_infinitely_far(stack):
