@@ -185,7 +185,7 @@ def drawn_table(records: Mapping[str, Any]) -> Table:
     header = ("data, start", *(f"{count} sections" for count in counts), "scored", "seeds")
     rows = []
     for name, record in records.items():
-        for start, scores in _by_start(record).items():
+        for start, scores in scores_by_start(record).items():
             cells = [_mean_and_range(scores.get(count, [])) for count in counts]
             seeds = max(map(len, scores.values()))
             title = f"{name}, {_STARTS.get(start, start)}"
@@ -198,7 +198,7 @@ def drawn_figure(records: Mapping[str, Any]) -> style.ReportFigure:
     """Mean Dice over the number of sections, a panel for each data set, a point for each seed."""
 
     def draw(ax: Axes, record: Mapping[str, Any]) -> None:
-        for i, (start, scores) in enumerate(_by_start(record).items()):
+        for i, (start, scores) in enumerate(scores_by_start(record).items()):
             counts = sorted(scores)
             how = {"color": _COLORS[i], "marker": _MARKS[i]}
             means = [float(np.mean(scores[count])) for count in counts]
@@ -223,7 +223,7 @@ def drawn_figure(records: Mapping[str, Any]) -> style.ReportFigure:
     return style.panel_figure(panels, None, "sebre.evaluation.learning_curve")
 
 
-def _by_start(record: Mapping[str, Any]) -> dict[str, dict[int, list[float]]]:
+def scores_by_start(record: Mapping[str, Any]) -> dict[str, dict[int, list[float]]]:
     """Scores of the seeds, by start and number of sections."""
     found: dict[str, dict[int, list[float]]] = {}
     for run in record["runs"]:

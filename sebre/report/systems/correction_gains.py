@@ -51,7 +51,7 @@ def correction_tables(records: Mapping[str, Any]) -> tuple[Table, ...]:
     gains, choices = [], []
     for name, record in records.items():
         if gain := gain_of(record):
-            before, after = (_mean(scores) for scores in _before_and_after(record))
+            before, after = (mean_dice(scores) for scores in _before_and_after(record))
             seeds = len(_runs(record, _WORST))
             scored = f"{len(record['before'])} sections"
             scored += f", {gain.n_units} {gain.unit}s" if gain.unit != "section" else ""
@@ -88,7 +88,9 @@ def difference_of(record: Mapping[str, Any]) -> Difference | None:
     for one, other in _pairs(record):
         for scores, run in ((chosen, one), (chance, other)):
             unit = f"seed {run['seed']}"
-            scores += [_score(name, dices, unit) for name, dices in sorted(run["scores"].items())]
+            scores += [
+                section_score(name, dices, unit) for name, dices in sorted(run["scores"].items())
+            ]
     found = paired_difference(chosen, chance, unit="seed") if chosen else None
     if found is None or found.n_units >= FEW_UNITS:
         return found
@@ -146,16 +148,17 @@ def _before_and_after(
         for scores, found in ((before, record["before"]), (after, run["scores"])):
             for name, dices in sorted(found.items()):
                 some = {region: value for region, value in dices.items() if region in known}
-                scores.append(_score(name, some, record["units"][name]))
+                scores.append(section_score(name, some, record["units"][name]))
     return before, after
 
 
-def _score(name: str, dices: Mapping[str, float], unit: str) -> SectionScore:
+def section_score(name: str, dices: Mapping[str, float], unit: str) -> SectionScore:
+    """A section whose Dice by region is known."""
     regions = {region: RegionScore(dice=float(value)) for region, value in dices.items()}
     return SectionScore(section=name, regions=regions, unit=unit)
 
 
-def _mean(scores: Sequence[SectionScore]) -> float:
+def mean_dice(scores: Sequence[SectionScore]) -> float:
     """Mean Dice over the sections that show a region, then over regions."""
     by_region: dict[str, list[float]] = {}
     for section in scores:
