@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,14 @@ from sebre.report.records import (
 )
 from sebre.report.statements import NOT_RUN, SCORE, Claim
 from sebre.report.style import ReportFigure
+from sebre.report.systems.any_section_figures import any_section_figures
+from sebre.report.systems.any_section_tables import (
+    any_section_tables,
+    learning_table,
+    read_any_section,
+    trained_table,
+)
+from sebre.report.systems.any_section_targets import targets_table
 from sebre.report.systems.area_tables import area_figures, area_tables, read_areas
 from sebre.report.systems.correction_gains import (
     correction_figure,
@@ -118,6 +126,7 @@ class Records:
         neurites: of `sebre.neurites.scoring.measure_neurites`; empty without.
         areas: of `sebre areas evaluate` and `sebre.areas.area_experiments`; empty without.
         corrections: of `sebre.corrections.measure_gain`, by name of the data set.
+        any_section: of `sebre.synthesis`, by name of the file; empty without.
         trials: of `sebre.trials`.
         live: rivals of Table 1 beside SeBRe's network, as they were run here.
     """
@@ -135,6 +144,7 @@ class Records:
     neurites: Mapping[str, Any] = field(default_factory=dict)
     areas: Mapping[str, Any] = field(default_factory=dict)
     corrections: Mapping[str, Any] = field(default_factory=dict)
+    any_section: Mapping[str, Any] = field(default_factory=dict)
     trials: Trials = field(default_factory=Trials)
     live: Sequence[Contest] = ()
 
@@ -187,6 +197,7 @@ def read_records(folder: str | Path) -> Records:
         neurites=kept(read_neurites(folder)),
         areas=kept(read_areas(folder)),
         corrections=kept(read_corrections(folder)),
+        any_section=kept(read_any_section(folder)),
         trials=kept(read_trials(folder)),
         live=contests((*results, *splits), kept(read_rivals(folder)), methods),
         problems=tuple(wrong),
@@ -316,12 +327,28 @@ def _trials(records: Records) -> list[Chapter]:
             (ages_table(trials), modalities_table(records.results, trials)),
             "no result in `unseen` beside the others.",
         ),
+        _any_section(records),
         _chapter(
             "Scans of other sources",
             (scans_table(trials), unlabeled_table(trials)),
             "no result on scans of `sebre.trials.labeled_scans`.",
         ),
     ]
+
+
+def _any_section(records: Records) -> Chapter:
+    """The network of any section, which never saw a real one; its training is in a file."""
+    found = records.any_section
+    first, conditions, beside, *others = (
+        targets_table(found, records.curves),
+        *any_section_tables(found),
+    )
+    trained = trained_table(found, records.corrections, records.results)
+    tables = (first, conditions, beside, trained, *others)
+    without = "no `any_section.json` of `sebre.synthesis.release` in `synthesis`."
+    made = _chapter("Any section", tables, without)
+    learned = learning_table(found)
+    return replace(made, in_files=(learned,)) if made.tables and learned.rows else made
 
 
 def _further_systems(records: Records) -> list[Chapter]:
@@ -368,6 +395,7 @@ def figures(records: Records) -> dict[str, tuple[str, ReportFigure]]:
         made["corrections"] = ("Which sections to correct", correction_figure(records.corrections))
     if records.neurites.get("rows"):
         made["neurites"] = ("Neurites in bad sections", neurite_figure(records.neurites))
+    made |= any_section_figures(records.any_section)
     made |= area_figures(records.areas)
     for name in dict.fromkeys(result.experiment for result in results):
         made |= {
