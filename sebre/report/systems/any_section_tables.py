@@ -36,8 +36,8 @@ _BESIDE_NOTES = (
     "source, and the copied labels of these alone. Of prepared data sets up to 30 sections of the "
     "test part (of figures and plates all), by the regions of the same names.",
     "Uneven: the brain of ccf was registered to the very template that its labels are copied "
-    "from, and pynutil_expression lies on the grid of that atlas. any_section learned from the "
-    "volumes of ccf, and from those of other animals of mouse_mri. Where the stain differs from "
+    "from, and pynutil_expression lies on the grid of that atlas. any_section learned from that "
+    "template and its labels, and from other animals of mouse_mri. Where the stain differs from "
     "that of the templates, gray values often lead to another plane, which no registration mends. "
     "Of ara_nissl only four fields of the hippocampus are drawn.",
 )
