@@ -4,7 +4,7 @@ labels.npz          the stack with its labels
 labels/NAME.png     label pictures, as they can be drawn on and given again
 labels.nii.gz       volume (of a scan: on its grid); images.nii.gz: the sections themselves
 labels.zarr         volume as OME-Zarr, if the package zarr is there
-areas.obj           a closed surface of each area, in mm
+areas.obj           a closed surface of each area, in mm; of a scan, where it lies by its header
 sections.csv        confidence by section, and where to annotate next
 """
 
@@ -18,7 +18,7 @@ import nibabel as nib
 import numpy as np
 import scipy.ndimage
 from PIL import Image
-from skimage.measure import marching_cubes
+from skimage.measure import block_reduce, marching_cubes
 
 from mrcnn.io.own_files import demand_own, replace_own
 from sebre.areas.atlas_prior import signed_distances
@@ -27,7 +27,10 @@ from sebre.areas.stacks import Stack, write_stack
 from sebre.data.csv_tables import write_table
 from sebre.neurites.segment_files import Segments, write_segments
 
+Surface = tuple[np.ndarray, np.ndarray]
+
 _MESH_MM = 0.06  # side of the voxels that surfaces are made of
+_LEVELS, _UNEVEN = 10, 1.7e-3  # tries for the level of a surface
 _COLUMNS = ("section", "z_mm", "annotated", "confidence", "certainty", "areas", "annotate_next")
 _log = logging.getLogger(__name__)
 
@@ -64,7 +67,7 @@ def write_filled(filled: Filled, out: str | Path) -> None:
     else:
         _log.warning('No OME-Zarr: pip install "sebre[neurites]" for the package zarr.')
     surfaces = mesh(labels, stack.areas, spacing_mm, stack.pixel_um / 1000)
-    replace_own(out / "areas.obj", lambda part: part.write_text(as_obj(surfaces), "utf-8"))
+    replace_own(out / "areas.obj", lambda part: part.write_text(as_obj(surfaces, stack), "utf-8"))
     replace_own(out / "sections.csv", lambda part: write_table(part, _COLUMNS, _rows(filled)))
 
 
@@ -102,37 +105,61 @@ def regular(stack: Stack, values: np.ndarray) -> tuple[np.ndarray, float]:
 
 def mesh(
     labels: np.ndarray, areas: tuple[str, ...], spacing_mm: float, pixel_mm: float
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """A closed surface of each area: corners float [n, 3] (z, y, x in mm) and triangles int [m, 3].
+) -> dict[str, Surface]:
+    """A closed surface of each area that is there, around the volume that its labels fill.
+
+    A surface at half of what the coarser voxels hold would lose strips thinner than they are. So
+    the level is, for each area, that at which the volume is right.
 
     Args:
         labels: uint8 [z, y, x].
         areas: names of labels 1, 2, ...
         spacing_mm: from section to section.
         pixel_mm: side of a pixel.
+
+    Returns:
+        Corners float [n, 3] (z, y, x in mm from the middle of the first voxel), and triangles
+        int [m, 3], whose corners go around counterclockwise as seen from outside in x, -y, z.
     """
     step = max(1, round(_MESH_MM / pixel_mm))
     finer = max(1, round(spacing_mm / _MESH_MM))
-    small = labels[:, ::step, ::step]
-    classes = len(areas) + 1
-    # An open border of the volume would leave a hole.
-    depth = np.stack([signed_distances(section, classes, 15.0) for section in small])
+    sizes = np.array([spacing_mm / finer, step * pixel_mm, step * pixel_mm])
     surfaces = {}
-    for number, name in enumerate(areas, start=1):
-        if not (small == number).any():
+    for number, box in enumerate(scipy.ndimage.find_objects(labels), start=1):
+        if box is None:
             continue
-        field = scipy.ndimage.zoom(
-            depth[..., number], (finer, 1, 1), order=1, grid_mode=True, mode="nearest"
-        )
-        field = np.pad(field, 1, constant_values=-1.0)
-        if field.max() <= 0:
-            continue
-        sizes = (spacing_mm / finer, step * pixel_mm, step * pixel_mm)
-        corners, triangles, _, _ = marching_cubes(field, 0.0, spacing=sizes)
-        # The first of the finer layers lies before the middle of the first section.
-        corners[:, 0] -= (spacing_mm - sizes[0]) / 2
-        surfaces[name] = (corners - np.array(sizes), triangles)
+        # With the sections around it, into which it ends, and from a coarser voxel on.
+        box = slice(max(0, box[0].start - 1), box[0].stop + 1), *box[1:]
+        box = box[0], *(slice(part.start // step * step, part.stop) for part in box[1:])
+        where = labels[box] == number
+        shares = block_reduce(where, (1, step, step), np.mean).astype(np.float32)
+        field = scipy.ndimage.zoom(shares, (finer, 1, 1), order=1, grid_mode=True, mode="nearest")
+        volume = float(where.sum()) * spacing_mm * pixel_mm**2
+        corners, triangles = _around(np.pad(field, 1), sizes, volume)
+        # Corners count from the border; the first finer layer lies before the middle of its
+        # section, the middle of the first coarser voxel after that of its first pixel.
+        start = np.array([part.start for part in box]) * (spacing_mm, pixel_mm, pixel_mm)
+        middle = np.array([sizes[0] - spacing_mm, *(2 * [(step - 1) * pixel_mm])]) / 2
+        surfaces[areas[number - 1]] = (corners + start + middle - sizes, triangles)
     return surfaces
+
+
+def _around(field: np.ndarray, sizes: np.ndarray, volume: float) -> Surface:
+    """The surface in a field of 0 to 1 that encloses this volume, as nearly as ten tries come."""
+    low, high = 0.0, float(field.max())
+    for _ in range(_LEVELS):
+        # Never a value of the field itself: corners would fall together and leave open edges.
+        level = (low + high) / 2 + _UNEVEN * (high - low)
+        corners, triangles, _, _ = marching_cubes(field, level, spacing=tuple(sizes))
+        triangles = triangles[:, ::-1]
+        low, high = (level, high) if enclosed(corners, triangles) > volume else (low, level)
+    return corners, triangles
+
+
+def enclosed(corners: np.ndarray, triangles: np.ndarray) -> float:
+    """Volume within a closed surface with corners (z, y, x) as `mesh` gives it."""
+    a, b, c = (corners[triangles[:, n], ::-1] * (1, -1, 1) for n in range(3))
+    return float(np.einsum("ij,ij->i", a, np.cross(b, c)).sum() / 6)
 
 
 def open_edges(triangles: np.ndarray) -> int:
@@ -142,15 +169,33 @@ def open_edges(triangles: np.ndarray) -> int:
     return sum(count != 2 for count in counts.values())
 
 
-def as_obj(surfaces: dict[str, tuple[np.ndarray, np.ndarray]]) -> str:
-    """Surfaces as a Wavefront OBJ file, an object each; x to the right, y up, z along the stack."""
+def as_obj(surfaces: dict[str, Surface], stack: Stack) -> str:
+    """Surfaces as a Wavefront OBJ file, an object each, in mm: of pictures x to the right, y up and
+    z along the stack; of a scan, in the space of its header."""
     lines, first = ["# areas in mm"], 1
     for name, (corners, triangles) in surfaces.items():
+        placed, turned = _placed(corners, stack)
         lines.append(f"o {name}")
-        lines += [f"v {x:.4f} {-y:.4f} {z:.4f}" for z, y, x in corners]
-        lines += [f"f {a + first} {b + first} {c + first}" for a, b, c in triangles]
+        lines += [f"v {x:.4f} {y:.4f} {z:.4f}" for x, y, z in placed]
+        faces = triangles[:, ::-1] if turned else triangles
+        lines += [f"f {a} {b} {c}" for a, b, c in faces + first]
         first += len(corners)
     return "\n".join(lines) + "\n"
+
+
+def _placed(corners: np.ndarray, stack: Stack) -> tuple[np.ndarray, bool]:
+    """Corners (z, y, x) as x, y, z, and whether that turns triangles inside out."""
+    if stack.affine is None:
+        return corners[:, ::-1] * (1, -1, 1), False
+    pixel_mm = stack.pixel_um / 1000
+    spacing_mm = float(np.diff(stack.z_mm).min())
+    voxels = np.empty_like(corners)
+    others = [axis for axis in range(3) if axis != stack.axis]
+    voxels[:, [stack.axis, *others]] = corners / (spacing_mm, pixel_mm, pixel_mm)
+    placed = voxels @ stack.affine[:3, :3].T + stack.affine[:3, 3]
+    # (x, -y, z) of pictures has the sense of z, y, x turned around.
+    order = np.linalg.det(np.eye(3)[[stack.axis, *others]])
+    return placed, order * np.linalg.det(stack.affine[:3, :3]) < 0
 
 
 def _scan_of(stack: Stack, volume: np.ndarray, spacing_mm: float) -> tuple[np.ndarray, np.ndarray]:

@@ -19,7 +19,7 @@ from mrcnn.errors import UserError
 from sebre.areas.alignment import Alignment
 from sebre.areas.area_prediction import AreaNetwork, demand_stack
 from sebre.areas.area_samples import Augmentation
-from sebre.areas.area_scores import mean_dice, score_areas
+from sebre.areas.area_scores import LEAST_PX
 from sebre.areas.area_training import AreaSettings, train_areas
 from sebre.areas.atlas_prior import Neighbors, PriorDraw, blurred, carry_shares
 from sebre.areas.stacks import Stack
@@ -182,11 +182,21 @@ def expected_dice(neighbors: Neighbors, annotated: Sequence[int]) -> np.ndarray:
         sources = neighbors.nearest(number, annotated)
         if number in annotated or len(sources) < 2:
             continue
-        first, second = (neighbors.carried(n, number) for n in sources)
-        agreed = mean_dice([score_areas(first, second, stack.areas, stack.names[number])])
+        agreed = _agreement(*(neighbors.carried(n, number) for n in sources))
         near, far = sorted(abs(z[n] - z[number]) for n in sources)
-        found[number] = 1 - (1 - np.nan_to_num(agreed)) * 2 * near / (near + far)
+        found[number] = 1 - (1 - agreed) * 2 * near / (near + far)
     return found
+
+
+def _agreement(first: np.ndarray, second: np.ndarray) -> float:
+    """Mean Dice of two label pictures over the areas that either shows; 0 where none is shown."""
+    areas = [n for n in np.union1d(first, second) if n]
+    shares = [
+        2 * ((first == n) & (second == n)).sum() / ((first == n).sum() + (second == n).sum())
+        for n in areas
+        if max((first == n).sum(), (second == n).sum()) >= LEAST_PX
+    ]
+    return float(np.mean(shares)) if shares else 0.0
 
 
 def combined(carried: np.ndarray, seen: np.ndarray, weight: float) -> np.ndarray:

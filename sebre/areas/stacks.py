@@ -5,6 +5,7 @@ areas are drawn, `labels` uint8 [z, y, x] and `areas`, the names of labels 1, 2,
 `layers` likewise. Pictures of a folder and scans in NIfTI are read as stacks as well.
 """
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from sebre.prepare.volume_header import checked_sides, corners_apart, open_volum
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 MOST_AREAS = 254
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -108,17 +110,26 @@ class Stack:
         return self
 
     def numbers_of(self, names: Sequence[str]) -> list[int]:
-        """Numbers of sections by their names, or by their places in the stack ("3", from 0)."""
+        """Numbers of sections by their names, or by their places in the stack ("3", from 0).
+
+        Where names are numbers, "3" is the section of that number: with a place in its stead, a
+        section that is missing would silently be another one.
+        """
         found = []
+        numbered = {int(own): n for n, own in enumerate(self.names) if own.isdecimal()}
         for name in map(str, names):
+            place = int(name) if name.isdecimal() else -1
             if name in self.names:
                 found.append(self.names.index(name))
-            elif name.isdecimal() and int(name) < len(self):
-                found.append(int(name))
+            elif place in numbered:
+                found.append(numbered[place])
+            elif not numbered and 0 <= place < len(self):
+                found.append(place)
             else:
                 raise UserError(
                     f"{name}: no such section. There are {', '.join(self.names[:8])}"
-                    f"{', ...' if len(self) > 8 else ''}; numbers count from 0."
+                    f"{', ...' if len(self) > 8 else ''}"
+                    f"{'.' if numbered else '; numbers count from 0.'}"
                 )
         return found
 
@@ -217,8 +228,30 @@ def _open_folder(
         )
     names = tuple(picture.stem for picture in pictures)
     drawn = _label_pictures(Path(labels), names, images[0].shape) if labels else None
-    z_mm = np.arange(len(images)) * (spacing_mm or 0.1)
+    z_mm = _places(names) * (spacing_mm or 0.1)
     return _named(Stack(names, np.stack(images), z_mm, pixel_um, drawn))
+
+
+def _places(names: Sequence[str]) -> np.ndarray:
+    """Places of sections, in spacings, by the numbers in their names; evenly spaced where names
+    have none, or several that differ."""
+    texts = {re.sub(r"\d+", "#", name) for name in names}
+    parts = [[int(part) for part in re.findall(r"\d+", name)] for name in names]
+    even = np.arange(len(names), dtype=float)
+    if len(texts) > 1 or not parts[0]:
+        return even
+    columns = [column for column in np.array(parts).T if len(set(column)) > 1]
+    if len(columns) != 1 or (np.diff(columns[0]) <= 0).any():
+        return even
+    steps = np.diff(columns[0])
+    places = (columns[0] - columns[0][0]) / np.gcd.reduce(steps)
+    if missing := int(places[-1]) + 1 - len(names):
+        _log.warning(
+            "%d of %d sections are missing by the numbers in their names, the first after %s. "
+            "Those on both sides of a gap are taken to lie as much further apart.",
+            *(missing, int(places[-1]) + 1, names[int(np.argmax(np.diff(places) > 1))]),
+        )
+    return places
 
 
 def _label_pictures(folder: Path, names: Sequence[str], shape: tuple) -> np.ndarray:
@@ -248,6 +281,11 @@ def _open_scan(
     pixel_um: float | None,
     spacing_mm: float | None,
 ) -> Stack:
+    if pixel_um is not None or spacing_mm is not None:
+        raise UserError(
+            f"{path}: a scan says the size of its voxels in its header, which ITK-SNAP and napari "
+            "go by. Leave --pixel-um and --spacing-mm out; if the header is wrong, mend it."
+        )
     volume, sizes, affine = _scan(path, axis)
     if abs(sizes[1] - sizes[2]) > 0.01 * sizes[1]:
         raise UserError(
@@ -272,9 +310,8 @@ def _open_scan(
             )
         drawn = values.round().astype(np.uint8)
     names = tuple(f"{n:04d}" for n in range(len(images)))
-    z_mm = np.arange(len(images)) * (spacing_mm or sizes[0])
-    pixel_um = pixel_um or sizes[1] * 1000
-    return _named(Stack(names, images, z_mm, pixel_um, drawn, affine=affine, axis=axis))
+    z_mm = np.arange(len(images)) * sizes[0]
+    return _named(Stack(names, images, z_mm, sizes[1] * 1000, drawn, affine=affine, axis=axis))
 
 
 def _scan(path: Path, axis: int) -> tuple[np.ndarray, tuple[float, ...], np.ndarray]:

@@ -196,6 +196,11 @@ def _evaluate(args: argparse.Namespace) -> int:
     network = load_area_network(*args.weights)
     demand_stack(network, stack)
     runs = [json.loads((path / SETTINGS_FILE).read_text("utf-8")) for path in args.weights]
+    if len({tuple(settings["sections"]) for settings in runs}) > 1:
+        raise UserError(
+            f"--weights: {some([path.as_posix() for path in args.weights])} learned from other "
+            "sections than each other. Give runs of one stack and one --split."
+        )
     tested = {arrays_sha256(stack.images[n]): stack.names[n] for n in split.tested}
     for path, settings in zip(args.weights, runs, strict=True):
         if known := [tested[sha] for sha in settings.get("pictures", ()) if sha in tested]:

@@ -20,7 +20,7 @@ from sebre.evaluation.scores import Evaluation, Registration
 from sebre.evaluation.stored import RecordFault
 from sebre.report.markdown import NONE, Table, notes, number, signed, units
 from sebre.report.published import PublishedScore, find_scores
-from sebre.report.records import MASK_RCNN, METHOD_NAMES, Result
+from sebre.report.records import MASK_RCNN, METHOD_NAMES, U_NET, Result
 from sebre.report.tables import sections_of, split_of
 from sebre.report.trials.stand_in_rule import CONSISTENT, NOT, OPEN, excuse
 
@@ -82,18 +82,21 @@ def read_rivals(folder: str | Path) -> tuple[tuple[Result, ...], tuple[str, ...]
 def contests(
     results: Sequence[Result], rivals: Sequence[Result], methods: Sequence[Result] = ()
 ) -> tuple[Contest, ...]:
-    """Runs of rivals, by what they were tested on, beside SeBRe's network (of `results`, where none
-    is among the rivals) and registrations (of `methods`) there."""
+    """Runs of rivals, by what they were tested on, beside SeBRe's network and its U-Net (of
+    `results`, where none is among the rivals) and registrations (of `methods`) there."""
     groups: dict[tuple[str, str, str], dict[str, list[Result]]] = {}
     for rival in rivals:
         same = groups.setdefault(_key(rival), {OURS: []})
         name = OURS if rival.network == MASK_RCNN else rival.method_name
         same.setdefault(name, []).append(rival)
     for key, same in groups.items():
-        if not same[OURS]:
-            same[OURS] = [r for r in results if r.network == MASK_RCNN and _key(r) == key]
+        here = [result for result in results if _key(result) == key]
+        if not same[OURS]:  # the first: others are the same network at another size of picture
+            same[OURS] = [result for result in here if result.network == MASK_RCNN][:1]
         if not same[OURS]:
             del same[OURS]
+        if unets := [result for result in here if result.network == U_NET][:1]:
+            same.setdefault(U_NET, unets)
         for method in methods:
             registers = method.record.method in METHOD_NAMES and method.record.method != "none"
             if registers and _key(method) == key and method.method_name not in same:
@@ -241,7 +244,7 @@ def _by_region(contest: Contest, key: str) -> tuple[tuple[str, ...], ...]:
         for runs in contest.runs.values()
     ]
     names = [*(region.replace("_", " ") for region in regions), "mean"]
-    cells = [*zip(*columns, strict=True), [_mean(column) for column in columns]]
+    cells = [*zip(*columns, strict=True), [_of_every(column) for column in columns]]
     return tuple((name, *map(number, row)) for name, row in zip(names, cells, strict=True))
 
 
@@ -337,7 +340,13 @@ def _of_all(run: Result, key: str) -> float | None:
         return stored
     if not key.endswith(("_mm", "_volume")):
         return None
-    return _mean([run.value(key, region) for region in run.regions])
+    return _of_every([run.value(key, region) for region in run.regions])
+
+
+def _of_every(values: Sequence[float | None]) -> float | None:
+    """The mean over regions; None where one has no value: a method that never found the hardest
+    region would have a better mean for it."""
+    return None if None in values else _mean(values)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

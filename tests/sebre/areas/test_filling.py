@@ -11,14 +11,22 @@ import numpy as np
 import pytest
 
 from mrcnn.errors import UserError
+from sebre.areas.alignment import Alignment
 from sebre.areas.area_prediction import load_area_network
 from sebre.areas.area_samples import Augmentation
 from sebre.areas.area_scores import mean_dice, score_areas
 from sebre.areas.area_training import AreaSettings, train_areas
-from sebre.areas.atlas_prior import PriorDraw
-from sebre.areas.filled_files import as_obj, mesh, open_edges, regular, write_filled
-from sebre.areas.filling import FillSettings, between, fill
-from sebre.areas.stacks import open_stack
+from sebre.areas.atlas_prior import Neighbors, PriorDraw
+from sebre.areas.filled_files import (
+    as_obj,
+    enclosed,
+    mesh,
+    open_edges,
+    regular,
+    write_filled,
+)
+from sebre.areas.filling import FillSettings, between, expected_dice, fill
+from sebre.areas.stacks import Stack, open_stack
 
 TINY = AreaSettings(
     steps=60,
@@ -179,17 +187,17 @@ def test_the_mesh_is_closed_and_as_large_as_the_areas(filled):
     assert surfaces.keys() == {"A", "B", "C"}
     for number, (corners, triangles) in enumerate(surfaces.values(), start=1):
         assert open_edges(triangles) == 0
-        a, b, c = (corners[triangles[:, n]] for n in range(3))
-        volume = abs(np.einsum("ij,ij->i", a, np.cross(b, c)).sum() / 6)
-        assert volume == pytest.approx((found.stack.labels == number).sum() * 2.5e-4, rel=0.15)
+        volume = (found.stack.labels == number).sum() * 2.5e-4
+        assert enclosed(corners, triangles) == pytest.approx(volume, rel=0.03)
     assert open_edges(triangles[1:]) == 3
     # One section of a stack lies about its own place, however thick it is.
     single = np.zeros((5, 40, 40), np.uint8)
     single[3, 10:30, 10:30] = 1
     ((corners, _),) = mesh(single, ("A",), 0.5, 0.05).values()
-    assert (corners[:, 0].min() + corners[:, 0].max()) / 2 == pytest.approx(3 * 0.5, abs=0.01)
+    middle = (corners.min(0) + corners.max(0)) / 2
+    assert middle == pytest.approx((3 * 0.5, 19.5 * 0.05, 19.5 * 0.05), abs=0.01)
     text = (out / "areas.obj").read_text("utf-8")
-    lines = [line.split()[0] for line in as_obj(surfaces).splitlines()]
+    lines = [line.split()[0] for line in as_obj(surfaces, found.stack).splitlines()]
     assert [line.split()[0] for line in text.splitlines()] == lines and lines.count("o") == 3
 
 
@@ -207,3 +215,53 @@ def test_a_missing_section_is_made_of_its_neighbors(stack):
     assert labels.shape[0] == 4 and spacing == pytest.approx(0.1)
     scores = score_areas(labels[2], stack.labels[2], stack.areas, "62")
     assert min(scores.dice.values()) > 0.95
+
+
+@pytest.mark.parametrize("pixel_mm", [0.017, 0.05])
+def test_thin_strips_that_move_keep_their_volume(pixel_mm):
+    """As layers do: from section to section by more than they are wide."""
+    labels = np.zeros((6, 90, 120), np.uint8)
+    for n in range(6):
+        labels[n, 20 + 5 * n : 23 + 5 * n, 10:110] = 1
+        labels[n, 23 + 5 * n : 60, 10:110] = 2
+    for number, surface in enumerate(mesh(labels, ("thin", "rest"), 0.1, pixel_mm).values(), 1):
+        assert open_edges(surface[1]) == 0
+        wanted = (labels == number).sum() * 0.1 * pixel_mm**2
+        assert enclosed(*surface) == pytest.approx(wanted, rel=0.05)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("side", [0.05, -0.05])
+def test_the_mesh_of_a_scan_lies_on_its_labels(stack, tmp_path, axis, side):
+    affine = np.diag([side, 0.05, 0.05, 1.0])
+    affine[axis, axis] = 0.1 * np.sign(affine[axis, axis])
+    affine[:3, 3] = (4, -5, 6)
+    scan = replace(stack, affine=affine, axis=axis)
+    found = fill(scan, [1, 5], tmp_path, FillSettings(method="shapes", registration="none"))
+    write_filled(found, tmp_path)
+    image = nib.load(tmp_path / "labels.nii.gz")
+    voxels = np.argwhere(np.asarray(image.dataobj) == 2)
+    lies = nib.affines.apply_affine(image.affine, voxels)
+    objects = (tmp_path / "areas.obj").read_text("utf-8").split("o ")
+    (text,) = (part for part in objects if part.startswith("B\n"))
+    lines = [line.split() for line in text.splitlines()]
+    corners = np.array([line[1:] for line in lines if line[0] == "v"], float)
+    faces = np.array([line[1:] for line in lines if line[0] == "f"], int)
+    assert corners.min(0) == pytest.approx(lies.min(0), abs=0.08)
+    assert corners.max(0) == pytest.approx(lies.max(0), abs=0.08)
+    a, b, c = (corners[faces[:, n] - faces.min()] for n in range(3))
+    volume = np.einsum("ij,ij->i", a, np.cross(b, c)).sum() / 6  # positive: seen from outside
+    assert volume == pytest.approx(len(voxels) * 2.5e-4, rel=0.05)
+
+
+def test_confidence_is_the_same_from_either_end():
+    labels = np.zeros((3, 20, 40), np.uint8)
+    labels[0, 5:15, 5:20], labels[0, 5:15, 20:35], labels[2, 5:15, 5:20] = 1, 2, 1
+    found = []
+    for order in (1, -1):
+        one = Stack(
+            tuple("abc"), np.zeros_like(labels), np.arange(3.0), 50.0, labels[::order], ("A", "B")
+        )
+        there = Neighbors(one, Alignment(one.images, method="none"))
+        found.append(expected_dice(there, [0, 2])[1])
+    assert found == [0.5, 0.5]  # A as it is, B on one of both alone

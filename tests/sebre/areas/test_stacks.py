@@ -1,12 +1,14 @@
 """Stacks of sections and their files."""
 
+from dataclasses import replace
+
 import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
 
 from mrcnn.errors import MissingFileError, UserError
-from sebre.areas.stacks import Stack, open_stack, write_stack
+from sebre.areas.stacks import Stack, _places, open_stack, write_stack
 
 
 def test_a_stack_is_read_as_it_was_written(stack, tmp_path):
@@ -18,7 +20,7 @@ def test_a_stack_is_read_as_it_was_written(stack, tmp_path):
 
 
 def test_sections_are_taken_in_order_and_found_by_name_or_number(stack):
-    assert stack.numbers_of(["62", "0"]) == [2, 0]
+    assert stack.numbers_of(["62", "60"]) == [2, 0]
     part = stack.sections([4, 2])
     assert part.names == ("62", "64")
     assert np.array_equal(part.labels, stack.labels[[2, 4]])
@@ -26,7 +28,7 @@ def test_sections_are_taken_in_order_and_found_by_name_or_number(stack):
         stack.numbers_of(["99"])
 
 
-def test_a_folder_of_pictures_with_some_labels(stack, tmp_path):
+def test_a_folder_of_pictures_with_some_labels(stack, tmp_path, caplog):
     for folder in ("plates", "drawn"):
         (tmp_path / folder).mkdir()
     for n in (2, 10, 1):  # by their numbers, not as text
@@ -34,7 +36,8 @@ def test_a_folder_of_pictures_with_some_labels(stack, tmp_path):
     Image.fromarray(stack.labels[2]).save(tmp_path / "drawn" / "s2.png")
     found = open_stack(tmp_path / "plates", tmp_path / "drawn", 50.0, 0.25)
     assert found.names == ("s1", "s2", "s10")
-    assert found.z_mm.tolist() == [0, 0.25, 0.5]
+    assert found.z_mm.tolist() == [0, 0.25, 2.25]  # by the numbers in their names
+    assert "7 of 10 sections are missing" in caplog.text and "first after s2" in caplog.text
     assert np.array_equal(found.labels[1], stack.labels[2])
     assert not found.labels[[0, 2]].any() and found.areas == ("1", "2", "3")
     with pytest.raises(UserError, match="--pixel-um"):
@@ -110,3 +113,33 @@ def test_labels_that_lie_elsewhere_and_other_units(tmp_path):
     assert found.affine[0, 0] == pytest.approx(0.02)
     with pytest.raises(UserError, match="lies 0.2 mm apart from"):
         open_stack(scan, drawn, axis=1)
+
+
+def test_places_are_taken_from_numbers_in_names_where_they_say_them():
+    def places(*names):
+        return _places(names).tolist()
+
+    assert places("plate_070", "plate_072", "plate_073") == [0, 2, 3]
+    assert places("m1_s02_x20", "m1_s04_x20", "m1_s08_x20") == [0, 1, 3]  # every second was cut
+    assert places("a", "b", "c") == places("a1b2", "a2b5", "a3b6") == [0, 1, 2]
+    assert places("s1", "t5", "s9") == [0, 1, 2]
+
+
+def test_a_missing_section_is_no_other_one(stack):
+    # Sections are 60 to 66: neither 3 nor 70 is one, although there are seven.
+    assert stack.numbers_of(["62", "066"]) == [2, 6]
+    for name in ("3", "70"):
+        with pytest.raises(UserError, match=f"{name}: no such section. There are 60, 61"):
+            stack.numbers_of([name])
+    plain = replace(stack, names=tuple("abcdefg"))
+    assert plain.numbers_of(["3", "a"]) == [3, 0]
+    with pytest.raises(UserError, match="numbers count from 0"):
+        plain.numbers_of(["7"])
+
+
+def test_a_scan_has_the_voxels_of_its_header(tmp_path):
+    image = nib.Nifti1Image(np.ones((4, 5, 4), np.float32), np.diag([0.05, 0.4, 0.05, 1]))
+    nib.save(image, tmp_path / "scan.nii.gz")
+    for given in ({"pixel_um": 20.0}, {"spacing_mm": 0.1}):
+        with pytest.raises(UserError, match="a scan says the size of its voxels"):
+            open_stack(tmp_path / "scan.nii.gz", **given)

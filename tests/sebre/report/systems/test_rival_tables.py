@@ -161,3 +161,18 @@ def test_other_splits_are_other_contests(ours):
     assert list(contest.runs) == ["F-CNN"]
     (row,) = rival_tables([contest])[0].rows
     assert row[-2:] == ("-", "-")
+
+
+def test_a_region_that_was_never_found_leaves_no_better_mean(ours):
+    record = run("F-CNN", 0.5, 1.0)
+    record["hausdorff95_mm_per_region"][NAMES[0]] = None
+    table, *_ = rival_tables(contests([ours], [result_of("scans_fcnn", record)]))
+    cells = dict(zip(table.header, table.rows[1], strict=True))
+    assert cells["Hausdorff 95 %, mm"] == "-" and cells["Hausdorff, mm"] == "1.000"
+
+
+def test_the_own_network_stands_once_and_the_u_net_beside_it(ours):
+    larger = result_of("ours_384", run("Mask R-CNN", 0.7))
+    unet = result_of("ours_unet", run("U-Net", 0.65))
+    (contest,) = contests([ours, larger, unet], rivals(fcnn=0.5))
+    assert contest.runs[OURS] == (ours,) and list(contest.runs) == [OURS, "F-CNN", "U-Net"]
