@@ -88,6 +88,7 @@ from sebre.report.tables import (
     scores_table,
     table1,
 )
+from sebre.report.trials.shared_sections import SharedSections, read_shared, shared_table
 from sebre.report.trials.trial_figures import changed_figure, sections_figure
 from sebre.report.trials.trial_records import PICTURES_FOLDER, Trials, read_trials
 from sebre.report.trials.trial_tables import (
@@ -129,6 +130,7 @@ class Records:
         any_section: of `sebre.synthesis`, by name of the file; empty without.
         trials: of `sebre.trials`.
         live: rivals of Table 1 beside SeBRe's network, as they were run here.
+        shared: names of the test sections that both kinds of split have.
     """
 
     results: tuple[Result, ...]
@@ -147,6 +149,7 @@ class Records:
     any_section: Mapping[str, Any] = field(default_factory=dict)
     trials: Trials = field(default_factory=Trials)
     live: Sequence[Contest] = ()
+    shared: Sequence[SharedSections] = ()
 
 
 @dataclass(frozen=True)
@@ -200,6 +203,7 @@ def read_records(folder: str | Path) -> Records:
         any_section=kept(read_any_section(folder)),
         trials=kept(read_trials(folder)),
         live=contests((*results, *splits), kept(read_rivals(folder)), methods),
+        shared=kept(read_shared(folder)),
         problems=tuple(wrong),
     )
 
@@ -261,7 +265,10 @@ def chapters(records: Records, claims: Sequence[Claim]) -> list[Chapter]:
         *_further_systems(records),
         _chapter(
             "The paper's split",
-            (splits_table(results, records.splits, records.paper_network),),
+            (
+                splits_table(results, records.splits, records.paper_network),
+                shared_table(results, records.splits, records.paper_network, records.shared),
+            ),
             f"no result in `{SPLITS_FOLDER}` beside the others.",
         ),
         _claims(claims),

@@ -12,10 +12,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from mrcnn.errors import MissingFileError
 from sebre.data.listing import visible
 from sebre.data.regions import ANY_SECTION
-from sebre.evaluation.scores import MASK_RCNN, U_NET, Evaluation, Interval, Registration, Scores
+from sebre.evaluation.scores import (
+    MASK_RCNN,
+    U_NET,
+    Evaluation,
+    Interval,
+    Registration,
+    Scores,
+    SectionScore,
+)
 from sebre.evaluation.stored import RecordFault
 from sebre.experiments import EXPERIMENTS
 from sebre.networks.weights_store import NO_REGIONS, read_manifest
@@ -261,6 +271,20 @@ def interval_of(
     """The 95 % interval of a score such as "map_paper", or of a region's such as "dice"."""
     found = getattr(result.at(turned).intervals, measure, None)
     return (found or {}).get(region) if region else found
+
+
+def score_of(sections: Iterable[SectionScore], key: str) -> float | None:
+    """A score of some sections, made as that of a test part: mAP ("ap") or mean Dice ("dice")."""
+    sections = list(sections)
+    if key == "ap":
+        values = [section.ap for section in sections if section.ap is not None]
+    else:
+        by_region: dict[str, list[float]] = {}
+        for section in sections:
+            for name, region in section.regions.items():
+                by_region.setdefault(name, []).append(region.dice)
+        values = [float(np.mean(dices)) for dices in by_region.values()]
+    return float(np.mean(values)) if values else None
 
 
 def of_network(results: Iterable[Result], network: str = MASK_RCNN) -> tuple[Result, ...]:

@@ -6,12 +6,10 @@ was divided by `age=...` are of ages; the others are of networks that learned fr
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-import numpy as np
-
 from sebre.evaluation.scores import COPIED_LABELS, MASK_RCNN, SectionScore
 from sebre.networks.weights_store import read_manifest
 from sebre.report.markdown import NONE, Table, notes, number
-from sebre.report.records import Result, at_cut_off
+from sebre.report.records import Result, at_cut_off, score_of
 from sebre.report.tables import sections_of
 from sebre.report.trials.stand_in_rule import excuse, kept
 from sebre.report.trials.trial_records import Trials
@@ -140,15 +138,4 @@ def _by_unit(result: Result | None) -> dict[str, list[SectionScore]]:
 
 def _of_units(result: Result | None, key: str) -> dict[str, float | None]:
     """A score of each unit, made as that of a test part: mAP ("ap") or mean Dice ("dice")."""
-    found = {}
-    for unit, sections in _by_unit(result).items():
-        if key == "ap":
-            values = [section.ap for section in sections if section.ap is not None]
-        else:
-            dices: dict[str, list[float]] = {}
-            for section in sections:
-                for name, region in section.regions.items():
-                    dices.setdefault(name, []).append(region.dice)
-            values = [float(np.mean(of_region)) for of_region in dices.values()]
-        found[unit] = float(np.mean(values)) if values else None
-    return found
+    return {unit: score_of(sections, key) for unit, sections in _by_unit(result).items()}
