@@ -30,6 +30,7 @@ from sebre.report.statements import (
     FACT,
     NEEDS_NITRC,
     NOT_RUN,
+    NOTEBOOK,
     PARTLY,
     REPRODUCED,
     RIVAL,
@@ -62,15 +63,23 @@ _SCORE_KEYS = {
 }
 
 
-def _images(sections: int, mirrored: bool, rule: str, part: str) -> int:
-    """Images of a part when a number of sections are turned (and mirrored) and then divided."""
-    versions = len(ANGLES) * (2 if mirrored else 1)
+def _images(sections: int, versions: int, rule: str, part: str = "train") -> int:
+    """Images of a part when a number of sections have some versions each and are then divided."""
     rows = [{"section": section} for section in range(sections) for _ in range(versions)]
     return assign(rows, rule).count(part)
 
 
+def _share(sections: int, versions: int, rule: str) -> float:
+    """The share of the images that train."""
+    return _images(sections, versions, rule) / (sections * versions)
+
+
 # What this package does by itself, without anybody's data: our value by experiment and metric,
 # in the words of the published scores.
+_TURNED, _MIRRORED = len(ANGLES), 2 * len(ANGLES)  # versions of a section
+# Sections of the paper, versions of each, and how it divides them.
+_P14, _CA = (30, _TURNED, "section:1/3"), (27, _MIRRORED, "section:7")
+_HUMAN = (557, 1, "image:1/3")
 _TURNS = {
     "rotation_step": ANGLES[1] - ANGLES[0],
     "rotation_min": ANGLES[0],
@@ -79,21 +88,27 @@ _TURNS = {
 _SETTINGS: dict[str, dict[str, float]] = {
     "mouse P14": {
         **_TURNS,
-        "rotated_versions_per_section": len(ANGLES),
-        "augmented_total": 30 * len(ANGLES),
-        "train_images": _images(30, False, "section:1/3", "train"),
-        "test_images": _images(30, False, "section:1/3", "val"),
+        "rotated_versions_per_section": _TURNED,
+        "augmented_total": _P14[0] * _TURNED,
+        "train_images": _images(*_P14),
+        "test_images": _images(*_P14, "val"),
+        "train_share": _share(*_P14),
         "classes": len(EXPERIMENTS["p14_mouse"].regions),
     },
     "mouse extended": _TURNS,
     "hippocampus": {
-        "rotated_versions_per_section": len(ANGLES),
-        "train_images": _images(27, True, "section:7", "train"),
-        "test_images": _images(27, True, "section:7", "val"),
-        "train_fraction": _images(27, True, "section:7", "train") / (27 * 2 * len(ANGLES)),
+        "rotated_versions_per_section": _TURNED,
+        "train_images": _images(*_CA),
+        "test_images": _images(*_CA, "val"),
+        "train_fraction": _share(*_CA),
         "classes": len(EXPERIMENTS["hippocampus"].regions),
     },
-    "IBSR": {"classes": len(EXPERIMENTS["ibsr"].regions)},
+    "IBSR": {
+        "train_images": _images(*_HUMAN),
+        "test_images": _images(*_HUMAN, "val"),
+        "train_share": _share(*_HUMAN),
+        "classes": len(EXPERIMENTS["ibsr"].regions),
+    },
     "training": {
         "stage1_heads_iterations": PAPER_SCHEDULE[0].steps,
         "stage2_all_iterations": PAPER_SCHEDULE[1].steps,
@@ -111,6 +126,8 @@ _SETTINGS: dict[str, dict[str, float]] = {
     "architecture": {
         "roi_pool": SeBReConfig.POOL_SIZE,
         "classes_incl_background": SeBReConfig.NUM_CLASSES,
+        "box_outputs_per_proposal": 4 * SeBReConfig.NUM_CLASSES,
+        "mask_outputs_in_m_squared": SeBReConfig.NUM_CLASSES,
     },
 }
 
@@ -128,6 +145,9 @@ _MADE_WITH = (
 _DIFFERS = {
     "rotation_max": "20 versions of a section, as the paper counts them, end at +18",
     "train_fraction": "20 of 27 sections, which gives the paper's 800 and 280 images",
+    **dict.fromkeys(
+        ("box_outputs_per_proposal", "mask_outputs_in_m_squared"), *notes("background")
+    ),
     "anchor_positive_iou": "the released code has 0.7 (and 0.3 for background), and is followed",
 }
 
@@ -209,7 +229,7 @@ def verdicts_table(claims: Iterable[Claim]) -> Table:
     verdicts = (REPRODUCED, AVAILABLE, PARTLY, NOT, NOT_RUN)
     rows = tuple(
         (kind, *(str(sum((c.kind, c.verdict) == (kind, v) for c in claims)) for v in verdicts))
-        for kind in (SETTING, SCORE, RIVAL, FACT, STATEMENT)
+        for kind in (SETTING, SCORE, NOTEBOOK, RIVAL, FACT, STATEMENT)
     )
     return Table("Verdicts", ("claims", *verdicts), rows)
 
@@ -225,7 +245,7 @@ def stand_in_table(claims: Iterable[Claim]) -> Table:
     claims = list(claims)
     rows = tuple(
         (kind, *map(str, stand_in_counts(claims, kind)))
-        for kind in (SETTING, SCORE, RIVAL, FACT, STATEMENT)
+        for kind in (SETTING, SCORE, NOTEBOOK, RIVAL, FACT, STATEMENT)
     )
     header = ("claims", CONSISTENT, NOT, OPEN)
     return Table("Verdicts on stand-in data", header, rows, notes=rule())
@@ -265,8 +285,10 @@ def _number(
     if score.metric in _SCORE_KEYS:
         return _score(score, what, results, strict, trials)
     kind, whys = FACT, notes("fact", "no_fact")
+    if score.metric == "graphics_card_GTX":
+        whys = notes("machine", "no_machine")
     if score.metric == "detection_score":
-        kind, whys = SCORE, notes("not_public", "one_section")
+        kind, whys = NOTEBOOK, notes("not_public", "one_section")
     return Claim(kind, score.where, what, paper, NONE, NONE, NOT_RUN, whys[0], OPEN, whys[1])
 
 
@@ -381,8 +403,8 @@ def _rival(
                 verdicts.append(OPEN if excused else judged(value, ends, score.value))
                 text = excused or with_interval(value, ends)
                 told.append(f"{run.name}: {verdicts[-1]} ({text})")
-    why, untested, no_unit = notes("rival_claim", "no_rival", "no_unit")
-    said = "; ".join(told) or (no_unit if shown else untested)
+    (why,) = notes("rival_run" if shown else "rival_not_run", reason=NEEDS_NITRC)
+    said = "; ".join(told) or notes("no_unit" if shown else "not_this_rival")[0]
     cells = (_text(score.value), NONE, "; ".join(shown) or NONE, NOT_RUN, why)
     return Claim(RIVAL, score.where, what, *cells, combined(verdicts), said)
 
@@ -405,7 +427,7 @@ def _wins(
         for own in row
         if own.method == "SeBRe"
     )
-    why = f"{wins} of 8, counted in the paper's own Table 1: no result of ours"
+    (why,) = notes("counted", wins=wins, pairs=8, reason=NEEDS_NITRC)
     found = most_wins(live, copied)
     said = [(where, OPEN if excused else v, excused or how) for where, v, how, excused in found]
     told = "; ".join(f"{where}: {verdict} ({text})" for where, verdict, text in said)

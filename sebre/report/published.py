@@ -1,9 +1,11 @@
-"""The numbers that the paper prints, as a table: `published_scores.csv`.
+"""The numbers that the paper prints, as tables: `published_scores.csv`, and `published_facts.csv`.
+
+The first is of scores and of what the Methods say; the second has numbers that stand elsewhere.
 
 The paper is Iqbal, Khan and Karayannis, Nature Machine Intelligence 1, 277-287 (2019).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from mrcnn.errors import UserError
 from sebre.data.csv_tables import read_table
 
 SCORES_FILE = Path(__file__).with_name("published_scores.csv")
+FACTS_FILE = Path(__file__).with_name("published_facts.csv")
 
 # The test sets of the paper, by the names that the experiments have here.
 PAPER_NAMES = {
@@ -62,9 +65,17 @@ class PublishedScore:
         return "_".join([side, structure.lower()] if side else structure.split())
 
 
-def read_published(path: str | Path = SCORES_FILE) -> tuple[PublishedScore, ...]:
-    """All numbers of the paper, in the order of the file; `value` is empty where there is none."""
-    scores = []
+def read_published(*paths: str | Path) -> tuple[PublishedScore, ...]:
+    """All numbers of the paper, in the order of the files; `value` is empty where there is none.
+
+    `paths` are files of this form; none are both that come with the package.
+    """
+    return tuple(
+        score for path in paths or (SCORES_FILE, FACTS_FILE) for score in _read(Path(path))
+    )
+
+
+def _read(path: Path) -> Iterator[PublishedScore]:
     for line, row in enumerate(read_table(path, _COLUMNS, "Restore the file."), start=2):
         try:
             value = float(row["value"]) if row["value"] else None
@@ -74,8 +85,7 @@ def read_published(path: str | Path = SCORES_FILE) -> tuple[PublishedScore, ...]
                 "where the paper gives none. Restore the file."
             ) from error
         texts = {column: row[column] for column in _COLUMNS if column != "value"}
-        scores.append(PublishedScore(where=texts.pop("table_or_figure"), value=value, **texts))
-    return tuple(scores)
+        yield PublishedScore(where=texts.pop("table_or_figure"), value=value, **texts)
 
 
 def find_scores(

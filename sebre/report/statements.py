@@ -34,9 +34,10 @@ from sebre.report.trials.stand_in_rule import (
 REPRODUCED, PARTLY, NOT_RUN = "reproduced", "partly", "not run"
 AVAILABLE = "available"  # a setting that at most the numbers of the paper's network were made with
 
-SETTING, SCORE, RIVAL, FACT, STATEMENT = (
+SETTING, SCORE, NOTEBOOK, RIVAL, FACT, STATEMENT = (
     "settings and counts",
     "scores",
+    "scores in the released notebook",
     "rivals' scores",
     "facts",
     "statements",
@@ -50,7 +51,7 @@ NEEDS_NITRC = "the IBSR scans need registration at NITRC"
 class Claim:
     """A row of the ledger: what is claimed where in the paper, the number published, and ours.
 
-    `kind` is one of the five above, `verdict` one of the five verdicts, `why` its reason. Of a
+    `kind` is one of the six above, `verdict` one of the five verdicts, `why` its reason. Of a
     setting, `on_paper_data` is that of this package. `stand_in` is the verdict on stand-in data,
     CONSISTENT, NOT or OPEN, and `stand_in_says` tells of which data sets, or why it is open.
     """
@@ -233,7 +234,7 @@ def _smaller_distances(
         "smaller Hausdorff and contour mean distances than F-CNN (DeepLab) for all regions",
         "all",
         [f"{where}: {how}" for where, _, how, _ in found],
-        f"{less} of {len(both)}, counted in the paper's own Table 1: no result of ours",
+        *notes("counted", wins=less, pairs=len(both), reason=NEEDS_NITRC),
         [(where, verdict, excused) for where, verdict, _, excused in found],
         notes("no_rival")[0],
     )

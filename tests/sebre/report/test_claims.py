@@ -1,6 +1,7 @@
 """The claims ledger: every number and statement of the paper, with its verdict."""
 
 import pytest
+from paths import ROOT
 from result_samples import (
     PAPERS,
     STAND_IN,
@@ -12,7 +13,16 @@ from result_samples import (
 )
 
 from sebre.data.regions import HIPPOCAMPUS, SUBCORTICAL
-from sebre.report.claims import ledger, ledger_table, statements_table, verdicts_table
+from sebre.report.claims import (
+    ledger,
+    ledger_table,
+    stand_in_table,
+    statements_table,
+    verdicts_table,
+)
+from sebre.report.markdown import notes
+from sebre.report.page import claims_of as claims_of_records
+from sebre.report.page import read_records
 from sebre.report.records import (
     read_methods,
     read_paper_network,
@@ -21,13 +31,16 @@ from sebre.report.records import (
 )
 from sebre.report.statements import (
     AVAILABLE,
+    NEEDS_NITRC,
     NOT_RUN,
+    NOTEBOOK,
     PARTLY,
     REPRODUCED,
     RIVAL,
     SCORE,
     SETTING,
     STATEMENT,
+    not_public,
 )
 from sebre.report.systems.rival_tables import contests
 from sebre.report.trials.stand_in_rule import CONSISTENT, FEW, NOT, OPEN
@@ -55,9 +68,10 @@ def test_without_results_no_score_is_called_reproduced(tmp_path, published):
     claims = claims_of(tmp_path, published)
     assert {c.verdict for c in claims if c.kind in (SCORE, RIVAL)} == {NOT_RUN}
     settings = [c for c in claims if c.kind == SETTING]
-    assert len(settings) == 29
+    assert len(settings) == 35
     for claim in settings:
-        same = float(claim.published) == float(claim.on_paper_data)
+        # The paper prints shares as 2/3 and 3/4.
+        same = float(claim.published) == pytest.approx(float(claim.on_paper_data), rel=5e-3)
         assert (claim.verdict != PARTLY) == same and claim.why
     # A constant that no number was made with is no result.
     verdicts = {c.what: c.verdict for c in settings}
@@ -75,11 +89,43 @@ def test_counts_of_the_paper_follow_from_its_rules(tmp_path, published):
     ours = {c.what: c.on_paper_data for c in claims_of(tmp_path, published)}
     assert ours["mouse P14, train images"] == "400"
     assert ours["hippocampus, test images"] == "280"
+    assert (ours["IBSR, train images"], ours["IBSR, test images"]) == ("372", "185")
+    assert ours["mouse P14, train share"] == "0.6667"
     assert ours["training, stage2 learning rate"] == "0.0001"
     (wins,) = (c for c in claims_of(tmp_path, published) if "table1 dice wins" in c.what)
     assert (wins.on_paper_data, wins.verdict) == ("-", NOT_RUN) and wins.why.startswith("5 of 8")
     (distances,) = (c for c in claims_of(tmp_path, published) if "DeepLab" in c.what)
     assert distances.why.startswith("16 of 16") and distances.verdict == NOT_RUN
+
+
+def test_what_is_not_run_says_why_as_it_is_today():
+    records = read_records(ROOT / "results")
+    claims = claims_of_records(records)
+    reasons = {NEEDS_NITRC, not_public(), *notes("fact", "machine", "plotted")}
+    left = [claim for claim in claims if claim.verdict == NOT_RUN]
+    assert len(left) > 50
+    assert [c for c in left if not any(reason in c.why for reason in reasons)] == []
+    # All rivals of Table 1 were run here, and no row says that they were not.
+    rivals = [c for c in left if c.kind == RIVAL and c.where == "Table 1"]
+    assert len(rivals) == 40 and all("on stand-in data only" in c.why for c in rivals)
+    assert all(c.on_stand_in != "-" for c in rivals)
+    assert not any(note in c.stand_in_says for c in left for note in notes("no_rival"))
+
+
+def test_rivals_that_were_not_run_say_so(tmp_path, published):
+    claims = claims_of(tmp_path, published)
+    table = [c for c in claims if c.kind == RIVAL and c.where == "Table 1"]
+    assert all("was not run here" in c.why and NEEDS_NITRC in c.why for c in table)
+    assert {c.stand_in_says for c in table} == set(notes("not_this_rival"))
+
+
+def test_the_score_of_the_notebook_is_not_the_papers(tmp_path, published):
+    claims = claims_of(tmp_path, published)
+    kinds = {c.what: c.kind for c in claims if "detection score" in c.what}
+    assert set(kinds.values()) == {NOTEBOOK} and len(kinds) == 8
+    rows = {row[0]: row[1:] for row in verdicts_table(claims).rows}
+    assert rows[NOTEBOOK] == ("0", "0", "0", "0", "8") and rows[SCORE][-1] == "29"
+    assert dict.fromkeys(rows).keys() == {row[0] for row in stand_in_table(claims).rows}
 
 
 def test_stand_ins_are_shown_and_decide_nothing(tmp_path, published):

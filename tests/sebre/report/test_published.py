@@ -7,7 +7,13 @@ from lacking import without_data
 
 from sebre.data.regions import MOUSE, SUBCORTICAL
 from sebre.experiments import EXPERIMENTS
-from sebre.report.published import PAPER_NAMES, SCORES_FILE, find_scores, read_published
+from sebre.report.published import (
+    FACTS_FILE,
+    PAPER_NAMES,
+    SCORES_FILE,
+    find_scores,
+    read_published,
+)
 
 STRUCTURES = ("Caudate", "Pallidum", "Putamen", "Thalamus")
 
@@ -25,8 +31,11 @@ def test_the_file_is_the_reference(golden):
 
 
 def test_every_row_is_read(scores):
-    lines = SCORES_FILE.read_text(encoding="utf-8").splitlines()
-    assert len(scores) == len(lines) - 1 == 132
+    lines, facts = (
+        path.read_text(encoding="utf-8").splitlines() for path in (SCORES_FILE, FACTS_FILE)
+    )
+    assert len(scores) == len(lines) - 1 + len(facts) - 1 == 132 + 5
+    assert scores == (*read_published(SCORES_FILE), *read_published(FACTS_FILE))
     assert all(score.experiment and score.where and score.metric for score in scores)
 
 
