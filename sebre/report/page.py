@@ -78,6 +78,7 @@ from sebre.report.systems.correction_gains import (
     read_corrections,
 )
 from sebre.report.systems.neurite_scores import neurite_figure, neurite_tables, read_neurites
+from sebre.report.systems.rival_tables import FOLDER as RIVALS_FOLDER
 from sebre.report.systems.rival_tables import Contest, contests, read_rivals, rival_tables
 from sebre.report.tables import (
     answer_table,
@@ -88,9 +89,17 @@ from sebre.report.tables import (
     scores_table,
     table1,
 )
+from sebre.report.targets.target_measures import Sources
+from sebre.report.targets.target_tables import target_tables
 from sebre.report.trials.shared_sections import SharedSections, read_shared, shared_table
 from sebre.report.trials.trial_figures import changed_figure, sections_figure
-from sebre.report.trials.trial_records import PICTURES_FOLDER, Trials, read_trials
+from sebre.report.trials.trial_records import (
+    ALL_MASKS_FOLDER,
+    PICTURES_FOLDER,
+    UNSEEN_FOLDER,
+    Trials,
+    read_trials,
+)
 from sebre.report.trials.trial_tables import (
     all_masks_table,
     changed_short_table,
@@ -271,9 +280,32 @@ def chapters(records: Records, claims: Sequence[Claim]) -> list[Chapter]:
             ),
             f"no result in `{SPLITS_FOLDER}` beside the others.",
         ),
+        _targets(records),
         _claims(claims),
         _provenance(records),
     ]
+
+
+def _targets(records: Records) -> Chapter:
+    """What should be reached, beside what the stored results say."""
+    trials = records.trials
+    folders = {
+        "": records.results,
+        CONFIDENT_FOLDER: records.confident,
+        METHODS_FOLDER: records.methods,
+        SPLITS_FOLDER: records.splits,
+        PAPER_NETWORK_FOLDER: records.paper_network,
+        ALL_MASKS_FOLDER: trials.all_masks,
+        UNSEEN_FOLDER: trials.unseen,
+        RIVALS_FOLDER: [run for one in records.live for runs in one.runs.values() for run in runs],
+    }
+    by_file = {
+        f"{folder}/{result.name}.json".removeprefix("/"): result
+        for folder, same in folders.items()
+        for result in same
+    }
+    sources = Sources(by_file, records.left_out, trials.copied, records.published)
+    return _chapter("Targets", target_tables(sources), "no result that a target names.")
 
 
 def _other_networks(records: Records) -> list[Chapter]:

@@ -32,8 +32,8 @@ def copied_table(results: Sequence[Result], confident: Sequence[Result], trials:
             (
                 f"{result.record.dataset}, weights {result.record.weights}",
                 number(copied.at().dice_mean),
-                _above(above),
-                _above(at_paper),
+                above_cell(above),
+                above_cell(at_paper),
                 count(above[2]),
                 _informative(above),
                 ", ".join(leaking_atlases(result)) or "no",
@@ -52,7 +52,8 @@ def _informative(above: tuple[float, Interval | None, int]) -> str:
     return "too few" if above[1] is None else "yes"
 
 
-def _above(above: tuple[float, Interval | None, int] | None) -> str:
+def above_cell(above: tuple[float, Interval | None, int] | None) -> str:
+    """How far a network is above copied labels, as `above_copied` says it."""
     if above is None:
         return NONE
     value, ends, _ = above

@@ -1,0 +1,1 @@
+"""What networks here should reach, beside what stored results say: met, missed, not measured."""
