@@ -84,7 +84,8 @@ class Table:
         header = self.headings()
         rule = ["---:" if right else "---" for right in self._numeric()]
         lines = [" | ".join(map(_plain, row)) for row in (header, rule, *self.rows)]
-        notes = [f"\n{_plain(note)}" for note in self.notes]
+        # Notes are our own words: what is code in them is to be shown as code.
+        notes = ["\n" + _plain(note).replace("\\`", "`") for note in self.notes]
         table = [f"| {line} |" for line in lines]
         return "\n".join([f"**{_plain(self.title)}**", "", *table, *notes]) + "\n"
 

@@ -169,9 +169,10 @@ def pretrain(
         return model
 
     facts = {**asdict(settings), "kind": "siamese", "sections": list(sections)}
-    # A run goes on, or counts as done, for the same patches alone.
+    # A run goes on, or counts as done, for the same patches and distances alone.
     facts["learned_from"] = arrays_sha256(
-        maker.stack.images, maker.points.position_mm, np.float64(maker.stack.pixel_um)
+        *(maker.stack.images, maker.points.position_mm, maker.distances),
+        np.float64(maker.stack.pixel_um),
     )
     return run_training(
         out, facts, build, lambda step: maker.batches(settings, step), check_s=check_s

@@ -162,7 +162,7 @@ def winner(contest: Contest) -> tuple[str, ...]:
         f" {OURS} is number {ranked.index(OURS) + 1} of {len(ranked)}." if OURS in ranked else ""
     )
     return (
-        f"**{first} has the highest mean Dice on {contest.where}**: {dices[first]:.3f}, before "
+        f"{first} has the highest mean Dice on {contest.where}: {dices[first]:.3f}, before "
         f"{second} with {dices[second]:.3f}. Paired, the first runs of the two differ by "
         f"{signed(difference)}: they {apart}.{place}",
     )

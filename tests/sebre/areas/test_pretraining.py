@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from mrcnn.errors import UserError
 from sebre.areas.pretraining.embedding import (
     border_scores,
     clusters,
@@ -102,6 +103,10 @@ def test_the_siamese_network_learns_distances(stack, points, distances, tmp_path
     assert scores["error_mm"] < 0.7 * scores["median_error_mm"] and scores["correlation"] > 0.7
     assert np.allclose(codes, codes_of(load_siamese(tmp_path / "run"), maker, range(len(points))))
     assert random_codes(maker, (4, 4)).shape == (len(points), 8)
+    # Other distances are another training.
+    other = PatchMaker(stack, points, 2 * distances, settings.side)
+    with pytest.raises(UserError, match="learned_from was"):
+        pretrain(other, tmp_path / "run", settings)
 
 
 def test_scores_of_distances_are_of_pairs_in_the_window():

@@ -80,3 +80,9 @@ def test_a_wide_table_is_a_file_or_turned():
     turned = table.transposed()
     assert not turned.wide and turned.header == ("a", "1") and turned.notes == table.notes
     assert turned.rows[:2] == (("g: b", "2"), ("g: c", "3")) and len(turned.rows) == 7
+
+
+def test_code_in_notes_is_shown_as_code_and_other_marks_as_they_are():
+    table = Table("T", ("a",), (("`x`",),), notes=("`more` is 2 * 3",))
+    text = table.markdown()
+    assert "`more` is 2 \\* 3" in text and "| \\`x\\` |" in text

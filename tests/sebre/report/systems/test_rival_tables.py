@@ -99,7 +99,7 @@ def test_who_wins_is_said_also_where_it_is_another(ours):
     (contest,) = contests([ours], rivals(fcnn=0.5, quicknat=0.65))
     (said,) = winner(contest)
     assert said == (
-        "**QuickNAT has the highest mean Dice on scans, split source**: 0.678, before SeBRe with "
+        "QuickNAT has the highest mean Dice on scans, split source: 0.678, before SeBRe with "
         "0.628. Paired, the first runs of the two differ by +0.050 [+0.050, +0.050]: they are "
         "told apart. SeBRe is number 2 of 3."
     )
