@@ -152,11 +152,18 @@ def _region_names(sections: _Sections, regions: RegionSet | None) -> Iterator[Fi
         return
     seen: dict[int, Counter[str]] = defaultdict(Counter)
     named = [(i, path, name) for i, path in _mask_files(sections) if (name := region_in(path))]
+    ids_of: dict[str, set[int]] = defaultdict(set)
     for class_id, _, name in named:
-        seen[class_id][plain(name)] += 1
+        ids_of[plain(name)].add(class_id)
+
+    def said(name: str) -> str:  # of several ids: perhaps regions that capitals tell apart
+        return plain(name) if len(ids_of[plain(name)]) == 1 else name
+
+    for class_id, _, name in named:
+        seen[class_id][said(name)] += 1
     for class_id, path, name in named:
         wanted = seen[class_id].most_common(1)[0][0]
-        if plain(name) != wanted:
+        if said(name) != wanted:
             problem = f"class id {class_id} is {wanted} in other sections, not {name}."
             cure = "Look which region it is; the number at the end of the name decides."
             yield Finding("warning", "region name", path, problem, cure)

@@ -7,7 +7,7 @@ two things that have ids compares the names behind them here first.
 import json
 import logging
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -26,8 +26,30 @@ _MASK_NAME = re.compile(r"(?P<section>.*?_\d+_)?(?P<region>.+?)_m_?\d+")
 
 
 def plain(name: str) -> str:
-    """A name as it is compared: neither case nor what stands between its words counts."""
+    """A name without what spellings differ in: neither case nor what stands between its words
+    counts. Two regions may share it (IC and ic), so names are compared by `same_names`."""
     return name.lower().strip(":").replace(" ", "_").replace("-", "_")
+
+
+def same_names(given: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+    """The known name that each given one stands for; given names that stand for none are left out.
+
+    The same letters come first. Spellings (`plain`) are joined only where they join no two names
+    of either kind: IC and ic, inferior colliculus and internal capsule, stay two.
+    """
+    given, known = set(given), set(known)
+    of_given, of_known = (Counter(map(plain, names)) for names in (given, known))
+    spelled = {plain(name): name for name in known if of_known[plain(name)] == 1}
+    same = {name: spelled.get(plain(name)) for name in given if of_given[plain(name)] == 1}
+    same |= {name: name for name in given & known}
+    return {name: one for name, one in same.items() if one is not None}
+
+
+def alike(names: Iterable[str]) -> list[str]:
+    """Those of different names that only their spelling tells apart, such as IC and ic."""
+    names = dict.fromkeys(names)
+    count = Counter(map(plain, names))
+    return [name for name in names if count[plain(name)] > 1]
 
 
 def side_of(name: str) -> str:
@@ -41,11 +63,16 @@ def order_of(names: Sequence[str], wanted: Sequence[str]) -> list[int] | None:
 
     Both are without the background, the places with it: [0, 2, 1] for two that trade places.
     """
-    places = {plain(name): place for place, name in enumerate(names, start=1)}
-    looked_for = [plain(name) for name in wanted]
-    if not len(places) == len(names) == len(wanted) or set(places) != set(looked_for):
+    places = {name: place for place, name in enumerate(names, start=1)}
+    same = same_names(wanted, names)
+    if not len(places) == len(names) == len(wanted) == len(same):
         return None
-    return [0, *(places[name] for name in looked_for)]
+    return [0, *(places[same[name]] for name in wanted)]
+
+
+def are_same(names: Sequence[str], wanted: Sequence[str]) -> bool:
+    """Whether classes have the same names in the same order."""
+    return order_of(names, wanted) == [*range(len(wanted) + 1)]
 
 
 def in_words(names: Iterable[str]) -> str:
@@ -89,8 +116,15 @@ def misnamed(
     Yields:
         Class id, path, and the name in it.
     """
-    aliases = [{plain(region.name), plain(region.acronym)} for region in regions]
-    known = set().union(*aliases)
+    aliases = [{region.name, region.acronym} for region in regions]
+    shared = Counter(key for names in aliases for key in {*map(plain, names)})
+
+    def ends_in(text: str, alias: str) -> bool:
+        if shared[plain(alias)] == 1:  # else only capitals tell it from another region
+            text, alias = plain(text), plain(alias)
+        # What stands before may have numbers of its own, such as a date.
+        return bool(re.search(rf"(^|\d_){re.escape(alias)}$", text))
+
     ids_of: dict[str, set[int]] = defaultdict(set)
     found = []
     for class_id, path in masks:
@@ -101,10 +135,9 @@ def misnamed(
     for class_id, path, match, name in found:
         if not 1 <= class_id <= len(regions):
             continue  # of no region
-        # What stands before may have numbers of its own, such as a date.
-        if any(re.search(rf"(^|\d_){re.escape(a)}$", name) for a in aliases[class_id - 1]):
+        if any(ends_in(match["region"], alias) for alias in aliases[class_id - 1]):
             continue
-        if name in known or (match["section"] and len(ids_of[name]) == 1):
+        if name in shared or (match["section"] and len(ids_of[name]) == 1):
             yield class_id, path, match["region"]
 
 
@@ -124,7 +157,7 @@ def demand_regions(
     """
     masks = list(masks)
     recorded = recorded_regions(root)
-    if recorded is not None and [*map(plain, recorded.names)] != [*map(plain, regions.names)]:
+    if recorded is not None and not are_same(recorded.names, regions.names):
         numbered = order_of(recorded.names, regions.names) is not None
         raise UserError(
             f"{root / 'dataset.json'}: the data set has the regions {in_words(recorded.names)}; "

@@ -5,17 +5,21 @@ source a data set that this experiment takes, whose ids are those of the experim
 """
 
 import functools
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from mrcnn.errors import UserError
-from sebre.data.region_names import in_words, plain
+from sebre.data.listing import some
+from sebre.data.region_names import alike, are_same, in_words, same_names
 from sebre.data.regions import Region, RegionSet, safe_name
 from sebre.prepare.raw import RawSet
 
 LEFT_OUT = "none"
+
+_log = logging.getLogger(__name__)
 
 _Read = Callable[[], tuple[np.ndarray, dict[int, np.ndarray]]]
 
@@ -41,24 +45,32 @@ def map_regions(
     Raises:
         UserError: a name that there is not.
     """
-    known = {plain(name): name for name in raw_set.regions.names}
-    new = {name: name for name in raw_set.regions.names}
+    names = raw_set.regions.names
+    known = same_names(map(safe_name, given), names)
+    new = {name: name for name in names}
     for name, target in given.items():
-        source = known.get(plain(safe_name(name)))
+        source = known.get(safe_name(name))
         if source is None:
             raise UserError(
                 f"--map {name}={target}: {raw_set.name} has no region {name!r}; it has "
                 f"{', '.join(raw_set.regions.names)}."
             )
         new[source] = LEFT_OUT if target.lower() == LEFT_OUT else safe_name(target)
-    # Names that differ in capitals are one region, spelled as the source spells it.
-    spelled = {plain(name): name for name in new.values() if name in known.values()}
-    new = {name: spelled.setdefault(plain(target), target) for name, target in new.items()}
+    kept, typed = (
+        {name for name in new.values() if name != LEFT_OUT and (name in names) == of_source}
+        for of_source in (True, False)
+    )
+    spelled = same_names(typed, kept)
+    new = {name: spelled.get(target, target) for name, target in new.items()}
+    if twice := [name for name in alike(new.values()) if name in typed]:
+        _log.warning(
+            "--map: %s: names that only spelling tells apart are regions each.", some(twice)
+        )
     if wanted is None:
         wanted = _of_names(raw_set.regions, new)
     else:
         new = _among(raw_set, new, wanted)
-    if not given and [*map(plain, raw_set.regions.names)] == [*map(plain, wanted.names)]:
+    if not given and are_same(names, wanted.names):
         return raw_set
     targets = {region.name: region.id for region in wanted}
     ids = {region.id: targets.get(new[region.name]) for region in raw_set.regions}
@@ -88,8 +100,8 @@ def _of_names(regions: RegionSet, new: Mapping[str, str]) -> RegionSet:
 
 def _among(raw_set: RawSet, new: Mapping[str, str], wanted: RegionSet) -> dict[str, str]:
     """A map whose names are spelled as those of a region set; refused if one is not in it."""
-    spelled = {plain(name): name for name in (*wanted.names, LEFT_OUT)}
-    lost = [name for name, target in new.items() if plain(target) not in spelled]
+    spelled = {**same_names(new.values(), wanted.names), LEFT_OUT: LEFT_OUT}
+    lost = [name for name, target in new.items() if target not in spelled]
     if lost:
         shown = ", ".join(name if new[name] == name else f"{name} ({new[name]})" for name in lost)
         raise UserError(
@@ -97,7 +109,7 @@ def _among(raw_set: RawSet, new: Mapping[str, str], wanted: RegionSet) -> dict[s
             f"{wanted.name} are {in_words(wanted.names)}, and {shown} is not among them. Say what "
             f"becomes of each: --map {lost[0]}=NAME, or {lost[0]}={LEFT_OUT} to leave it out."
         )
-    return {name: spelled[plain(target)] for name, target in new.items()}
+    return {name: spelled[target] for name, target in new.items()}
 
 
 def _read(read: _Read, ids: Mapping[int, int | None]) -> tuple[np.ndarray, dict[int, np.ndarray]]:

@@ -25,7 +25,7 @@ from mrcnn.imageio.reading import read_header
 from mrcnn.io.own_files import is_own
 from sebre.data.csv_tables import read_rows
 from sebre.data.listing import is_picture, natural, some, visible
-from sebre.data.region_names import plain
+from sebre.data.region_names import alike, plain, same_names
 from sebre.data.regions import Region, RegionSet, distinct_colors, read_regions, safe_name
 from sebre.prepare.big_pictures import picture_size, read_shrunk
 from sebre.prepare.color_matching import downsample_labels
@@ -123,14 +123,7 @@ def read_source(
     table = Path(regions) if regions else raw / REGIONS
     given = bool(regions) or (table.is_file() and not _is_of_predictions(table))
     region_set = read_regions(table) if given else _regions_of(pairs, raw)
-    ids = {plain(region.name): region.id for region in region_set}
-    for pair in pairs:
-        for outline in pair.outlines:
-            if plain(safe_name(outline.region)) not in ids:
-                raise UserError(
-                    f"{pair.drawing}: the region {outline.region!r} is not in {table}, which has "
-                    f"{', '.join(region_set.names)}. Add it there, or remove the annotation."
-                )
+    ids = _ids_of(pairs, region_set, table)
     choice = Choice(channel, z)
     raw_set = picture_set(
         raw,
@@ -151,6 +144,24 @@ def read_source(
         pixel_um = height if height == width else (height, width)
     files = list(dict.fromkeys(raw_set.files))  # one COCO file is of many pictures
     return replace(raw_set, pixel_size_um=pixel_um, files=files)
+
+
+def _ids_of(pairs: Sequence[OutlinedImage], regions: RegionSet, table: Path) -> dict[str, int]:
+    """Class ids by the names that are drawn; a UserError for one that the table has not."""
+    drawn = {safe_name(o.region): (o.region, pair.drawing) for pair in pairs for o in pair.outlines}
+    same = same_names(drawn, regions.names)
+    for name, (given, path) in drawn.items():
+        if name not in same:
+            every = {*drawn, *regions.names} - {name}
+            others = sorted(other for other in every if plain(other) == plain(name))
+            raise UserError(
+                f"{path}: the region {given!r} is not in {table}, which has "
+                f"{', '.join(regions.names)}. "
+                + (f"If it is the same as {some(others)}, spell it so. " if others else "")
+                + "Add it there, or remove the annotation."
+            )
+    numbers = {region.name: region.id for region in regions}
+    return {name: numbers[known] for name, known in same.items()}
 
 
 def _is_of_predictions(table: Path) -> bool:
@@ -241,18 +252,23 @@ def _image_of(drawn: OutlineFile, by_name: dict[str, list[Path]], folder: Path) 
 def _regions_of(pairs: Sequence[OutlinedImage], raw: Path) -> RegionSet:
     """The regions that are drawn, numbered in the natural order of their names."""
     outlines = [outline for pair in pairs for outline in pair.outlines]
-    names: dict[str, str] = {}
-    for outline in outlines:
-        names.setdefault(plain(safe_name(outline.region)), safe_name(outline.region))
+    names = {safe_name(outline.region) for outline in outlines}
     if not names:
         raise UserError(f"{pairs[0].drawing.parent}: no area is drawn in any file.")
-    ordered = sorted(names, key=lambda name: natural(Path(name)))
-    drawn = {plain(safe_name(o.region)): o.color for o in outlines if o.color is not None}
+    # Capitals count only where nothing else differs.
+    ordered = sorted(names, key=lambda name: (natural(Path(plain(name))), name))
+    if twice := alike(ordered):
+        _log.warning(
+            "%s: %s: names that only spelling tells apart are regions each. If they are one, spell "
+            "them alike, or join them with --map.",
+            *(raw, some(twice)),
+        )
+    drawn = {safe_name(o.region): o.color for o in outlines if o.color is not None}
     colors = [drawn.get(name) for name in ordered]
     if None in colors or len(set(colors)) < len(colors):
         colors = distinct_colors(len(ordered))
     regions = (
-        Region(number, names[name], names[name], color)
+        Region(number, name, name, color)
         for number, (name, color) in enumerate(zip(ordered, colors, strict=True), start=1)
     )
     return RegionSet(raw.resolve().name, tuple(regions))
@@ -264,7 +280,7 @@ def _read(
     size = pair.check_sizes(choice)
     masks: dict[int, np.ndarray] = {}
     for outline in pair.outlines:
-        class_id = ids[plain(safe_name(outline.region))]
+        class_id = ids[safe_name(outline.region)]
         mask = outline.mask(size)
         masks[class_id] = masks[class_id] | mask if class_id in masks else mask
     if factor > 1:

@@ -8,7 +8,7 @@ from named_sets import named_set, region_set
 
 from sebre.data.check import check
 from sebre.data.dataset import SectionDataset
-from sebre.data.region_names import misnamed, order_of, recorded_regions
+from sebre.data.region_names import misnamed, order_of, recorded_regions, same_names
 from sebre.data.regions import MOUSE, SLICEMAP
 
 NAMES = ("cortex", "hippocampus", "left_caudate")
@@ -26,10 +26,41 @@ REGIONS = region_set(*NAMES)
         (("left_a", "b"), ("right_a", "b"), None),
         (("a", "a"), ("a", "b"), None),
         (("a", "a"), ("a", "a"), None),
+        (("IC", "ic"), ("IC", "ic"), [0, 1, 2]),
+        (("IC", "ic"), ("ic", "IC"), [0, 2, 1]),
+        (("IC", "ic"), ("Ic", "ic"), None),
+        (("IC", "CB"), ("cb", "ic"), [0, 2, 1]),
     ],
 )
 def test_the_order_of_one_set_in_another(names, wanted, order):
     assert order_of(names, wanted) == order
+
+
+def test_spellings_are_joined_only_where_they_join_no_two_names():
+    assert same_names(["IC", "ic", "Cb"], ["ic", "CB", "IC"]) == {
+        "IC": "IC",
+        "ic": "ic",
+        "Cb": "CB",
+    }
+    assert same_names(["Ic"], ["IC", "ic"]) == same_names(["IC", "ic"], ["Ic"]) == {}
+
+
+def test_regions_that_capitals_tell_apart_keep_their_ids(tmp_path):
+    root = named_set(tmp_path / "set", ("IC", "ic"))
+    assert len(load(root, region_set("IC", "ic")).image_info) == 2
+    with pytest.raises(ValueError, match="The same in another order"):
+        load(root, region_set("ic", "IC"))
+    (root / "dataset.json").unlink()
+    with pytest.raises(ValueError, match=r"named for the region IC, but class id 1 is ic"):
+        load(root, region_set("ic", "IC"))
+    assert [f for f in check(root) if f.kind == "region name"] == []
+    wrong = root / "mrcnn_train_dataset_masks/section_masks_1/section_masks_1_ic_m1.png"
+    wrong.with_name("section_masks_1_IC_m1.png").rename(wrong)
+    (finding,) = (f for f in check(root) if f.kind == "region name")
+    assert (finding.path, finding.problem) == (
+        wrong,
+        "class id 1 is IC in other sections, not ic.",
+    )
 
 
 def load(root, regions=REGIONS, subset="train"):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ from PIL import Image
 from raw_samples import drawn_labels, raw_folder
 from whole_folders import WHOLE
 
+from mrcnn.errors import UserError
 from sebre.cli import commands as cli
 from sebre.data.dataset import SectionDataset
-from sebre.data.regions import MOUSE, SLICEMAP
+from sebre.data.regions import MOUSE, SLICEMAP, RegionSet
 from sebre.experiments import EXPERIMENTS
 from sebre.prepare.region_map import LEFT_OUT, map_regions
 from sebre.prepare.sources import read_source
@@ -166,8 +168,30 @@ def test_prepared_sets_that_are_no_source(tmp_path, capsys):
     assert "no dataset.json that says which regions" in capsys.readouterr().err
 
 
-def test_names_that_differ_in_capitals_are_one_region(slicemap):
+def test_capitals_join_a_name_with_the_one_that_it_may_be(slicemap, caplog):
     raw = read_source("slicemap", slicemap, {})
-    joined = map_regions(raw, {"midbrain": "Cortex", "thalamus": "new", "cerebellum": "New"})
-    assert joined.regions.names == ["cortex", "hippocampus", "new", "brainstem"]
-    assert joined.region_map["midbrain"] == "cortex" and joined.region_map["cerebellum"] == "new"
+    joined = map_regions(raw, {"midbrain": "Cortex", "thalamus": "new"})
+    assert joined.regions.names == ["cortex", "hippocampus", "new", "brainstem", "cerebellum"]
+    assert joined.region_map["midbrain"] == "cortex" and caplog.text == ""
+    two = map_regions(raw, {"thalamus": "IC", "cerebellum": "ic"})
+    assert two.regions.names == ["cortex", "hippocampus", "IC", "midbrain", "brainstem", "ic"]
+    assert "IC, ic: names that only spelling tells apart" in caplog.text
+
+
+def test_a_map_leaves_names_that_capitals_tell_apart_alone(slicemap, caplog):
+    raw = read_source("slicemap", slicemap, {})
+    raw = map_regions(raw, {"cortex": "IC", "hippocampus": "ic"})
+    caplog.clear()
+    before = raw.sections[0].read()[1]
+    for given, kept in (({"thalamus": LEFT_OUT}, ["IC", "ic"]), ({"IC": LEFT_OUT}, ["ic"])):
+        mapped = map_regions(raw, given)
+        assert mapped.regions.names[: len(kept)] == kept
+        masks = mapped.sections[0].read()[1]
+        for place, name in enumerate(kept, start=1):
+            np.testing.assert_array_equal(masks[place], before[1 + (name == "ic")])
+    swapped = RegionSet("mine", (replace(SLICEMAP[1], name="ic"), replace(SLICEMAP[2], name="IC")))
+    mapped = map_regions(raw, dict.fromkeys(SLICEMAP.names[2:], LEFT_OUT), swapped)
+    np.testing.assert_array_equal(mapped.sections[0].read()[1][1], before[2])
+    assert caplog.text == ""
+    with pytest.raises(UserError, match="no region 'Ic'"):
+        map_regions(raw, {"Ic": LEFT_OUT})

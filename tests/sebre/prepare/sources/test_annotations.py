@@ -149,6 +149,28 @@ def test_shrunk(raw):
     np.testing.assert_array_equal(masks[2], square()[2::5, 2::5])
 
 
+def test_names_that_capitals_tell_apart_are_two_regions(raw, caplog):
+    drawn = raw / "annotations" / "m1_a.geojson"
+
+    def masks() -> tuple[list[str], dict[int, np.ndarray]]:
+        raw_set = read_source("annotations", raw, {})
+        return raw_set.regions.names, raw_set.sections[0].read()[1]
+
+    shapes = [("ic", SQUARE), ("IC", OTHER)]
+    drawn.write_text(json.dumps([feature(n, "Polygon", [closed(s)]) for n, s in shapes]))
+    names, found = masks()
+    assert names == ["IC", "ic"] and "IC, ic: names that only spelling tells" in caplog.text
+    np.testing.assert_array_equal(found[1], other())
+    np.testing.assert_array_equal(found[2], square(hole=False))
+    (raw / "regions.csv").write_text("name,r,g,b\nic,1,2,3\nIC,4,5,6\n")
+    np.testing.assert_array_equal(masks()[1][1], square(hole=False))
+    (raw / "regions.csv").write_text("name,r,g,b\nic,1,2,3\n")
+    with pytest.raises(UserError, match="'IC' is not in .* If it is the same as ic, spell it so"):
+        masks()
+    drawn.write_text(json.dumps(feature("IC", "Polygon", [closed(OTHER)])))
+    np.testing.assert_array_equal(masks()[1][1], other())
+
+
 @pytest.mark.parametrize("form", ["geojson", "imagej", "coco"])
 def test_what_detection_writes_is_read_again(tmp_path, form):
     """Predictions that were corrected by hand go back into training."""
