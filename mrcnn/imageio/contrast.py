@@ -116,6 +116,32 @@ def find_contrast(sample: np.ndarray, path: Any, rule: str = BITS) -> Contrast:
     return Contrast(float(lowest), float(top))
 
 
+def as_values(lowest: float, highest: float, dtype: np.dtype, most: float, path: Any) -> Contrast:
+    """The way of values that mean something, such as the colors of regions, by no contrast.
+
+    Whole numbers up to 255 stay what they are; larger ones are of 16 bits, or of as many as the
+    file has. Floats up to 1 are shares of 255, others up to 255 stay.
+
+    Args:
+        lowest: of all values of the picture.
+        highest: of all values of the picture.
+        dtype: of the values.
+        most: the largest value that the file could have (`color_models.largest`).
+        path: for messages.
+
+    Raises:
+        UserError: values that are below 0, no numbers, or floats above 255.
+    """
+    scales = (1.0, 255.0) if dtype.kind == "f" else (255.0, min(most, 65535.0), most)
+    full = next((scale for scale in scales if highest <= scale), None)
+    if full is None or not lowest >= 0:
+        raise UserError(
+            f"{path}: {dtype} values from {lowest:g} to {highest:g} are no colors; wanted 0 to "
+            "255, 0 to 65535 (16 bits) or floats from 0 to 1. Save it with 8 bits."
+        )
+    return Contrast(0.0, full)
+
+
 def _by_bits(sample: np.ndarray, lowest: float, highest: float) -> Contrast | None:
     """By the bits in use, where the values have any: none are negative."""
     if lowest < 0:

@@ -13,8 +13,15 @@ from typing import Any
 import numpy as np
 
 from mrcnn.errors import UserError
-from mrcnn.imageio.color_models import model_of_samples, opacity, split
-from mrcnn.imageio.contrast import BITS, SAMPLE, Contrast, find_contrast, say_if_blank
+from mrcnn.imageio.color_models import largest, model_of_samples, opacity, split
+from mrcnn.imageio.contrast import (
+    BITS,
+    SAMPLE,
+    Contrast,
+    as_values,
+    find_contrast,
+    say_if_blank,
+)
 from mrcnn.imageio.header import TURNS, PictureHeader, upright
 
 logger = logging.getLogger(__name__)
@@ -58,6 +65,7 @@ class PictureSource:
         )
         self._stack = ExitStack()
         self._contrast: Contrast | None = None
+        self._scales: tuple[Contrast, ...] | None = None
         self._said_transparent = False
 
     def __enter__(self) -> "PictureSource":
@@ -82,8 +90,16 @@ class PictureSource:
         return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels
 
     def read_rgba(self, y1: int, x1: int, y2: int, x2: int) -> np.ndarray:
-        """A window of 8-bit colors as stored and their opacity, uint8 [y2 - y1, x2 - x1, 4]."""
-        colors, alpha = self._colors(y1, x1, y2, x2)
+        """A window of 8-bit colors as stored and their opacity, uint8 [y2 - y1, x2 - x1, 4].
+
+        Deeper values become 8 bits as values (`contrast.as_values`), never by the contrast of the
+        picture: a color stays the color that it is.
+        """
+        colors, alpha = split(self.read_values(y1, x1, y2, x2), self.header)
+        scales = self._value_scales()
+        if scales:
+            colors = scales[0](colors)
+            alpha = None if alpha is None else scales[1](alpha)
         out = np.full((*colors.shape[:2], 4), 255, np.uint8)
         out[..., :3] = colors[..., None] if colors.ndim == 2 else colors
         if alpha is not None:
@@ -169,6 +185,23 @@ class PictureSource:
         if self.header.is_deep and self._contrast is None:
             self._contrast = find_contrast(self._sample(), self.path, self.rule)
         return self._contrast
+
+    def _value_scales(self) -> tuple[Contrast, ...]:
+        """How colors, and opacity if there is one, become 8 bits as values; none where they are
+        that. Every value is looked at."""
+        if self._scales is None:
+            ends: dict[int, list[float]] = {}
+            for y1, y2 in self.bands() if self.header.is_deep else ():
+                parts = split(self.read_values(y1, 0, y2, self.shape[1]), self.header)
+                for place, values in enumerate(part for part in parts if part is not None):
+                    ends.setdefault(place, []).extend((float(values.min()), float(values.max())))
+            dtype = self.header.dtype
+            most = largest(dtype, self.header.bits)
+            self._scales = tuple(
+                as_values(float(np.min(found)), float(np.max(found)), dtype, most, self.path)
+                for found in ends.values()
+            )
+        return self._scales
 
     def _sample(self) -> np.ndarray:
         """Values of the colors, evenly from the whole picture."""

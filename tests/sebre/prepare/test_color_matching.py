@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import cv2
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -18,6 +19,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from skimage.morphology import disk
 
+from mrcnn.errors import UserError
 from sebre.data.region_masks import masks_of_labels
 from sebre.data.regions import MOUSE, Region, RegionSet
 from sebre.prepare import big_pictures
@@ -33,6 +35,45 @@ from sebre.prepare.color_matching import (
 PLATES = ("colour_plate_notebook.png", "colour_plate_16.png")
 PAIR = RegionSet("pair", (Region(1, "outer", "o", RED), Region(2, "inner", "i", BLUE)))
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
+
+
+DIM = RegionSet("dim", (Region(1, "a", "a", (100, 0, 0)), Region(2, "b", "b", (200, 0, 0))))
+DEEP = {
+    "16 bits": lambda drawn: drawn.astype(np.uint16) * 257,
+    "8 bits in 16": lambda drawn: drawn.astype(np.uint16),
+    "shares": lambda drawn: drawn.astype(np.float32) / 255,
+    "floats": lambda drawn: drawn.astype(np.float32),
+}
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("form", DEEP)
+def test_deep_overlays_are_values_whatever_else_is_painted(tmp_path, form, exact):
+    """Where one region alone is painted, its color must not be stretched to that of another."""
+    drawn = np.zeros((24, 24, 3), np.uint8)
+    drawn[4:20, 4:20] = (100, 0, 0)
+    tifffile.imwrite(tmp_path / "one.tif", DEEP[form](drawn), photometric="rgb")
+    how = (lambda p: match_exactly(p, DIM, 1)) if exact else (lambda p: match_colors(p, DIM).labels)
+    np.testing.assert_array_equal(how(tmp_path / "one.tif"), drawn[..., 0] // 100)
+
+
+@pytest.mark.parametrize("full", [255, 65535])
+def test_deep_overlays_with_opacity(tmp_path, full):
+    drawn = np.zeros((24, 24, 4), np.uint16)
+    drawn[4:20, 4:20] = (100 * 257, 0, 0, full)
+    drawn[22:, 22:] = (200 * 257, 0, 0, full // 4)  # fainter than half of the usual
+    (tmp_path / "one.png").write_bytes(imagecodecs.png_encode(drawn))
+    expected = (drawn[..., 3] == full).astype(np.uint8)
+    np.testing.assert_array_equal(match_colors(tmp_path / "one.png", DIM).labels, expected)
+
+
+@pytest.mark.parametrize("value", [-1.0, 300.0, np.nan])
+def test_what_are_no_colors_is_refused(tmp_path, value):
+    drawn = np.zeros((24, 24, 3), np.float32)
+    drawn[3, 3] = value
+    tifffile.imwrite(tmp_path / "one.tif", drawn, photometric="rgb")
+    with pytest.raises(UserError, match=r"one.tif: float32 values from .* are no colors"):
+        match_colors(tmp_path / "one.tif", DIM)
 
 
 def plate_rows(data_dir: Path, plate: str) -> list[dict[str, str]]:
