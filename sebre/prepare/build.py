@@ -105,8 +105,8 @@ def build(
 def _shrunk_facts(facts: Mapping[str, Any], raw_set: RawSet, index: int) -> dict[str, Any]:
     """What is known of a section; a pixel size in a table is that of the picture, and that of the
     section is larger where pictures are shrunk."""
-    size, factor = facts.get(_PIXEL_UM), raw_set.processing.get("downsample")
-    if not size or not isinstance(factor, int):  # volumes have sizes of their sections
+    size, factor = facts.get(_PIXEL_UM), raw_set.shrunk
+    if not size or factor is None:
         return dict(facts)
     try:
         return {**facts, _PIXEL_UM: f"{float(size) * factor:g}"}

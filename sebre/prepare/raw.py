@@ -45,6 +45,9 @@ class RawSet:
     processing: Mapping[str, Any] = field(
         default_factory=dict
     )  # of images, masks; for dataset.json
+    # What sides of its pictures are divided by as they are read: `pixel_um` of a table is that of
+    # the picture. None where facts are those of the sections as they are written.
+    shrunk: int | None = None
     flips: bool = False  # rotated versions are made of the mirror image too
     # Further files that were read: tables, licenses.
     also_read: Sequence[Path] = ()

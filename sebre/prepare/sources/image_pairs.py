@@ -180,6 +180,7 @@ def picture_set(
         files=[*pictures, *(path for path in (table, raw / FACTS) if path and path.is_file())],
         split=split,
         processing=processing,
+        shrunk=processing["downsample"],
         animals_named=all(pair.facts.get("subject") for pair in pairs),
     )
 

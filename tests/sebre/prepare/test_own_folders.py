@@ -68,6 +68,9 @@ def test_pixels_of_a_table_grow_as_sections_shrink(tmp_path, capsys):
     asked = ("--split", "section:1", "--downsample", "2")
     assert prepare("labels", tmp_path / "raw", tmp_path / "set", *asked) == 0
     assert sorted(row["pixel_um"] for row in rows_of(tmp_path / "set")) == ["1.3", "1.3", "2.6"]
+    again = ("prepared", tmp_path / "set", tmp_path / "again", "--map", "thalamus=none")
+    assert prepare(*again) == 0
+    assert sorted(row["pixel_um"] for row in rows_of(tmp_path / "again")) == ["1.3", "1.3", "2.6"]
     table.write_text("section,pixel_um\n0,0.65 um\n1,1\n2,1\n")
     assert prepare("labels", tmp_path / "raw", tmp_path / "other", *asked) == 2
     assert "pixel_um is '0.65 um' in the table; wanted one number" in capsys.readouterr().err
