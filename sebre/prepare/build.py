@@ -67,8 +67,6 @@ def build(
         remaining = iter(subsets)
         for index, section in enumerate(raw_set.sections):
             image, masks = section.read()
-            if index in on_sheet:
-                sheet.append((_title(index, section), _panels(image, masks, raw_set.regions)))
             facts = {"source_row": index, **_shrunk_facts(section.facts, raw_set, index)}
             versions_made = [(0, False, image, masks)]
             if rotations:
@@ -78,6 +76,8 @@ def build(
                 facts |= {"angle": angle, "flipped": int(flipped)}
                 writer.add(subset, numbers[subset], picture, drawn, **facts)
                 numbers[subset] += 1
+            if index in on_sheet:
+                sheet.append((_title(index, section), _panels(image, masks, raw_set.regions)))
             if (index + 1) % 50 == 0:
                 _log.info("%d of %d sections written", index + 1, count)
         _demand_regions(raw_set, writer.rows)

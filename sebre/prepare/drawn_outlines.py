@@ -39,9 +39,9 @@ class Outline:
     rle: Mapping[str, Any] | None = None
 
     def mask(self, size: tuple[int, int]) -> np.ndarray:
-        """Its pixels, bool [H, W]."""
+        """Its pixels, bool [H, W], on a picture of `size`; run lengths must be of that size."""
         if self.rle is not None:
-            return _decoded(self.rle, size)
+            return _decoded(self.rle)
         lines = [ring[:, ::-1] - _CORNER for ring in self.rings]
         return contours_to_mask({"size": list(size), "polygons": lines})
 
@@ -54,6 +54,10 @@ class Outline:
         """Whether it crosses the right or lower border by more than a hand that slips there."""
         _, _, right, bottom = self._box()
         return right > size[1] + _SLIP_PX or bottom > size[0] + _SLIP_PX
+
+    def runs_of(self) -> tuple[int, int] | None:
+        """Size, (height, width) px, that its run lengths are of; None of lines."""
+        return None if self.rle is None else tuple(map(int, self.rle["size"]))
 
     def _box(self) -> tuple[float, float, float, float]:
         """Left, top, right, bottom in px; of run lengths, which have a size, the first pixel."""
@@ -109,7 +113,7 @@ def demand_one_page(path: Path, pages: Collection[Any]) -> None:
         )
 
 
-def _decoded(rle: Mapping[str, Any], size: tuple[int, int]) -> np.ndarray:
+def _decoded(rle: Mapping[str, Any]) -> np.ndarray:
     from pycocotools import mask as coco
 
     if isinstance(rle["counts"], list):

@@ -67,7 +67,18 @@ class LayoutWriter:
         """Write a section: image, uint8 [H, W] or [H, W, 3], and masks, bool [H, W] by class id.
 
         It has a number in its subset, "train" or "val"; facts are cells of its row in sections.csv.
+
+        Raises:
+            UserError: a mask of another size than the image.
         """
+        for class_id, mask in masks.items():
+            if mask.shape != image.shape[:2]:
+                raise UserError(
+                    f"{self.part.parent}: the mask of {self.regions[class_id].name} in section "
+                    f"{number} ({subset}) has {' x '.join(map(str, mask.shape))} px, its image "
+                    f"{' x '.join(map(str, image.shape[:2]))}. Give drawings of the size of their "
+                    "pictures."
+                )
         images = self.part / f"mrcnn_{subset}_dataset_images"
         folder = self.part / f"mrcnn_{subset}_dataset_masks" / f"section_masks_{number}"
         images.mkdir(exist_ok=True)

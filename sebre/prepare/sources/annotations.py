@@ -85,6 +85,13 @@ class OutlinedImage(Pair):
                 f"(height x width), but {self.image} has {size[0]} x {size[1]}. Give the picture "
                 "that was drawn on."
             )
+        for outline in self.outlines:
+            if (runs := outline.runs_of()) not in (None, size):
+                raise UserError(
+                    f"{self.drawing}: run lengths of {outline.region} are of {runs[0]} x {runs[1]} "
+                    f"px (height x width), but {self.image} has {size[0]} x {size[1]}. Give the "
+                    "picture that was drawn on; `size` is [height, width]."
+                )
         if away := [outline.region for outline in self.outlines if outline.lies_outside(size)]:
             raise UserError(
                 f"{self.drawing}: {len(away)} outline(s) ({some(away)}) lie outside of "

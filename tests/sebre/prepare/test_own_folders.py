@@ -13,6 +13,7 @@ from mrcnn.errors import UserError
 from sebre.cli import main
 from sebre.data.region_names import misnamed
 from sebre.data.regions import Region, RegionSet
+from sebre.prepare.build import build
 from sebre.prepare.sources import read_source
 from sebre.prepare.subjects import name_subjects
 
@@ -74,6 +75,20 @@ def test_pixels_of_a_table_grow_as_sections_shrink(tmp_path, capsys):
     table.write_text("section,pixel_um\n0,0.65 um\n1,1\n2,1\n")
     assert prepare("labels", tmp_path / "raw", tmp_path / "other", *asked) == 2
     assert "pixel_um is '0.65 um' in the table; wanted one number" in capsys.readouterr().err
+
+
+def test_masks_of_another_size_than_their_picture_are_not_written(tmp_path):
+    label_folder(tmp_path / "raw", range(3))
+    raw_set = read_source("labels", tmp_path / "raw", {})
+    image, masks = raw_set.sections[1].read()
+    turned = {class_id: mask.T for class_id, mask in masks.items()}
+    sections = [*raw_set.sections]
+    sections[1] = replace(sections[1], read=lambda: (image, turned))
+    with pytest.raises(
+        UserError, match=r"cortex in section \d .* has 24 x 16 px, its image 16 x 24"
+    ):
+        build(replace(raw_set, sections=sections), tmp_path / "set")
+    assert not (tmp_path / "set").exists()
 
 
 def test_a_set_without_a_test_part_is_prepared_again(tmp_path):
