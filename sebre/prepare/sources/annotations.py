@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mrcnn.errors import MissingFileError, UserError
+from mrcnn.errors import MissingFileError, UserError, reading
 from mrcnn.imageio.header import EVERYTHING, Choice
 from mrcnn.imageio.reading import read_header
 from mrcnn.io.own_files import is_own
@@ -288,7 +288,8 @@ def _read(
     masks: dict[int, np.ndarray] = {}
     for outline in pair.outlines:
         class_id = ids[safe_name(outline.region)]
-        mask = outline.mask(size)
+        with reading(pair.drawing, f"the outline of {outline.region}", "Export it again."):
+            mask = outline.mask(size)
         masks[class_id] = masks[class_id] | mask if class_id in masks else mask
     if factor > 1:
         masks = {

@@ -269,6 +269,11 @@ def test_what_does_not_fit_is_one_line(raw, tmp_path, capsys):
     path = coco_file(folder)
     path.write_text(path.read_text().replace('"size": [40, 60]', '"size": [60, 40]'))
     refused("run lengths of Layer 2/3 are of 60 x 40 px (height x width), but")
+    path = coco_file(folder)
+    record = json.loads(path.read_text())
+    record["annotations"][0]["segmentation"] = {"size": SIZE, "counts": [5, 9]}
+    path.write_text(json.dumps(record))
+    refused("cannot read the outline of Layer 2/3 (ValueError")
     qupath(folder)
     (raw / "regions.csv").write_text("name,r,g,b\nCA1,1,2,3\n")
     refused("the region 'Layer 2/3' is not in")
