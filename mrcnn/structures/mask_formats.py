@@ -13,6 +13,7 @@ some 30 kB in the others.
   (For software whose origin is the corner of the first pixel add 0.5 to both.)
 """
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -178,6 +179,14 @@ def rle_area(rle: Rle, window: Sequence[int] | None = None) -> int:
     return int((stops - starts).sum())
 
 
+def is_whole(rle: Rle) -> bool:
+    """Whether its runs, zeros and ones, are as many pixels as its size says: those of a damaged
+    file are not, and decoders take what lies in memory for the rest."""
+    edges = _edges(rle)
+    filled = int(edges[-1]) if edges.size else 0
+    return bool((np.diff(edges, prepend=0) >= 0).all()) and filled == math.prod(rle["size"])
+
+
 def rle_box(rle: Rle) -> tuple[int, int, int, int]:
     """Tight box (y1, x1, y2, x2) px; all 0 of an empty mask, as `extract_bboxes` gives."""
     columns, tops, bottoms = rle_columns(rle)
@@ -265,7 +274,13 @@ def _encode(
 
 
 def _runs(rle: Rle) -> tuple[np.ndarray, np.ndarray]:
-    """First pixel and pixel after the last of each run, int64, column after column.
+    """First pixel and pixel after the last of each run, int64, column after column."""
+    edges = _edges(rle)
+    return edges[0::2][: len(edges) // 2], edges[1::2]
+
+
+def _edges(rle: Rle) -> np.ndarray:
+    """Pixel after the last of each run of zeros or ones, int64, column after column.
     Source: `rleFrString` of the COCO API (maskApi.c)."""
     coded = rle["counts"]
     coded = coded.encode("ascii") if isinstance(coded, str) else coded
@@ -273,7 +288,7 @@ def _runs(rle: Rle) -> tuple[np.ndarray, np.ndarray]:
     ends = np.flatnonzero((digits & 0x20) == 0)
     begins = np.concatenate([[0], ends[:-1] + 1]).astype(int)
     if not ends.size:
-        return np.zeros(0, int), np.zeros(0, int)
+        return np.zeros(0, int)
     place = np.arange(len(digits)) - np.repeat(begins, ends - begins + 1)
     counts = np.add.reduceat((digits & 0x1F) << (5 * place), begins)
     negative = (digits[ends] & 0x10) != 0
@@ -281,8 +296,7 @@ def _runs(rle: Rle) -> tuple[np.ndarray, np.ndarray]:
     # From the fourth on, a count is the difference to the one before the last.
     counts[1::2] = np.cumsum(counts[1::2])
     counts[2::2] = np.cumsum(counts[2::2])
-    edges = np.cumsum(counts)
-    return edges[0::2][: len(edges) // 2], edges[1::2]
+    return np.cumsum(counts)
 
 
 def _cut(

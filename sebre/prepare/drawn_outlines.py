@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mrcnn.errors import UserError
-from mrcnn.structures.mask_formats import contours_to_mask
+from mrcnn.structures.mask_formats import contours_to_mask, is_whole
 from sebre.data.regions import Color
 
 ENDINGS = (".geojson", ".json", ".roi", ".zip")  # of files of outlines
@@ -118,4 +118,6 @@ def _decoded(rle: Mapping[str, Any]) -> np.ndarray:
 
     if isinstance(rle["counts"], list):
         rle = coco.frPyObjects(dict(rle), *rle["size"])
+    if not is_whole(rle):
+        raise ValueError(f"the run lengths do not fill {rle['size'][0]} x {rle['size'][1]} px")
     return coco.decode(dict(rle)).astype(bool)

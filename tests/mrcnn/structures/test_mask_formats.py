@@ -40,7 +40,8 @@ def test_run_lengths_are_those_of_coco():
         coco = pycocotools.mask.encode(np.asfortranarray(mask, np.uint8))
         assert rle == {"size": list(mask.shape), "counts": coco["counts"]}
         np.testing.assert_array_equal(mask_formats.rle_to_mask(coco), mask)
-        assert mask_formats.rle_area(rle) == mask.sum()
+        assert mask_formats.rle_area(rle) == mask.sum() and mask_formats.is_whole(rle)
+        assert not mask_formats.is_whole({**rle, "size": [mask.shape[0], mask.shape[1] + 1]})
         assert mask_formats.rle_box(rle) == tuple(extract_bboxes(mask[..., None])[0])
         columns, tops, bottoms = mask_formats.rle_columns(rle)
         assert mask_formats.rle_from_columns(columns, tops, bottoms, mask.shape) == rle

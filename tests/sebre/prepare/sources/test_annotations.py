@@ -273,7 +273,11 @@ def test_what_does_not_fit_is_one_line(raw, tmp_path, capsys):
     record = json.loads(path.read_text())
     record["annotations"][0]["segmentation"] = {"size": SIZE, "counts": [5, 9]}
     path.write_text(json.dumps(record))
-    refused("cannot read the outline of Layer 2/3 (ValueError")
+    refused(
+        "cannot read the outline of Layer 2/3 (ValueError: the run lengths do not fill 40 x 60 px)",
+        "--split",
+        "train",
+    )
     qupath(folder)
     (raw / "regions.csv").write_text("name,r,g,b\nCA1,1,2,3\n")
     refused("the region 'Layer 2/3' is not in")
