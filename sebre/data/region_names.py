@@ -16,11 +16,15 @@ from sebre.data.regions import RegionSet
 
 logger = logging.getLogger(__name__)
 
-# Words of names that say a side.
-_SIDES = {
-    **dict.fromkeys(("left", "l", "lh"), "left"),
-    **dict.fromkeys(("right", "r", "rh"), "right"),
-}
+# Words of names that say a side, and those of the other side.
+_RIGHT_OF = {"left": "right", "l": "r", "lh": "rh"}
+_SIDES = {**dict.fromkeys(_RIGHT_OF, "left"), **dict.fromkeys(_RIGHT_OF.values(), "right")}
+# Between words: signs, and changes of case (leftCA1, CA1Left, caudateL; not dLGN).
+_GAP = re.compile(r"[\W_]+|(?<=[a-z])(?=[A-Z][a-z])|(?<=\d)(?=[A-Z][a-z])|(?<=[a-z]{2})(?=[A-Z])")
+# A side that nothing parts from its word (LCA1, CA1L, leftca1); only another name can confirm it.
+_LEFT_END = re.compile(
+    r"(?<![^\W_])(left|l)(?=[^\W_]{2})|(?<=[^\W_]{2})(left|l)(?![^\W_])", re.IGNORECASE
+)
 # section_masks_12_basal_ganglia_m3 -> basal_ganglia
 _MASK_NAME = re.compile(r"(?P<section>.*?_\d+_)?(?P<region>.+?)_m_?\d+")
 
@@ -54,8 +58,53 @@ def alike(names: Iterable[str]) -> list[str]:
 
 def side_of(name: str) -> str:
     """The side that the name of a region says: "left" or "right"; "" for none, or both."""
-    said = {_SIDES[word] for word in plain(name).split("_") if word in _SIDES}
+    said = {_SIDES[word] for word in _words(name) if word in _SIDES}
     return said.pop() if len(said) == 1 else ""
+
+
+def sides_of(names: Sequence[str]) -> list[str]:
+    """The side of each region of a set, as `side_of`; also where only the other one's name tells:
+    CA1L is a left one beside CA1R."""
+    sides = {}
+    for left, right in side_pairs(names):
+        sides |= {left: "left", right: "right"}
+    return [side_of(name) or sides.get(number, "") for number, name in enumerate(names, start=1)]
+
+
+def side_pairs(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """Class ids of the left and the right one of regions that names tell apart by a side."""
+    apart = set(alike(names))  # by capitals: IC_l and ic_r are no pair
+    ids = {name: number for number, name in enumerate(names, start=1)}
+    by_words = {_key(name, name in apart): number for name, number in ids.items()}
+    pairs = []
+    for name, number in ids.items():
+        side = side_of(name)
+        if side == "left":
+            key = _key(name, name in apart)
+            others = [by_words.get(tuple(_RIGHT_OF.get(word, word) for word in key))]
+        else:
+            others = [ids.get(other) for other in _mirrored(name)] if not side else []
+        pairs += [(number, other) for other in others if other is not None][:1]
+    return tuple(pairs)
+
+
+def _words(name: str) -> list[str]:
+    return [word.lower() for word in _GAP.split(name) if word]
+
+
+def _key(name: str, exactly: bool) -> tuple[str, ...]:
+    """Words of a name; as they are but for those of sides, where capitals count."""
+    words = [word for word in _GAP.split(name) if word]
+    return tuple(w if exactly and w.lower() not in _SIDES else w.lower() for w in words)
+
+
+def _mirrored(name: str) -> Iterator[str]:
+    """What a name with a left end or beginning would be with a right one."""
+    for match in _LEFT_END.finditer(name):
+        left = match[0]
+        right = _RIGHT_OF[left.lower()]
+        right = right.upper() if left.isupper() else right.title() if left.istitle() else right
+        yield name[: match.start()] + right + name[match.end() :]
 
 
 def order_of(names: Sequence[str], wanted: Sequence[str]) -> list[int] | None:

@@ -5,6 +5,7 @@ those of a prepared data set, and afterwards those that the settings beside its 
 (CLASS_NAMES, CLASS_COLORS).
 """
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,8 +17,9 @@ from mrcnn.config import Config
 from mrcnn.errors import UserError
 from mrcnn.imageio.reading import read_header
 from sebre.data.dataset import SectionDataset
+from sebre.data.listing import some
 from sebre.data.metadata import count_sections
-from sebre.data.region_names import plain, recorded_regions, side_of
+from sebre.data.region_names import recorded_regions, side_of, side_pairs, sides_of
 from sebre.data.regions import (
     ANY_SECTION,
     Region,
@@ -45,7 +47,8 @@ SECTION_STEPS = 150  # of the network of any section
 _SMALLEST, _LARGEST, _STEP = 128, 384, 64  # px, of the pictures
 _SAMPLES = 50  # sections that their size and mean color are measured on
 _ROIS_A_REGION = 4  # a third of them show a region
-_SIDES = ("left", "right")
+
+_log = logging.getLogger(__name__)
 
 
 def custom_experiment(
@@ -53,22 +56,21 @@ def custom_experiment(
 ) -> Experiment:
     """The experiment of a region set.
 
-    Where a name says that a region is a left or a right one (left_caudate, caudate_r, lh_cortex),
-    pictures are not mirrored.
+    Where a name says that a region is a left or a right one (left_caudate, caudate_r, lh_cortex,
+    leftCA1; CA1L beside CA1R), pictures are not mirrored.
 
     Args:
         regions: to look for, each once per section.
         side: of the pictures of the small network, px.
         mean_pixel: mean color of the pictures; the network's usual one without it.
     """
-    pairs = side_pairs(regions.names)
-    turn = Turn(20, flip=not any(map(side_of, regions.names)))
+    turn = Turn(20, flip=not any(sides_of(regions.names)))
     settings: dict[str, Any] = {
         "NAME": NAME,
         "NUM_CLASSES": regions.num_classes,
         "CLASS_NAMES": regions.names,
         "CLASS_COLORS": [list(region.color) for region in regions],
-        "SIDE_PAIRS": pairs,
+        "SIDE_PAIRS": side_pairs(regions.names),
         "MAX_GT_INSTANCES": len(regions),  # one instance per region
         "DETECTION_MAX_INSTANCES": len(regions),
         "TRAIN_ROIS_PER_IMAGE": max(
@@ -111,6 +113,17 @@ def experiment_of_dataset(root: str | Path, table: str | Path | None = None) -> 
             f"{root}: has no dataset.json that names its regions. Give --regions, a CSV table with "
             "the columns id,name,r,g,b, or prepare it with `sebre prepare`."
         )
+    guessed = [
+        f"{regions[left].name} and {regions[right].name}"
+        for left, right in side_pairs(regions.names)
+        if not side_of(regions[left].name)
+    ]
+    if guessed:
+        _log.warning(
+            "%s: %s are taken for left and right by their names, so pictures are not mirrored. If "
+            "they are not, spell the names out.",
+            *(root, some(guessed)),
+        )
     sections = SectionDataset(regions).load(root, "train")
     sections.prepare()
     count = sections.num_images
@@ -143,17 +156,6 @@ def held_out_share(root: str | Path, regions: RegionSet) -> float:
     images = SectionDataset(regions).load(root, "train").image_info
     count = count_sections(root, (image["number"] for image in images))
     return HELD_OUT if count >= FEWEST_SECTIONS else 0.0
-
-
-def side_pairs(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
-    """Class ids of the left and the right one of regions that names tell apart by these words."""
-    ids = {tuple(plain(name).split("_")): number for number, name in enumerate(names, start=1)}
-    pairs = []
-    for words, number in ids.items():
-        other = tuple(_SIDES[1] if word == _SIDES[0] else word for word in words)
-        if other != words and other in ids:
-            pairs.append((number, ids[other]))
-    return tuple(pairs)
 
 
 def _settings(name: str, bases: tuple[type, ...], settings: Mapping[str, Any]) -> type[Config]:

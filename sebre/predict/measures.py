@@ -16,7 +16,7 @@ from skimage.measure import regionprops
 
 from mrcnn.structures.mask_formats import Masks, count_masks
 from sebre.data.region_masks import count_labels
-from sebre.data.region_names import side_of
+from sebre.data.region_names import sides_of
 from sebre.data.regions import RegionSet
 from sebre.drawing.overlay import reduced_labels
 from sebre.networks.segmenter import best_labels, best_per_region
@@ -75,9 +75,9 @@ def region_rows(
         labels = best_labels(result, _shape_of(result["masks"]))
     best, measured = best_per_region(result), measure(labels, regions.num_classes, pixel_um)
     rows = []
-    for region in regions:
+    for region, side in zip(regions, sides_of(regions.names), strict=True):
         row: dict[str, Any] = {"image": name, "region_id": region.id, "region": region.name}
-        row |= {"hemisphere": side_of(region.name), "area_px": 0}
+        row |= {"hemisphere": side, "area_px": 0}
         if facts := measured.get(region.id):
             row |= {"found": "yes", "score": round(float(result["scores"][best[region.id]]), 4)}
             told = trust.get(region.id) if trust else None

@@ -20,7 +20,7 @@ from PIL import Image
 from mrcnn.errors import UserError
 from mrcnn.io.own_files import demand_own, replace_own, replace_own_text
 from sebre.data.region_masks import count_labels
-from sebre.data.region_names import side_of
+from sebre.data.region_names import sides_of
 from sebre.data.regions import RegionSet
 from sebre.drawing.annotate import annotated
 from sebre.drawing.overlay import overlay, save_png
@@ -333,10 +333,10 @@ def _rows(name: str, found: _Stack, regions: RegionSet, volume: Volume) -> list[
     voxels = count_labels(found.labels, regions.num_classes)
     voxel_mm3 = float(np.prod(volume.voxel_mm))
     rows = []
-    for region in regions:
+    for region, side in zip(regions, sides_of(regions.names), strict=True):
         count = int(voxels[region.id])
         row = {"image": name, "region_id": region.id, "region": region.name, "found": "no"}
-        row |= {"hemisphere": side_of(region.name), "area_px": count}
+        row |= {"hemisphere": side, "area_px": count}
         row |= {"reason": ON_GLASS if region.id in found.on_glass else "not found in any slice"}
         if count:
             total, seen = found.scores[region.id]

@@ -11,6 +11,7 @@ import numpy as np
 from mrcnn.data.molding import mold_inputs
 from mrcnn.errors import UserError
 from mrcnn.structures.mask_formats import mask_areas
+from sebre.data import region_names
 from sebre.data.region_masks import count_labels
 from sebre.data.regions import RegionSet
 from sebre.drawing.overlay import reduced_labels
@@ -202,11 +203,5 @@ def agreement(
 
 def side_pairs(regions: RegionSet) -> dict[int, int]:
     """For each region of the left or the right side, by its name, the class id of the other."""
-    by_name = {region.name: region.id for region in regions}
-    pairs = {}
-    for name, class_id in by_name.items():
-        for side, other in (("left_", "right_"), ("right_", "left_")):
-            partner = by_name.get(other + name.removeprefix(side))
-            if name.startswith(side) and partner is not None:
-                pairs[class_id] = partner
-    return pairs
+    pairs = region_names.side_pairs(regions.names)
+    return dict([*pairs, *(pair[::-1] for pair in pairs)])

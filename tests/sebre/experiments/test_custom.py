@@ -13,6 +13,7 @@ from paths import ROOT
 import sebre
 from sebre.cli import commands as cli
 from sebre.data.csv_tables import read_rows, write_table
+from sebre.data.region_names import side_pairs, sides_of
 from sebre.data.regions import SLICEMAP as SIX
 from sebre.data.regions import Region, RegionSet
 from sebre.evaluation.learning_curve import part_of_set
@@ -22,7 +23,6 @@ from sebre.experiments.custom import (
     experiment_of_dataset,
     experiment_of_settings,
     held_out_share,
-    side_pairs,
 )
 from sebre.networks.epoch_reports import mean_dice, spoken_time
 from sebre.networks.segmenter import find_network, load_segmenter, read_image
@@ -172,13 +172,24 @@ def test_many_regions():
     [
         (["left_CA1", "right_CA1", "DG"], ((1, 2),), False),
         (["CA1 right", "DG", "CA1 Left"], ((3, 1),), False),
-        (["left_CA1", "right_CA2", "leftover", "rightover"], (), False),
+        (["left_CA1", "right_CA2", "leftover", "layer"], (), False),
         (["caudate_l", "DG"], (), False),  # mirrored, it would be the other one
-        (["leftover", "rightover", "layer_L1"], (), True),
+        (["leftover", "layer_L1", "layer_R1", "dLGN", "dR", "RT", "LT"], (), True),
+        (["CA1.L", "CA1.R"], ((1, 2),), False),
+        (["CA1_(R)", "CA1_(L)"], ((2, 1),), False),
+        (["Left-_CA1", "right CA1"], ((1, 2),), False),
+        (["leftCA1", "rightCA1", "caudateL"], ((1, 2),), False),
+        (["CA1L", "CA1R", "DG"], ((1, 2),), False),
+        (["RCA1", "LCA1", "LCA3", "DG"], ((2, 1),), False),
+        (["ca1right", "ca1left"], ((2, 1),), False),
+        (["caudate_l", "caudate_r", "lh_ctx", "rh_ctx"], ((1, 2), (3, 4)), False),
+        (["IC_l", "ic_l", "ic_r", "IC_r"], ((1, 4), (2, 3)), False),
     ],
 )
 def test_left_and_right_are_found_in_names(names, pairs, flip):
     assert side_pairs(names) == pairs
+    sides = sides_of(names)
+    assert all((sides[left - 1], sides[right - 1]) == ("left", "right") for left, right in pairs)
     experiment = experiment_of_settings(names, {})
     assert experiment.turn.flip is flip
     assert experiment.variant("small").config().SIDE_PAIRS == pairs
