@@ -19,14 +19,13 @@ from sebre.data.csv_tables import read_rows
 from sebre.data.findings import Finding, render
 from sebre.data.leakage import audit
 from sebre.data.listing import visible
-from sebre.data.region_names import misnamed, plain, recorded_regions, region_in
+from sebre.data.region_names import misnamed, number_ends_word, plain, recorded_regions, region_in
 from sebre.data.regions import RegionSet
 from sebre.data.section_files import list_subset, part_folder
 
 __all__ = ["Finding", "check", "render"]
 
 _SUBSET = re.compile(r"mrcnn_(.+)_dataset_(?:images|masks)")
-_WORD_WITH_NUMBER = re.compile(r"(?:.*_)?(?![mM]\d)[^\W\d_]+\d+")
 
 
 @dataclass
@@ -135,7 +134,7 @@ def _list_part(root: Path, subset: str, sections: _Sections, findings: list[Find
 def _mask_names(sections: _Sections) -> Iterator[Finding]:
     """Numbers that belong to a word, as in CA3.png, are read as class ids."""
     for class_id, path in _mask_files(sections):
-        if _WORD_WITH_NUMBER.fullmatch(path.stem):
+        if number_ends_word(path):
             problem = f"class id {class_id} is read from the end of a word."
             cure = f"Name it ..._m{class_id}{path.suffix} if that is meant."
             yield Finding("warning", "mask name", path, problem, cure)

@@ -8,7 +8,7 @@ import json
 import logging
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mrcnn.errors import UserError
@@ -27,6 +27,12 @@ _LEFT_END = re.compile(
 )
 # section_masks_12_basal_ganglia_m3 -> basal_ganglia
 _MASK_NAME = re.compile(r"(?P<section>.*?_\d+_)?(?P<region>.+?)_m_?\d+")
+# section_masks_12_CA3 -> CA3, whose number is read as a class id; section_masks_12_cortex_3
+_WORD_WITH_NUMBER = re.compile(r"(?P<section>.*?_\d+_)?(?P<region>(?:.*_)?(?![mM]\d)[^\W\d_]+\d+)")
+_NAME_AND_NUMBER = re.compile(r"(?P<section>.*?_\d+_)?(?P<region>.+?)_\d+")
+# What masks are called that are not called by their regions: mask1, label_2.
+_OF_ANY = "annotation area class id label object part region roi seg segment segmentation".split()
+_ANY_NUMBERED = re.compile(rf"(?:.*_)?(?:m|masks?|(?:{'|'.join(_OF_ANY)})s?)\d+", re.IGNORECASE)
 
 
 def plain(name: str) -> str:
@@ -150,13 +156,19 @@ def region_in(path: Path) -> str | None:
     return match["region"] if match and match["section"] else None
 
 
+def number_ends_word(path: Path) -> bool:
+    """Whether the number that a mask has its class id from is the end of a word, as in CA3.png."""
+    return bool(_WORD_WITH_NUMBER.fullmatch(path.stem))
+
+
 def misnamed(
     masks: Iterable[tuple[int, Path]], regions: RegionSet
 ) -> Iterator[tuple[int, Path, str]]:
     """Masks whose file names say another region than their class ids do.
 
     What stands between the number of the section and `_m<id>` is the name of a region, unless masks
-    of several ids share it; elsewhere a name counts if it is one of the region set.
+    of several ids share it; elsewhere a name counts if it is one of the region set. A number may
+    be that of a name (CA3.png): then the name, with it, must be that of the class id.
 
     Args:
         masks: class id and path of each.
@@ -181,6 +193,8 @@ def misnamed(
             name = plain(match["region"])
             ids_of[name].add(class_id)
             found.append((class_id, path, match, name))
+        elif name := _named_without_id(path, class_id, aliases, ends_in):
+            yield class_id, path, name
     for class_id, path, match, name in found:
         if not 1 <= class_id <= len(regions):
             continue  # of no region
@@ -188,6 +202,26 @@ def misnamed(
             continue
         if name in shared or (match["section"] and len(ids_of[name]) == 1):
             yield class_id, path, match["region"]
+
+
+def _named_without_id(
+    path: Path,
+    class_id: int,
+    aliases: Sequence[Collection[str]],
+    ends_in: Callable[[str, str], bool],
+) -> str:
+    """The region that a file without `_m<id>` is named for, if that is not the one of its id."""
+    match = _WORD_WITH_NUMBER.fullmatch(path.stem)
+    in_word = match is not None
+    match = match or _NAME_AND_NUMBER.fullmatch(path.stem)
+    if match is None or not 1 <= class_id <= len(aliases):
+        return ""
+    text = match["region"]
+    if any(ends_in(text, alias) for alias in aliases[class_id - 1]):
+        return ""
+    named = any(ends_in(text, alias) for names in aliases for alias in names)
+    odd = in_word and match["section"] and not _ANY_NUMBERED.fullmatch(text)
+    return text if named or odd else ""
 
 
 def demand_regions(

@@ -139,6 +139,37 @@ def test_a_word_that_several_masks_share_is_no_region(tmp_path):
     assert len([*misnamed([(1, tmp_path / "hippocampus_m1.png")], MOUSE)]) == 1
 
 
+@pytest.mark.parametrize(
+    "stem, class_id, refused",
+    [
+        ("section_masks_0_CA1", 1, True),  # 1 is the cortex
+        ("section_masks_0_CA3", 3, False),
+        ("CA1", 1, True),
+        ("CA1_2", 2, False),
+        ("s_0_ca1_1", 1, True),
+        ("section_masks_0_cortex_3", 3, True),
+        ("section_masks_0_cortex_1", 1, False),
+        ("section_masks_0_CA2", 2, True),  # of no region, but its number is 2
+        ("section_masks_0_mask2", 2, False),
+        ("mask2", 2, False),
+        ("x_y2", 2, False),
+        ("section_masks_0_2", 2, False),
+    ],
+)
+def test_a_number_may_be_that_of_a_name(tmp_path, stem, class_id, refused):
+    regions = region_set("cortex", "CA1", "CA3")
+    found = [*misnamed([(class_id, tmp_path / f"{stem}.png")], regions)]
+    assert bool(found) == refused
+    root = named_set(tmp_path / "set", regions.names)
+    folder = root / "mrcnn_train_dataset_masks/section_masks_0"
+    (old,) = folder.glob(f"*_m{class_id}.png")
+    old.rename(folder / f"{stem}.png")
+    if not refused:
+        return load(root, regions) and None
+    with pytest.raises(ValueError, match=rf"{stem}.png: named for the region .*, but class id"):
+        load(root, regions)
+
+
 def test_masks_of_ones_own_are_compared_too(tmp_path, caplog):
     root = named_set(tmp_path / "set", NAMES)
     image = root / "mrcnn_val_dataset_images/section_img_0.png"
