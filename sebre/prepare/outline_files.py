@@ -4,13 +4,15 @@
 |---|---|---|
 | `.geojson`, `.json` | QuPath | `classification.name`, else `name` |
 | `.json` with `images` and `annotations` | COCO: one file for many pictures | of the category |
-| `.json` with `shapes` | labelme | `label` |
+| `.json` with `shapes` | labelme, X-AnyLabeling | `label` |
 | `.roi`, `.zip` | ImageJ, ROI Manager | of the ROI; `CA1-2` is another `CA1` where that is there |
 
 Of QuPath, detections are taken as annotations are; cells, tiles and cores are left out. What its
 coordinates mean is said in `sebre.prepare.drawn_outlines`.
 """
 
+import base64
+import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -18,8 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from mrcnn.errors import UserError, reading
+from mrcnn.structures.mask_formats import mask_to_rle
+from mrcnn.structures.pixel_edges import pixel_outlines
 from sebre.data.regions import Color
 from sebre.prepare.drawn_outlines import (
     AREA_PX,
@@ -154,34 +159,63 @@ def _coco(path: Path, record: Mapping[str, Any]) -> Iterator[OutlineFile]:
 def _labelme(path: Path, record: Mapping[str, Any]) -> OutlineFile:
     outlines, ignored = [], 0
     for number, shape in enumerate(record["shapes"], start=1):
-        make = _LABELME.get(shape.get("shape_type") or "polygon")
-        if make is None:
+        kind = shape.get("shape_type") or "polygon"
+        if kind in _NO_AREAS:
             ignored += 1
             continue
-        points = np.array(shape["points"], float).reshape(-1, 2)
-        outlines.append(
-            Outline(demand_name(path, shape.get("label"), f"shape {number}"), None, make(points))
-        )
+        name = demand_name(path, shape.get("label"), f"shape {number}")
+        if kind not in _LABELME:
+            raise UserError(
+                f"{path}: shape {number} ({name}) is of the kind {kind!r}, which is not known. "
+                f"Wanted {', '.join(_LABELME)}; draw it as one of these, or remove it."
+            )
+        outlines.append(Outline(name, None, tuple(_LABELME[kind](shape))))
     image = Path(str(record.get("imagePath") or path.stem).replace("\\", "/")).name
     height, width = record.get("imageHeight"), record.get("imageWidth")
     size = (int(height), int(width)) if height and width else None
     return OutlineFile(path, image, tuple(outlines), size, ignored)
 
 
-def _rectangle(points: np.ndarray) -> tuple[np.ndarray, ...]:
-    (x1, y1), (x2, y2) = points[:2]
-    return (np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)]),)
+def _points(shape: Mapping[str, Any]) -> np.ndarray:
+    return np.array(shape["points"], float).reshape(-1, 2)
 
 
-def _circle(points: np.ndarray) -> tuple[np.ndarray, ...]:
-    center, edge = points[:2]
+def _polygon(shape: Mapping[str, Any]) -> list[np.ndarray]:
+    return [_points(shape)]
+
+
+def _rectangle(shape: Mapping[str, Any]) -> list[np.ndarray]:
+    """Of two corners, or (X-AnyLabeling) of four."""
+    points = _points(shape)
+    (x1, y1), (x2, y2) = points.min(axis=0), points.max(axis=0)
+    return [np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)])]
+
+
+def _circle(shape: Mapping[str, Any]) -> list[np.ndarray]:
+    center, edge = _points(shape)[:2]
     angles = np.linspace(0, 2 * np.pi, _CIRCLE_POINTS, endpoint=False)
     radius = float(np.hypot(*(edge - center)))
-    return (center + radius * np.stack([np.cos(angles), np.sin(angles)], axis=1),)
+    return [center + radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)]
 
 
-_LABELME: dict[str, Callable[[np.ndarray], tuple[np.ndarray, ...]]] = {
-    "polygon": lambda points: (points,),
+def _painted(shape: Mapping[str, Any]) -> list[np.ndarray]:
+    """Outlines of a mask, a PNG whose first and last pixel are the two points."""
+    (left, top), (right, bottom) = _points(shape).astype(int)
+    with Image.open(io.BytesIO(base64.b64decode(shape["mask"]))) as picture:
+        mask = np.asarray(picture) > 0
+    if mask.shape != (bottom - top + 1, right - left + 1):
+        raise ValueError(
+            f"a mask of {' x '.join(map(str, mask.shape))} px in a box of {bottom - top + 1} x "
+            f"{right - left + 1}"
+        )
+    return [line[:, ::-1] + (left, top) for line in pixel_outlines(mask_to_rle(mask))]
+
+
+# Kinds of shapes; those of X-AnyLabeling, which writes the same files, are among them.
+_LABELME: dict[str, Callable[[Mapping[str, Any]], list[np.ndarray]]] = {
+    **dict.fromkeys(("polygon", "rotation", "oriented_rectangle", "quadrilateral"), _polygon),
     "rectangle": _rectangle,
     "circle": _circle,
+    "mask": _painted,
 }
+_NO_AREAS = ("point", "points", "line", "linestrip")

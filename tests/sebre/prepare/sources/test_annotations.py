@@ -1,6 +1,9 @@
 """Outlines of other programs become masks: each form against pixels that are known."""
 
+import base64
+import io
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -169,6 +172,34 @@ def test_names_that_capitals_tell_apart_are_two_regions(raw, caplog):
         masks()
     drawn.write_text(json.dumps(feature("IC", "Polygon", [closed(OTHER)])))
     np.testing.assert_array_equal(masks()[1][1], other())
+
+
+def labelme_shapes(folder: Path, *shapes: dict) -> Path:
+    path = folder / "m1_a.json"
+    shapes = [{"label": "CA1", **shape} for shape in shapes]
+    path.write_text(json.dumps({"shapes": shapes, "imagePath": "m1_a.tif"}))
+    return path
+
+
+def test_masks_and_turned_rectangles_of_labelme(raw):
+    """Its tools with a model write masks; X-AnyLabeling, turned rectangles of four corners."""
+    packed = io.BytesIO()
+    Image.fromarray(square()[5:25, 10:30].astype(np.uint8)).save(packed, "PNG")
+    text = base64.b64encode(packed.getvalue()).decode()
+    painted = {"shape_type": "mask", "points": [[10.0, 5.0], [29.0, 24.0]], "mask": text}
+    turned = {"label": "turned", "shape_type": "rotation", "points": OTHER}
+    path = labelme_shapes(raw / "annotations", painted, turned)
+    masks = read_source("annotations", raw, {}).sections[0].read()[1]
+    np.testing.assert_array_equal(masks[1], square())
+    np.testing.assert_array_equal(masks[2], other())
+    for odd, problem in (
+        ({**painted, "points": [[10, 5], [30, 25]]}, "a mask of 20 x 20 px in a box of 21 x 21"),
+        ({**painted, "mask": None}, "cannot read these annotations"),
+        ({**turned, "shape_type": "cuboid"}, "shape 1 (turned) is of the kind 'cuboid'"),
+    ):
+        labelme_shapes(path.parent, odd)
+        with pytest.raises(UserError, match=f"m1_a.json: .*{re.escape(problem)}"):
+            read_outlines(path)
 
 
 @pytest.mark.parametrize("form", ["geojson", "imagej", "coco"])
