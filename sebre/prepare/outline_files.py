@@ -43,23 +43,35 @@ def read_outlines(path: Path) -> list[OutlineFile]:
     """The outlines of a file, of one picture or (COCO) of several.
 
     Raises:
-        UserError: a file that is damaged, of another kind, or has shapes without a name.
+        UserError: a file that is damaged, of another kind, or has shapes without a name or with
+            coordinates that are no numbers.
     """
     with reading(path, "these annotations", "Export them again."):
-        if path.suffix.lower() in (".roi", ".zip"):
-            return [read_rois(path)]
-        record = json.loads(path.read_text(encoding="utf-8-sig"))
-        if isinstance(record, Mapping) and "shapes" in record:
-            return [_labelme(path, record)]
-        if isinstance(record, Mapping) and {"images", "annotations"} <= record.keys():
-            return list(_coco(path, record))
-        features = record if isinstance(record, list) else record.get("features", [record])
-        if not all(isinstance(f, Mapping) and f.get("type") == "Feature" for f in features):
+        files = _read(path)
+    for outline in (outline for drawn in files for outline in drawn.outlines):
+        if not all(np.isfinite(ring).all() for ring in outline.rings):
             raise UserError(
-                f"{path}: neither GeoJSON (features), COCO (images, annotations) nor labelme "
-                "(shapes). Export the annotations in one of these forms."
+                f"{path}: an outline of {outline.region} has coordinates that are no finite "
+                "numbers (NaN or infinite). Draw it again."
             )
-        return [_geojson(path, features)]
+    return files
+
+
+def _read(path: Path) -> list[OutlineFile]:
+    if path.suffix.lower() in (".roi", ".zip"):
+        return [read_rois(path)]
+    record = json.loads(path.read_text(encoding="utf-8-sig"))
+    if isinstance(record, Mapping) and "shapes" in record:
+        return [_labelme(path, record)]
+    if isinstance(record, Mapping) and {"images", "annotations"} <= record.keys():
+        return list(_coco(path, record))
+    features = record if isinstance(record, list) else record.get("features", [record])
+    if not all(isinstance(f, Mapping) and f.get("type") == "Feature" for f in features):
+        raise UserError(
+            f"{path}: neither GeoJSON (features), COCO (images, annotations) nor labelme "
+            "(shapes). Export the annotations in one of these forms."
+        )
+    return [_geojson(path, features)]
 
 
 # --- QuPath ----------------------------------------------------------------------------------

@@ -286,11 +286,18 @@ def _read(
 ) -> tuple[np.ndarray, dict[int, np.ndarray]]:
     size = pair.check_sizes(choice)
     masks: dict[int, np.ndarray] = {}
+    nothing = []
     for outline in pair.outlines:
         class_id = ids[safe_name(outline.region)]
         with reading(pair.drawing, f"the outline of {outline.region}", "Export it again."):
             mask = outline.mask(size)
         masks[class_id] = masks[class_id] | mask if class_id in masks else mask
+        nothing += [] if mask.any() else [outline.region]
+    if nothing:
+        _log.warning(
+            "%s: %d outline(s) (%s) cover no pixel: the center of none is inside.",
+            *(pair.drawing, len(nothing), some(nothing)),
+        )
     if factor > 1:
         masks = {
             class_id: downsample_labels(mask.astype(np.uint8), factor) > 0

@@ -181,6 +181,33 @@ def labelme_shapes(folder: Path, *shapes: dict) -> Path:
     return path
 
 
+def test_a_rectangle_of_four_corners(raw, caplog):
+    """X-AnyLabeling writes all of them, from whichever."""
+    for corners in (OTHER, [*OTHER[1:], OTHER[0]], OTHER[::-1], [OTHER[3], OTHER[1]]):
+        labelme_shapes(raw / "annotations", {"shape_type": "rectangle", "points": corners})
+        masks = read_source("annotations", raw, {}).sections[0].read()[1]
+        np.testing.assert_array_equal(masks[1], other())
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_coordinates_that_are_no_numbers_are_refused(raw, value):
+    path = raw / "annotations" / "m1_a.geojson"
+    odd = feature("CA1", "Polygon", [closed([(value, 5), *SQUARE[1:]])])
+    path.write_text(json.dumps([odd, feature("DG", "Polygon", [closed(OTHER)])]))
+    with pytest.raises(UserError, match="m1_a.geojson: an outline of CA1 has coordinates that are"):
+        read_source("annotations", raw, {})
+
+
+def test_outlines_of_no_pixel_are_said(raw, caplog):
+    flat = [feature(name, "Polygon", [[[5, 5], [9, 5], [5, 5]]]) for name in ("CA1", "CA2")]
+    whole = feature("CA1", "Polygon", [closed(OTHER)])
+    (raw / "annotations" / "m1_a.geojson").write_text(json.dumps([*flat, whole]))
+    masks = read_source("annotations", raw, {}).sections[0].read()[1]
+    assert list(masks) == [1]
+    assert "m1_a.geojson: 2 outline(s) (CA1, CA2) cover no pixel" in caplog.text
+
+
 def test_masks_and_turned_rectangles_of_labelme(raw):
     """Its tools with a model write masks; X-AnyLabeling, turned rectangles of four corners."""
     packed = io.BytesIO()
