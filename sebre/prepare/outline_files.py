@@ -114,10 +114,11 @@ def _stated_px(facts: Mapping[str, Any]) -> float | None:
 
 def _area_px(rings: Sequence[np.ndarray]) -> float:
     """Pixels of a polygon along the edges of pixels; its first ring holds the others, holes."""
-    sizes = [
-        abs(float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))) / 2
-        for x, y in (ring.T for ring in rings)
-    ]
+    with np.errstate(invalid="ignore"):  # infinite coordinates are refused elsewhere
+        sizes = [
+            abs(float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))) / 2
+            for x, y in (ring.T for ring in rings)
+        ]
     return 2 * sizes[0] - sum(sizes)
 
 
