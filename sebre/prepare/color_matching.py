@@ -16,7 +16,8 @@ What becomes of a pixel:
   of two as near). So regions never grow outwards, nor across a white gap.
 """
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from skimage.transform import resize
 
 from mrcnn.errors import UserError
 from mrcnn.imageio.reading import read_header
+from sebre.data.listing import some
 from sebre.data.regions import Color, RegionSet
 from sebre.prepare.big_pictures import check_factor, picture_size, strips
 
@@ -43,6 +45,8 @@ _MIN_GAP = 4  # ... but not less
 _AXES = ((0, 1), (1, 0), (1, 1), (1, -1))
 _FILL_ROWS = 512
 _HALO = 2  # rows of its neighbors that a strip needs
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -117,8 +121,10 @@ def match_exactly(path: str | Path, regions: RegionSet, factor: int = EXACT_FACT
     size = height // factor, width // factor
     check_factor(Path(path), size, factor)
     overlay = np.empty((height, width, 3), np.uint8)
+    painted: set[int] = set()
     for top, strip in strips(path, alpha=True):
         overlay[top : top + len(strip)] = strip[..., :3]
+        painted |= {r.id for r in regions if (strip[..., :3] == r.code).all(axis=-1).any()}
     # One channel after the other: as floats a channel takes 8 bytes per pixel.
     options = {"order": 1, "mode": "constant", "anti_aliasing": False}
     small = np.stack([resize(overlay[..., i], size, **options) for i in range(3)], axis=-1)
@@ -126,7 +132,21 @@ def match_exactly(path: str | Path, regions: RegionSet, factor: int = EXACT_FACT
     labels = np.zeros(size, np.uint8)
     for region in regions:
         labels[(values == region.code).all(axis=-1)] = region.id
+    say_lost(path, painted, np.unique(labels), regions, factor)
     return labels
+
+
+def say_lost(
+    path: str | Path, drawn: Iterable[int], left: Iterable[int], regions: RegionSet, factor: int
+) -> None:
+    """Warn of regions that a drawing has, by their class ids, and that no pixel is left of where it
+    is divided by a factor."""
+    if lost := sorted({*map(int, drawn)} - {0, *map(int, left)}):
+        _log.warning(
+            "%s: %d region(s) (%s) have no pixel left once it is divided by %d. Use a smaller "
+            "--downsample to keep them.",
+            *(path, len(lost), some([regions[class_id].name for class_id in lost]), factor),
+        )
 
 
 def downsample_labels(labels: np.ndarray, factor: int) -> np.ndarray:

@@ -28,7 +28,7 @@ from sebre.data.listing import is_picture, natural, some, visible
 from sebre.data.region_names import alike, plain, same_names
 from sebre.data.regions import Region, RegionSet, distinct_colors, read_regions, safe_name
 from sebre.prepare.big_pictures import picture_size, read_shrunk
-from sebre.prepare.color_matching import downsample_labels
+from sebre.prepare.color_matching import downsample_labels, say_lost
 from sebre.prepare.drawn_outlines import ENDINGS, Outline, OutlineFile
 from sebre.prepare.outline_files import read_outlines
 from sebre.prepare.raw import RawSet
@@ -135,7 +135,7 @@ def read_source(
     raw_set = picture_set(
         raw,
         pairs,
-        functools.partial(_read, ids=ids, factor=downsample, choice=choice),
+        functools.partial(_read, regions=region_set, ids=ids, factor=downsample, choice=choice),
         name=program or ANNOTATIONS,
         regions=region_set,
         plane=plane,
@@ -282,7 +282,7 @@ def _regions_of(pairs: Sequence[OutlinedImage], raw: Path) -> RegionSet:
 
 
 def _read(
-    pair: OutlinedImage, ids: dict[str, int], factor: int, choice: Choice
+    pair: OutlinedImage, regions: RegionSet, ids: dict[str, int], factor: int, choice: Choice
 ) -> tuple[np.ndarray, dict[int, np.ndarray]]:
     size = pair.check_sizes(choice)
     masks: dict[int, np.ndarray] = {}
@@ -298,12 +298,14 @@ def _read(
             "%s: %d outline(s) (%s) cover no pixel: the center of none is inside.",
             *(pair.drawing, len(nothing), some(nothing)),
         )
+    masks = {class_id: mask for class_id, mask in sorted(masks.items()) if mask.any()}
     if factor > 1:
-        masks = {
+        shrunk = {
             class_id: downsample_labels(mask.astype(np.uint8), factor) > 0
             for class_id, mask in masks.items()
         }
-    masks = {class_id: mask for class_id, mask in sorted(masks.items()) if mask.any()}
+        drawn, masks = masks, {i: mask for i, mask in shrunk.items() if mask.any()}
+        say_lost(pair.drawing, drawn, masks, regions, factor)
     if twice := int((sum(mask.astype(np.uint8) for mask in masks.values()) > 1).sum()):
         _log.info("%s: %d px are of more than one region.", pair.drawing, twice)
     return read_shrunk(pair.image, factor, choice), masks

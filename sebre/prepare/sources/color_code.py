@@ -26,6 +26,7 @@ from sebre.prepare.color_matching import (
     downsample_labels,
     match_colors,
     match_exactly,
+    say_lost,
 )
 from sebre.prepare.raw import RawSet
 from sebre.prepare.sources.image_pairs import (
@@ -126,4 +127,5 @@ def _read(
         if found.unlisted:
             _log.info("%s: colors of no region: %s", pair.drawing, named)
         labels = downsample_labels(found.labels, factor)
+        say_lost(pair.drawing, np.unique(found.labels), np.unique(labels), regions, factor)
     return read_shrunk(pair.image, factor, choice), masks_of_labels(labels)

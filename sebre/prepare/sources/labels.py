@@ -22,7 +22,7 @@ from sebre.data.csv_tables import read_rows
 from sebre.data.region_masks import masks_of_labels
 from sebre.data.regions import RegionSet, read_regions
 from sebre.prepare.big_pictures import read_shrunk
-from sebre.prepare.color_matching import downsample_labels
+from sebre.prepare.color_matching import downsample_labels, say_lost
 from sebre.prepare.raw import RawSet
 from sebre.prepare.sources.image_pairs import (
     Pair,
@@ -65,10 +65,13 @@ def read_source(
         **shrunk_by(downsample, choice, "as in the source"),
         "values": {str(value): class_id for value, class_id in values.items()},
     }
+    read = functools.partial(
+        _read, regions=region_set, values=values, table=table, factor=downsample, choice=choice
+    )
     return picture_set(
         raw,
         pairs,
-        functools.partial(_read, values=values, table=table, factor=downsample, choice=choice),
+        read,
         name="labels",
         regions=region_set,
         plane=plane,
@@ -114,7 +117,12 @@ def read_pixel_values(path: str | Path, regions: RegionSet) -> dict[int, int]:
 
 
 def _read(
-    pair: Pair, values: Mapping[int, int], table: Path, factor: int, choice: Choice
+    pair: Pair,
+    regions: RegionSet,
+    values: Mapping[int, int],
+    table: Path,
+    factor: int,
+    choice: Choice,
 ) -> tuple[np.ndarray, dict[int, np.ndarray]]:
     drawn = read_labels(pair.drawing)
     found, places = np.unique(drawn, return_inverse=True)
@@ -126,4 +134,5 @@ def _read(
         )
     class_ids = np.array([values.get(int(value), 0) for value in found], np.uint8)
     labels = downsample_labels(class_ids[places].reshape(drawn.shape), factor)
+    say_lost(pair.drawing, class_ids, np.unique(labels), regions, factor)
     return read_shrunk(pair.image, factor, choice), masks_of_labels(labels)

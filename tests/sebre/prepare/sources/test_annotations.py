@@ -144,12 +144,19 @@ def test_each_form_gives_the_same_masks(raw, form, caplog):
     assert ("1 annotation(s) that are no areas" in caplog.text) == (form in ("qupath", "labelme"))
 
 
-def test_shrunk(raw):
+def test_shrunk(raw, caplog):
     qupath(raw / "annotations")
     raw_set = read_source("annotations", raw, {"downsample": 5})
     image, masks = raw_set.sections[0].read()
     assert image.shape == (8, 12, 3) and raw_set.pixel_size_um == 10.0
     np.testing.assert_array_equal(masks[2], square()[2::5, 2::5])
+    assert caplog.text == ""
+    thin = feature("CA2", "Polygon", [[[0, 0], [60, 0], [60, 2], [0, 2], [0, 0]]])
+    whole = feature("CA1", "Polygon", [closed(OTHER)])
+    (raw / "annotations" / "m1_a.geojson").write_text(json.dumps([thin, whole]))
+    _, masks = read_source("annotations", raw, {"downsample": 5}).sections[0].read()
+    assert list(masks) == [1]
+    assert "m1_a.geojson: 1 region(s) (CA2) have no pixel left once it is divided" in caplog.text
 
 
 def test_names_that_capitals_tell_apart_are_two_regions(raw, caplog):

@@ -38,6 +38,20 @@ def raw(source, tmp_path) -> Path:
     return raw_folder(tmp_path / "raw", KINDS[source], drawing(source))
 
 
+@pytest.mark.parametrize("options", [{}, {"exact": True}])
+def test_regions_that_shrinking_leaves_nothing_of_are_named(source, tmp_path, caplog, options):
+    if options and source == "labels":
+        return  # is of overlays
+    thin = np.zeros((60, 80), np.uint8)
+    thin[2:5, 2:78], thin[16:48, 16:64] = 2, 1
+    raw_folder(tmp_path / "raw", KINDS[source], drawing(source, thin), count=1)
+    for factor, lost in ((1, False), (8, True)):
+        raw_set = read_source(source, tmp_path / "raw", {"downsample": factor, **options})
+        assert list(raw_set.sections[0].read()[1]) == ([1] if lost else [1, 2])
+        text = "drawn_1.png: 1 region(s) (inner) have no pixel left once it is divided by 8"
+        assert (text in caplog.text) == lost
+
+
 def test_sections_are_read(source, raw):
     raw_set = read_source(source, raw, {})
     assert raw_set.name == source
