@@ -82,7 +82,7 @@ def read_header(path: Path, image: Image.Image, choice: Choice = EVERYTHING) -> 
         alpha=alpha,
         palette=_palette(image),
         orientation=orientation,
-        axes="YX" if color == "gray" and not alpha else "YXS",
+        axes="YX" if color in ("gray", "white is zero") and not alpha else "YXS",
         pages=pages,
         compression=str(image.format),
         pixel_um=_pixel_um(image, orientation),
@@ -146,6 +146,8 @@ def _model(image: Image.Image, bits: int) -> tuple[str, str, np.dtype]:
         return "palette", "", np.dtype(dtype)
     bands = _mode(image)
     alpha = "straight" if bands.endswith("A") else ""
+    if image.format == "PPM" and bands == "1":
+        return "white is zero", "", np.dtype(dtype)  # Pillow turns the bits around
     return "rgb" if bands.startswith("RGB") else "gray", alpha, np.dtype(dtype)
 
 
@@ -217,6 +219,8 @@ class PillowSource(PictureSource):
                 window.info["transparency"] = self._image.info["transparency"]
             window = window.convert(self._mode)
         values = np.asarray(window)
+        if self.header.color == "white is zero":
+            return ~values  # as they are in the file
         if self._scale > 1:
             return values // self._scale
         return values.astype(values.dtype.newbyteorder("="), copy=False)

@@ -9,7 +9,7 @@ import tifffile
 from PIL import Image
 
 from mrcnn.errors import UserError
-from mrcnn.imageio import tiff_headers
+from mrcnn.imageio import label_files, tiff_headers
 from mrcnn.imageio.header import TURNS, Choice
 from mrcnn.imageio.reading import open_source, read_header, read_picture
 from mrcnn.imageio.reduced import read_reduced
@@ -217,6 +217,22 @@ def test_few_bits(tmp_path, bits):
     image.putpalette(np.repeat(np.arange(2**bits) * 255 // (2**bits - 1), 3).tolist())
     image.save(tmp_path / "few.png", bits=bits)
     agrees(tmp_path / "few.png", expected, 0)
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_bitmaps_of_netpbm(tmp_path, plain):
+    """Their ones are black in a picture, and inside in a mask or label map."""
+    bits = np.zeros((12, 20), np.uint8)
+    bits[3:7, 4:9] = 1
+    packed = " ".join(map(str, bits.ravel())).encode() if plain else np.packbits(bits, axis=1)
+    path = tmp_path / "m.pbm"
+    path.write_bytes(b"P%d\n20 12\n%b" % (1 if plain else 4, bytes(packed)))
+    np.testing.assert_array_equal(read_picture(path)[..., 0], 255 * (1 - bits))
+    np.testing.assert_array_equal(label_files.read_mask(path), bits > 0)
+    np.testing.assert_array_equal(label_files.read_labels(path), bits)
+    rows, columns = np.arange(2, 8), np.arange(3, 12)
+    part = label_files.read_mask_at(path, rows, columns)
+    np.testing.assert_array_equal(part, bits[2:8, 3:12] > 0)
 
 
 def test_opacity_is_not_used_but_said(tmp_path, caplog):
