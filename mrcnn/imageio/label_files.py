@@ -93,7 +93,7 @@ def _page(path: Path, index: int | None) -> np.ndarray:
             raise UserError(
                 f"{path}: JPEG does not keep exact values. Save label maps as PNG or TIFF."
             )
-        values = source.read_values(0, 0, *source.shape[:2])
+        values = source.read_stored(0, 0, *source.shape[:2])
     if values.ndim == 3:
         values = values[..., : 1 if values.shape[-1] == 2 else 3]
         if (values != values[..., :1]).any():

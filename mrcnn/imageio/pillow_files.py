@@ -206,10 +206,28 @@ class PillowSource(PictureSource):
         first: float = 0.0,
         rule: str = "bits",
     ):
+        self._most = _most_of_netpbm(image)  # which a loaded picture does not say
         image.load()
         self._image, self._mode = image, _mode(image)
         self._scale = dict(_GRAY_SCALES.values()).get(header.bits, 1)
         super().__init__(header, (image.height, image.width), (step, step), (first, first), rule)
+
+    def read_stored(self, y1: int, x1: int, y2: int, x2: int) -> np.ndarray:
+        """See `PictureSource`; Pillow scales the values of PGM and PPM files.
+
+        Raises:
+            UserError: a PPM of more than 8 bits, of which Pillow keeps no more.
+        """
+        values = self.read_values(y1, x1, y2, x2)
+        if self._most is None:
+            return values
+        full = 65535 if self._image.mode == "I" else 255
+        if self._most > full:
+            raise UserError(
+                f"{self.path}: a PPM of values up to {self._most}, of which only 8 bits are read. "
+                "Save it as PGM, PNG or TIFF."
+            )
+        return np.rint(values * (self._most / full)).astype(values.dtype)
 
     def _read(self, y1: int, x1: int, y2: int, x2: int) -> np.ndarray:
         box = (x1, y1, x2, y2)
@@ -224,6 +242,13 @@ class PillowSource(PictureSource):
         if self._scale > 1:
             return values // self._scale
         return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+
+def _most_of_netpbm(image: Image.Image) -> int | None:
+    """The largest value that a PGM or PPM file, not loaded yet, says it may have; None of others,
+    and of those whose values are taken as they are."""
+    args = image.tile[0].args if image.format == "PPM" and image.tile else None
+    return int(args[1]) if isinstance(args, tuple) and len(args) == 2 else None
 
 
 def open_pillow(

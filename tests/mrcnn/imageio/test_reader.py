@@ -235,6 +235,30 @@ def test_bitmaps_of_netpbm(tmp_path, plain):
     np.testing.assert_array_equal(part, bits[2:8, 3:12] > 0)
 
 
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("most", [4, 100, 127, 255, 1000, 4095, 65535])
+def test_label_maps_of_netpbm_are_not_scaled(tmp_path, most, plain):
+    """A file says how large its values may be, and decoders scale them to the full range."""
+    ids = np.arange(60).reshape(6, 10) * (most // 60 or 1) % (most + 1)
+    packed = ids.astype(">u2" if most > 255 else np.uint8).tobytes()
+    packed = " ".join(map(str, ids.ravel())).encode() if plain else packed
+    path = tmp_path / "labels.pgm"
+    path.write_bytes(b"P%d\n10 6\n%d\n%b" % (2 if plain else 5, most, packed))
+    np.testing.assert_array_equal(label_files.read_labels(path), ids)
+    shown = read_picture(path)[..., 0]
+    if most <= 255:
+        np.testing.assert_allclose(shown, ids * (255 / most), atol=0.51)
+
+
+def test_colors_of_netpbm_as_label_map(tmp_path):
+    path = tmp_path / "labels.ppm"
+    path.write_bytes(b"P6\n2 1\n100\n\x01\x01\x01\x07\x07\x07")
+    assert label_files.read_labels(path).tolist() == [[1, 7]]
+    path.write_bytes(b"P6\n1 1\n1000\n" + np.full(3, 7, ">u2").tobytes())
+    with pytest.raises(UserError, match=r"labels.ppm: a PPM of values up to 1000, of which only 8"):
+        label_files.read_labels(path)
+
+
 def test_opacity_is_not_used_but_said(tmp_path, caplog):
     alpha = np.where(X < 30, 0, np.where(X < 50, 128, 255)).astype(np.uint8)
     straight = np.concatenate([RGB, alpha[..., None]], axis=-1)
