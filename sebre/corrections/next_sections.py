@@ -22,7 +22,7 @@ import numpy as np
 from mrcnn.errors import MissingFileError, UserError
 from mrcnn.io.own_files import is_own
 from sebre.corrections.candidates import Candidate, FoundPart
-from sebre.data.listing import some, visible
+from sebre.data.listing import one_form, some, visible
 from sebre.prepare.drawn_outlines import ENDINGS
 from sebre.prepare.outline_files import read_outlines
 
@@ -192,7 +192,7 @@ def corrected_in(folder: Path, sections: Sequence[Candidate]) -> list[str]:
     if not folder.is_dir():
         raise MissingFileError(f"{folder}: no such folder of corrected regions.")
     files = [path for path in visible(folder) if path.suffix.lower() in ENDINGS]
-    drawn = {path.stem.removesuffix("_rois") for path in files if not _is_predicted(path)}
+    drawn = {one_form(path.stem).removesuffix("_rois") for path in files if not _is_predicted(path)}
     done = [s.name for name in sorted(drawn) for s in _section_of(name, folder, sections)]
     if not done:
         raise UserError(
@@ -209,7 +209,10 @@ def _section_of(name: str, folder: Path, sections: Sequence[Candidate]) -> list[
         UserError: the folder of several sections of that name does not tell which it is.
     """
     fitting = [
-        s for s in sections if name in (Path(s.name).name, *_names_of_picture(Path(s.picture)))
+        section
+        for section in sections
+        if name
+        in map(one_form, (Path(section.name).name, *_names_of_picture(Path(section.picture))))
     ]
     if len(fitting) > 1:
         beside = {folder.resolve(), folder.resolve().parent, folder.resolve().parent / "images"}

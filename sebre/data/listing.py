@@ -1,6 +1,7 @@
 """What counts in a folder: which endings pictures have, and what systems leave behind."""
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,6 +13,12 @@ _OF_SYSTEMS = (
     *("icon\r", "__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin"),
     *("system volume information", "@eadir"),
 )
+
+
+def one_form(text: str) -> str:
+    """A text whose accents are composed (NFC), so that texts are equal which look it: macOS and
+    other systems write "\u00e9" as one character or as two."""
+    return unicodedata.normalize("NFC", text)
 
 
 def is_picture(path: Path) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mrcnn.errors import UserError
+from sebre.data.listing import one_form
 from sebre.data.regions import RegionSet
 
 logger = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ _ANY_NUMBERED = re.compile(rf"(?:.*_)?(?:m|masks?|(?:{'|'.join(_OF_ANY)})s?)\d+"
 def plain(name: str) -> str:
     """A name without what spellings differ in: neither case nor what stands between its words
     counts. Two regions may share it (IC and ic), so names are compared by `same_names`."""
-    return name.lower().strip(":").replace(" ", "_").replace("-", "_")
+    return one_form(name).lower().strip(":").replace(" ", "_").replace("-", "_")
 
 
 def same_names(given: Iterable[str], known: Iterable[str]) -> dict[str, str]:
@@ -48,10 +49,11 @@ def same_names(given: Iterable[str], known: Iterable[str]) -> dict[str, str]:
     of either kind: IC and ic, inferior colliculus and internal capsule, stay two.
     """
     given, known = set(given), set(known)
-    of_given, of_known = (Counter(map(plain, names)) for names in (given, known))
+    of_given, of_known = (Counter(map(plain, {*map(one_form, names)})) for names in (given, known))
     spelled = {plain(name): name for name in known if of_known[plain(name)] == 1}
     same = {name: spelled.get(plain(name)) for name in given if of_given[plain(name)] == 1}
-    same |= {name: name for name in given & known}
+    letters = {one_form(name): name for name in known}
+    same |= {name: letters[key] for name in given if (key := one_form(name)) in letters}
     return {name: one for name, one in same.items() if one is not None}
 
 
@@ -120,7 +122,7 @@ def order_of(names: Sequence[str], wanted: Sequence[str]) -> list[int] | None:
     """
     places = {name: place for place, name in enumerate(names, start=1)}
     same = same_names(wanted, names)
-    if not len(places) == len(names) == len(wanted) == len(same):
+    if not len(places) == len(names) == len(wanted) == len({*same.values()}):
         return None
     return [0, *(places[same[name]] for name in wanted)]
 
@@ -152,13 +154,13 @@ def recorded_regions(root: Path) -> RegionSet | None:
 
 def region_in(path: Path) -> str | None:
     """The region that the file of a mask is named for, in the layout of prepared data sets."""
-    match = _MASK_NAME.fullmatch(path.stem)
+    match = _MASK_NAME.fullmatch(one_form(path.stem))
     return match["region"] if match and match["section"] else None
 
 
 def number_ends_word(path: Path) -> bool:
     """Whether the number that a mask has its class id from is the end of a word, as in CA3.png."""
-    return bool(_WORD_WITH_NUMBER.fullmatch(path.stem))
+    return bool(_WORD_WITH_NUMBER.fullmatch(one_form(path.stem)))
 
 
 def misnamed(
@@ -183,13 +185,14 @@ def misnamed(
     def ends_in(text: str, alias: str) -> bool:
         if shared[plain(alias)] == 1:  # else only capitals tell it from another region
             text, alias = plain(text), plain(alias)
+        alias = one_form(alias)
         # What stands before may have numbers of its own, such as a date.
         return bool(re.search(rf"(^|\d_){re.escape(alias)}$", text))
 
     ids_of: dict[str, set[int]] = defaultdict(set)
     found = []
     for class_id, path in masks:
-        if match := _MASK_NAME.fullmatch(path.stem):
+        if match := _MASK_NAME.fullmatch(one_form(path.stem)):
             name = plain(match["region"])
             ids_of[name].add(class_id)
             found.append((class_id, path, match, name))
@@ -211,9 +214,10 @@ def _named_without_id(
     ends_in: Callable[[str, str], bool],
 ) -> str:
     """The region that a file without `_m<id>` is named for, if that is not the one of its id."""
-    match = _WORD_WITH_NUMBER.fullmatch(path.stem)
+    stem = one_form(path.stem)
+    match = _WORD_WITH_NUMBER.fullmatch(stem)
     in_word = match is not None
-    match = match or _NAME_AND_NUMBER.fullmatch(path.stem)
+    match = match or _NAME_AND_NUMBER.fullmatch(stem)
     if match is None or not 1 <= class_id <= len(aliases):
         return ""
     text = match["region"]

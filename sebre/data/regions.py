@@ -13,6 +13,7 @@ from typing import Any
 
 from mrcnn.errors import UserError
 from sebre.data.csv_tables import read_rows
+from sebre.data.listing import one_form
 
 logger = logging.getLogger(__name__)
 
@@ -23,8 +24,8 @@ _NOT_IN_FILE_NAMES = re.compile(r'[/\\:*?"<>|\x00-\x1f]')  # of any system
 
 def safe_name(text: str) -> str:
     """A name as `Region.name` has it: underscores for spaces, "-" for what files cannot be named
-    ("Layer 2/3" becomes "Layer_2-3")."""
-    return _NOT_IN_FILE_NAMES.sub("-", "_".join(text.split()))
+    ("Layer 2/3" becomes "Layer_2-3"), accents in one form."""
+    return _NOT_IN_FILE_NAMES.sub("-", "_".join(one_form(text).split()))
 
 
 @dataclass(frozen=True)

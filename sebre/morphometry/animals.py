@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from mrcnn.errors import MissingFileError, UserError
 from sebre.data.csv_tables import read_rows, read_table
-from sebre.data.listing import is_picture, natural, some
+from sebre.data.listing import is_picture, natural, one_form, some
 from sebre.predict.scans import is_volume, volume_stem
 
 TABLE = "regions.csv"
@@ -91,7 +91,7 @@ class FactTable:
         self.used: set[int] = set()  # rows that were of some section
         self._exact: dict[str, int] = {}
         for number, row in enumerate(self.rows):
-            name = row["image"].strip()
+            name = one_form(row["image"].strip())
             if self._exact.setdefault(name, number) != number:
                 raise UserError(f"{path}: two rows for {name!r}. Leave one.")
         # Names in the table that end as pictures or scans do, by the same without the ending.
@@ -114,13 +114,14 @@ class FactTable:
         """
         whole = f"{section.folder.name}/{section.image}"
         for name in (whole, section.image, section.brain, section.folder.name):
+            name = one_form(name)
             number = self._exact.get(name, self._pictures.get(name)) if name else None
             if number is not None:
                 return self._row(number)
         fitting = [
             number
             for pattern, number in self._exact.items()
-            if any(fnmatch.fnmatchcase(name, pattern) for name in (section.image, whole))
+            if any(fnmatch.fnmatchcase(one_form(n), pattern) for n in (section.image, whole))
         ]
         found = [self._row(number) for number in fitting]
         if len({tuple(facts.items()) for facts in found}) > 1:
@@ -137,7 +138,7 @@ class FactTable:
         Raises:
             UserError: such a row.
         """
-        count = Counter(folder.name for folder in folders)
+        count = Counter(one_form(folder.name) for folder in folders)
         for name in (name for name, n in count.items() if n > 1):
             if rows := [row for row in self._exact if row == name or row.startswith(f"{name}/")]:
                 raise UserError(
@@ -147,7 +148,7 @@ class FactTable:
 
     def _row(self, number: int) -> dict[str, str]:
         self.used.add(number)
-        return {column: self.rows[number][column].strip() for column in self.columns}
+        return {column: one_form(self.rows[number][column].strip()) for column in self.columns}
 
     def unused(self) -> list[str]:
         """What rows of no section say in `image`."""

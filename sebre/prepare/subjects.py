@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mrcnn.errors import UserError
 from sebre.data.csv_tables import read_table
-from sebre.data.listing import some
+from sebre.data.listing import one_form, some
 from sebre.prepare.raw import RawSection, RawSet
 
 SPLIT = "subject:1/3"  # of a source whose animals are named, where nothing else is said
@@ -67,7 +67,7 @@ def name_subjects(
 
 def _compiled(pattern: str) -> re.Pattern:
     try:
-        return re.compile(pattern)
+        return re.compile(one_form(pattern))
     except re.error as error:
         raise UserError(
             f"--subject-pattern {pattern!r}: not a regular expression ({error})."
@@ -78,10 +78,10 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
     """Facts by name of the picture."""
     found: dict[str, dict[str, str]] = {}
     for line, row in enumerate(read_table(path, ["image", "subject"]), start=2):
-        name = row["image"].strip()
+        name = one_form(row["image"].strip())
         if name in found:
             raise UserError(f"{path}, line {line}: {name} has a row already. Keep one of them.")
-        cells = {key.strip().lower(): cell.strip() for key, cell in row.items()}
+        cells = {key.strip().lower(): one_form(cell.strip()) for key, cell in row.items()}
         if not cells["subject"]:
             raise UserError(f"{path}, line {line}: the subject of {name} is missing.")
         found[name] = {k: v for k, v in cells.items() if k != "image" and k not in _WRITTEN}
@@ -91,6 +91,7 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
 def _facts_of(
     name: str, known: Mapping[str, dict[str, str]], finder: re.Pattern | None
 ) -> Mapping[str, str] | None:
+    name = one_form(name)
     facts = known.get(name) or known.get(Path(name).stem)
     if facts is not None or finder is None:
         return facts

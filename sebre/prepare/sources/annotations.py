@@ -24,7 +24,7 @@ from mrcnn.imageio.header import EVERYTHING, Choice
 from mrcnn.imageio.reading import read_header
 from mrcnn.io.own_files import is_own
 from sebre.data.csv_tables import read_rows
-from sebre.data.listing import is_picture, natural, some, visible
+from sebre.data.listing import is_picture, natural, one_form, some, visible
 from sebre.data.region_names import alike, plain, same_names
 from sebre.data.regions import Region, RegionSet, distinct_colors, read_regions, safe_name
 from sebre.prepare.big_pictures import picture_size, read_shrunk
@@ -198,7 +198,7 @@ def _pairs(raw: Path, program: str) -> list[OutlinedImage]:
     pictures = [path for path in visible(images) if path.is_file() and is_picture(path)]
     by_name: dict[str, list[Path]] = {}
     for path in pictures:
-        for name in {path.name, path.stem}:
+        for name in {one_form(path.name), one_form(path.stem)}:
             by_name.setdefault(name, []).append(path)
     files = [path for path in visible(folder) if path.suffix.lower() in endings]
     found: dict[Path, OutlineFile] = {}
@@ -247,7 +247,7 @@ def _image_of(drawn: OutlineFile, by_name: dict[str, list[Path]], folder: Path) 
     """The picture that annotations are of: by its name with or without the ending."""
     # labelme may name a copy of another kind, as it shows no TIFF.
     names = (drawn.image, Path(drawn.image).stem, drawn.path.stem)
-    images = next((by_name[name] for name in names if name in by_name), [])
+    images = next((by_name[name] for name in map(one_form, names) if name in by_name), [])
     if len(images) != 1:
         raise UserError(
             f"{drawn.path}: {len(images) or 'no'} picture(s) in {folder} are called "

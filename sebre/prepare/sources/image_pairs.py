@@ -14,7 +14,7 @@ from mrcnn.imageio.contrast import BITS
 from mrcnn.imageio.header import EVERYTHING, Choice
 from mrcnn.imageio.reading import read_header
 from sebre.data.csv_tables import read_rows
-from sebre.data.listing import visible
+from sebre.data.listing import one_form, visible
 from sebre.data.regions import RegionSet
 from sebre.data.section_files import numbered
 from sebre.prepare.big_pictures import picture_size
@@ -254,7 +254,7 @@ def _read_facts(path: Path) -> dict[tuple[str, int], dict[str, str]]:
         raise UserError(f"{path}: two columns mean {twice!r}. Keep one of them.")
     found: dict[tuple[str, int], dict[str, str]] = {}
     for line, row in enumerate(rows, start=2):
-        cells = {name: (row.get(h) or "").strip() for h, name in names.items()}
+        cells = {name: one_form((row.get(h) or "").strip()) for h, name in names.items()}
         if not any(cells.values()):
             continue
         if not cells["section"].isdecimal():

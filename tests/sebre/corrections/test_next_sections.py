@@ -1,6 +1,7 @@
 """Which sections come first: rules on made-up sections, each with one thing that decides."""
 
 import json
+import unicodedata
 from dataclasses import replace
 
 import numpy as np
@@ -119,6 +120,9 @@ def test_what_is_corrected_is_known_by_its_files(tmp_path):
     # Saved by another program, but with the pixels that were predicted.
     write_outline(tmp_path / "s_3.geojson", side=4)
     assert corrected_in(tmp_path, sections) == ["brain/s_1", "s_2"]
+    composed, apart = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
+    (tmp_path / f"{apart}_rois.zip").touch()
+    assert corrected_in(tmp_path, [section(composed, 0)]) == [composed]
     with pytest.raises(UserError, match="holds no corrected regions"):
         corrected_in(tmp_path, [section("other", 0)])
     with pytest.raises(UserError, match="no such folder of corrected regions"):

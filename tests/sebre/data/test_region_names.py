@@ -2,6 +2,7 @@
 
 import json
 import logging
+import unicodedata
 
 import pytest
 from named_sets import named_set, region_set
@@ -9,7 +10,7 @@ from named_sets import named_set, region_set
 from sebre.data.check import check
 from sebre.data.dataset import SectionDataset
 from sebre.data.region_names import misnamed, order_of, recorded_regions, same_names
-from sebre.data.regions import MOUSE, SLICEMAP
+from sebre.data.regions import MOUSE, SLICEMAP, safe_name
 
 NAMES = ("cortex", "hippocampus", "left_caudate")
 REGIONS = region_set(*NAMES)
@@ -43,6 +44,17 @@ def test_spellings_are_joined_only_where_they_join_no_two_names():
         "Cb": "CB",
     }
     assert same_names(["Ic"], ["IC", "ic"]) == same_names(["IC", "ic"], ["Ic"]) == {}
+
+
+def test_accents_in_two_forms_are_one_name(tmp_path):
+    composed, apart = (unicodedata.normalize(form, "cortex_préfrontal") for form in ("NFC", "NFD"))
+    assert composed != apart and safe_name(apart) == composed
+    assert order_of([apart, "b"], ["b", composed]) == [0, 2, 1]
+    assert same_names([apart.upper()], [composed]) == {apart.upper(): composed}
+    regions = region_set("b", composed)
+    for name, wrong in ((apart, 1), (composed, 1)):
+        assert [*misnamed([(2, tmp_path / f"s_1_{name}_m2.png")], regions)] == []
+        assert len([*misnamed([(wrong, tmp_path / f"s_1_{name}_m1.png")], regions)]) == 1
 
 
 def test_regions_that_capitals_tell_apart_keep_their_ids(tmp_path):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import unicodedata
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,6 +12,7 @@ from PIL import Image
 
 from mrcnn.errors import MissingFileError, UserError
 from sebre.cli.commands import main
+from sebre.morphometry.animals import FactTable, PredictedSection
 from sebre.morphometry.groups import measure
 from sebre.morphometry.growth_figure import day_of
 
@@ -89,6 +91,16 @@ def test_one_animal_has_no_interval_and_that_is_said(tmp_path, capsys):
     row = table_of(tmp_path / "out")["P4", "cortex"]
     assert (row["area_mm2"], row["area_mm2_low"], row["area_mm2_high"]) == ("1.5", "", "")
     assert "No interval in 1 of 1 group(s) with one animal (P4)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ending", ["_1", "_*"])
+def test_accents_of_names_in_the_table_may_have_another_form(tmp_path, ending):
+    composed, apart = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
+    for name, other in ((composed, apart), (apart, composed)):
+        row = {"image": f"{name}{ending}", "age": "P4"}
+        path = write_csv(tmp_path / "facts.csv", ["image", "age"], [row])
+        section = PredictedSection(tmp_path, f"{other}_1", ())
+        assert FactTable(path).facts_of(section) == {"age": "P4"}
 
 
 def test_sections_that_the_table_lacks_are_named(tmp_path, capsys):

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+import unicodedata
 import zipfile
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from sebre.data.regions import SLICEMAP, safe_name
 from sebre.predict.exchange import coco, found_section, geojson, imagej, write_formats
 from sebre.prepare.outline_files import read_outlines
 from sebre.prepare.sources import read_source
+from sebre.prepare.subjects import name_subjects
 
 SIZE = (40, 60)
 # A square with a hole, and a square; px from the corner of the picture: x from 10 to 30.
@@ -234,6 +236,25 @@ def test_masks_and_turned_rectangles_of_labelme(raw):
         labelme_shapes(path.parent, odd)
         with pytest.raises(UserError, match=f"m1_a.json: .*{re.escape(problem)}"):
             read_outlines(path)
+
+
+def test_accents_in_two_forms(raw):
+    """Names of regions, pictures and animals, as macOS and other systems write them."""
+    two = {form: unicodedata.normalize(form, "préfrontal") for form in ("NFC", "NFD")}
+    folder = raw / "images"
+    (folder / "m1_a.tif").rename(folder / f"{two['NFD']}_1.tif")
+    Image.new("L", SIZE[::-1], 90).save(folder / f"{two['NFC']}_2.png")
+    shapes = [(two["NFC"], SQUARE), (two["NFD"], OTHER)]
+    text = json.dumps([feature(n, "Polygon", [closed(s)]) for n, s in shapes])
+    (raw / "annotations" / f"{two['NFC']}_1.geojson").write_text(text)
+    (raw / "annotations" / f"{two['NFD']}_2.geojson").write_text(text)
+    raw_set = read_source("annotations", raw, {})
+    assert raw_set.regions.names == [two["NFC"]]
+    np.testing.assert_array_equal(raw_set.sections[0].read()[1][1], square(False) | other())
+    table = raw / "animals.csv"
+    table.write_text(f"image,subject\n{two['NFC']}_1,{two['NFC']}\n{two['NFD']}_2,{two['NFD']}\n")
+    for named in (name_subjects(raw_set, table), name_subjects(raw_set, None, "^(.*)_")):
+        assert {section.facts["subject"] for section in named.sections} == {two["NFC"]}
 
 
 @pytest.mark.parametrize("form", ["geojson", "imagej", "coco"])
