@@ -5,6 +5,7 @@ and separate parts, whose lines may be curves. Points, lines, angles and texts a
 """
 
 import re
+import zipfile
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 import roifile
 
 from mrcnn.errors import UserError
+from sebre.data.listing import is_left_by_system
 from sebre.prepare.drawn_outlines import Outline, OutlineFile, demand_name, demand_one_page
 
 _UNNAMED = re.compile(r"[\d-]+")  # ImageJ calls what has no name after its place
@@ -32,8 +34,7 @@ def read_rois(path: Path) -> OutlineFile:
     Raises:
         UserError: ROIs that are not named for a region, or are of several pages.
     """
-    found = roifile.roiread(path)
-    rois = found if isinstance(found, list) else [found]
+    rois = _rois(path)
     names = {roi.name for roi in rois}
     outlines, ignored, notes = [], 0, []
     pages = set()
@@ -64,6 +65,21 @@ def read_rois(path: Path) -> OutlineFile:
     z, t, position = pages.pop() if pages else (0, 0, 0)
     page = z or t or position or None
     return OutlineFile(path, stem, tuple(outlines), ignored=ignored, notes=tuple(notes), page=page)
+
+
+def _rois(path: Path) -> list[roifile.ImagejRoi]:
+    """All ROIs of a file; of an archive without what macOS packs beside them."""
+    if path.suffix.lower() != ".zip":
+        found = roifile.roiread(path)
+        return found if isinstance(found, list) else [found]
+    with zipfile.ZipFile(path) as archive:
+        names = [
+            info.filename
+            for info in archive.infolist()
+            if not info.is_dir()
+            and not any(is_left_by_system(Path(part)) for part in Path(info.filename).parts)
+        ]
+        return [roifile.ImagejRoi.frombytes(archive.read(name)) for name in names]
 
 
 def _as_copy(name: str, names: Collection[str]) -> tuple[str, bool]:

@@ -14,6 +14,7 @@ coordinates mean is said in `sebre.prepare.drawn_outlines`.
 import base64
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +37,7 @@ from sebre.prepare.drawn_outlines import (
 from sebre.prepare.imagej_rois import read_rois
 
 _CIRCLE_POINTS = 256
+_HEX_COLOR = re.compile("#[0-9a-fA-F]{6}")
 _NO_ANNOTATIONS = ("cell", "tile", "tmaCore")  # of QuPath, that are areas
 
 
@@ -86,6 +88,8 @@ def _geojson(path: Path, features: Sequence[Mapping[str, Any]]) -> OutlineFile:
             ignored += 1
             continue
         of_class = facts.get("classification") or {}
+        if isinstance(of_class, str):  # of other programs
+            of_class = {"name": of_class}
         # A class of a class, as "cortex: layer 1", is a list of names in some versions.
         class_name = of_class.get("name") or ": ".join(of_class.get("names", ()))
         name = demand_name(path, class_name or facts.get("name"), f"annotation {number}")
@@ -133,7 +137,12 @@ def _polygons(geometry: Mapping[str, Any]) -> Iterator[tuple[np.ndarray, ...]]:
 
 
 def _color(value: Any) -> Color | None:
-    """A color of QuPath: three numbers, or earlier one, -0x1000000 + 0xRRGGBB."""
+    """A color of QuPath: three numbers, or earlier one, -0x1000000 + 0xRRGGBB; of other programs
+    "#RRGGBB". None of anything else."""
+    if isinstance(value, str):
+        if not _HEX_COLOR.fullmatch(value):
+            return None
+        value = int(value[1:], 16)
     if isinstance(value, int):
         return (value >> 16 & 255, value >> 8 & 255, value & 255)
     return tuple(map(int, value[:3])) if value else None
@@ -143,27 +152,57 @@ def _color(value: Any) -> Color | None:
 
 
 def _coco(path: Path, record: Mapping[str, Any]) -> Iterator[OutlineFile]:
-    names = {
-        c["id"]: demand_name(path, c["name"], f"category {c['id']}") for c in record["categories"]
-    }
-    colors = {c["id"]: _color(c.get("color")) for c in record["categories"]}
-    drawn: dict[Any, list[Outline]] = {image["id"]: [] for image in record["images"]}
+    categories = _by_id(path, record["categories"], "categories")
+    names = {key: demand_name(path, c["name"], f"category {key}") for key, c in categories.items()}
+    images = _by_id(path, record["images"], "images")
+    drawn: dict[str, list[Outline]] = {key: [] for key in images}
     empty = dict.fromkeys(drawn, 0)  # annotations that are boxes alone
-    for one in record["annotations"]:
-        region, color = names[one["category_id"]], colors[one["category_id"]]
-        shapes, onto = one["segmentation"], drawn[one["image_id"]]
-        empty[one["image_id"]] += not shapes
-        if isinstance(shapes, Mapping):
-            onto.append(Outline(region, color, rle=shapes))
-        else:  # parts of one region; there are no holes
-            onto += [
-                Outline(region, color, (np.reshape(s, (-1, 2)).astype(float),)) for s in shapes
-            ]
-    for image in record["images"]:
-        size = (int(image["height"]), int(image["width"]))
+    for number, one in enumerate(record["annotations"], start=1):
+        # Some programs write ids as text in one place and as numbers in another.
+        image, category = str(one["image_id"]), str(one["category_id"])
+        for kind, key, known in (("image", image, images), ("category", category, categories)):
+            if key not in known:
+                raise UserError(
+                    f"{path}: annotation {number} is of the {kind} {key}, which the file does not "
+                    "have. Export the annotations again."
+                )
+        shapes = one.get("segmentation")
+        empty[image] += not shapes
+        color = _color(categories[category].get("color"))
+        drawn[image] += _coco_shapes(path, shapes or (), Outline(names[category], color))
+    for key, image in images.items():
+        height, width = image.get("height"), image.get("width")
+        size = (int(height), int(width)) if height and width else None
         name = Path(str(image["file_name"]).replace("\\", "/")).name
-        ignored = empty[image["id"]]
-        yield OutlineFile(path, name, tuple(drawn[image["id"]]), size, ignored=ignored)
+        yield OutlineFile(path, name, tuple(drawn[key]), size, ignored=empty[key])
+
+
+def _by_id(
+    path: Path, records: Sequence[Mapping[str, Any]], what: str
+) -> dict[str, Mapping[str, Any]]:
+    """Records by their ids, as text; a UserError if two have the same."""
+    found = {str(record["id"]): record for record in records}
+    if len(found) < len(records):
+        raise UserError(
+            f"{path}: {len(records)} {what} have {len(found)} different ids. Each needs its own: "
+            "export the annotations again."
+        )
+    return found
+
+
+def _coco_shapes(path: Path, shapes: Any, empty: Outline) -> Iterator[Outline]:
+    """The outlines of a segmentation: run lengths, or polygons that are parts of one region."""
+    if isinstance(shapes, Mapping):
+        if not {"size", "counts"} <= shapes.keys() or len(shapes["size"]) != 2:
+            raise UserError(
+                f"{path}: run lengths of {empty.region} lack size [height, width] or counts. "
+                "Export the annotations again."
+            )
+        yield replace(empty, rle=shapes)
+        return
+    flat = bool(shapes) and not isinstance(shapes[0], Sequence)  # one polygon
+    for shape in [shapes] if flat else shapes:
+        yield replace(empty, rings=(np.reshape(shape, (-1, 2)).astype(float),))
 
 
 # --- labelme ---------------------------------------------------------------------------------

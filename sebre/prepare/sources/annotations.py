@@ -233,7 +233,9 @@ def _pairs(raw: Path, program: str) -> list[OutlinedImage]:
 def _say(files: Collection[OutlineFile]) -> None:
     """What was read otherwise than it was drawn, or may not be what was meant."""
     if ignored := sum(drawn.ignored for drawn in files):
-        _log.info("%d annotation(s) that are no areas (points, lines) are left out.", ignored)
+        _log.info(
+            "%d annotation(s) that are no areas (points, lines, bare boxes) are left out.", ignored
+        )
     for drawn in files:
         for note in dict.fromkeys(drawn.notes):
             _log.warning("%s: %s.", drawn.path, note)

@@ -238,6 +238,81 @@ def test_masks_and_turned_rectangles_of_labelme(raw):
             read_outlines(path)
 
 
+def test_coco_of_other_programs(raw, caplog):
+    """Ids as text, pictures without a size, boxes without an outline, one flat polygon, colors as
+    text."""
+    caplog.set_level("INFO", "sebre")
+    path = coco_file(raw / "annotations")
+    record = json.loads(path.read_text())
+    del record["images"][0]["height"]
+    record["categories"][0]["color"], record["categories"][1]["color"] = "#0a0b0c", "red"
+    first, second = record["annotations"]
+    first["image_id"], second["category_id"] = "7", "9"
+    (second["segmentation"],) = second["segmentation"]
+    record["annotations"].append({"image_id": 7, "category_id": 1, "bbox": [1, 1, 5, 5]})
+    path.write_text(json.dumps(record))
+    (drawn,) = read_outlines(path)
+    assert (drawn.size, drawn.ignored) == (None, 1)
+    assert [outline.color for outline in drawn.outlines] == [(10, 11, 12), None]
+    masks = read_source("annotations", raw, {}).sections[0].read()[1]
+    np.testing.assert_array_equal(masks[1], other())
+    np.testing.assert_array_equal(masks[2], square())
+    assert "1 annotation(s) that are no areas (points, lines, bare boxes) are left" in caplog.text
+
+
+def no_image(record: dict) -> None:
+    record["annotations"][0]["image_id"] = 8
+
+
+def no_category(record: dict) -> None:
+    record["annotations"][1]["category_id"] = "2"
+
+
+def no_size(record: dict) -> None:
+    del record["annotations"][0]["segmentation"]["size"]
+
+
+def one_id(record: dict) -> None:
+    record["images"].append({**record["images"][0], "id": "7"})
+
+
+@pytest.mark.parametrize(
+    "change, text",
+    [
+        (no_image, "annotation 1 is of the image 8, which"),
+        (no_category, "annotation 2 is of the category 2, which"),
+        (no_size, "run lengths of Layer 2/3 lack size"),
+        (one_id, "2 images have 1 different ids"),
+    ],
+)
+def test_coco_that_does_not_hold_together(raw, change, text):
+    path = coco_file(raw / "annotations")
+    record = json.loads(path.read_text())
+    change(record)
+    path.write_text(json.dumps(record))
+    with pytest.raises(UserError, match=f"instances.json: {text}"):
+        read_outlines(path)
+
+
+def test_what_macos_packs_beside_rois_is_passed_over(raw):
+    with zipfile.ZipFile(rois(raw / "annotations"), "a") as archive:
+        archive.writestr("__MACOSX/", b"")
+        archive.writestr("__MACOSX/._CA1.roi", b"\0\5\x16\7" + bytes(100))
+        archive.writestr("._CA1.roi", b"\0\5\x16\7" + bytes(100))
+        archive.writestr(".DS_Store", bytes(10))
+    masks = read_source("annotations", raw, {}).sections[0].read()[1]
+    np.testing.assert_array_equal(masks[1], other())
+    np.testing.assert_array_equal(masks[2], square(hole=False))
+
+
+def test_a_classification_that_is_a_text(raw):
+    drawn = feature("", "Polygon", [closed(OTHER)], classification="CA1", color="#0a0b0c")
+    (raw / "annotations" / "m1_a.geojson").write_text(json.dumps(drawn))
+    raw_set = read_source("qupath", raw, {})
+    assert [(r.name, r.color) for r in raw_set.regions] == [("CA1", (10, 11, 12))]
+    np.testing.assert_array_equal(raw_set.sections[0].read()[1][1], other())
+
+
 def test_accents_in_two_forms(raw):
     """Names of regions, pictures and animals, as macOS and other systems write them."""
     two = {form: unicodedata.normalize(form, "préfrontal") for form in ("NFC", "NFD")}
