@@ -171,9 +171,9 @@ class MaskRCNN:
 
     def save_weights(self, filepath: str | Path, dtype: str = "float32") -> None:
         """Write an HDF5 weight file in the old layout, which old code loads too, as "float32" or
-        "float16", with CLASS_NAMES if they are known."""
-        names = self.config.CLASS_NAMES
-        weights.save_weights(self.keras_model, filepath, dtype=dtype, class_names=names)
+        "float16", with CLASS_NAMES if they are known, and with all settings."""
+        names, settings = self.config.CLASS_NAMES, self.config.to_dict()
+        weights.save_weights(self.keras_model, filepath, dtype, names, settings)
 
     def get_imagenet_weights(self) -> str:
         """Path of the ImageNet ResNet-50 weights, downloaded if need be."""

@@ -12,7 +12,7 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,7 @@ def train(
         monitor=scores[0].column if scores else "loss" if checks is None else "val_loss",
         higher=bool(scores),
         class_names=_class_names(config, train_dataset),
+        settings=config.to_dict(),
         behind=(step, state.get("means", {}) if step else {}),
     )
     stop = StopOnInterrupt(files)
@@ -177,6 +178,7 @@ class EpochFiles(keras.callbacks.Callback):
         weights_name: of the weights, with `{epoch:04d}` left to fill in.
         facts: written into the state.
         class_names: written into the weights.
+        settings: of the network, likewise.
         behind: batches of the first epoch that were done before, and the means over them.
     """
 
@@ -186,11 +188,13 @@ class EpochFiles(keras.callbacks.Callback):
         weights_name: str,
         facts: dict[str, Any],
         class_names: list[str] | None = None,
+        settings: Mapping[str, Any] | None = None,
         behind: tuple[int, dict[str, float]] = (0, {}),
     ):
         super().__init__()
         self.folder, self.weights_name, self.facts = Path(folder), weights_name, facts
-        self.class_names, self.behind = class_names, behind
+        self.inside = {"class_names": class_names, "settings": settings}
+        self.behind = behind
         self.log = EpochLog(self.folder / "log.csv")
         self._epoch, self._done = 0, 0  # that is trained, and its batches that are complete
         self._means: dict[str, Any] = {}
@@ -248,7 +252,7 @@ class EpochFiles(keras.callbacks.Callback):
         state = checkpoints.state_path(self.folder, epoch, step)
         checkpoints.save_state(state, self.model, {**self.facts, **facts, "epoch": epoch})
         weights = self.folder / checkpoints.with_step(self.weights_name.format(epoch=epoch), step)
-        save_weights(self.model, weights, class_names=self.class_names)
+        save_weights(self.model, weights, **self.inside)
         # Until an epoch is complete, the run may be taken back to the one before.
         pattern = "training_state_*_step_*.npz" if step else "training_state_*.npz"
         steps = self.weights_name.replace("{epoch:04d}", "*_step_*")
@@ -279,7 +283,7 @@ class Checkpoints(EpochFiles):
         now = self.whole(logs, self.params["steps"])[self.monitor]
         if self.log.is_better(now, self.monitor, self.higher):
             best = self.folder / f"best_mask_rcnn_{self.mask_rcnn.config.NAME.lower()}.h5"
-            save_weights(self.model, best, class_names=self.class_names)
+            save_weights(self.model, best, **self.inside)
         super().on_epoch_end(epoch, logs)
         self.mask_rcnn.epoch, self.mask_rcnn.step = epoch + 1, 0
 

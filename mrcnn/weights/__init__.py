@@ -8,6 +8,7 @@ from mrcnn.weights.loading import (
     load_weights,
     quiet_keras,
     read_classes,
+    read_stored_settings,
     reorder_classes,
     save_weights,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "load_weights",
     "quiet_keras",
     "read_classes",
+    "read_stored_settings",
     "reorder_classes",
     "save_weights",
 ]

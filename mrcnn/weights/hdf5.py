@@ -5,10 +5,12 @@ The layout: an ordered attribute `layer_names`, one group a layer with an ordere
 `int8_weights`, so that readers who do not know what the numbers mean find no layers.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
@@ -17,7 +19,8 @@ import numpy as np
 from mrcnn.errors import MissingFileError, UserError
 from mrcnn.io.files import replace_file
 
-CLASS_NAMES = "class_names"  # attribute of a file
+CLASS_NAMES, SETTINGS = "class_names", "settings"  # attributes of a file
+_PIECE = 1000  # characters of the settings in one entry of their attribute
 _INT8, _SCALE = "int8_weights", "scale"  # group of a file; attribute of a weight in it
 # HDF5 keeps an attribute in the object header, which ends at 64 kB.
 _ATTRIBUTE_BYTES = 64512
@@ -173,26 +176,43 @@ def read_class_names(file: h5py.File, path: str | Path) -> list[str] | None:
     return _names(file, CLASS_NAMES, path) if _has_names(file, CLASS_NAMES) else None
 
 
-def write_class_names(path: str | Path, names: Sequence[str]) -> None:
-    """Add the names of the classes, without the background, to a file that is there."""
-    with h5py.File(path, "r+") as file:
-        _write_names(file, CLASS_NAMES, names)
+def read_settings(file: h5py.File, path: str | Path) -> dict[str, Any]:
+    """Settings of the network of an open file, as `Config.to_dict` gives them; empty if it has
+    none."""
+    if not _has_names(file, SETTINGS):
+        return {}
+    try:
+        return dict(json.loads("".join(_names(file, SETTINGS, path))))
+    except (ValueError, TypeError) as error:
+        raise WeightFileError(f"{path}: attribute {SETTINGS!r} holds no settings ({error}).") from (
+            error
+        )
+
+
+def write_facts(
+    file: h5py.File, class_names: Sequence[str] = (), settings: Mapping[str, Any] | None = None
+) -> None:
+    """Add the names of the classes, without the background, and the settings of the network to an
+    open file, where there are any: attributes that old readers pass over."""
+    if class_names:
+        _write_names(file, CLASS_NAMES, class_names)
+    if settings:
+        text = json.dumps(settings)
+        _write_names(file, SETTINGS, [text[k : k + _PIECE] for k in range(0, len(text), _PIECE)])
 
 
 def write_layers(
     path: str | Path,
     layers: Sequence[tuple[str, Sequence[tuple[str, np.ndarray | Int8Array]]]],
     class_names: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write (group, [(weight name, array), ...]) in the legacy layout, atomically.
-
-    The names of the classes, if there are any, become an attribute that old readers pass over.
-    """
+    """Write (group, [(weight name, array), ...]) in the legacy layout, atomically; names of the
+    classes and settings as by `write_facts`."""
 
     def write(part: Path) -> None:
         with h5py.File(part, "w") as file:
-            if class_names:
-                _write_names(file, CLASS_NAMES, class_names)
+            write_facts(file, class_names, settings)
             every = [array for _, weights in layers for _, array in weights]
             int8 = any(isinstance(array, Int8Array) for array in every)
             root = file.create_group(_INT8) if int8 else file

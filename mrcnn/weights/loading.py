@@ -6,11 +6,12 @@ Matterport's package wrote load here, and files written here load there.
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 
@@ -26,7 +27,8 @@ from mrcnn.weights.hdf5 import (
     read_class_names,
     read_keras3_layers,
     read_layers,
-    write_class_names,
+    read_settings,
+    write_facts,
     write_layers,
 )
 from mrcnn.weights.layer_match import (
@@ -127,6 +129,15 @@ def read_classes(path: str | Path) -> tuple[list[str] | None, int | None]:
     return names, biases[0][0] - 1 if biases else None
 
 
+def read_stored_settings(path: str | Path) -> dict[str, Any]:
+    """Settings that a weights file was stored with; empty of older files, and of files that are no
+    HDF5 files."""
+    if not h5py.is_hdf5(path):
+        return {}
+    with open_hdf5(path) as file:
+        return read_settings(file, path)
+
+
 def reorder_classes(
     model: keras.Model, order: Sequence[int], layers: Sequence[str] = CLASS_LAYERS
 ) -> None:
@@ -150,10 +161,12 @@ def save_weights(
     path: str | Path,
     dtype: str = "float32",
     class_names: Sequence[str] | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the weights of a functional model, atomically.
 
-    The names of the classes by id, without the background, are kept in the file, if given.
+    The names of the classes by id, without the background, and the settings of the network
+    (`Config.to_dict`) are kept in the file, if given.
 
     A name that ends with ".weights.h5" gives Keras's own format, any other the legacy HDF5 layout,
     one group a layer (nested models are one) in the order of Matterport's files, stored as `dtype`:
@@ -171,8 +184,8 @@ def save_weights(
 
         def write(part: Path) -> None:
             model.save_weights(str(part))
-            if class_names:
-                write_class_names(part, class_names)
+            with h5py.File(part, "r+") as file:
+                write_facts(file, class_names or (), settings)
 
         with quiet_keras():
             replace_file(path, write, ".weights.h5")
@@ -187,7 +200,7 @@ def save_weights(
                 name = f"{base}_{len(used)}"
             used.add(f"{name}:0")
             weights.append((f"{name}:0", _stored_form(variable, name, dtype, path)))
-    write_layers(path, list(groups.items()), class_names or ())
+    write_layers(path, list(groups.items()), class_names or (), settings)
 
 
 def get_imagenet_weights() -> str:

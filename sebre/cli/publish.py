@@ -188,10 +188,11 @@ def _write_network(
     trained = load_segmenter(release.weights, release.experiment)
     if network == "mask_rcnn":  # the others scale their input
         tame_statistics(trained.keras_model)
-    path, names = folder / f"{release.name}{_WEIGHTS}", trained.regions.names
+    path = folder / f"{release.name}{_WEIGHTS}"
+    inside = {"class_names": trained.regions.names, "settings": trained.config.to_dict()}
 
     def write(part: Path) -> None:
-        save_weights(trained.keras_model, part, dtype="float16", class_names=names)
+        save_weights(trained.keras_model, part, dtype="float16", **inside)
 
     replace_own(path, write, known=known)
     replace_own(folder / f"{release.name}{_CONFIG}", trained.config.save, known=known)

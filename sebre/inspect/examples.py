@@ -4,7 +4,6 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from mrcnn.config import Config
 from mrcnn.errors import UserError
 from sebre.data.dataset import SectionDataset
 from sebre.data.region_names import recorded_regions
@@ -13,6 +12,7 @@ from sebre.experiments import EXPERIMENTS
 from sebre.experiments.base import Experiment
 from sebre.inspect.trace import PAPER_NUMBERS, Walk, walk_section
 from sebre.networks.segmenter import MaskRCNNSegmenter, demand_mask_rcnn, load_segmenter
+from sebre.networks.weights_store import stored_settings
 
 _LOOKED_AT = 30  # sections of which the best to show is taken
 
@@ -104,8 +104,7 @@ def _network(
 def _sides(segmenter: MaskRCNNSegmenter) -> tuple[int, int]:
     """Size of the pictures that a network was trained on, and of those that it gets here."""
     shown = segmenter.model.config.IMAGE_MAX_DIM
-    config = segmenter.weights.config
-    return (Config.load(config).IMAGE_MAX_DIM if config else shown), shown
+    return stored_settings(segmenter.weights).get("IMAGE_MAX_DIM", shown), shown
 
 
 def _load(root: Path, experiment: Experiment, section: str | None) -> SectionDataset:

@@ -124,14 +124,15 @@ def experiment_of(
 
 
 def _assume(found: WeightsFile, whose: str, names: Sequence[str]) -> None:
-    _warn_once(
+    warn_once(
         f"{found.path}: does not say which regions it finds; taken to be those of {whose}: "
         f"{in_words(names)}."
     )
 
 
 @functools.cache  # a command looks at its weights more than once
-def _warn_once(text: str) -> None:
+def warn_once(text: str) -> None:
+    """Log a warning, once a process."""
     logger.warning(text)
 
 

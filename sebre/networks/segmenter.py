@@ -16,18 +16,27 @@ from mrcnn.imageio.header import EVERYTHING, Choice
 from mrcnn.imageio.reading import read_picture
 from mrcnn.model import MaskRCNN
 from mrcnn.structures.mask_formats import select_masks
+from mrcnn.weights.layer_match import listed
 from mrcnn.weights.loading import reorder_classes
 from sebre.data.regions import RegionSet
 from sebre.drawing.overlay import label_map
 from sebre.experiments import EXPERIMENTS
 from sebre.experiments.base import Experiment, with_settings
 from sebre.networks.any_section import AnySectionConfig, load_any_section
-from sebre.networks.region_match import class_order, experiment_of
+from sebre.networks.region_match import class_order, experiment_of, warn_once
 from sebre.networks.rivals import LOADED_KINDS, NNUNET
 from sebre.networks.rivals.nnunet import APPLIED
-from sebre.networks.training_run import weights_of_run
+from sebre.networks.training_run import MAY_CHANGE, weights_of_run
 from sebre.networks.unet import UNetSegmenter
-from sebre.networks.weights_store import BACKBONE, NEURITES, WeightsFile, find_weights, network_of
+from sebre.networks.weights_store import (
+    BACKBONE,
+    NEURITES,
+    WeightsFile,
+    find_weights,
+    network_of,
+    settings_inside,
+    stored_settings,
+)
 
 __all__ = [
     "MaskRCNNSegmenter",
@@ -43,6 +52,11 @@ __all__ = [
 ]
 
 _ON_TISSUE = "ONLY_ON_TISSUE"
+# Settings by which a network sees another picture, or is another one.
+_SEEN_BY = (
+    *("BACKBONE", "BACKBONE_WIDTH", "IMAGE_RESIZE_MODE", "IMAGE_MIN_DIM", "IMAGE_MAX_DIM"),
+    *("RPN_ANCHOR_SCALES", "ROI_ALIGN", "CONTRAST"),
+)
 # Settings of how detections are chosen, which networks that label pixels have and do not use.
 _OF_DETECTIONS = (
     *("DETECTION_MIN_CONFIDENCE", "DETECTION_MAX_INSTANCES", "DETECTION_NMS_THRESHOLD"),
@@ -185,20 +199,48 @@ def _plan(
                 f"{found.entry.get('experiment')!r}); give one of {', '.join(EXPERIMENTS)}."
             )
     order = class_order(found, experiment, inside)
-    if exported is not None:
-        config = exported.config
-    elif (kind := LOADED_KINDS.get(network_of(found))) is not None:
-        config = with_settings(kind.config(experiment).load(found.config), **overrides)
-    elif network_of(found) == "any_section":
-        config = with_settings(AnySectionConfig.load(found.config), **overrides)
-    else:
-        variant = experiment.variants.get(found.entry.get("variant", ""), experiment.default)
-        config = variant.config.load(found.config) if found.config else variant.config()
-        config = with_settings(config, **{"IMAGES_PER_GPU": 1, "GPU_COUNT": 1, **overrides})
+    config = exported.config if exported is not None else _settings(found, experiment, overrides)
     config.CLASS_NAMES = experiment.regions.names
     if config.CLASS_COLORS is not None:
         config.CLASS_COLORS = [list(region.color) for region in experiment.regions]
     return _Plan(found, experiment, config, order, exported)
+
+
+def _settings(found: WeightsFile, experiment: Experiment, overrides: Mapping[str, Any]) -> Config:
+    """The settings of a network that is built here, and a warning where they may not be its own."""
+    stored = stored_settings(found)
+    if found.config is not None and not found.entry:
+        _warn_of_other_settings(found, stored)
+    if (kind := LOADED_KINDS.get(network_of(found))) is not None:
+        return with_settings(kind.config(experiment).from_dict(stored), **overrides)
+    if network_of(found) == "any_section":
+        return with_settings(AnySectionConfig.from_dict(stored), **overrides)
+    variant = experiment.variants.get(found.entry.get("variant", ""), experiment.default)
+    config = variant.config.from_dict(stored)
+    if not stored and not found.entry:
+        assumed = ", ".join(f"{name} {getattr(config, name)}" for name in _SEEN_BY)
+        warn_once(
+            f"{found.path}: says nothing of its settings, and no config.json of its run lies "
+            f"beside it. Those of {experiment.name} are assumed ({assumed}, ...); with others it "
+            "may find nothing, or something else. Put config.json of its run into its folder, or "
+            "say with --set what differs."
+        )
+    return with_settings(config, **{"IMAGES_PER_GPU": 1, "GPU_COUNT": 1, **overrides})
+
+
+def _warn_of_other_settings(found: WeightsFile, stored: Mapping[str, Any]) -> None:
+    inside = settings_inside(found)
+    differ = [
+        f"{name} {stored[name]}, in the weights {value}"
+        for name, value in inside.items()
+        if name in stored and name not in MAY_CHANGE and stored[name] != value
+    ]
+    if differ:
+        warn_once(
+            f"{found.config}: has other settings than {found.path.name} was stored with "
+            f"({listed(differ, '; ')}); those of this file are taken. If it is of another run, put "
+            "that of the weights' own run there, or none."
+        )
 
 
 def _demand_used(weights: str | Path, kind: str, overrides: Mapping[str, Any]) -> None:

@@ -32,7 +32,7 @@ TRAINING_FILE = "training.json"  # of a run: what its settings do not say
 
 # What may change when a run is resumed, as nothing that is learned depends on it. Of the data set
 # its content counts, not its name.
-_MAY_CHANGE = ("CACHE_DIR", "CACHE_MEMORY_MB", "ONLY_ON_TISSUE", "WORKERS", "dataset.name")
+MAY_CHANGE = ("CACHE_DIR", "CACHE_MEMORY_MB", "ONLY_ON_TISSUE", "WORKERS", "dataset.name")
 SECONDS = "seconds"  # column of the log: wall time of an epoch
 START = "start"  # a resumed run starts from its own last checkpoint
 
@@ -163,7 +163,7 @@ def demand_same_run(folder: str | Path, config: Config, facts: Mapping[str, Any]
         for name, value in before.items()
         if name not in now and name != START
     }
-    refused = [text for name, text in changed.items() if name not in _MAY_CHANGE]
+    refused = [text for name, text in changed.items() if name not in MAY_CHANGE]
     if refused:
         raise UserError(
             f"{folder}: the run was begun with other arguments ({listed(refused, '; ')}). Resume "

@@ -198,11 +198,12 @@ def train_pixels(
         name + "_{epoch:04d}.h5",
         {},
         class_names=experiment.regions.names,
+        settings=run.config.to_dict(),
         behind=(place[1], means),
     )
     _train(model, run, (train_set, val_set), place, files, verbose, callbacks)
     path = folder / f"{name}.h5"
-    save_weights(model, path, dtype="float16", class_names=experiment.regions.names)
+    save_weights(model, path, dtype="float16", **files.inside)
     load_weights(model, path)  # what is scored is what is stored
     stored = WeightsFile(path, file_sha256(path), config=folder / CONFIG_FILE)
     return kind.segmenter(model, run.config, experiment.regions, stored)
@@ -314,7 +315,7 @@ class _LastEpoch(EpochFiles):
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         if VAL_DICE in logs and self.log.is_better(logs[VAL_DICE], VAL_DICE, higher=True):
             best = self.folder / f"best_{self.folder.name[:-15]}.h5"
-            save_weights(self.model, best, dtype="float16", class_names=self.class_names)
+            save_weights(self.model, best, dtype="float16", **self.inside)
         before = [*self.folder.glob(self.weights_name.replace("{epoch:04d}", "*"))]
         super().on_epoch_end(epoch, logs)
         for path in before:

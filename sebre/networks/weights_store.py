@@ -35,7 +35,7 @@ class WeightsFile:
     path: Path
     sha256: str
     name: str | None = None  # in the manifest; None for a file given by its path
-    config: Path | None = None  # file of its settings; None if unknown
+    config: Path | None = None  # file of its settings beside it; None without one
     entry: dict[str, Any] = field(default_factory=dict)  # what the manifest says
     store: Path | None = None  # folder of that manifest
 
@@ -194,13 +194,21 @@ def network_of(found: WeightsFile) -> str:
 
 
 def stored_settings(found: WeightsFile) -> dict[str, Any]:
-    """The settings beside weights, as they are in the file; none where there is no such file."""
+    """The settings beside weights, as they are in the file; without one, those that the weights
+    were stored with; empty where there are neither."""
     if found.config is None:
-        return {}
+        return settings_inside(found)
     try:
         return dict(json.loads(found.config.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{found.config}: not a saved configuration ({error}).") from error
+
+
+def settings_inside(found: WeightsFile) -> dict[str, Any]:
+    """The settings that weights were stored with; empty of files of earlier versions."""
+    from mrcnn.weights.loading import read_stored_settings  # heavy: it imports Keras
+
+    return read_stored_settings(found.path)
 
 
 def write_entry(name: str, folder: Path, **facts: Any) -> dict[str, Any]:

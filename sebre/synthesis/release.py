@@ -87,7 +87,7 @@ def release(
     config.update(SECTION_COMPLETION=_COMPLETION)
     replace_own(
         store / f"{NAME}.h5",
-        lambda part: save_weights(model, part, "float16", class_names=ANY_SECTION.names),
+        lambda part: save_weights(model, part, "float16", ANY_SECTION.names, config.to_dict()),
     )
     replace_own(store / f"{NAME}.config.json", config.save)
     training = {**settings, "sections_seen": seen}

@@ -10,7 +10,13 @@ from weight_samples import assert_same, small_model, values
 
 from mrcnn.training.loop import _class_names
 from mrcnn.weights.hdf5 import WeightFileError
-from mrcnn.weights.loading import load_weights, read_classes, reorder_classes, save_weights
+from mrcnn.weights.loading import (
+    load_weights,
+    read_classes,
+    read_stored_settings,
+    reorder_classes,
+    save_weights,
+)
 
 NAMES = ["left eye", "Nase, groß"]
 
@@ -25,6 +31,20 @@ def test_a_file_keeps_the_names_of_its_classes(tmp_path, name, names):
     other.set_weights([0 * w for w in other.get_weights()])
     load_weights(other, tmp_path / name)
     assert_same(other, values(model))
+
+
+@pytest.mark.parametrize("name", ["net.h5", "net.weights.h5"])
+def test_a_file_keeps_its_settings(tmp_path, name):
+    settings = PhantomConfig(CLASS_NAMES=["Größe", "b", "c"]).to_dict() | {"LONG": "x" * 100_000}
+    save_weights(small_model(), tmp_path / name, settings=settings)
+    assert read_stored_settings(tmp_path / name) == settings
+    assert read_classes(tmp_path / name) == (None, 2)
+    save_weights(small_model(), tmp_path / name)
+    assert read_stored_settings(tmp_path / name) == {}
+    with h5py.File(tmp_path / name, "r+") as file:
+        file.attrs["settings"] = np.array([b"[1"])
+    with pytest.raises(WeightFileError, match="net.*'settings' holds no settings"):
+        read_stored_settings(tmp_path / name)
 
 
 def test_many_names_and_names_that_are_none(tmp_path):

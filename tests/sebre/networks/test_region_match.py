@@ -36,7 +36,7 @@ OTHERS = {
 
 @pytest.fixture(autouse=True)
 def said_before():
-    region_match._warn_once.cache_clear()
+    region_match.warn_once.cache_clear()
 
 
 def looks_for(names, name="mine"):
@@ -92,6 +92,30 @@ def test_another_order_changes_the_ids_and_not_what_is_found(weights, tmp_path, 
     assert read_classes(tmp_path / "again.h5") == (PERMUTED, 6)
 
 
+def test_weights_alone_bring_their_settings(weights, tmp_path, caplog):
+    alone = tmp_path / "net.h5"
+    alone.write_bytes(weights.read_bytes())
+    plans = [find_network(path, looks_for(NAMES))[2] for path in (alone, weights)]
+    assert plans[0].to_dict() == plans[1].to_dict()
+    assert plans[0].IMAGE_MAX_DIM == TinyConfig.IMAGE_MAX_DIM
+    assert find_network(alone)[1].regions.names == NAMES
+    assert caplog.records == []
+    # Settings of another run beside them are said.
+    other = json.loads(weights.with_name("config.json").read_text()) | {"RPN_NMS_THRESHOLD": 0.61}
+    (tmp_path / "config.json").write_text(json.dumps(other | {"WORKERS": 7}))
+    assert find_network(alone, looks_for(NAMES))[2].RPN_NMS_THRESHOLD == 0.61
+    assert "config.json: has other settings" in caplog.text
+    assert "(RPN_NMS_THRESHOLD 0.61, in the weights 0.7)" in caplog.text
+
+
+def test_settings_that_nothing_says_are_assumed_aloud(weights, tmp_path, caplog):
+    alone = copied(weights, tmp_path, NAMES)
+    config = find_network(alone, EXPERIMENTS["slicemap"])[2]
+    assert f"{alone}: says nothing of its settings" in caplog.text
+    assert f"Those of slicemap are assumed (BACKBONE {config.BACKBONE}, " in caplog.text
+    assert f"IMAGE_MAX_DIM {config.IMAGE_MAX_DIM}, " in caplog.text
+
+
 @pytest.mark.parametrize("case", OTHERS)
 def test_other_regions_are_refused_with_both_lists(weights, case):
     with pytest.raises(ValueError, match="these weights find the regions 1 cortex, 2 hip") as error:
@@ -132,7 +156,7 @@ def copied(weights: Path, folder: Path, names, settings=None) -> Path:
     model = tiny_network()
     model.load_weights(weights)
     with_settings(model.config, CLASS_NAMES=names)
-    model.save_weights(folder / "net.h5")
+    save_weights(model.keras_model, folder / "net.h5", class_names=names)
     if settings is not None:
         (folder / "config.json").write_text(json.dumps({**model.config.to_dict(), **settings}))
     return folder / "net.h5"
@@ -151,7 +175,9 @@ def test_old_files_say_what_is_assumed(weights, tmp_path, caplog, settings, regi
     for _ in range(2):
         found, experiment, config = find_network(path, looks_for(regions))
     assert config.CLASS_NAMES == regions
-    (record,) = (r for r in caplog.records if r.levelno == logging.WARNING)
+    warned = [r for r in caplog.records if r.levelno == logging.WARNING]
+    (record,) = (r for r in warned if "nothing of its settings" not in r.getMessage())
+    assert len(warned) == 1 + (settings is None)
     assert said in record.getMessage() and str(path) in record.getMessage()
 
 
