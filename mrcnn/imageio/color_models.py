@@ -123,7 +123,7 @@ _TO_RGB = {
 
 
 def model_of_samples(count: int, path: Any) -> tuple[str, str]:
-    """(color, alpha) of a decoded picture with `count` samples a pixel: gray or RGB, or with
+    """(color, alpha) of a decoded file with `count` samples a pixel: gray or RGB, or with
     opacity."""
     if count not in (1, 2, 3, 4):
         raise UserError(

@@ -261,7 +261,7 @@ def _block_sums(values: np.ndarray, block: int, axis: int) -> np.ndarray:
 
 
 class ArraySource(PictureSource):
-    """Windows of an array [H, W] or [H, W, 1 to 4], also of an `np.memmap`, or of a file that was
+    """Windows of an array [H, W] or [H, W, 1, 3 or 4], also of an `np.memmap`, or of a file that was
     decoded whole, whose `header` is given."""
 
     def __init__(
@@ -277,6 +277,11 @@ class ArraySource(PictureSource):
                 "Convert it, or override load_image."
             )
         if header is None:
+            if array.ndim == 3 and array.shape[-1] == 2:
+                raise UserError(
+                    f"{path}: an array of shape {array.shape} has two channels, and which of them "
+                    "is the picture is not said. Give one of them: array[..., 0]."
+                )
             color, alpha = model_of_samples(1 if array.ndim == 2 else array.shape[-1], path)
             bits = 1 if array.dtype == bool else 8 * array.dtype.itemsize
             header = PictureHeader(

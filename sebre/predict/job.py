@@ -17,7 +17,6 @@ from typing import Any
 from mrcnn.config import Config
 from mrcnn.errors import UserError
 from mrcnn.imageio.header import Choice
-from mrcnn.imageio.tiles import tile_boxes
 from mrcnn.io.files import file_sha256
 from mrcnn.io.own_files import demand_own, is_own, replace_own_text
 from sebre import __version__
@@ -34,7 +33,7 @@ from sebre.predict.name_claims import RECORDS, claim, disown, forget, read_recor
 from sebre.predict.outputs import OVERLAY_PX, output_paths
 from sebre.predict.overview import PAGE, SUMMARY, about
 from sebre.predict.pictures import SectionFile
-from sebre.predict.prediction import Prediction, predict_picture
+from sebre.predict.prediction import Prediction, demand_tiles, predict_picture
 from sebre.predict.scans import ScanPrediction, predict_scan, scan_paths
 from sebre.predict.section_records import TABLE, write_record
 from sebre.trust.trust_files import load_trust, trust_path
@@ -149,10 +148,7 @@ def plan_job(
         ValueError: damaged weights, or settings that cannot work.
     """
     settings = dict(settings or {})
-    if overlap is not None and tile is None:
-        raise UserError("An overlap is that of tiles: give their side too (--tile).")
-    if tile is not None:
-        tile_boxes((tile, tile), tile, tile // 4 if overlap is None else overlap)  # may refuse
+    demand_tiles(tile, overlap)
     Choice(channel, z)  # may refuse
     options = {"tile": tile, "overlap": overlap, "overlay_px": overlay_px, "shapes": shapes}
     options |= {"formats": sorted(set(formats)), "channel": channel, "z": z}

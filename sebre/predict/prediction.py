@@ -20,10 +20,10 @@ import numpy as np
 from mrcnn.config import Config
 from mrcnn.data.resizing import read_for
 from mrcnn.errors import UserError
-from mrcnn.imageio.header import Choice
+from mrcnn.imageio.header import EVERYTHING, Choice
 from mrcnn.imageio.reading import open_source, read_header, read_whole
 from mrcnn.imageio.reduced import ReducedPicture, held_pixels, read_reduced
-from mrcnn.imageio.tiles import detect_tiled
+from mrcnn.imageio.tiles import detect_tiled, tile_boxes
 from mrcnn.io.own_files import demand_own
 from mrcnn.structures.mask_formats import mask_to_rle
 from sebre.data.region_masks import count_labels
@@ -257,6 +257,7 @@ def predict_picture(
             be of mice.
     """
     choice, config = Choice(channel, z), segmenter.config
+    demand_tiles(tile, overlap)
     path, size, large = _described(picture, choice)
     picture = picture if isinstance(picture, np.ndarray) else path
     name, size = name or path.stem, chosen_size(path, size, pixel_um)
@@ -306,6 +307,14 @@ def predict_picture(
     return Prediction(name, shown, labels, rows, segmenter.regions, *known)
 
 
+def demand_tiles(tile: int | None, overlap: int | None) -> None:
+    """Raise a UserError for tiles that cannot be, and for an overlap without tiles."""
+    if tile is not None:
+        tile_boxes((tile, tile), tile, tile // 4 if overlap is None else overlap)  # may refuse
+    elif overlap is not None:
+        raise UserError("An overlap is that of tiles: give their side too (tile, --tile).")
+
+
 def _least_score(segmenter: Segmenter) -> float:
     """That a detection must have; 0 of networks that label pixels, which have none."""
     detects = segmenter.network == MaskRCNNSegmenter.network
@@ -323,6 +332,11 @@ def _described(
     """Path (or a name for it) and pixel size of a picture, and whether it is too large to be read
     whole; what its header says beside is logged."""
     if isinstance(picture, np.ndarray):
+        if choice != EVERYTHING:
+            raise UserError(
+                f"channel={choice.channel}, z={choice.z}: these are of files; an array is one "
+                "picture. Give that part of the array, and leave them out."
+            )
         return Path("picture"), None, False
     path = Path(picture)
     header = read_header(path, choice)

@@ -63,6 +63,23 @@ def test_arrays_of_any_depth_and_color(kind, channels):
     assert "area_mm2" not in found.rows[0]
 
 
+@pytest.mark.parametrize(
+    ("channels", "options", "said"),
+    [
+        (2, {}, r"shape \(16, 16, 2\) has two channels.*array\[\.\.\., 0\]"),
+        (3, {"channel": 2}, "channel=2, z=None: these are of files; an array is one picture"),
+        (3, {"z": 3}, "z=3: these are of files"),
+        (3, {"z": "max"}, "z=max: these are of files"),
+        (3, {"overlap": 4}, "An overlap is that of tiles: give their side too \\(tile, --tile"),
+    ],
+)
+def test_what_would_be_lost_or_change_nothing_is_refused(channels, options, said):
+    segmenter = Fixed(RESULT)
+    with pytest.raises(UserError, match=said):
+        predict_picture(segmenter, np.zeros((16, 16, channels), np.uint8), **options)
+    assert segmenter.shown == []
+
+
 def test_the_size_of_a_pixel_that_is_given_is_used_with_a_warning(tmp_path, caplog):
     path = tmp_path / "s.tif"
     Image.fromarray(np.arange(SIDE * SIDE, dtype=np.uint8).reshape(SIDE, SIDE)).save(
