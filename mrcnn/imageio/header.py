@@ -3,6 +3,7 @@
 Every reader of this room makes a `PictureHeader` first and reads pixels by it.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,9 @@ class Choice:
 
 
 EVERYTHING = Choice()
-COARSEST_UM = 60.0  # a side of a pixel above it comes from a resolution that is meant for print
+_COARSEST_UM = 60.0  # a side of a pixel above it comes from a resolution that is meant for print
+_PRINT_DPI = (300, 600, 1200, 2400)  # dots per inch that figures are saved with
+_INCH_UM = 25400.0
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,8 @@ class PictureHeader:
         pages: pictures in the file.
         compression: as the format calls it.
         pixel_um: (rows, columns) um from one pixel to the next, upright; None if not said.
+        dpi: the resolution that `pixel_um` comes from, by rows, dots per inch; None where it comes
+            from elsewhere.
         notes: what was converted, assumed or passed over, for the user.
     """
 
@@ -99,6 +104,7 @@ class PictureHeader:
     pages: int = 1
     compression: str = "none"
     pixel_um: tuple[float, float] | None = None
+    dpi: float | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -115,6 +121,17 @@ class PictureHeader:
     def is_deep(self) -> bool:
         """Whether values have to be scaled to become 8 bits."""
         return self.palette is None and self.dtype != bool and self.dtype.itemsize > 1
+
+
+def size_of_dpi(dpi: tuple[float, float]) -> tuple[float, float] | None:
+    """(rows, columns) um of a pixel, of a resolution in dots per inch; None where it is meant for
+    print or screens, or is none. One rule for all formats."""
+    if not all(0 < value < math.inf for value in dpi):
+        return None
+    if any(abs(value - printed) < 0.5 for value in dpi for printed in _PRINT_DPI):
+        return None
+    found = _INCH_UM / dpi[0], _INCH_UM / dpi[1]
+    return found if max(found) < _COARSEST_UM else None
 
 
 def upright(shape: tuple[int, int], orientation: int) -> tuple[int, int]:

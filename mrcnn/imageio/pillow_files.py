@@ -11,12 +11,12 @@ from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
 from mrcnn.errors import UserError
 from mrcnn.imageio.header import (
-    COARSEST_UM,
     EVERYTHING,
     PICTURE_TYPES,
     Choice,
     PictureHeader,
     demand_plausible,
+    size_of_dpi,
     upright,
 )
 from mrcnn.imageio.windows import ArraySource, PictureSource
@@ -28,8 +28,6 @@ _GRAY_SCALES = {"L;2": (2, 85), "L;4": (4, 17)}  # bits, and what Pillow multipl
 _SIZE_OF_JPEG_2000 = b"\xff\x4f\xff\x51"  # start of the code stream, then its sizes
 _DEPTH_AT = 42  # bytes from there to the depth of the first sample, less 1
 _MOST_HEADER = 2**16  # bytes in which it must be found
-_OF_PRINT_DPI = 600  # dots per inch that figures are saved with; fewer are above COARSEST_UM
-_INCH_UM = 25400.0
 
 
 @contextmanager
@@ -72,6 +70,8 @@ def read_header(path: Path, image: Image.Image, choice: Choice = EVERYTHING) -> 
     orientation = orientation if orientation in range(1, 9) else 1
     if orientation != 1:
         notes.append("turned upright by its EXIF orientation")
+    dpi = _dpi(image)
+    size = dpi and size_of_dpi(dpi)
     return PictureHeader(
         path,
         "JPEG" if image.format == "MPO" else str(image.format),
@@ -85,7 +85,8 @@ def read_header(path: Path, image: Image.Image, choice: Choice = EVERYTHING) -> 
         axes="YX" if color in ("gray", "white is zero") and not alpha else "YXS",
         pages=pages,
         compression=str(image.format),
-        pixel_um=_pixel_um(image, orientation),
+        pixel_um=size and upright(size, orientation),
+        dpi=size and dpi[0],
         notes=tuple(notes),
     )
 
@@ -180,16 +181,13 @@ def _palette(image: Image.Image) -> np.ndarray | None:
     return np.concatenate([colors, alpha], axis=-1)
 
 
-def _pixel_um(image: Image.Image, orientation: int) -> tuple[float, float] | None:
-    """(rows, columns) um, where the resolution does not look like one that is meant for print."""
+def _dpi(image: Image.Image) -> tuple[float, float] | None:
+    """(rows, columns) dots per inch; None if not said."""
     try:
         across, down = (float(value) for value in image.info["dpi"])
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return None
-    if round(across) == _OF_PRINT_DPI or not (across > 0 and down > 0):
-        return None
-    found = _INCH_UM / down, _INCH_UM / across
-    return upright(found, orientation) if max(found) < COARSEST_UM else None
+    return down, across
 
 
 class PillowSource(PictureSource):

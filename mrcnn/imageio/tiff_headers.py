@@ -14,7 +14,7 @@ import tifffile
 
 from mrcnn.errors import UserError
 from mrcnn.imageio.color_models import MODELS
-from mrcnn.imageio.header import COARSEST_UM, Choice, PictureHeader, upright
+from mrcnn.imageio.header import Choice, PictureHeader, size_of_dpi, upright
 
 _MODEL_OF = {
     0: "white is zero",
@@ -40,6 +40,7 @@ _UM = {"m": 1e6, "cm": 1e4, "mm": 1e3, "um": 1.0, "µm": 1.0, "μm": 1.0, "nm": 
 _UM |= {"micron": 1.0, "microns": 1.0, "micrometer": 1.0, "inch": 25400.0, "in": 25400.0, "": 0.0}
 _UM |= {"\\u00b5m": 1.0, "pm": 1e-6, "å": 1e-4, "angstrom": 1e-4}
 _INCH, _CENTIMETER = 2, 3  # of the tag ResolutionUnit
+_INCHES = ("inch", "in")  # as ImageJ names them
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ def read_contents(tiff: tifffile.TiffFile, path: Path, choice: Choice) -> Conten
     if color not in ("gray", "rgb"):
         notes.append(f"converted from {color}")
     stored = tuple(base.shaped[2:4])
+    size, dpi = _pixel_um(tiff, base)
     header = PictureHeader(
         path,
         "TIFF",
@@ -122,7 +124,8 @@ def read_contents(tiff: tifffile.TiffFile, path: Path, choice: Choice) -> Conten
         axes=axes,
         pages=math.prod(n for a, n in leading if a != "C"),
         compression=getattr(base.compression, "name", str(base.compression)).lower(),
-        pixel_um=_pixel_um(tiff, base, orientation),
+        pixel_um=size and upright(size, orientation),
+        dpi=dpi,
         notes=tuple(notes),
     )
     levels = [_pages(level, taken) for level in series.levels]
@@ -263,18 +266,20 @@ def _palette(page: tifffile.TiffPage) -> np.ndarray:
     return (colors >> 8 if colors.max() > 255 else colors).astype(np.uint8)
 
 
-def _pixel_um(
-    tiff: tifffile.TiffFile, page: tifffile.TiffPage, orientation: int
-) -> tuple[float, float] | None:
-    """(rows, columns) um from OME, ImageJ, Aperio or the resolution; None if not said."""
-    for find in (_of_ome, _of_aperio, _of_resolution):
+_Size = tuple[float, float] | None
+
+
+def _pixel_um(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[_Size, float | None]:
+    """(rows, columns) um from OME, Aperio, ImageJ or the resolution, as stored, and the dots per
+    inch that they come from; None if not said, and where they come from elsewhere."""
+    for find in (_of_ome, _of_aperio, _of_imagej, _of_resolution):
         try:
             found = find(tiff, page)
         except (ValueError, TypeError, KeyError, ZeroDivisionError, ElementTree.ParseError):
             found = None
         if found and all(math.isfinite(v) and v > 0 for v in found):
-            return upright(found, orientation)
-    return None
+            return found, 25400.0 / found[0] if find is _of_resolution else None
+    return None, None
 
 
 def _of_ome(tiff: tifffile.TiffFile, _: Any) -> tuple[float, float] | None:
@@ -295,20 +300,34 @@ def _of_aperio(_: Any, page: tifffile.TiffPage) -> tuple[float, float] | None:
     return (float(found[1]),) * 2 if found else None
 
 
+def _of_imagej(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[float, float] | None:
+    unit = _unit_of_imagej(tiff)
+    # ImageJ keeps the inches of a picture that was meant for print: a resolution as any other.
+    if unit is None or unit in _INCHES:
+        return None
+    return tuple(_UM[unit] / value for value in _density(page))
+
+
 def _of_resolution(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[float, float] | None:
-    tags = [page.tags.get(name) for name in ("YResolution", "XResolution")]
-    if None in tags:
+    named, tag = _unit_of_imagej(tiff), page.tags.get("ResolutionUnit")
+    if named is None:
+        an_inch = {_INCH: 1.0, _CENTIMETER: 2.54}.get(0 if tag is None else int(tag.value))
+    else:
+        an_inch = 1.0 if named in _INCHES else None
+    if an_inch is None:
         return None
-    density = [tag.value[0] / tag.value[1] for tag in tags]  # pixels a unit
-    unit = page.tags.get("ResolutionUnit")
-    unit = 0 if unit is None else int(unit.value)
-    if tiff.is_imagej:
-        named = str((tiff.imagej_metadata or {}).get("unit", "")).lower()
-        found = tuple(_UM[named] / value for value in density)
-        # ImageJ keeps the inches of a picture that was meant for print.
-        return None if named in ("inch", "in") and max(found) >= COARSEST_UM else found
-    size = {_INCH: 25400.0, _CENTIMETER: 10000.0}.get(unit)
-    if size is None:
+    down, across = _density(page)
+    return size_of_dpi((down * an_inch, across * an_inch))
+
+
+def _unit_of_imagej(tiff: tifffile.TiffFile) -> str | None:
+    """The name of ImageJ's unit of length, "" where it names none; None of other files."""
+    if not tiff.is_imagej:
         return None
-    found = tuple(size / value for value in density)
-    return found if max(found) < COARSEST_UM else None
+    return str((tiff.imagej_metadata or {}).get("unit", "")).lower()
+
+
+def _density(page: tifffile.TiffPage) -> tuple[float, float]:
+    """Pixels a unit of length, (rows, columns); raises a KeyError without such tags."""
+    down, across = (page.tags[f"{axis}Resolution"].value for axis in "YX")
+    return down[0] / down[1], across[0] / across[1]

@@ -261,8 +261,8 @@ def _block_sums(values: np.ndarray, block: int, axis: int) -> np.ndarray:
 
 
 class ArraySource(PictureSource):
-    """Windows of an array [H, W] or [H, W, 1, 3 or 4], also of an `np.memmap`, or of a file that was
-    decoded whole, whose `header` is given."""
+    """Windows of an array [H, W] or [H, W, 1, 3 or 4], also of an `np.memmap`, or of a file that
+    was decoded whole, whose `header` is given."""
 
     def __init__(
         self,

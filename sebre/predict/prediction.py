@@ -65,6 +65,7 @@ _MIRRORED = (
     "taken for a half section, cut along a straight line: looked at with its mirror image beyond "
     "the line, as the network is surer of that"
 )
+_OF_DPI = "its pixels are {:.4g} x {:.4g} um by a resolution of {:.0f} dpi"
 NOT_TOLD = "no even glass is to be seen around the tissue, so no region was cut to the tissue"
 
 
@@ -258,7 +259,7 @@ def predict_picture(
     """
     choice, config = Choice(channel, z), segmenter.config
     demand_tiles(tile, overlap)
-    path, size, large = _described(picture, choice)
+    path, size, large, remarks = _described(picture, choice)
     picture = picture if isinstance(picture, np.ndarray) else path
     name, size = name or path.stem, chosen_size(path, size, pixel_um)
     midline = None
@@ -274,7 +275,7 @@ def predict_picture(
     where = find_place(segmenter, shown, place)
     doubts = doubts_at(where, segmenter)
     rows, warnings = [], [*doubts.warnings]
-    notes = [_IN_TILES] if tile is not None else []
+    notes = [*(remarks if pixel_um is None else ()), *([_IN_TILES] if tile is not None else [])]
     tissues = [find_tissue(part.pixels) for part in parts]
     tissue_px = _tissue_px(tissues[0] if midline is None else find_tissue(shown), labels.size)
     for part, tissue in zip(parts, tissues, strict=True):
@@ -328,21 +329,23 @@ def _tissue_px(tissue: Tissue, pixels: int) -> int | None:
 
 def _described(
     picture: str | Path | np.ndarray, choice: Choice
-) -> tuple[Path, tuple[float, float] | None, bool]:
-    """Path (or a name for it) and pixel size of a picture, and whether it is too large to be read
-    whole; what its header says beside is logged."""
+) -> tuple[Path, tuple[float, float] | None, bool, list[str]]:
+    """Path (or a name for it) and pixel size of a picture, whether it is too large to be read
+    whole, and a note where its size is that of a resolution; what its header says beside is
+    logged."""
     if isinstance(picture, np.ndarray):
         if choice != EVERYTHING:
             raise UserError(
                 f"channel={choice.channel}, z={choice.z}: these are of files; an array is one "
                 "picture. Give that part of the array, and leave them out."
             )
-        return Path("picture"), None, False
+        return Path("picture"), None, False, []
     path = Path(picture)
     header = read_header(path, choice)
     for note in header.notes:
         logger.info("%s: %s.", path, note)
-    return path, header.pixel_um, math.prod(header.shape) > _LARGE_PX
+    remarks = [_OF_DPI.format(*header.pixel_um, header.dpi)] if header.dpi else []
+    return path, header.pixel_um, math.prod(header.shape) > _LARGE_PX, remarks
 
 
 def clip(labels: np.ndarray, tissue: Tissue) -> set[int]:

@@ -374,13 +374,32 @@ def test_pixel_size(tmp_path):
     assert size(path) == pytest.approx((0.499, 0.499))
     Image.fromarray(GRAY).save(tmp_path / "p.png", dpi=(25400, 12700))
     assert size(tmp_path / "p.png") == pytest.approx((2, 1), rel=1e-3)
-    for dpi in (96, 110, 220, 300, 330, 600):  # of screens, slides and print
-        Image.fromarray(GRAY).save(tmp_path / "p.png", dpi=(dpi, dpi))
-        assert size(tmp_path / "p.png") is None
+    assert read_header(tmp_path / "p.png").dpi == pytest.approx(25400 / 2, rel=1e-3)
     tifffile.imwrite(path, GRAY, imagej=True, resolution=(300, 300), metadata={"unit": "inch"})
     assert size(path) is None
     tifffile.imwrite(path, GRAY, imagej=True, resolution=(2, 2), metadata={"unit": "mm"})
     assert size(path) == pytest.approx((500, 500))
+    assert read_header(path).dpi is None
+
+
+def test_resolutions_of_print_are_no_sizes_of_pixels_in_any_format(tmp_path):
+    def header(name, dpi):
+        path = tmp_path / name
+        if name == "imagej.tif":
+            options = {"imagej": True, "metadata": {"unit": "inch"}}
+            tifffile.imwrite(path, GRAY, resolution=(dpi, dpi), **options)
+        elif name == "cm.tif":
+            tifffile.imwrite(path, GRAY, resolution=(dpi / 2.54,) * 2, resolutionunit="CENTIMETER")
+        else:
+            Image.fromarray(GRAY).save(path, dpi=(dpi, dpi))
+        return read_header(path)
+
+    for name in ("p.png", "p.jpg", "p.bmp", "p.tif", "cm.tif", "imagej.tif"):
+        for dpi in (96, 110, 220, 300, 330, 600, 1200, 2400):  # of screens, slides and print
+            assert (header(name, dpi).pixel_um, header(name, dpi).dpi) == (None, None), (name, dpi)
+        found = header(name, 2540)
+        assert found.pixel_um == pytest.approx((10, 10), rel=1e-3)
+        assert found.dpi == pytest.approx(2540, rel=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -85,9 +85,12 @@ def test_the_size_of_a_pixel_that_is_given_is_used_with_a_warning(tmp_path, capl
     Image.fromarray(np.arange(SIDE * SIDE, dtype=np.uint8).reshape(SIDE, SIDE)).save(
         path, dpi=(2540, 2540)
     )
-    assert predict_picture(Fixed(RESULT), path).rows[0]["area_um2"] == pytest.approx(1e4, rel=1e-3)
+    found = predict_picture(Fixed(RESULT), path)
+    assert found.rows[0]["area_um2"] == pytest.approx(1e4, rel=1e-3)
+    assert "its pixels are 10 x 10 um by a resolution of 2540 dpi" in found.notes
     assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
-    assert predict_picture(Fixed(RESULT), path, pixel_um=2.5).rows[0]["area_um2"] == 625
+    found = predict_picture(Fixed(RESULT), path, pixel_um=2.5)
+    assert found.rows[0]["area_um2"] == 625 and not any("dpi" in note for note in found.notes)
     assert "pixels of 10 x 10 um by the file; 2.5 um, as given, is used" in caplog.text
 
 
