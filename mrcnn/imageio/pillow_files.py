@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
 from mrcnn.errors import UserError
+from mrcnn.imageio.color_models import model_of_samples
 from mrcnn.imageio.header import (
     EVERYTHING,
     PICTURE_TYPES,
@@ -145,7 +147,8 @@ def _model(image: Image.Image, bits: int) -> tuple[str, str, np.dtype]:
         dtype = np.uint16
     if image.mode == "P":
         return "palette", "", np.dtype(dtype)
-    bands = _mode(image)
+    # Gray of 16 bits with opacity is RGBA to Pillow, which has no mode for it.
+    bands = "LA" if "LA;16" in _raw_modes(image) else _mode(image)
     alpha = "straight" if bands.endswith("A") else ""
     if image.format == "PPM" and bands == "1":
         return "white is zero", "", np.dtype(dtype)  # Pillow turns the bits around
@@ -310,4 +313,7 @@ def _decoded_deep(path: Path, image: Image.Image, header: PictureHeader, rule: s
             f"{path}: decoded to {array.shape[:2]} px, but its header says "
             f"{(image.height, image.width)}. It is damaged: replace it."
         )
+    # The array counts: Pillow has no mode of its own for some kinds of 16 bits.
+    color, alpha = model_of_samples(1 if array.ndim == 2 else array.shape[-1], path)
+    header = replace(header, color=color, alpha=alpha, dtype=array.dtype)
     return ArraySource(array, path, header, rule)

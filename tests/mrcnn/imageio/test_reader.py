@@ -1,6 +1,8 @@
 """One picture, one answer: every container, depth, color model and orientation there is."""
 
 import itertools
+import struct
+import zlib
 
 import imagecodecs
 import numpy as np
@@ -409,6 +411,30 @@ def test_resolutions_of_print_are_no_sizes_of_pixels_in_any_format(tmp_path):
 )
 def test_only_whole_words_name_extra_pictures(name, extra):
     assert bool(tiff_headers._NAMES_OF_EXTRAS.search(name)) == extra
+
+
+@pytest.mark.parametrize("transparent", [False, True])
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_every_kind_of_png_of_16_bits(tmp_path, channels, transparent):
+    path, full = tmp_path / "p.png", 65535
+    values = np.linspace(0, full, 48 * 64).reshape(48, 64).astype(np.uint16)
+    samples = np.stack([values] * channels, axis=-1)
+    if channels != 3:
+        samples[..., -1] = full - values if transparent else full
+    data = imagecodecs.png_encode(samples)
+    if channels == 3 and transparent:  # one color of the picture
+        color = struct.pack(">4sHHH", b"tRNS", 0, 0, 0)
+        chunk = struct.pack(">I", 6) + color + struct.pack(">I", zlib.crc32(color))
+        data = data[:33] + chunk + data[33:]
+    path.write_bytes(data)
+    np.testing.assert_array_equal(read_picture(path)[..., 0], values >> 8)
+    header = read_header(path)
+    assert header.color == ("gray" if channels == 2 else "rgb")
+    assert header.has_alpha == (channels != 3 or transparent)
+    with open_source(path) as source:
+        rgba = source.read_rgba(0, 0, 48, 64)
+    if channels != 3:  # of one color, imagecodecs may leave the opacity out
+        np.testing.assert_allclose(rgba[..., 3], samples[..., -1] / 257, atol=1)
 
 
 def test_gray_of_16_bits_with_a_transparent_value_keeps_them(tmp_path):
