@@ -363,8 +363,7 @@ def _predict(args: argparse.Namespace) -> int:
     say(f"Label maps, overlays, {TABLE} and {PAGE}: {args.out}")
     if empty := [outcome.name for outcome in outcomes if not (outcome.found or outcome.error)]:
         say(f"No region was found in {len(empty)} of {len(outcomes)} section(s): {some(empty)}")
-    if line := found.closing_line():
-        say(line)
+    _say_of_inputs(found, job)
     failed = [outcome.error for outcome in outcomes if outcome.error]
     for message in failed:
         complain(f"sebre {args.command}: {message}")
@@ -403,9 +402,15 @@ def _say_plan(found: "Inputs", job: "Job") -> int:
         say(f"{section.path}  ->  {job.out / section.name}_*{done}")
     regions = ", ".join(job.experiment.regions.names)
     say(f"{len(found.sections)} input(s), network {job.weights}: {regions}")
-    if line := found.closing_line():
-        say(line)
+    _say_of_inputs(found, job)
     return DONE
+
+
+def _say_of_inputs(found: "Inputs", job: "Job") -> None:
+    """What was passed over; and, where files are for other programs, which names have a number."""
+    numbered = found.numbered() if job.options["formats"] else ""
+    for line in filter(None, (numbered, found.closing_line())):
+        say(line)
 
 
 def _region_of(row: dict[str, Any]) -> str:

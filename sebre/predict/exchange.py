@@ -19,7 +19,7 @@ import io
 import json
 import struct
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,7 @@ class FoundSection:
         regions: that have a pixel, in the order of their ids.
         region_set: all that could have been found.
         pixel_um: (rows, columns) um from one pixel to the next; None if not known.
+        picture: folder and name of its file, as "mouse1/s1.png"; "" of an array.
     """
 
     name: str
@@ -87,6 +88,7 @@ class FoundSection:
     regions: tuple[FoundRegion, ...]
     region_set: RegionSet
     pixel_um: tuple[float, float] | None = None
+    picture: str = ""
 
 
 def found_section(
@@ -95,22 +97,26 @@ def found_section(
     scores: dict[int, float],
     region_set: RegionSet,
     pixel_um: tuple[float, float] | None = None,
+    picture: str = "",
 ) -> FoundSection:
     """The regions of a label map [H, W], with the scores of their class ids."""
     found = []
     for class_id in (int(i) for i in np.unique(labels) if i):
         rle = mask_to_rle(labels == class_id)
         found.append(FoundRegion(region_set[class_id], scores[class_id], rle))
-    return FoundSection(name, labels, tuple(found), region_set, pixel_um)
+    return FoundSection(name, labels, tuple(found), region_set, pixel_um, picture)
 
 
 # --- GeoJSON ------------------------------------------------------------------------------
 
 
 def geojson(section: FoundSection) -> dict[str, Any]:
-    """A FeatureCollection; each region is one feature, as QuPath's annotations, in px."""
+    """A FeatureCollection; each region is one feature, as QuPath's annotations, in px. Of which
+    picture they are is a member of its own, which readers that do not know it pass over."""
+    height, width = section.labels.shape
     return {
         "type": "FeatureCollection",
+        "picture": {"file": section.picture, "width": width, "height": height},
         "features": [_feature(section, found) for found in section.regions],
     }
 
@@ -162,15 +168,24 @@ def area_mm2(pixel_um: tuple[float, float]) -> float:
 
 
 def imagej(section: FoundSection) -> bytes:
-    """A zip archive of ROIs, one a region, with holes and separate parts."""
+    """A zip archive of ROIs, one a region, with holes and separate parts; of which picture they
+    are is a property of each."""
     import roifile
 
+    height, width = section.labels.shape
+    # ImageJ reads properties as Java does: Latin 1, with escapes.
+    escaped = "".join(
+        c if c.isascii() and c.isprintable() and c != "\\" else "".join(_java_escapes(c))
+        for c in section.picture
+    )
+    props = f"picture: {escaped}\npicture_size: {width}x{height}\n"
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for found in section.regions:
             name = found.region.name
             roi = roifile.ImagejRoi(
                 name=name,
+                props=props,
                 roitype=roifile.ROI_TYPE.RECT,
                 version=228,
                 shape_roi_size=0,
@@ -185,6 +200,11 @@ def imagej(section: FoundSection) -> bytes:
             info = zipfile.ZipInfo(f"{name}.roi", (1980, 1, 1, 0, 0, 0))
             archive.writestr(info, roi.tobytes(), zipfile.ZIP_DEFLATED)
     return packed.getvalue()
+
+
+def _java_escapes(character: str) -> Iterator[str]:
+    units = character.encode("utf-16-be", "replace")
+    return (f"\\u{units[k]:02x}{units[k + 1]:02x}" for k in range(0, len(units), 2))
 
 
 def _path(rings: Sequence[np.ndarray]) -> np.ndarray:

@@ -39,6 +39,13 @@ class SectionFile:
     name: str  # of its outputs in the output folder, without the ending: "s_1" or "brain/s_1"
 
     @property
+    def is_numbered(self) -> bool:
+        """Whether another picture, or the folder of another brain, has its name."""
+        folder, _, name = self.name.rpartition("/")
+        of_brain = folder not in ("", _written(self.path.parent.name))
+        return of_brain or name != _written(_stem(self.path))
+
+    @property
     def is_volume(self) -> bool:
         """Whether it is a volume in place of a picture."""
         return is_volume(self.path)
@@ -54,6 +61,15 @@ class Inputs:
     def pass_over(self, name: str, reason: str) -> None:
         """Leave a file or folder out."""
         self.left_out.setdefault(reason, []).append(_written(name))
+
+    def numbered(self) -> str:
+        """Which pictures got a number, as another one has their name; empty if none did."""
+        given = [
+            f"{section.name} is of {section.path.parent.name}/{section.path.name}"
+            for section in self.sections
+            if section.is_numbered
+        ]
+        return f"Numbered, as others have their names: {some(given)}" if given else ""
 
     def closing_line(self) -> str:
         """How many were passed over, and why; empty if none was."""

@@ -182,7 +182,8 @@ class Prediction:
         scores: dict[int, float] = {}  # of two sides, that of the worse one
         for row in rows:
             scores[row["region_id"]] = min(row["score"], scores.get(row["region_id"], 1.0))
-        found = found_section(self.name, self.label_map, scores, self.region_set, size)
+        of = "" if self.path is None else f"{self.path.parent.name}/{self.path.name}"
+        found = found_section(self.name, self.label_map, scores, self.region_set, size, of)
         if shapes is not None:
             own = [mask_to_rle(self._pixels_of(row)) for row in rows]
             save_shapes(rows, own, shapes, output_paths(self.name, out, shapes)[-1])

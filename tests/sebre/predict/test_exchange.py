@@ -9,6 +9,7 @@ import pytest
 import roifile
 import tifffile
 from other_readers import geojson_rings, imagej_rings, pixels, svg_rings
+from paths import ROOT
 from pycocotools.coco import COCO
 
 from mrcnn.imageio.label_files import read_labels
@@ -69,6 +70,28 @@ def test_imagej(written):
         rows, columns = np.nonzero(region.id == LABELS)
         box = (rows.min(), columns.min(), rows.max() + 1, columns.max() + 1)
         assert (roi.top, roi.left, roi.bottom, roi.right) == box
+
+
+def test_files_that_scripts_load_name_their_picture(tmp_path):
+    picture = "mäuse\\1 \U0001f42d/s 1.tif"
+    section = found_section("s-2", LABELS, {1: 0.9, 2: 0.5}, REGIONS, picture=picture)
+    geojson, rois = write_formats(section, tmp_path, ["geojson", "imagej"], "s 1.tif")
+    said = json.loads(geojson.read_text())["picture"]
+    assert said == {"file": picture, "width": 120, "height": 90}
+    for roi in roifile.roiread(rois):
+        lines = roi.props.splitlines()
+        assert lines[1] == "picture_size: 120x90"
+        key, _, text = lines[0].partition(": ")
+        # As Java reads properties.
+        units = text.encode("ascii").decode("unicode_escape").encode("utf-16", "surrogatepass")
+        assert (key, units.decode("utf-16")) == ("picture", picture)
+
+
+@pytest.mark.parametrize("script", ["sebre_qupath.groovy", "sebre_fiji.ijm"])
+def test_scripts_look_for_the_picture_in_files_of_a_number(script):
+    text = (ROOT / "docs/scripts" / script).read_text()
+    assert "picture" in text and "(-[0-9]+)?" in text
+    assert "nothing loaded" in text.lower()
 
 
 def test_svg(written):

@@ -35,6 +35,16 @@ def test_files_in_natural_order(tmp_path):
         find_sections([tmp_path / "empty"])
 
 
+def test_which_pictures_got_a_number(tmp_path):
+    for name in ("m1/s.png", "m2/s.png", "m2/t-2.png", "a/b/u.png", "c/b/u.png"):
+        save_picture(tmp_path / name)
+    found = find_inputs([tmp_path / "m1", tmp_path / "m2", tmp_path / "a", tmp_path / "c"])
+    assert names(found.sections) == ["s", "s-2", "t-2", "b/u", "b-2/u"]
+    said = "Numbered, as others have their names: s-2 is of m2/s.png, b-2/u is of b/u.png"
+    assert found.numbered() == said
+    assert find_inputs([tmp_path / "m2"]).numbered() == ""
+
+
 # Saved in these formats by Pillow; slides are TIFF files.
 FORMATS = {
     **dict.fromkeys((".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"), "JPEG2000"),

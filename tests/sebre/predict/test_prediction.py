@@ -119,6 +119,14 @@ def test_a_name_is_one_picture_in_a_folder(tmp_path):
     network.predict(other, name="m2_s").save(out)
 
 
+def test_files_for_other_programs_say_whose_they_are(tmp_path):
+    path = save_picture(tmp_path / "m2" / "s.png")
+    found = Network(Fixed(RESULT)).predict(path, name="s-2")
+    found.save(tmp_path / "out", formats=["geojson"])
+    said = json.loads((tmp_path / "out" / "s-2.geojson").read_text())["picture"]
+    assert said == {"file": "m2/s.png", "width": SIDE, "height": SIDE}
+
+
 def test_arrays_of_one_name_do_not_replace_each_other(tmp_path):
     rng = np.random.default_rng(0)
     dark, light = (rng.integers(0, 256, (SIDE, SIDE), np.uint8) for _ in range(2))
