@@ -4,6 +4,7 @@ Every reader of this room makes a `PictureHeader` first and reads pixels by it.
 """
 
 import math
+import numbers
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,10 +57,17 @@ class Choice:
     index: int | None = None
 
     def __post_init__(self) -> None:
-        if self.channel is not None and self.channel < 1:
-            raise UserError(f"channel is {self.channel}; channels are counted from 1.")
-        if self.z is not None and self.z != "max" and (isinstance(self.z, str) or self.z < 1):
+        if self.channel is not None and not _is_number(self.channel):
+            raise UserError(
+                f"channel is {self.channel!r}; wanted a whole number: channels are counted from 1."
+            )
+        if self.z is not None and self.z != "max" and not _is_number(self.z):
             raise UserError(f"z is {self.z!r}; wanted 'max', or the number of a page from 1.")
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value numbers something, from 1."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= 1
 
 
 EVERYTHING = Choice()

@@ -27,13 +27,19 @@ from sebre.networks.environment import packages
 from sebre.networks.segmenter import Segmenter, find_network, load_segmenter
 from sebre.networks.weights_store import WeightsFile
 from sebre.place.placer import placer_sha256
+from sebre.predict.arguments import (
+    demand_count,
+    demand_outputs,
+    demand_pixel_size,
+    demand_tiles,
+)
 from sebre.predict.exchange import FORMATS
 from sebre.predict.measures import is_found
 from sebre.predict.name_claims import RECORDS, claim, disown, forget, read_record, stamp
 from sebre.predict.outputs import OVERLAY_PX, output_paths
 from sebre.predict.overview import PAGE, SUMMARY, about
 from sebre.predict.pictures import SectionFile
-from sebre.predict.prediction import Prediction, demand_tiles, predict_picture
+from sebre.predict.prediction import Prediction, predict_picture
 from sebre.predict.scans import ScanPrediction, predict_scan, scan_paths
 from sebre.predict.section_records import TABLE, write_record
 from sebre.trust.trust_files import load_trust, trust_path
@@ -149,6 +155,9 @@ def plan_job(
     """
     settings = dict(settings or {})
     demand_tiles(tile, overlap)
+    demand_pixel_size(pixel_um)
+    demand_outputs(formats, shapes)
+    demand_count("overlay_px", overlay_px)
     Choice(channel, z)  # may refuse
     options = {"tile": tile, "overlap": overlap, "overlay_px": overlay_px, "shapes": shapes}
     options |= {"formats": sorted(set(formats)), "channel": channel, "z": z}

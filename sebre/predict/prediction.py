@@ -23,7 +23,7 @@ from mrcnn.errors import UserError
 from mrcnn.imageio.header import EVERYTHING, Choice
 from mrcnn.imageio.reading import open_source, read_header, read_whole
 from mrcnn.imageio.reduced import ReducedPicture, held_pixels, read_reduced
-from mrcnn.imageio.tiles import detect_tiled, tile_boxes
+from mrcnn.imageio.tiles import detect_tiled
 from mrcnn.io.own_files import demand_own
 from mrcnn.structures.mask_formats import mask_to_rle
 from sebre.data.region_masks import count_labels
@@ -39,6 +39,14 @@ from sebre.networks.segmenter import (
 )
 from sebre.networks.tissue import Tissue, find_tissue
 from sebre.place.section_place import SectionPlace
+from sebre.predict.arguments import (
+    demand_count,
+    demand_name,
+    demand_outputs,
+    demand_picture,
+    demand_pixel_size,
+    demand_tiles,
+)
 from sebre.predict.exchange import found_section, write_formats
 from sebre.predict.measures import TABLE_COLUMNS, is_found, place_cells, region_rows
 from sebre.predict.name_claims import take_name
@@ -166,8 +174,12 @@ class Prediction:
             What was written.
 
         Raises:
-            UserError: files of other origin are in the way, or the name is another picture's.
+            UserError: files of other origin are in the way, the name is another picture's or leads
+                out of the folder, or formats or shapes are of no known kind.
         """
+        demand_name(self.name)
+        demand_outputs(formats, shapes)
+        demand_count("overlay_px", overlay_px)
         out = Path(out)
         paths = output_paths(self.name, out, shapes, formats)
         demand_own(paths)
@@ -257,12 +269,21 @@ def predict_picture(
             three times as long, and changes no region.
         place: look where in the brain of a mouse the section lies; None if the network is known to
             be of mice.
+
+    Raises:
+        FileNotFoundError: no such file.
+        UserError: no picture that can be read, or an option that cannot be or would change nothing.
     """
-    choice, config = Choice(channel, z), segmenter.config
+    demand_picture(picture)
     demand_tiles(tile, overlap)
+    demand_pixel_size(pixel_um)
+    demand_count("preview_px", preview_px)
+    if name is not None:
+        demand_name(name)
+    choice, config = Choice(channel, z), segmenter.config
     path, size, large, remarks = _described(picture, choice)
     picture = picture if isinstance(picture, np.ndarray) else path
-    name, size = name or path.stem, chosen_size(path, size, pixel_um)
+    name, size = path.stem if name is None else name, chosen_size(path, size, pixel_um)
     midline = None
     if tile is not None:
         shown = _preview(picture, preview_px, choice, config.CONTRAST)
@@ -307,14 +328,6 @@ def predict_picture(
     read = None if isinstance(picture, np.ndarray) else path.absolute()
     known = (path.name, size, tuple(warnings), tuple(notes), where, midline, read)
     return Prediction(name, shown, labels, rows, segmenter.regions, *known)
-
-
-def demand_tiles(tile: int | None, overlap: int | None) -> None:
-    """Raise a UserError for tiles that cannot be, and for an overlap without tiles."""
-    if tile is not None:
-        tile_boxes((tile, tile), tile, tile // 4 if overlap is None else overlap)  # may refuse
-    elif overlap is not None:
-        raise UserError("An overlap is that of tiles: give their side too (tile, --tile).")
 
 
 def _least_score(segmenter: Segmenter) -> float:

@@ -27,6 +27,7 @@ from sebre.drawing.overlay import overlay, save_png
 from sebre.experiments import EXPERIMENTS
 from sebre.networks.segmenter import Segmenter, best_labels, best_per_region
 from sebre.networks.tissue import find_tissue
+from sebre.predict.arguments import demand_name
 from sebre.predict.measures import ON_GLASS, TABLE_COLUMNS
 from sebre.predict.prediction import NOT_TOLD, clip
 from sebre.prepare.volume import PLANES, Volume, read_volume, section, to_8_bit
@@ -77,6 +78,7 @@ class ScanPrediction:
 
     def save(self, out: str | Path) -> list[Path]:
         """Write `<name>_labels.nii.gz`, its names for ITK-SNAP, and `<name>_overlay.png`."""
+        demand_name(self.name)
         paths = scan_paths(self.name, Path(out))
         demand_own(paths)
         image = nibabel.Nifti1Image(self.label_map, self.affine)

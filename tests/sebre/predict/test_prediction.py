@@ -1,5 +1,6 @@
 """One picture from Python: any kind of array, a table, a plot, files."""
 
+import dataclasses
 import json
 import logging
 
@@ -78,6 +79,51 @@ def test_what_would_be_lost_or_change_nothing_is_refused(channels, options, said
     with pytest.raises(UserError, match=said):
         predict_picture(segmenter, np.zeros((16, 16, channels), np.uint8), **options)
     assert segmenter.shown == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"picture": Image.new("L", (16, 16))}, "The picture is a Image; wanted the path of a f"),
+        ({"picture": [[0, 1]]}, r"The picture is a list.*numpy\.asarray"),
+        ({"channel": "1"}, "channel is '1'; wanted a whole number"),
+        ({"z": 1.5}, "z is 1.5; wanted 'max'"),
+        ({"z": True}, "z is True; wanted 'max'"),
+        *(({"pixel_um": um}, "pixel_um is .*; wanted one number above 0") for um in (-2, 0, "2")),
+        *(({"pixel_um": um}, "pixel_um is .*; wanted one") for um in ((2, 3), np.nan, np.inf)),
+        ({"tile": 0}, "tile is 0; wanted a whole number of px, at least 1"),
+        ({"tile": "9"}, "tile is '9'; wanted"),
+        ({"tile": 8, "overlap": 8}, "Tiles of 8 px with an overlap of 8 px"),
+        ({"preview_px": 0}, "preview_px is 0; wanted"),
+        *(({"name": name}, "The name is .*; wanted") for name in ("../b", "/a/b", "a/../../b")),
+        *(({"name": name}, "The name is .*; wanted") for name in ("", "a/", "..\\b", "./b", 3)),
+    ],
+)
+def test_mistakes_of_a_program_are_refused_before_anything_is_done(options, said):
+    segmenter = Fixed(RESULT)
+    given = {"picture": np.zeros((16, 16), np.uint8)} | options
+    with pytest.raises(UserError, match=said):
+        predict_picture(segmenter, **given)
+    assert segmenter.shown == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"formats": "geojson"}, r"formats is 'geojson'; wanted a list.*\['geojson'\]"),
+        ({"formats": ["svg", "geojsn"]}, "formats is .*'geojsn'.*; wanted a list of some of geo"),
+        ({"formats": None}, "formats is None; wanted a list"),
+        ({"shapes": "poly"}, "shapes is 'poly'; wanted 'rle' or 'contours'"),
+        ({"overlay_px": 0}, "overlay_px is 0; wanted"),
+    ],
+)
+def test_outputs_that_cannot_be_are_refused_before_anything_is_written(tmp_path, options, said):
+    found = predict_picture(Fixed(RESULT), save_picture(tmp_path / "s.png"))
+    with pytest.raises(UserError, match=said):
+        found.save(tmp_path / "out", **options)
+    with pytest.raises(UserError, match="The name is '../s'; wanted"):
+        dataclasses.replace(found, name="../s").save(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_size_of_a_pixel_that_is_given_is_used_with_a_warning(tmp_path, caplog):
