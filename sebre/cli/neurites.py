@@ -214,7 +214,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     _demand_apart("--choose", args.choose, "scored", sections)
     facts: dict[str, Any] = {"volume": args.volume.name, "sections": list(sections)}
     if args.segments is not None:
-        found = open_labels(args.segments)[slice(*sections)]
+        found = open_labels(args.segments, whole)[slice(*sections)]
         bodies = scored_bodies(whole.sections(*sections).labels, flat=args.flat)
         scores = score_segments(bodies, found)
     else:

@@ -122,6 +122,7 @@ def segment_file(
         count_segments(shop),
         volume.voxel_nm,
         volume.raw,
+        volume.first or (0, 0, 0),
     )
     write_segments(out, segments)
     shutil.rmtree(folder)

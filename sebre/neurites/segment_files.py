@@ -8,7 +8,7 @@ package is under AGPL-3.
 
 import json
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import tifffile
 
 from mrcnn.errors import UserError
 from mrcnn.io.own_files import demand_own, demand_own_folder, replace_own, replace_own_folder
-from sebre.neurites.volume_files import HDF5, TIFF, WEBKNOSSOS_FILE, VoxelSize, import_zarr
+from sebre.neurites.volume_files import HDF5, TIFF, WEBKNOSSOS_FILE, Place, VoxelSize, import_zarr
 
 FORMATS = (".npz", *HDF5, *TIFF, ".zarr", ".wk")
 _SLAB = 64  # sections, and the side of chunks
@@ -36,6 +36,7 @@ class Segments:
         largest: the largest segment.
         voxel_nm: along z, y, x; None if unknown.
         raw: gray values that they are of, uint8 [z, y, x]; for webKnossos.
+        first: where the first voxel lies in a webKnossos data set, z, y, x.
     """
 
     shape: tuple[int, int, int]
@@ -43,6 +44,7 @@ class Segments:
     largest: int
     voxel_nm: VoxelSize | None = None
     raw: Any = None
+    first: Place = (0, 0, 0)
 
     @property
     def dtype(self) -> np.dtype:
@@ -159,9 +161,9 @@ def _write_webknossos(folder: Path, segments: Segments, name: str) -> None:
     if segments.raw is not None:
         raw = segments.raw
         slabs = ((s, np.asarray(raw[s])) for s in _ranges(segments.shape[0]))
-        layers.append(_write_layer(folder, "color", "color", segments.shape, np.uint8, slabs))
+        layers.append(_write_layer(folder, "color", "color", segments, np.uint8, slabs))
     layer = _write_layer(
-        folder, "segmentation", "segmentation", segments.shape, np.uint32, segments.slabs()
+        folder, "segmentation", "segmentation", segments, np.uint32, segments.slabs()
     )
     layers.append({**layer, "largestSegmentId": segments.largest, "mappings": []})
     facts = {
@@ -181,22 +183,24 @@ def _write_layer(
     folder: Path,
     name: str,
     category: str,
-    shape: Sequence[int],
+    segments: Segments,
     dtype: type,
     slabs: Iterator[tuple[slice, np.ndarray]],
 ) -> dict[str, Any]:
-    depth, height, width = shape
+    depth, height, width = segments.shape
+    z, y, x = segments.first
     array = import_zarr().create_array(
         folder / name / "1",
-        shape=(1, width, height, depth),
+        shape=(1, x + width, y + height, z + depth),
         chunks=(1, _SLAB, _SLAB, _SLAB),
         dtype=dtype,
         dimension_names=["c", "x", "y", "z"],
         zarr_format=3,
     )
     for sections, slab in slabs:
-        array[0, :, :, sections] = slab.transpose(2, 1, 0).astype(dtype)
-    box = {"topLeft": [0, 0, 0], "width": width, "height": height, "depth": depth}
+        into = slice(z + sections.start, z + sections.stop)
+        array[0, x:, y:, into] = slab.transpose(2, 1, 0).astype(dtype)
+    box = {"topLeft": [x, y, z], "width": width, "height": height, "depth": depth}
     return {
         "name": name,
         "category": category,

@@ -32,6 +32,7 @@ _NM = {
 _OTHER_SIZE = 1.5  # times the size of the voxels that a network knows
 
 VoxelSize = tuple[float, float, float]
+Place = tuple[int, int, int]
 
 logger = logging.getLogger(__name__)
 
@@ -45,12 +46,15 @@ class EmVolume:
         raw: uint8 [z, y, x], an array or what gives a part of it for an index of slices.
         voxel_nm: voxel size along z, y, x, in nm; None where the file does not say it.
         labels: integers [z, y, x], likewise; 0 where nothing is labeled; None without labels.
+        first: where the first voxel lies in the coordinates of a webKnossos data set, z, y, x;
+            None of other files, which have no such.
     """
 
     name: str
     raw: Any
     voxel_nm: VoxelSize | None = None
     labels: Any = None
+    first: Place | None = None
 
     def sections(self, first: int, last: int) -> "EmVolume":
         """The sections from `first` up to, not with, `last`, in memory.
@@ -74,19 +78,39 @@ class Turned:
         array: of any number of axes.
         order: for z, y and x, the axis of the array. Others must have the length 1.
         path: of the file, for what is said if a part of it is broken.
+        box: (first voxel, size) along z, y, x of the part that counts; None for all of it.
+
+    Raises:
+        UserError: the part does not lie in the array.
     """
 
-    def __init__(self, array: Any, order: Sequence[int], path: Path):
+    def __init__(
+        self,
+        array: Any,
+        order: Sequence[int],
+        path: Path,
+        box: tuple[Place, Place] | None = None,
+    ):
         self._array, self._order, self._path = array, tuple(order), path
-        self.shape = tuple(int(array.shape[axis]) for axis in order)
+        whole = tuple(int(array.shape[axis]) for axis in order)
+        self._first, self.shape = ((0, 0, 0), whole) if box is None else box
+        ends = [first + size for first, size in zip(self._first, self.shape, strict=True)]
+        if min(self._first) < 0 or any(e > w for e, w in zip(ends, whole, strict=True)):
+            raise UserError(
+                f"{path}: the bounding box of a layer begins at {self._first} and is {self.shape} "
+                f"voxels along z, y, x, but its array has {whole}. Export the data set again."
+            )
         self.dtype = np.dtype(array.dtype)
 
     def __getitem__(self, index: Any) -> np.ndarray:
         parts = index if isinstance(index, tuple) else (index,)
         parts = (*parts, *[slice(None)] * (3 - len(parts)))
         whole: list[Any] = [0] * len(self._array.shape)
-        for axis, part in zip(self._order, parts, strict=True):
-            whole[axis] = part
+        for axis, part, first, size in zip(
+            self._order, parts, self._first, self.shape, strict=True
+        ):
+            start, stop, step = part.indices(size)
+            whole[axis] = slice(first + start, first + max(start, stop), step)
         left = [axis for axis in range(len(whole)) if axis in self._order]
         with reading(self._path, "a part of this volume"):
             found = np.asarray(self._array[tuple(whole)])
@@ -146,15 +170,21 @@ def open_volume(
     if labels is not None:
         found = _open(Path(labels), "labels")
         other = found.labels if found.labels is not None else found.raw
+        demand_same_place(volume.first, found.first, labels)
         volume = replace(volume, labels=other)
     if voxel_nm is not None:
         volume = replace(volume, voxel_nm=tuple(float(size) for size in voxel_nm))
     return _checked(volume, path)
 
 
-def open_labels(path: str | Path) -> Any:
-    """The labels of a file that `open_volume` can read, [z, y, x]."""
+def open_labels(path: str | Path, of: EmVolume | None = None) -> Any:
+    """The labels of a file that `open_volume` can read, [z, y, x].
+
+    Raises:
+        UserError: no labels, or they lie elsewhere than the volume that they are said to be `of`.
+    """
     found = _open(Path(path), "labels")
+    demand_same_place(of and of.first, found.first, path)
     labels = found.labels if found.labels is not None else found.raw
     _demand_labels(labels, path)
     return labels
@@ -166,7 +196,7 @@ def _open(path: Path, wanted: str) -> EmVolume:
     suffix = path.suffix.lower()
     if path.is_dir():
         if (path / WEBKNOSSOS_FILE).is_file():
-            return _open_webknossos(path)
+            return _open_webknossos(path, wanted)
         if any((path / name).is_file() for name in ("zarr.json", ".zattrs", ".zarray")):
             return _open_zarr(path)
         return _open_stack(path)
@@ -294,27 +324,64 @@ def _open_zarr(path: Path) -> EmVolume:
         return EmVolume(path.name, Turned(group[level["path"]], order, path), size)
 
 
-def _open_webknossos(path: Path) -> EmVolume:
+def demand_same_place(first: Place | None, other: Place | None, path: str | Path) -> None:
+    """Raise a UserError where labels of a webKnossos data set, at `path`, lie elsewhere in it than
+    the gray values."""
+    if None not in (first, other) and first != other:
+        raise UserError(
+            f"{path}: the labels begin at {other} along z, y, x in their data set, the gray values "
+            f"at {first}. Export both with one bounding box."
+        )
+
+
+def _open_webknossos(path: Path, wanted: str) -> EmVolume:
+    """The layers of a data set, cut to their bounding boxes: arrays are padded to whole shards."""
     zarr = import_zarr()
     with reading(path, "this webKnossos data set"):
         facts = json.loads((path / WEBKNOSSOS_FILE).read_text("utf-8"))
-        found = {}
+        found: dict[str, tuple[Turned, Place]] = {}
         for layer in facts["dataLayers"]:
             if not layer["dataFormat"].startswith("zarr"):
                 raise UserError(
                     f"{path}: layer {layer['name']} is stored as {layer['dataFormat']}; wanted "
                     "zarr or zarr3. `webknossos convert-zarr` of the package webknossos makes it."
                 )
-            mag = next(m for m in layer["mags"] if m["mag"] in (1, [1, 1, 1]))
+            mag = next((m for m in layer["mags"] if m["mag"] in (1, [1, 1, 1])), None)
+            if mag is None:
+                raise UserError(
+                    f"{path}: layer {layer['name']} has no magnification 1. Export it at full size."
+                )
             array = zarr.open_array(path / mag.get("path", f"{layer['name']}/1"), mode="r")
             axes = mag.get("axisOrder", {"c": 0, "x": 1, "y": 2, "z": 3})
-            found.setdefault(layer["category"], Turned(array, [axes[axis] for axis in "zyx"], path))
+            box = _bounding_box(layer)
+            turned = Turned(array, [axes[axis] for axis in "zyx"], path, box)
+            found.setdefault(layer["category"], (turned, box[0] if box else (0, 0, 0)))
         scale = facts["scale"]
         factor, unit = (
             (scale["factor"], scale["unit"]) if isinstance(scale, dict) else (scale, "nm")
         )
         size = tuple(float(f) * _NM[unit] for f in reversed(factor))
-        return EmVolume(path.name, found.get("color"), size, found.get("segmentation"))
+        (raw, at), (labels, labels_at) = (
+            found.get(kind, (None, None)) for kind in ("color", "segmentation")
+        )
+        if raw is not None and labels is not None and (at, raw.shape) != (labels_at, labels.shape):
+            logger.warning(
+                "%s: the gray values begin at %s and are %s voxels along z, y, x, the labels %s "
+                "and %s; only the %s are used. Export both with one bounding box.",
+                *(path, at, raw.shape, labels_at, labels.shape),
+                "labels" if wanted == "labels" else "gray values",
+            )
+            raw, labels = (None, labels) if wanted == "labels" else (raw, None)
+        return EmVolume(path.name, raw, size, labels, labels_at if raw is None else at)
+
+
+def _bounding_box(layer: dict[str, Any]) -> tuple[Place, Place] | None:
+    """(First voxel, size) along z, y, x of a webKnossos layer; None where it says none."""
+    box = layer.get("boundingBox")
+    if box is None:
+        return None
+    size = tuple(int(box[side]) for side in ("depth", "height", "width"))
+    return tuple(int(place) for place in reversed(box["topLeft"])), size
 
 
 def _checked(volume: EmVolume, path: Path) -> EmVolume:

@@ -77,6 +77,73 @@ def test_the_voxel_size_is_kept(tmp_path, labels, raw, suffix):
         np.testing.assert_array_equal(volume.raw[:], raw)
 
 
+def _webknossos(path, layers, voxel_nm=NM):
+    """A data set as webKnossos writes them: arrays that are padded to whole shards.
+
+    `layers`: category -> (array [z, y, x], top left x, y, z).
+    """
+    facts = {"scale": {"factor": list(reversed(voxel_nm)), "unit": "nanometer"}, "dataLayers": []}
+    for category, (values, corner) in layers.items():
+        padded = np.zeros((1, 64, 64, 128), values.dtype)
+        x, y, z = corner
+        depth, height, width = values.shape
+        padded[0, x : x + width, y : y + height, z : z + depth] = values.transpose(2, 1, 0)
+        array = zarr.create_array(
+            path / category / "1", shape=padded.shape, chunks=padded.shape, dtype=values.dtype
+        )
+        array[:] = padded
+        box = {"topLeft": list(corner), "width": width, "height": height, "depth": depth}
+        layer = {"name": category, "category": category, "boundingBox": box}
+        mag = {"mag": [1, 1, 1], "path": f"./{category}/1"}
+        facts["dataLayers"].append({**layer, "dataFormat": "zarr3", "mags": [mag]})
+    (path / WEBKNOSSOS_FILE).write_text(json.dumps(facts))
+
+
+@pytest.mark.parametrize("corner", [(0, 0, 0), (3, 5, 7)])
+def test_webknossos_layers_are_cut_to_their_bounding_box(tmp_path, labels, raw, corner):
+    path, out = tmp_path / "a.wk", tmp_path / "b.wk"
+    _webknossos(path, {"color": (raw, corner), "segmentation": (labels, corner)})
+    volume = open_volume(path)
+    assert volume.raw.shape == volume.labels.shape == raw.shape and volume.voxel_nm == NM
+    assert volume.first == corner[::-1]
+    for found, wanted in ((volume.raw, raw), (volume.labels, labels)):
+        np.testing.assert_array_equal(found[:], wanted)
+        np.testing.assert_array_equal(found[-9:200, 2:-3, ::2], wanted[-9:200, 2:-3, ::2])
+        assert found[70:, 3:2].shape == wanted[70:, 3:2].shape
+    # Segments lie where the volume did.
+    segments = Segments(raw.shape, lambda a, b: labels[a:b], 90, NM, volume.raw, volume.first)
+    write_segments(out, segments)
+    boxes = [
+        one["boundingBox"] for one in json.loads((out / WEBKNOSSOS_FILE).read_text())["dataLayers"]
+    ]
+    assert [box["topLeft"] for box in boxes] == [list(corner)] * 2
+    np.testing.assert_array_equal(
+        zarr.open_array(out / "color/1")[0][corner[0], corner[1], corner[2] :], raw[:, 0, 0]
+    )
+    np.testing.assert_array_equal(open_labels(out, volume)[:], labels)
+    np.testing.assert_array_equal(open_volume(path, labels=out).labels[:], labels)
+
+
+def test_webknossos_labels_that_lie_elsewhere_are_not_used(tmp_path, labels, raw, caplog):
+    path, other = tmp_path / "a.wk", tmp_path / "b.wk"
+    _webknossos(path, {"color": (raw, (0, 0, 0)), "segmentation": (labels, (0, 0, 1))})
+    assert open_volume(path).labels is None
+    assert "only the gray values are used. Export both with one bounding box" in caplog.text
+    np.testing.assert_array_equal(open_labels(path)[:], labels)
+    _webknossos(other, {"segmentation": (labels, (4, 0, 0))})
+    with pytest.raises(UserError, match=r"b.wk: the labels begin at \(0, 0, 4\) along z, y, x"):
+        open_volume(path, labels=other)
+    facts = json.loads((other / WEBKNOSSOS_FILE).read_text())
+    facts["dataLayers"][0]["boundingBox"]["width"] = 61
+    (other / WEBKNOSSOS_FILE).write_text(json.dumps(facts))
+    with pytest.raises(UserError, match="its array has .* Export the data set again"):
+        open_labels(other)
+    facts["dataLayers"][0]["mags"][0]["mag"] = [2, 2, 1]
+    (other / WEBKNOSSOS_FILE).write_text(json.dumps(facts))
+    with pytest.raises(UserError, match="layer segmentation has no magnification 1"):
+        open_labels(other)
+
+
 def test_stacks_of_tiff_files_and_imagej_files(tmp_path, raw):
     for number, section in enumerate(raw[:5]):
         tifffile.imwrite(tmp_path / f"section_{number:03d}.tif", section)
