@@ -81,7 +81,7 @@ class Turned:
         box: (first voxel, size) along z, y, x of the part that counts; None for all of it.
 
     Raises:
-        UserError: the part does not lie in the array.
+        UserError: another axis is longer, or the part does not lie in the array.
     """
 
     def __init__(
@@ -92,8 +92,14 @@ class Turned:
         box: tuple[Place, Place] | None = None,
     ):
         self._array, self._order, self._path = array, tuple(order), path
+        others = [n for axis, n in enumerate(array.shape) if axis not in self._order and n != 1]
+        if others or max(self._order) >= len(array.shape):
+            raise UserError(
+                f"{path}: an array of {tuple(array.shape)}; wanted one volume, z, y, x. Channels "
+                "and times must have the length 1: save the one that is wanted alone."
+            )
         whole = tuple(int(array.shape[axis]) for axis in order)
-        self._first, self.shape = ((0, 0, 0), whole) if box is None else box
+        self._first, self.shape = ((0,) * len(whole), whole) if box is None else box
         ends = [first + size for first, size in zip(self._first, self.shape, strict=True)]
         if min(self._first) < 0 or any(e > w for e, w in zip(ends, whole, strict=True)):
             raise UserError(

@@ -190,6 +190,34 @@ def test_ome_zarr_of_five_axes_and_micrometers(tmp_path, raw):
     np.testing.assert_array_equal(volume.raw[60:], raw[60:])
 
 
+@pytest.mark.parametrize("shape", [(1, 2, 9, 8, 7), (3, 1, 9, 8, 7)])
+def test_channels_and_times_of_ome_zarr_are_refused(tmp_path, shape):
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    group.create_array("0", shape=shape, chunks=shape, dtype="u1")
+    level = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [1] * 5}]}
+    axes = [{"name": n} for n in "tczyx"]
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": [level]}]
+    with pytest.raises(UserError, match=r"a\.zarr: an array of .*, 8, 7\); wanted one volume"):
+        open_volume(tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize("shape", [(9, 8), (2, 9, 8, 7)])
+def test_arrays_of_other_axes_are_refused(tmp_path, shape):
+    zarr.create_array(tmp_path / "a.zarr", shape=shape, chunks=shape, dtype="u1")
+    with pytest.raises(UserError, match="wanted one volume, z, y, x"):
+        open_volume(tmp_path / "a.zarr")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["raw"] = np.zeros(shape, np.uint8)
+    with pytest.raises(UserError, match="wanted a volume, z, y, x"):
+        open_volume(tmp_path / "a.h5")
+    _webknossos(tmp_path / "a.wk", {"color": (np.zeros((9, 8, 7), np.uint8), (0, 0, 0))})
+    shape = (2, 64, 64, 128)  # of two channels
+    where = tmp_path / "a.wk/color/1"
+    zarr.create_array(where, shape=shape, chunks=shape, dtype="u1", overwrite=True)
+    with pytest.raises(UserError, match=r"a\.wk: an array of \(2, 64, 64, 128\); wanted one"):
+        open_volume(tmp_path / "a.wk")
+
+
 def _npz(path, **arrays):
     np.savez(path, **arrays)
     return path
