@@ -320,14 +320,22 @@ def _open_zarr(path: Path) -> EmVolume:
         level = scales["datasets"][0]
         names = [axis["name"] if isinstance(axis, dict) else axis for axis in scales["axes"]]
         order = [names.index(axis) for axis in "zyx"]
-        steps = next(t["scale"] for t in level["coordinateTransformations"] if t["type"] == "scale")
-        units = [_NM.get(scales["axes"][k].get("unit")) for k in order]
-        size = (
-            None
-            if None in units
-            else tuple(steps[k] * u for k, u in zip(order, units, strict=True))
-        )
+        # Scales of a level and of all levels apply one after the other.
+        transforms = [
+            *level.get("coordinateTransformations", ()),
+            *scales.get("coordinateTransformations", ()),
+        ]
+        steps = [[float(t["scale"][k]) for k in order] for t in transforms if t["type"] == "scale"]
+        units = [_unit_nm(scales["axes"][k]) for k in order]
+        size = None
+        if steps and None not in units:
+            size = tuple(np.prod([*steps, units], axis=0).tolist())
         return EmVolume(path.name, Turned(group[level["path"]], order, path), size)
+
+
+def _unit_nm(axis: Any) -> float | None:
+    """The unit of an axis of OME-Zarr, nm; None where it says none."""
+    return _NM.get(axis.get("unit")) if isinstance(axis, dict) else None
 
 
 def demand_same_place(first: Place | None, other: Place | None, path: str | Path) -> None:

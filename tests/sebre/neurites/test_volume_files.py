@@ -190,6 +190,24 @@ def test_ome_zarr_of_five_axes_and_micrometers(tmp_path, raw):
     np.testing.assert_array_equal(volume.raw[60:], raw[60:])
 
 
+@pytest.mark.parametrize("split", ["level", "all", "both", "neither", "no units"])
+def test_scales_of_a_level_and_of_all_levels_of_ome_zarr_multiply(tmp_path, raw, split):
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    group.create_array("0", shape=raw.shape, chunks=raw.shape, dtype="u1")[:] = raw
+    unit = {} if split == "no units" else {"unit": "micrometer"}
+    own = [0.04, 0.008, 0.004] if split == "level" else [2.0, 4.0, 8.0]
+    of_all = [0.02, 0.002, 0.0005] if split == "both" else [0.04, 0.008, 0.004]
+    level, scales = {"path": "0"}, {"axes": [{"name": n, **unit} for n in "zyx"]}
+    if split in ("level", "both", "no units"):
+        move = {"type": "translation", "translation": [1, 2, 3]}
+        level["coordinateTransformations"] = [{"type": "scale", "scale": own}, move]
+    if split in ("all", "both"):
+        scales["coordinateTransformations"] = [{"type": "scale", "scale": of_all}]
+    group.attrs["multiscales"] = [{"version": "0.4", **scales, "datasets": [level]}]
+    known = split in ("level", "all", "both")
+    assert open_volume(tmp_path / "a.zarr").voxel_nm == (pytest.approx(NM) if known else None)
+
+
 @pytest.mark.parametrize("shape", [(1, 2, 9, 8, 7), (3, 1, 9, 8, 7)])
 def test_channels_and_times_of_ome_zarr_are_refused(tmp_path, shape):
     group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
