@@ -24,6 +24,7 @@ TIFF = (".tif", ".tiff")
 HDF5 = (".h5", ".hdf5", ".hdf")
 # Names of gray values and labels in HDF5 files: ours, and those of the CREMI challenge.
 _RAW, _LABELS = ("raw", "volumes/raw"), ("labels", "volumes/labels/neuron_ids")
+_NO_SECTIONS = {"C": "channels", "T": "times", "S": "samples"}  # axes of TIFF files
 _NM = {
     **{"nm": 1.0, "nanometer": 1.0, "um": 1e3, "µm": 1e3, "\\u00B5m": 1e3, "micron": 1e3},
     **{"micrometer": 1e3, "mm": 1e6, "millimeter": 1e6, "angstrom": 0.1},
@@ -253,17 +254,26 @@ def _open_tiff(path: Path, wanted: str) -> EmVolume:
     del wanted  # a file of one array
     with tifffile.TiffFile(path) as file:
         count, size, series = len(file.pages), _tiff_voxel_size(file), file.series[0]
+    _demand_sections(series, path)
     if count == 1 and math.prod(series.shape[:-2]) > 1:
         # ImageJ writes stacks above 4 GB as one page, with all sections behind each other.
         whole = tifffile.memmap(path, series=0, mode="r")
-        extra = [axis for axis, length in enumerate(whole.shape) if length > 1]
-        if len(extra) != 3:
-            raise UserError(
-                f"{path}: an array of axes {series.axes} and shape {series.shape}; wanted one "
-                "volume, z, y, x."
-            )
-        return EmVolume(path.name, Turned(whole, extra, path), size)
+        order = [k for k, n in enumerate(whole.shape[:-2]) if n > 1]
+        order += [whole.ndim - 2, whole.ndim - 1]
+        return EmVolume(path.name, Turned(whole, order, path), size)
     return EmVolume(path.name, Pages(lambda n: tifffile.imread(path, key=n), count, path), size)
+
+
+def _demand_sections(series: Any, path: Path) -> None:
+    """Raise a UserError unless the pages of a TIFF file are sections of one volume."""
+    long = {name: n for name, n in zip(series.axes, series.shape, strict=True) if n > 1}
+    along = [name for name in series.axes[:-2] if name in long]
+    if series.axes[-2:] != "YX" or len(along) > 1 or any(name in _NO_SECTIONS for name in along):
+        found = ", ".join(f"{n} {_NO_SECTIONS.get(name, name)}" for name, n in long.items())
+        raise UserError(
+            f"{path}: an array of axes {series.axes} and shape {series.shape} ({found}); wanted "
+            "one volume, z, y, x. Save one channel and time alone, its sections as slices (z)."
+        )
 
 
 def _tiff_voxel_size(file: tifffile.TiffFile) -> VoxelSize | None:

@@ -169,6 +169,38 @@ def test_tiff_sections_are_in_natural_order_and_of_one_size(tmp_path, raw):
         open_volume(tmp_path).raw[:]
 
 
+@pytest.mark.parametrize(
+    ("axes", "shape", "said"),
+    [
+        ("ZCYX", (6, 2, 9, 11), "6 Z, 2 channels, 9 Y, 11 X"),
+        ("TZYX", (3, 6, 9, 11), "3 times, 6 Z"),
+        ("TYX", (6, 9, 11), "6 times"),
+        ("CYX", (2, 9, 11), "2 channels"),
+        ("ZYXS", (6, 9, 11, 3), "3 samples"),
+        ("QQYX", (6, 2, 9, 11), "wanted one volume"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["imagej", "imagej in one page", "ome", "plain"])
+def test_channels_and_times_of_tiff_are_no_sections(tmp_path, axes, shape, said, kind):
+    if axes == "QQYX":
+        kind = "plain"
+    how = {"ome": {"ome": True}, "plain": {}}.get(kind, {"imagej": True})
+    how |= {"truncate": True} if kind == "imagej in one page" else {}
+    how |= {"photometric": "rgb"} if axes[-1] == "S" else {"photometric": "minisblack"}
+    path, facts = tmp_path / "a.tif", None if axes == "QQYX" else {"axes": axes}
+    tifffile.imwrite(path, np.zeros(shape, np.uint8), metadata=facts or {}, **how)
+    with pytest.raises(UserError, match=rf"a\.tif: an array of axes .*{said}"):
+        open_volume(path)
+
+
+@pytest.mark.parametrize("how", [{}, {"ome": True}, {"imagej": True}, {"metadata": None}])
+def test_stacks_of_one_channel_are_volumes(tmp_path, raw, how):
+    for count in (1, 6):
+        facts = {} if "metadata" in how else {"metadata": {"axes": "ZYX"}}
+        tifffile.imwrite(tmp_path / "a.tif", raw[:count], photometric="minisblack", **how, **facts)
+        np.testing.assert_array_equal(open_volume(tmp_path / "a.tif").raw[:], raw[:count])
+
+
 def test_a_large_stack_of_imagej_has_one_page(tmp_path, raw):
     path = tmp_path / "large.tif"
     tifffile.imwrite(path, raw, imagej=True, metadata={"axes": "ZYX"}, truncate=True)
