@@ -199,10 +199,12 @@ def _decoding(args: argparse.Namespace, network: Any) -> Any:
 def _evaluate(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
+    import numpy as np
+
     from mrcnn.io.own_files import demand_own
     from sebre.neurites.affinity_prediction import load_network
     from sebre.neurites.scoring.choosing import choose_threshold, evaluation_record, score_volume
-    from sebre.neurites.scoring.segment_scores import score_segments, scored_bodies
+    from sebre.neurites.scoring.segment_scores import pieces, score_segments, scored_bodies
     from sebre.neurites.volume_files import demand_like, open_labels, open_volume
     from sebre.neurites.whole_volumes import as_facts
 
@@ -216,7 +218,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     if args.segments is not None:
         found = open_labels(args.segments, whole)[slice(*sections)]
         bodies = scored_bodies(whole.sections(*sections).labels, flat=args.flat)
-        scores = score_segments(bodies, found)
+        scores = score_segments(bodies, pieces(np.asarray(found), args.flat))
     else:
         network = load_network(args.weights)
         demand_like(network.voxel_nm, whole.voxel_nm, args.volume)

@@ -37,7 +37,12 @@ from sebre.neurites.growing import grow
 from sebre.neurites.scoring.bad_sections import degraded
 from sebre.neurites.scoring.choosing import choose_threshold, score_volume
 from sebre.neurites.scoring.far_sections import EVERY, filled_between, thinned
-from sebre.neurites.scoring.segment_scores import SegmentScores, score_segments, scored_bodies
+from sebre.neurites.scoring.segment_scores import (
+    SegmentScores,
+    pieces,
+    score_segments,
+    scored_bodies,
+)
 from sebre.neurites.volume_files import EmVolume, open_volume
 from sebre.neurites.whole_volumes import (
     METHODS,
@@ -128,7 +133,7 @@ def anchors(data: Path, volume: EmVolume) -> list[dict[str, Any]]:
     with np.load(data / "fib25_sample2_ffn.npz") as file:
         found = file["labels"][slice(*TEST)].astype(np.uint32)
     flat = np.stack([test.raw] * 3)
-    flooded = score_segments(bodies, grow(found, flat, steps=40))
+    flooded = score_segments(bodies, pieces(grow(found, flat, steps=40)))
     what = "sample2 170-209"
     return [
         row("none", what, f"gray values from {level}, components", bright),

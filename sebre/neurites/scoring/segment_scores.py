@@ -73,6 +73,23 @@ def scored_bodies(labels: np.ndarray, least: int = LEAST_VOXELS, flat: bool = Fa
     Returns:
         int32 [z, y, x]: pieces from 1; 0 is not scored.
     """
+    inner = pieces(labels, flat)
+    large = np.bincount(inner.ravel(), minlength=1) >= least
+    large[0] = False
+    numbers = np.where(large, np.cumsum(large), 0).astype(np.int32)
+    return numbers[inner]
+
+
+def pieces(labels: np.ndarray, flat: bool = False) -> np.ndarray:
+    """Connected pieces of a block, int32 [z, y, x] from 1; 0 stays 0.
+
+    Segments of a whole volume are cut so before a block of them is scored, as `scored_bodies` cuts
+    what is drawn: else what is joined outside of the block would count as a merger in it.
+
+    Args:
+        labels: integers [z, y, x].
+        flat: pieces are connected within sections only.
+    """
     inner = np.zeros(labels.shape, np.int32)
     count = 0
     structure = scipy.ndimage.generate_binary_structure(3, 1)
@@ -85,10 +102,7 @@ def scored_bodies(labels: np.ndarray, least: int = LEAST_VOXELS, flat: bool = Fa
         pieces, n = scipy.ndimage.label(drawn[box] == number, structure)
         inner[box] = np.where(pieces > 0, pieces + count, inner[box])
         count += n
-    large = np.bincount(inner.ravel(), minlength=1) >= least
-    large[0] = False
-    numbers = np.where(large, np.cumsum(large), 0).astype(np.int32)
-    return numbers[inner]
+    return inner
 
 
 def _from_one(labels: np.ndarray) -> np.ndarray:

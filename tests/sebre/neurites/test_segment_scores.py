@@ -6,11 +6,27 @@ from skimage.metrics import adapted_rand_error, variation_of_information
 
 from mrcnn.errors import UserError
 from sebre.neurites.scoring.bad_sections import degraded
-from sebre.neurites.scoring.segment_scores import score_segments, scored_bodies
+from sebre.neurites.scoring.segment_scores import pieces, score_segments, scored_bodies
 
 
 def _stripes(count, shape=(12, 24, 48)):
     return np.broadcast_to(np.arange(shape[2]) * count // shape[2] + 1, shape).copy()
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_segments_of_a_whole_volume_are_cut_as_bodies_are(flat):
+    volume = np.zeros((24, 24, 48), np.uint32)
+    volume[:, :, :20], volume[:, :, 24:] = 7, 7  # joined beyond the block that is scored
+    volume[12:, :, 20:24] = 7
+    block, below = volume[:12], pieces(volume, flat)[:12]
+    bodies = scored_bodies(block, flat=flat)
+    assert bodies.max() == 24 if flat else 2
+    assert score_segments(bodies, block).vi_merge > 0.9
+    for segments in (pieces(block, flat), pieces(below, flat)):
+        scores = score_segments(bodies, segments)
+        assert (scores.vi, scores.rand_error) == (pytest.approx(0, abs=1e-12), 0)
+        assert scores.merge_errors == scores.split_errors == 0
+    np.testing.assert_array_equal(pieces(block, flat) == 0, block == 0)
 
 
 def test_the_truth_has_no_error():
