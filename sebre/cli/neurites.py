@@ -147,7 +147,7 @@ def _train(args: argparse.Namespace) -> int:
     )
     sections = args.sections or (0, 2**31)
     _demand_apart("--check", args.check, "learned from", sections)
-    learned = [v.sections(*sections) for v in volumes]
+    learned = [v.sections(*(args.sections or (0, v.raw.shape[0]))) for v in volumes]
     held_out = [v.sections(*args.check) for v in volumes] if args.check else []
     how = {"check_s": args.check_s, "stop_at": args.stop_at, "keep": args.keep}
     how["begin"] = begin.model if begin else None
@@ -214,9 +214,17 @@ def _evaluate(args: argparse.Namespace) -> int:
         raise UserError(f"{args.volume}: has no labels to score by. Give --labels.")
     sections = args.sections or (0, whole.raw.shape[0])
     _demand_apart("--choose", args.choose, "scored", sections)
+    for chosen in filter(None, (sections, args.choose)):
+        whole.demand_sections(*chosen)
     facts: dict[str, Any] = {"volume": args.volume.name, "sections": list(sections)}
     if args.segments is not None:
-        found = open_labels(args.segments, whole)[slice(*sections)]
+        found = open_labels(args.segments, whole)
+        if tuple(found.shape) != tuple(whole.raw.shape):
+            raise UserError(
+                f"{args.segments}: the segments are {tuple(found.shape)}, {args.volume} is "
+                f"{tuple(whole.raw.shape)}; wanted the same shape, z, y, x in this order."
+            )
+        found = found[slice(*sections)]
         bodies = scored_bodies(whole.sections(*sections).labels, flat=args.flat)
         scores = score_segments(bodies, pieces(np.asarray(found), args.flat))
     else:

@@ -57,17 +57,22 @@ class EmVolume:
     labels: Any = None
     first: Place | None = None
 
+    def demand_sections(self, first: int, last: int) -> None:
+        """Raise a UserError unless the sections from `first` up to, not with, `last` are there."""
+        count = self.raw.shape[0]
+        if not 0 <= first < last <= count:
+            raise UserError(
+                f"{self.name}: has the sections 0:{count}, not all of {first}:{last}. Give others, "
+                f"up to {count}."
+            )
+
     def sections(self, first: int, last: int) -> "EmVolume":
         """The sections from `first` up to, not with, `last`, in memory.
 
         Raises:
-            UserError: there are none.
+            UserError: they are not all there.
         """
-        if first >= self.raw.shape[0]:
-            raise UserError(
-                f"{self.name}: has {self.raw.shape[0]} sections, none from {first} to {last}. "
-                "Give others."
-            )
+        self.demand_sections(first, last)
         labels = None if self.labels is None else np.asarray(self.labels[first:last])
         return replace(self, raw=np.asarray(self.raw[first:last]), labels=labels)
 

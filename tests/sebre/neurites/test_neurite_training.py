@@ -123,6 +123,18 @@ def test_sections_that_are_held_out_are_used_for_nothing_else(file, run, tmp_pat
     chosen_too = ["neurites", "evaluate", file, "--out", tmp_path / "s.json", "--weights", run]
     assert main([*chosen_too, "--choose", "10:20"]) == 2
     assert "--choose 10:20: these sections are scored, too" in capsys.readouterr().err
+    for option, sections in (("--sections", "20:400"), ("--choose", "41:400")):
+        beside = ["--sections", "0:40"] if option == "--choose" else []
+        assert main([*chosen_too, *beside, option, sections]) == 2
+        assert f"not all of {sections}. Give others" in capsys.readouterr().err
+    assert main([*train_too[:-1], "20:400", "--sections", "0:20"]) == 2
+    assert "not all of 20:400. Give others" in capsys.readouterr().err
+    other = tmp_path / "other.npz"
+    np.savez(other, labels=np.ones((70, 9, 11), np.uint16))
+    scored = ["neurites", "evaluate", file, "--out", tmp_path / "s.json", "--sections", "0:9"]
+    assert main([*scored, "--segments", other]) == 2
+    assert "the segments are (70, 9, 11), " in capsys.readouterr().err
+    assert not (tmp_path / "s.json").exists()
     assert main([*chosen_too, "--voxel-nm", "40", "4", "4"]) == 2
     assert "Is the order of the axes wrong?" in capsys.readouterr().err
 

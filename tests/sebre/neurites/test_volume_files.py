@@ -325,6 +325,14 @@ def test_broken_chunks_are_named(tmp_path, labels, raw):
         open_volume(tmp_path / "cut.npz")
 
 
+def test_sections_that_are_not_there_are_refused(tmp_path, raw):
+    volume = open_volume(_npz(tmp_path / "a.npz", raw=raw))
+    assert volume.sections(20, 70).raw.shape == (50, 9, 11)
+    for sections in ((20, 71), (70, 80), (9, 9), (-3, 9)):
+        with pytest.raises(UserError, match=r"a\.npz: has the sections 0:70, not all of"):
+            volume.sections(*sections)
+
+
 def test_what_is_not_there_or_no_volume(tmp_path):
     with pytest.raises(MissingFileError, match="no such file"):
         open_volume(tmp_path / "none.npz")
