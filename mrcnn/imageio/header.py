@@ -22,6 +22,19 @@ PICTURE_TYPES = (
     *(".bmp", ".dib", ".gif", ".webp", ".tga", ".ppm", ".pgm", ".pbm", ".pnm"),
 )
 
+_SLIDE = "export it as OME-TIFF, with the program of the microscope or with Bio-Formats (Fiji)"
+_SCAN = "convert it to NIfTI (.nii.gz), which `sebre predict` reads, with {}"
+# Of endings of files that are not read: what makes one of them that is.
+_CURES = {
+    **dict.fromkeys((".czi", ".nd2", ".lif", ".lsm", ".oib", ".oif", ".ims", ".vsi"), _SLIDE),
+    **dict.fromkeys((".mrxs", ".sld", ".zvi", ".dv"), _SLIDE),
+    **dict.fromkeys((".dcm", ".dicom", ".ima"), _SCAN.format("dcm2niix")),
+    **dict.fromkeys((".mnc", ".mnc2"), _SCAN.format("mnc2nii")),
+    **dict.fromkeys((".mha", ".mhd"), _SCAN.format("ITK-SNAP or 3D Slicer")),
+    ".img": "put its header (.hdr) beside it, or " + _SCAN.format("FSL or ITK-SNAP"),
+    **dict.fromkeys((".heic", ".heif", ".pdf", ".svg", ".psd"), "export it as PNG or TIFF"),
+}
+
 # Of each EXIF orientation: whether rows and columns change places, and which of the upright
 # picture's axes are then reversed, (rows, columns).
 TURNS = {
@@ -68,6 +81,15 @@ class Choice:
 def _is_number(value: Any) -> bool:
     """Whether a value numbers something, from 1."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= 1
+
+
+class UnknownPictureError(UserError):
+    """A file that is no picture of a kind that is read."""
+
+
+def cure_of(path: Path) -> str:
+    """What makes a file that is read of one that is not, by its ending; empty if not known."""
+    return _CURES.get(path.suffix.lower(), "")
 
 
 EVERYTHING = Choice()

@@ -17,6 +17,8 @@ from mrcnn.imageio.header import (
     PICTURE_TYPES,
     Choice,
     PictureHeader,
+    UnknownPictureError,
+    cure_of,
     demand_plausible,
     size_of_dpi,
     upright,
@@ -46,9 +48,11 @@ def opened(path: Path) -> Iterator[Image.Image]:
             try:
                 image = Image.open(file)
             except UnidentifiedImageError:
-                raise UserError(
-                    f"{path}: cannot read this picture (of no known kind, or damaged). Wanted one "
-                    f"of {', '.join(PICTURE_TYPES)}."
+                cure = cure_of(path)
+                raise UnknownPictureError(
+                    f"{path}: cannot read this picture (of no known kind, or damaged). "
+                    f"{cure[:1].upper()}{cure[1:]}{'. ' if cure else ''}"
+                    f"Wanted one of {', '.join(PICTURE_TYPES)}."
                 ) from None
             finally:
                 Image.MAX_IMAGE_PIXELS = limit

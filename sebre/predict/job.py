@@ -16,7 +16,7 @@ from typing import Any
 
 from mrcnn.config import Config
 from mrcnn.errors import UserError
-from mrcnn.imageio.header import Choice
+from mrcnn.imageio.header import Choice, UnknownPictureError
 from mrcnn.io.files import file_sha256
 from mrcnn.io.own_files import demand_own, is_own, replace_own_text
 from sebre import __version__
@@ -40,7 +40,7 @@ from sebre.predict.outputs import OVERLAY_PX, output_paths
 from sebre.predict.overview import PAGE, SUMMARY, about
 from sebre.predict.pictures import SectionFile
 from sebre.predict.prediction import Prediction, predict_picture
-from sebre.predict.scans import ScanPrediction, predict_scan, scan_paths
+from sebre.predict.scans import VOLUME_TYPES, ScanPrediction, predict_scan, scan_paths
 from sebre.predict.section_records import TABLE, write_record
 from sebre.trust.trust_files import load_trust, trust_path
 from sebre.trust.trust_model import TrustModel
@@ -271,7 +271,10 @@ def segment_section(
             logger.warning("%s: a volume; %s does not count.", section.path, ", ".join(unused))
         return predict_scan(segmenter, section.path, section.name, plane, orientation)
     how = (tile, overlap, channel, z, pixel_um, overlay_px, tta, place)
-    return predict_picture(segmenter, section.path, section.name, *how)
+    try:
+        return predict_picture(segmenter, section.path, section.name, *how)
+    except UnknownPictureError as error:
+        raise UserError(f"{error} Or a volume: {', '.join(VOLUME_TYPES)}.") from error
 
 
 def segment_file(

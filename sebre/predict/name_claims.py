@@ -34,7 +34,7 @@ def stamp(picture: Path | np.ndarray) -> dict[str, Any]:
         beside = (picture.with_suffix(ending) for ending in (".img", ".img.gz"))
         voxels = [path.stat() for path in beside if path.is_file()]
         found["data"] = [[one.st_size, one.st_mtime_ns] for one in voxels]
-    if picture.suffix.lower() == ".nrrd" and (values := _data_file(picture)).is_file():
+    if picture.suffix.lower() in (".nrrd", ".nhdr") and (values := _data_file(picture)).is_file():
         found["data"] = [[values.stat().st_size, values.stat().st_mtime_ns]]
     return found
 

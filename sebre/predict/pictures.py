@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mrcnn.errors import MissingFileError
+from mrcnn.imageio.header import cure_of
 from mrcnn.io.own_files import is_own, written_in
 from sebre.data.listing import (
     PICTURE_TYPES,
@@ -23,6 +24,7 @@ from sebre.predict.scans import VOLUME_TYPES, is_volume, volume_stem
 
 _LABEL_MAP = re.compile(r"_labels\.(png|tif|nii\.gz)$")
 _NO_PICTURE = "no picture by the ending"
+_WITH_HEADER = "read with its header"
 _OWN = "written by an earlier call"
 _OUTPUTS = "folder of the outputs"
 _BESIDE = "folder beside pictures: give it by itself"
@@ -104,7 +106,7 @@ def find_inputs(inputs: Sequence[str | Path], out: str | Path | None = None) -> 
     found = Inputs()
     names = _Names(None if out is None else Path(out).absolute())
     seen: set[Path] = set()
-    for entry in (path for given in inputs for path in _matching(Path(given))):
+    for entry in (_header_of(path) for given in inputs for path in _matching(Path(given))):
         if is_left_by_system(entry):
             found.pass_over(str(entry), _OF_SYSTEM)
         elif entry.is_dir():
@@ -130,6 +132,14 @@ def _matching(entry: Path) -> list[Path]:
     if not found:
         raise MissingFileError(f"{entry}: no file or folder matches this pattern.")
     return found
+
+
+def _header_of(path: Path) -> Path:
+    """The header of the voxels of Analyze, which are given by either file; others as they are."""
+    if path.suffix.lower() != ".img":
+        return path
+    beside = (path.with_suffix(ending) for ending in (".hdr", ".HDR"))
+    return next((header for header in beside if header.is_file()), path)
 
 
 def _groups(entry: Path, out: Path | None, found: Inputs) -> Iterator[tuple[str, list[Path]]]:
@@ -169,8 +179,12 @@ def _pictures(folder: Path, entry: Path, found: Inputs) -> list[Path]:
             found.pass_over(path.relative_to(entry).as_posix(), _OWN)
         elif is_picture(path) or is_volume(path):
             kept.append(path)
+        elif _header_of(path) != path:
+            found.pass_over(path.relative_to(entry).as_posix(), _WITH_HEADER)
         else:
-            found.pass_over(path.relative_to(entry).as_posix(), _NO_PICTURE)
+            cure = cure_of(path)
+            reason = f"{_NO_PICTURE}: {cure}" if cure else _NO_PICTURE
+            found.pass_over(path.relative_to(entry).as_posix(), reason)
     return kept
 
 

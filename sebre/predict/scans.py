@@ -38,7 +38,7 @@ from sebre.trust.trust_model import RegionTrust, SectionTrust
 
 logger = logging.getLogger(__name__)
 
-VOLUME_TYPES = (".nii", ".nii.gz", ".nrrd", ".mgz", ".mgh", ".hdr")
+VOLUME_TYPES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mgz", ".mgh", ".hdr")
 _CANONICAL = "RAS"
 _AT_ONCE = 8  # slices that are handed to the network
 _SHEET = 12  # slices that the overlay shows

@@ -43,7 +43,7 @@ class Volume:
 
 
 def read_volume(path: str | Path, orientation: str | None = None) -> Volume:
-    """Read a NIfTI (.nii, .nii.gz), Analyze (.hdr/.img), NRRD (.nrrd) or MGH (.mgz) volume.
+    """Read a NIfTI (.nii, .nii.gz), Analyze (.hdr/.img), NRRD (.nrrd, .nhdr) or MGH (.mgz) volume.
 
     Trailing axes of length 1 are left out. Lengths in other units are turned to mm; a header
     without units is taken to mean mm. Sides of voxels and their orientation come from one source;

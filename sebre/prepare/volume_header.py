@@ -21,6 +21,7 @@ from nibabel.openers import ImageOpener
 
 from mrcnn.errors import UserError
 
+NRRD = (".nrrd", ".nhdr")  # the second has its values in another file
 NIBABEL, TIFFFILE = "nibabel.global", "tifffile"
 
 _log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ class VolumeFile:
 
 def open_volume(path: Path) -> VolumeFile:
     """Read the header of a NIfTI, Analyze, NRRD or MGH file."""
-    return _open_nrrd(path) if path.suffix.lower() == ".nrrd" else _open_nibabel(path)
+    return _open_nrrd(path) if path.suffix.lower() in NRRD else _open_nibabel(path)
 
 
 def checked_orientation(codes: str) -> str:

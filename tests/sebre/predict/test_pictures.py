@@ -1,6 +1,7 @@
 """Which files of which folders are segmented, and what is said of the others."""
 
 import os
+import re
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from fixed_segmenter import RESULT, Fixed
 from PIL import Image
 from section_folders import names, save_picture
 
-from mrcnn.errors import MissingFileError
+from mrcnn.errors import MissingFileError, UserError
 from sebre.data.listing import PICTURE_TYPES
 from sebre.data.regions import SLICEMAP
 from sebre.networks.segmenter import read_image
@@ -43,6 +44,28 @@ def test_which_pictures_got_a_number(tmp_path):
     said = "Numbered, as others have their names: s-2 is of m2/s.png, b-2/u is of b/u.png"
     assert found.numbered() == said
     assert find_inputs([tmp_path / "m2"]).numbered() == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "cure"),
+    [
+        *((f"s{ending}", "Export it as OME-TIFF") for ending in (".czi", ".nd2", ".LIF")),
+        *((f"s{ending}", r"Convert it to NIfTI") for ending in (".dcm", ".mnc", ".mha")),
+        ("s.img", r"Put its header \(\.hdr\) beside it, or convert it to NIfTI"),
+        ("s.xyz", r"damaged\)\. Wanted one of \.png"),
+    ],
+)
+def test_what_to_do_with_kinds_that_are_not_read(tmp_path, name, cure):
+    (tmp_path / name).write_bytes(b"ObjectType = Image\n" + bytes(500))
+    _, (error,) = detect_files(Fixed(RESULT), [tmp_path / name], tmp_path / "out")
+    assert re.search(rf"{name}: cannot read this picture.*{cure}", error)
+    assert error.endswith("Or a volume: .nii, .nii.gz, .nrrd, .nhdr, .mgz, .mgh, .hdr.")
+    with pytest.raises(UserError, match=cure):
+        read_image(tmp_path / name)
+    with pytest.raises(MissingFileError) as caught:
+        find_inputs([tmp_path])
+    if name != "s.xyz":
+        assert re.search(f"no picture by the ending: .*{cure[1:]}", str(caught.value))
 
 
 # Saved in these formats by Pillow; slides are TIFF files.
@@ -211,7 +234,9 @@ def test_patterns_and_volumes(tmp_path):
     assert [section.is_volume for section in found.sections] == [False, False, True]
     everything = find_inputs([tmp_path])
     assert names(everything.sections) == ["b", "c", "s_2", "s_10", "scan.v1", "t"]
-    assert "c.img" in everything.closing_line()
+    assert everything.closing_line() == "Left out: 1: read with its header (c.img)"
+    pair = find_inputs([tmp_path / "c.img", tmp_path / "c.hdr"])  # one volume, by either file
+    assert [section.path.name for section in pair.sections] == ["c.hdr"]
     with pytest.raises(MissingFileError, match=r"u_\*.png: no file or folder matches"):
         find_inputs([tmp_path / "u_*.png"])
     (tmp_path / "a[1].png").write_bytes(b"x")  # a name that looks like a pattern

@@ -12,6 +12,7 @@ from mrcnn.errors import UserError
 from sebre.cli import main
 from sebre.data.regions import HIPPOCAMPUS, SUBCORTICAL
 from sebre.predict.job import segment_section
+from sebre.predict.name_claims import stamp
 from sebre.predict.pictures import SectionFile
 from sebre.predict.scans import drop_small_parts, itk_snap_names, predict_scan
 from sebre.prepare.volume import section
@@ -122,6 +123,13 @@ def test_nrrd_and_a_given_orientation(scan, tmp_path):
     }
     nrrd.write(str(tmp_path / "scan.nrrd"), data, header)
     found = predict_scan(ByGray(), tmp_path / "scan.nrrd", plane="sagittal")
+    nrrd.write(str(tmp_path / "beside.nhdr"), data, header, detached_header=True)
+    beside = predict_scan(ByGray(), tmp_path / "beside.nhdr", plane="sagittal")
+    np.testing.assert_array_equal(beside.label_map, found.label_map)
+    before = stamp(tmp_path / "beside.nhdr")
+    (values,) = (p for p in tmp_path.glob("beside.*") if p.suffix != ".nhdr")
+    values.write_bytes(values.read_bytes() + b"0")
+    assert stamp(tmp_path / "beside.nhdr") != before
     np.testing.assert_array_equal(found.label_map, wanted.label_map)
     np.testing.assert_allclose(found.affine, wanted.affine)
 
