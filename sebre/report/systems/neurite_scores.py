@@ -27,7 +27,8 @@ _NOTES = (
     "fib25_gala_a and fib25_gala_c are of another place and contrast. One network, one seed: "
     "differences of about 0.1 in VI mean little.",
     "Gray values: components of bright voxels, with the level chosen on the same sections. "
-    "The flood-filling result is Google's published one, grown to fill the block: an anchor, "
+    "The flood-filling result is Google's published one, grown to fill the block and cut into its "
+    "connected pieces, specks among them (hence their number): an anchor, "
     "as what it was trained on is not known here. Sections of ssTEM are segmented one by one,"
     " and the network never saw ssTEM.",
 )
