@@ -73,8 +73,7 @@ def train(
         facts,
         monitor=scores[0].column if scores else "loss" if checks is None else "val_loss",
         higher=bool(scores),
-        class_names=_class_names(config, train_dataset),
-        settings=config.to_dict(),
+        inside=_stored_with(config, train_dataset),
         behind=(step, state.get("means", {}) if step else {}),
     )
     stop = StopOnInterrupt(files)
@@ -116,6 +115,11 @@ def _demand_trainable(model: Any) -> None:
             f"{type(model.config).__name__}.NAME is None; set it to a short text, which names the "
             "log directory and the checkpoints."
         )
+
+
+def _stored_with(config: Config, dataset: Any) -> dict[str, Any]:
+    """What `save_weights` keeps of a training in its files."""
+    return {"class_names": _class_names(config, dataset), "settings": config.to_dict()}
 
 
 def _class_names(config: Config, dataset: Any) -> list[str] | None:
@@ -177,8 +181,7 @@ class EpochFiles(keras.callbacks.Callback):
         folder: of the run.
         weights_name: of the weights, with `{epoch:04d}` left to fill in.
         facts: written into the state.
-        class_names: written into the weights.
-        settings: of the network, likewise.
+        inside: written into the weights: `class_names` and `settings` of `save_weights`.
         behind: batches of the first epoch that were done before, and the means over them.
     """
 
@@ -187,13 +190,12 @@ class EpochFiles(keras.callbacks.Callback):
         folder: str | Path,
         weights_name: str,
         facts: dict[str, Any],
-        class_names: list[str] | None = None,
-        settings: Mapping[str, Any] | None = None,
+        inside: Mapping[str, Any] | None = None,
         behind: tuple[int, dict[str, float]] = (0, {}),
     ):
         super().__init__()
         self.folder, self.weights_name, self.facts = Path(folder), weights_name, facts
-        self.inside = {"class_names": class_names, "settings": settings}
+        self.inside = dict(inside or {})
         self.behind = behind
         self.log = EpochLog(self.folder / "log.csv")
         self._epoch, self._done = 0, 0  # that is trained, and its batches that are complete

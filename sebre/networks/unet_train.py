@@ -197,8 +197,7 @@ def train_pixels(
         folder,
         name + "_{epoch:04d}.h5",
         {},
-        class_names=experiment.regions.names,
-        settings=run.config.to_dict(),
+        inside={"class_names": experiment.regions.names, "settings": run.config.to_dict()},
         behind=(place[1], means),
     )
     _train(model, run, (train_set, val_set), place, files, verbose, callbacks)

@@ -15,13 +15,21 @@ from sebre.predict.exchange import FORMATS
 SHAPES = ("rle", "contours")
 
 
-def demand_picture(picture: Any) -> None:
-    """Raise a UserError for what is neither the path of a picture nor an array."""
+def demand_prediction(
+    picture: Any, name: Any, tile: Any, overlap: Any, pixel_um: Any, preview_px: Any
+) -> None:
+    """Raise a UserError for arguments of `sebre.predict.prediction.predict_picture` that cannot
+    be."""
     if not isinstance(picture, str | Path | np.ndarray):
         raise UserError(
             f"The picture is a {type(picture).__name__}; wanted the path of a file, or an array. "
             "Of a picture of Pillow give numpy.asarray(picture.convert('RGB'))."
         )
+    demand_tiles(tile, overlap)
+    demand_pixel_size(pixel_um)
+    demand_count("preview_px", preview_px)
+    if name is not None:
+        demand_name(name)
 
 
 def demand_name(name: Any) -> None:

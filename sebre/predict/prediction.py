@@ -43,9 +43,7 @@ from sebre.predict.arguments import (
     demand_count,
     demand_name,
     demand_outputs,
-    demand_picture,
-    demand_pixel_size,
-    demand_tiles,
+    demand_prediction,
 )
 from sebre.predict.exchange import found_section, write_formats
 from sebre.predict.measures import TABLE_COLUMNS, is_found, place_cells, region_rows
@@ -274,12 +272,7 @@ def predict_picture(
         FileNotFoundError: no such file.
         UserError: no picture that can be read, or an option that cannot be or would change nothing.
     """
-    demand_picture(picture)
-    demand_tiles(tile, overlap)
-    demand_pixel_size(pixel_um)
-    demand_count("preview_px", preview_px)
-    if name is not None:
-        demand_name(name)
+    demand_prediction(picture, name, tile, overlap, pixel_um, preview_px)
     choice, config = Choice(channel, z), segmenter.config
     path, size, large, remarks = _described(picture, choice)
     picture = picture if isinstance(picture, np.ndarray) else path
@@ -322,8 +315,7 @@ def predict_picture(
         )
         rows += [{**row, "hemisphere": part.side or row["hemisphere"]} for row in some]
         warnings += part.warnings(told, tissue, with_place(told.warnings, where, segmenter))
-    for note in notes:
-        logger.info("%s: %s.", path, note)
+    _say(path, notes)
     rows = [row | place_cells(where, row) for row in sorted(rows, key=lambda r: r["region_id"])]
     read = None if isinstance(picture, np.ndarray) else path.absolute()
     known = (path.name, size, tuple(warnings), tuple(notes), where, midline, read)
@@ -356,10 +348,14 @@ def _described(
         return Path("picture"), None, False, []
     path = Path(picture)
     header = read_header(path, choice)
-    for note in header.notes:
-        logger.info("%s: %s.", path, note)
+    _say(path, header.notes)
     remarks = [_OF_DPI.format(*header.pixel_um, header.dpi)] if header.dpi else []
     return path, header.pixel_um, math.prod(header.shape) > _LARGE_PX, remarks
+
+
+def _say(path: Path, notes: Sequence[str]) -> None:
+    for note in notes:
+        logger.info("%s: %s.", path, note)
 
 
 def clip(labels: np.ndarray, tissue: Tissue) -> set[int]:
