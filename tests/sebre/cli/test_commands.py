@@ -17,6 +17,7 @@ from PIL import Image
 import sebre
 from mrcnn.data.augment import RandomRotateFlip
 from mrcnn.errors import MissingFileError, UserError
+from mrcnn.weights import read_stored_settings
 from sebre.cli import commands as cli
 from sebre.experiments import EXPERIMENTS
 from sebre.experiments.base import Stage
@@ -51,6 +52,8 @@ def test_prepare_train_evaluate_detect_publish(tiny, tmp_path, capsys, monkeypat
     assert weights.name == "mask_rcnn_slicemap_0002.h5"
     config = json.loads((weights.parent / "config.json").read_text())
     assert (config["SEED"], config["STEPS_PER_EPOCH"], config["BACKBONE_WIDTH"]) == (3, 1, 0.25)
+    for path in weights.parent.glob("*.h5"):
+        assert read_stored_settings(path) == config
     assert "val_loss" in (weights.parent / "log.csv").read_text()
 
     code = run(

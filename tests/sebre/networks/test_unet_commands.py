@@ -12,6 +12,7 @@ from paths import ROOT
 from PIL import Image
 
 import sebre
+from mrcnn.weights import read_stored_settings
 from sebre.cli import commands as cli
 from sebre.experiments import EXPERIMENTS
 from sebre.inspect.examples import open_walk
@@ -52,6 +53,8 @@ def test_a_run_has_its_settings_and_log(weights):
     assert header == "epoch,loss,val_loss,val_dice,seconds"
     assert row.startswith("1,")
     assert network_of(find_weights(weights)) == "unet"
+    for path in weights.parent.glob("*.h5"):
+        assert read_stored_settings(path) == config
 
 
 def test_evaluate(weights, tmp_path, capsys):
