@@ -287,6 +287,7 @@ def _read(
     pair: OutlinedImage, regions: RegionSet, ids: dict[str, int], factor: int, choice: Choice
 ) -> tuple[np.ndarray, dict[int, np.ndarray]]:
     size = pair.check_sizes(choice)
+    image = read_shrunk(pair.image, factor, choice)
     masks: dict[int, np.ndarray] = {}
     nothing = []
     for outline in pair.outlines:
@@ -310,4 +311,4 @@ def _read(
         say_lost(pair.drawing, drawn, masks, regions, factor)
     if twice := int((sum(mask.astype(np.uint8) for mask in masks.values()) > 1).sum()):
         _log.info("%s: %d px are of more than one region.", pair.drawing, twice)
-    return read_shrunk(pair.image, factor, choice), masks
+    return image, masks

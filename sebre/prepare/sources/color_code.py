@@ -19,7 +19,7 @@ from mrcnn.errors import UserError
 from mrcnn.imageio.header import Choice
 from sebre.data.region_masks import masks_of_labels
 from sebre.data.regions import MOUSE, RegionSet, read_regions
-from sebre.prepare.big_pictures import read_shrunk
+from sebre.prepare.big_pictures import check_factor, read_shrunk
 from sebre.prepare.color_matching import (
     EXACT_FACTOR,
     TOLERANCE,
@@ -127,5 +127,6 @@ def _read(
         if found.unlisted:
             _log.info("%s: colors of no region: %s", pair.drawing, named)
         labels = downsample_labels(found.labels, factor)
+        check_factor(pair.image, labels.shape, factor)
         say_lost(pair.drawing, np.unique(found.labels), np.unique(labels), regions, factor)
     return read_shrunk(pair.image, factor, choice), masks_of_labels(labels)

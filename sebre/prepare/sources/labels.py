@@ -21,7 +21,7 @@ from mrcnn.imageio.label_files import read_labels
 from sebre.data.csv_tables import read_rows
 from sebre.data.region_masks import masks_of_labels
 from sebre.data.regions import RegionSet, read_regions
-from sebre.prepare.big_pictures import read_shrunk
+from sebre.prepare.big_pictures import check_factor, read_shrunk
 from sebre.prepare.color_matching import downsample_labels, say_lost
 from sebre.prepare.raw import RawSet
 from sebre.prepare.sources.image_pairs import (
@@ -134,5 +134,6 @@ def _read(
         )
     class_ids = np.array([values.get(int(value), 0) for value in found], np.uint8)
     labels = downsample_labels(class_ids[places].reshape(drawn.shape), factor)
+    check_factor(pair.image, labels.shape, factor)
     say_lost(pair.drawing, class_ids, np.unique(labels), regions, factor)
     return read_shrunk(pair.image, factor, choice), masks_of_labels(labels)
