@@ -72,6 +72,7 @@ setup(
         "export": ["onnx>=1.17", "onnxruntime>=1.20", "openvino>=2025.0"],
         "neurites": ["zarr>=3.0.8", "mwatershed>=0.5.4"],
         "rivals": ["PyMaxflow>=1.3", "torch>=2.6", "nnunetv2>=2.6"],
+        "bench": ["torch>=2.6", "torchvision>=0.21"],
         "cluster": ["dask>=2025.1", "distributed>=2025.1"],
         "napari": ["napari>=0.9", "PyQt6>=6.6"],
         "dev": ["pytest>=8.3", "pytest-xdist>=3.6", "ruff>=0.9"],

@@ -16,8 +16,9 @@ from mrcnn.errors import UserError
 from mrcnn.io.own_files import demand_own, replace_own_text
 from sebre.bench import entry_tables as tables
 from sebre.bench import measurements as record
-from sebre.bench import run, targets, worker
+from sebre.bench import peer, run, targets, worker
 from sebre.bench.cases import catalogue as cases
+from sebre.bench.cases.catalogue import Case
 from sebre.bench.measurements import Entry, Record
 from sebre.program import DONE, SOME_FAILED, complain, run_program, say
 from sebre.report.markdown import Table
@@ -47,6 +48,13 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     what.add_argument(
         "--datasets", type=Path, metavar="DIR", help="prepared data sets; default: datasets"
+    )
+    what.add_argument(
+        "--peer-python",
+        type=Path,
+        metavar="PATH",
+        help="an interpreter that has torchvision, whose Mask R-CNN is timed in turn with ours; "
+        "default: this one, if it has it",
     )
     out = parser.add_argument_group("where the results go")
     out.add_argument("--out", type=Path, metavar="FILE.json", help="write the record here")
@@ -86,6 +94,7 @@ def _run(args: argparse.Namespace, argv: Sequence[str]) -> int:
     baseline = record.read_record(args.baseline) if args.baseline else None
     if args.out:
         demand_own([args.out], [args.baseline] if args.baseline else [], record.is_record)
+    peer_python = _peer_python(args.peer_python, chosen)
     slower = []
 
     def report(entry: Entry) -> None:
@@ -107,11 +116,27 @@ def _run(args: argparse.Namespace, argv: Sequence[str]) -> int:
         report,
         args.datasets,
         save,
+        peer_python,
     )
     for table in _tables(done):
         say()
         say(table.text().rstrip())
     return _verdict(done, slower, only)
+
+
+def _peer_python(given: Path | None, chosen: Sequence[Case]) -> str | None:
+    """The interpreter of the peer; None, with a warning, where it is not to be had."""
+    if not any("peer" in case.settings for case in chosen):
+        return None
+    python = str(given or sys.executable)
+    reason = peer.why_not(python)
+    if not reason:
+        return python
+    cure = f"Install it ({python} -m pip install torchvision), or give another --peer-python."
+    if given:
+        raise UserError(f"--peer-python {given} has no {peer.NAME}: {reason}. {cure}")
+    complain(f"sebre bench: nothing is timed beside {peer.NAME}: {reason}. {cure}")
+    return None
 
 
 def _tables(done: Record) -> Iterator[Table]:
@@ -135,6 +160,7 @@ def _verdict(done: Record, slower: Sequence[str], only: Sequence[str]) -> int:
     wrong = {
         "failed": [e.name for e in done.cases if e.status == record.FAILED],
         "slower than the baseline": slower,
+        "without a peer": [e.name for e in done.cases if e.peer_reason],
         "not available": [e.name for e in done.cases if only and e.status == record.NOT_AVAILABLE],
     }
     for problem, names in wrong.items():

@@ -6,13 +6,25 @@ from pathlib import Path
 from typing import Any
 
 from mrcnn.errors import UserError
-from sebre.evaluation.stored import RecordFault, Stored
+from sebre.evaluation.stored import RecordFault, Stored, stored
 
 FORMAT = 1
 MEASURED, NOT_AVAILABLE, FAILED = "measured", "not available", "failed"
 TOLERANCE = 0.15
 SLOWER, FASTER, SAME = "slower", "faster", "same"
 _CURE = "Give a file that `python -m sebre.bench --out FILE.json` wrote."
+
+
+@dataclass(kw_only=True)
+class PeerEntry(Stored):
+    """The peer's time for the same work, in the same rounds. Further facts of it are kept."""
+
+    precision: str
+    versions: dict[str, str]
+    ratio: float  # our time divided by the peer's, of the medians
+    q1: float  # quartiles of the rounds' ratios
+    q3: float
+    seconds: float  # of the peer, median
 
 
 @dataclass(kw_only=True)
@@ -36,11 +48,15 @@ class Entry(Stored):
     n: int | None = None
     seconds: float | None = None
     r_seconds: float | None = None
-    gflops: float | None = None  # per second, of the matrix product
+    gflops: float | None = None  # per second, of the matrix product in float32
+    gflops_bfloat16: float | None = stored(omit=True, default=None)
+    peer: PeerEntry | None = stored(omit=True, default=None)
+    peer_reason: str = stored(omit=True, default="")  # why there is none
     first_call_s: float | None = None  # which compiles
     peak_mib: float | None = None
     resident_mib: float | None = None
     image_px: list[int] | None = None  # height and width of the section
+    proposals: int | None = None  # that boxes are computed of
     epoch: str | None = None  # what was read
     format: str | None = None
     sections: int | None = None  # whose scores were compared

@@ -15,6 +15,7 @@ from sebre.bench.cases.catalogue import Case
 from sebre.bench.enlarged_sections import DATASETS
 from sebre.bench.machine import facts
 from sebre.bench.measurements import FAILED, MEASURED, Entry, Record
+from sebre.bench.timing import RATES
 
 TIMEOUT = 3600  # s per case
 ROUNDS, QUICK_ROUNDS = 11, 5
@@ -28,6 +29,7 @@ def run_cases(
     report: Callable[[Entry], None] = lambda entry: None,
     datasets: Path | None = None,
     save: Callable[[Record], None] = lambda record: None,
+    peer_python: str | None = None,
 ) -> Record:
     """Measure cases in the order given.
 
@@ -39,17 +41,25 @@ def run_cases(
         report: called with each entry as it comes.
         datasets: folder of prepared data sets, for the cases of accuracy.
         save: called with the record so far after each case: an interruption loses one at most.
+        peer_python: interpreter of the peer; without, nothing is timed beside it.
     """
     record = Record(command=command, seed=seed, rounds=rounds, machine=facts(), cases=[])
     for case in cases:
-        for entry in run_case(case, min(rounds, case.rounds or rounds), seed, datasets):
+        number = min(rounds, case.rounds or rounds)
+        for entry in run_case(case, number, seed, datasets, peer_python):
             record.cases.append(entry)
             report(entry)
         save(record)
     return record
 
 
-def run_case(case: Case, rounds: int, seed: int, datasets: Path | None = None) -> list[Entry]:
+def run_case(
+    case: Case,
+    rounds: int,
+    seed: int,
+    datasets: Path | None = None,
+    peer_python: str | None = None,
+) -> list[Entry]:
     """Entries of a case, one for each thing that its process times; one if it failed."""
     about = {"kind": case.kind, "title": case.title, "note": case.note, "unit": case.unit}
     began = time.perf_counter()
@@ -61,6 +71,7 @@ def run_case(case: Case, rounds: int, seed: int, datasets: Path | None = None) -
             "settings": {**case.settings, "datasets": str((datasets or DATASETS).resolve())},
             "rounds": rounds,
             "seed": seed,
+            "peer_python": peer_python,
         }
         replace_text(source, json.dumps(orders))
         command = [sys.executable, "-m", "sebre.bench", "--worker", str(source), str(out)]
@@ -81,7 +92,7 @@ def run_case(case: Case, rounds: int, seed: int, datasets: Path | None = None) -
     about["status"] = result["status"]
     if result["status"] != MEASURED:
         return [Entry.from_json({"name": case.name, **about, "reason": result["reason"]})]
-    about |= {"gflops": result["gflops"], "devices": result["devices"]}
+    about |= {name: result[name] for name in (*RATES, "devices") if name in result}
     about["wall_s"] = time.perf_counter() - began
     return [
         Entry.from_json({**about, **entry, "name": f"{case.name}/{entry['name']}".rstrip("/")})

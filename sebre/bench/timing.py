@@ -11,6 +11,8 @@ from mrcnn.errors import UserError
 
 MATRIX = 2048  # rows and columns of the product
 SIDE = 384  # px of the reference network's input
+# Fields of a record that hold the rate of a matrix product, and what it computes in.
+RATES = {"gflops": "float32", "gflops_bfloat16": "bfloat16"}
 
 
 @dataclass(frozen=True)
@@ -40,14 +42,33 @@ def ratio_of(
     return Ratio(ratio, q1, q3, len(rounds), float(np.median(rounds)), float(np.median(around)))
 
 
+@dataclass(frozen=True)
+class Rounds:
+    """What `interleave` measured, by name."""
+
+    seconds: Mapping[str, Sequence[float]]  # of every round
+    around: Mapping[str, Sequence[tuple[float, float]]]  # of the reference before and after
+
+    def ratio(self, name: str, items: int = 1) -> Ratio:
+        """A task in units of the reference, for one of the items that it does at a time."""
+        return ratio_of(self.seconds[name], *zip(*self.around[name], strict=True), items)
+
+    def against(self, name: str, other: str) -> Ratio:
+        """A task in units of another one, round by round."""
+        return ratio_of(self.seconds[name], self.seconds[other], self.seconds[other])
+
+    def median(self, name: str) -> float:
+        """Seconds, of a task or of what else ran."""
+        return float(np.median(self.seconds[name]))
+
+
 def interleave(
     tasks: Mapping[str, Callable[[], object]],
     reference: Callable[[], object],
     rounds: int,
     others: Mapping[str, Callable[[], object]] | None = None,
-    items: Mapping[str, int] | None = None,
     clock: Callable[[], float] = time.perf_counter,
-) -> tuple[dict[str, Ratio], dict[str, float]]:
+) -> Rounds:
     """Time tasks between rounds of a reference: others, R, a, R, b, R; others, R, a, R, b, R...
 
     Everything should have run before, so that nothing is compiled here.
@@ -57,11 +78,7 @@ def interleave(
         reference: runs before and after each task.
         rounds: how often.
         others: also run once a round, before the first reference.
-        items: how many things a task does at a time, by its name; 1 for others.
         clock: seconds.
-
-    Returns:
-        The ratios of the tasks by name, and median seconds of `others`.
     """
 
     def timed(function: Callable[[], object]) -> float:
@@ -69,7 +86,7 @@ def interleave(
         function()
         return clock() - start
 
-    others, items = others or {}, items or {}
+    others = others or {}
     seconds: dict[str, list[float]] = {name: [] for name in (*tasks, *others)}
     around: dict[str, list[tuple[float, float]]] = {name: [] for name in tasks}
     for _ in range(rounds):
@@ -81,11 +98,7 @@ def interleave(
             after = timed(reference)
             around[name].append((before, after))
             before = after
-    ratios = {
-        name: ratio_of(seconds[name], *zip(*around[name], strict=True), items.get(name, 1))
-        for name in tasks
-    }
-    return ratios, {name: float(np.median(seconds[name])) for name in others}
+    return Rounds(seconds, around)
 
 
 def slope(sizes: Sequence[float], costs: Sequence[float]) -> float:
@@ -130,15 +143,17 @@ def reference_network(side: int = SIDE) -> Callable[[], object]:
     return run
 
 
-def matrix_product(size: int = MATRIX) -> tuple[Callable[[], object], float]:
-    """A float32 matrix product on all cores; it has run once when this returns.
+def matrix_product(
+    size: int = MATRIX, dtype: str = "float32"
+) -> tuple[Callable[[], object], float]:
+    """A matrix product on all cores; it has run once when this returns.
 
     Returns:
         Runs it once; and its work in GFLOP.
     """
     import tensorflow as tf
 
-    matrix = tf.random.stateless_normal((size, size), seed=(0, 1))
+    matrix = tf.cast(tf.random.stateless_normal((size, size), seed=(0, 1)), dtype)
     product = tf.function(tf.linalg.matmul)
 
     def run() -> object:

@@ -56,8 +56,15 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
         {**_FEWEST, **_FIT64},
     ),
 }
+_QUICK = ("bfloat16", "fit64", "bfloat16_fit64")
 # Shipped networks, and their data sets, whose scores a way of computing must not change.
 STAND_INS = {"slicemap_384": "slicemap", "extended_mouse_384": "mouse_mri"}
+
+# Other steps at full size.
+_STEPS = (
+    ("batch_4", "4 sections", {"IMAGES_PER_GPU": 4}),
+    ("positive", "masks of positive ROIs alone", {"MASK_ROIS": "positive"}),
+)
 
 
 def all_cases() -> list[Case]:
@@ -71,12 +78,17 @@ def _side(px: int) -> dict[str, int]:
 
 
 def _detection() -> Iterator[Case]:
-    both = [SECTION, SQUARE]
-    yield Case("detect/float32", "detect", {"images": both}, "float32", quick=True)
+    both, same = [SECTION, SQUARE], {"peer": {}}
+    yield Case("detect/float32", "detect", {"images": both, **same}, "float32", quick=True)
     for name, (title, config) in WAYS.items():
-        quick = name == "bfloat16"
-        settings = {"images": both if quick else [SECTION], "config": config}
-        yield Case(f"detect/{name}", "detect", settings, title, quick)
+        images = both if name == "bfloat16" else [SECTION]
+        settings = {"images": images, "config": config, **same}
+        yield Case(f"detect/{name}", "detect", settings, title, quick=name in _QUICK)
+    for name in ("fit64", "bfloat16_fit64"):
+        title, config = WAYS[name]
+        settings = {"images": [SECTION], "config": config, "peer": {"rpn_channels": 256}}
+        title = f"{title}; torchvision as it comes, its RPN half as wide"
+        yield Case(f"detect/{name}_narrow", "detect", settings, title)
     for batch in (2, 4):
         settings = {"images": [SECTION], "config": {"IMAGES_PER_GPU": batch}, "batch": batch}
         title = f"float32, {batch} sections at a time, for each"
@@ -93,9 +105,15 @@ def _sides() -> Iterator[Case]:
 def _training() -> Iterator[Case]:
     for side in (128, 192, 256, 384):
         for precision in ("float32", "bfloat16"):
-            settings = {"config": {**_side(side), "PRECISION": precision}}
+            config = {**_side(side), "PRECISION": precision}
             title = f"training step, all layers, {side} px, {precision}"
+            settings = {"config": config, "peer": {}}
             yield Case(f"train/{side}_{precision}", "train", settings, title, quick=side == 384)
+            for name, words, change in _STEPS if side == 384 else ():
+                settings = {"config": {**config, **change}, "peer": {}}
+                yield Case(
+                    f"train/{side}_{precision}_{name}", "train", settings, f"{title}, {words}"
+                )
 
 
 def _reading() -> Iterator[Case]:

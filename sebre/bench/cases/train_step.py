@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from sebre.bench.enlarged_sections import slicemap
+from sebre.bench.peer import work_of
 from sebre.bench.ways import configuration
 from sebre.bench.worker import Prepared, Task
 
 
 def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
-    """Build a network (config) in training mode, all layers trainable, and take a step."""
+    """Build a network (config) in training mode, all layers trainable, and take a step. The peer
+    does the same work but for changes (peer), if there are any, empty or not."""
     config = configuration(settings.get("config", {}), seed)
     from mrcnn.data.batches import Batches
     from mrcnn.model import MaskRCNN
@@ -35,4 +37,8 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
             "loss": loss,
             "first_call_s": time.perf_counter() - start,
         }
-    return Prepared([Task("", lambda: model.keras_model.train_on_batch(batch), 1, facts)])
+    task = Task("", lambda: model.keras_model.train_on_batch(batch), 1, facts)
+    if "peer" in settings:
+        side = facts["image_px"]
+        task.peer = work_of(config, side, side, training=True, **settings["peer"])
+    return Prepared([task])

@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from learner import Learner
 from paths import ROOT
 
 from mrcnn.data.samples import load_sample
@@ -60,14 +61,14 @@ class Clock:
 
 def test_every_round_lies_between_two_of_the_reference():
     clock = Clock()
-    ratios, others = timing.interleave(
+    rounds = timing.interleave(
         {"a": clock.task("a", [2, 4, 30]), "b": clock.task("b", [8, 8, 8])},
         clock.task("R", [1, 1, 1, 2, 2, 2, 1, 3, 1]),
         3,
         {"m": clock.task("m", [0.5, 0.25, 0.25])},
-        {"b": 4},
         clock,
     )
+    ratios = {"a": rounds.ratio("a"), "b": rounds.ratio("b", items=4)}
     assert clock.calls == ["m", "R", "a", "R", "b", "R"] * 3
     # Around a: (1, 1), (2, 2), (1, 3); around b: (1, 1), (2, 2), (3, 1).
     assert ratios["a"].ratio == 4 / 1.5
@@ -76,7 +77,11 @@ def test_every_round_lies_between_two_of_the_reference():
     assert (ratios["b"].ratio, ratios["b"].seconds) == (2 / 1.5, 2)
     # The rounds' ratios are 2, 1, 1.
     assert (ratios["b"].q1, ratios["b"].q3) == (1, 1.5)
-    assert others == {"m": 0.25}
+    assert rounds.median("m") == 0.25
+    # Of the rounds of a and b alone: 2 / 8, 4 / 8, 30 / 8.
+    beside = rounds.against("a", "b")
+    assert (beside.ratio, beside.q1, beside.q3) == (0.5, 0.375, 2.125)
+    assert (beside.seconds, beside.r_seconds) == (4, 8)
 
 
 def test_the_range_of_the_quartiles_holds_the_ratio():
@@ -108,6 +113,8 @@ def test_cases_are_chosen_by_name_group_and_pattern():
     assert set(chosen(quick=True)) == {
         "detect/float32",
         "detect/bfloat16",
+        "detect/fit64",
+        "detect/bfloat16_fit64",
         "train/384_float32",
         "train/384_bfloat16",
     }
@@ -297,7 +304,7 @@ def measure(case):
 def test_a_tiny_network_is_timed_between_rounds_of_a_reference():
     case = order("detect", config=TINY, images=[(40, 64), (64, 64)], batch=2)
     result = measure(case)
-    assert result["gflops"] > 0 and result["devices"]
+    assert result["gflops"] > 0 and result["gflops_bfloat16"] > 0 and result["devices"]
     first, second = result["entries"]
     assert (first["name"], second["name"]) == ("", "64x64")
     for found in result["entries"]:
@@ -373,32 +380,6 @@ def test_reading_is_timed_for_each_format_and_from_the_cache(monkeypatch):
     assert all(e["seconds"] > 0 for e in found)
     counts = decodings("input", monkeypatch, **settings)
     assert counts == {"png": 2, "jpeg": 2, "tiff": 2, "cached": 0}
-
-
-class Learner:
-    """What the steps need of a MaskRCNN, with a network of one layer."""
-
-    class Network(keras.Model):
-        def __init__(self):
-            super().__init__()
-            self.dense = keras.layers.Dense(1)
-
-        def call(self, inputs):
-            assert len(inputs) == 7
-            return self.dense(keras.ops.mean(inputs[0], axis=(1, 2)))
-
-        def compute_loss(self, x, y, y_pred, sample_weight=None, training=True):
-            return keras.ops.mean(keras.ops.square(y_pred))
-
-    def __init__(self, mode, config, folder):
-        assert mode == "training"
-        self.keras_model = self.Network()
-
-    def set_trainable(self, regex, verbose):
-        assert regex == ".*"
-
-    def compile(self, rate, momentum):
-        self.keras_model.compile(keras.optimizers.SGD(rate, momentum))
 
 
 def test_steps_are_timed_with_files_and_with_one_batch_repeated(monkeypatch):
