@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from statistics import median_high
@@ -12,12 +12,12 @@ from mrcnn.io.own_files import demand_own, replace_own, replace_own_text
 from sebre.bench.entry_tables import GROUPS, group_table, targets_table
 from sebre.bench.measurements import MEASURED, Entry, Record
 from sebre.bench.targets import findings, sides
+from sebre.bench.timing import RATES
 from sebre.report.markdown import number
 from sebre.report.style import BLUE, FONT, GRAY, ReportFigure
 from sebre.report.systems.neurite_scores import speed_table
 
 FIGURE = "scaling.png"
-GFLOP = 127  # of one detection: resnet101, 384 px, 1000 proposals, 9 classes, 8 detections
 
 
 def page(
@@ -33,22 +33,25 @@ def page(
     """
     prose = _prose()
     parts = [prose["introduction"], _machine(record, prose)]
-    parts += [targets_table(findings(record)).markdown(), *_sentences(record, prose)]
+    parts.append(targets_table(findings(record)).markdown())
+    if any(name.startswith("accuracy/") for name in record.measured):
+        parts.append(prose["stand_ins"])
     groups: dict[str, list[Entry]] = {}
     for entry in record.cases:
-        groups.setdefault(entry.name.partition("/")[0], []).append(entry)
+        name = entry.name.partition("/")[0]
+        groups.setdefault("detect" if name == "side" else name, []).append(entry)
     for name, entries in groups.items():
         parts.append(f"## {GROUPS.get(name, name)}\n")
         parts += [prose[name]] if name in GROUPS else []
         if done := [entry for entry in entries if entry.status == MEASURED]:
-            parts.append(group_table(name, done).markdown())
+            parts.append(group_table(name, done).markdown(titled=False))
         parts += [
             f"- `{e.name}`: {e.status}: {e.reason}\n" for e in entries if e.status != MEASURED
         ]
-        if name == "side" and figure:
+        if name == "detect" and figure:
             parts.append(f"![Cost over the side of the input]({figure})\n")
     if volumes:
-        parts += [prose["volumes"], speed_table(volumes).markdown()]
+        parts += [prose["volumes"], speed_table(volumes).markdown(titled=False)]
     return "\n".join([*parts, prose["repeat"].format(path=path)])
 
 
@@ -142,21 +145,19 @@ def _machine(record: Record, prose: dict[str, str]) -> str:
     seconds = [e.r_seconds for e in entries if e.unit == "R" and e.r_seconds is not None]
     if seconds:
         text += prose["reference"].format(
-            r=median_high(seconds),
-            least=min(seconds),
-            greatest=max(seconds),
-            rate=median_high(entry.gflops for entry in entries if entry.gflops),
+            r=median_high(seconds), least=min(seconds), greatest=max(seconds), rates=_rates(entries)
         )
-    return text
+    peers = [e.peer.versions for e in entries if e.peer is not None]
+    if not peers:
+        return text + prose["no_peer"]
+    known = sorted({f"{name} {version}" for found in peers for name, version in found.items()})
+    return text + prose["peer"].format(versions=", ".join(known))
 
 
-def _sentences(record: Record, prose: dict[str, str]) -> list[str]:
-    """What follows from the numbers in sentences, and what does not."""
-    entries, sentences = record.measured, []
-    entry = entries.get("detect/float32")
-    if entry is not None and entry.gflops:
-        share = GFLOP / entry.seconds / entry.gflops
-        sentences.append(prose["work"].format(work=GFLOP, share=share, rate=entry.gflops))
-    if any(name.startswith("accuracy/") for name in entries):
-        sentences.append(prose["stand_ins"])
-    return sentences
+def _rates(entries: Iterable[Entry]) -> str:
+    """The rates of matrix products in words, the median over the cases for each precision."""
+    found = {}
+    for field, dtype in RATES.items():
+        if values := [rate for entry in entries if (rate := getattr(entry, field))]:
+            found[dtype] = f"{median_high(values):.0f} GFLOP/s in {dtype}"
+    return " and ".join(found.values())

@@ -79,15 +79,17 @@ class Table:
         first, *columns = zip(self.headings(), *self.rows, strict=True)
         return Table(self.title, first, tuple(columns), notes=self.notes)
 
-    def markdown(self) -> str:
-        """The table in GitHub's Markdown; groups are written before the headers."""
+    def markdown(self, titled: bool = True) -> str:
+        """The table in GitHub's Markdown, below its title or without; groups are written before
+        the headers."""
         header = self.headings()
         rule = ["---:" if right else "---" for right in self._numeric()]
         lines = [" | ".join(map(_plain, row)) for row in (header, rule, *self.rows)]
         # Notes are our own words: what is code in them is to be shown as code.
         notes = ["\n" + _plain(note).replace("\\`", "`") for note in self.notes]
         table = [f"| {line} |" for line in lines]
-        return "\n".join([f"**{_plain(self.title)}**", "", *table, *notes]) + "\n"
+        title = [f"**{_plain(self.title)}**", ""] if titled else []
+        return "\n".join([*title, *table, *notes]) + "\n"
 
     def text(self) -> str:
         """The table for a terminal: numbers to the right, long cells in several lines."""
