@@ -1,15 +1,20 @@
 # make demo        segment the test sections with the shipped model
 # make test        style checks and the whole test suite
 # make unit        style checks and the tests of single modules
-# make test-nnunet the tests of nnU-Net alone, with PyTorch, which they install
+# make test-torch  the tests of nnU-Net and torchvision alone, with PyTorch, which they install
 # make notebooks   run the notebooks again, with their figures
-# make bench       time detection, training and input beside a reference network (two hours)
+# make bench       time detection, training and input beside torchvision (hours); PEER names a
+#                  Python that has it, or it is installed in .venv-peer
 # Each builds what it needs in .venv first; that needs Python 3.11 or newer and a network.
 
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON := $(shell for p in python3.11 python3; do $$p -c "" 2>/dev/null && echo $$p && break; done)
 WORKERS ?= 2
+PEER_VENV := .venv-peer
+PEER := $(PEER_VENV)/bin/python
+## Of a Python that is given nothing is built.
+PEER_BUILT := $(if $(filter $(PEER_VENV)/%,$(PEER)),$(PEER_VENV)/.installed)
 
 export KERAS_BACKEND := tensorflow
 export MPLBACKEND := Agg
@@ -17,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit test-nnunet notebooks bench lint format venv clean
+.PHONY: help demo test unit test-torch notebooks bench lint format venv clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -33,16 +38,16 @@ test: lint
 unit:
 	$(MAKE) test PYTEST="-m 'not integration'"
 
-test-nnunet: $(VENV)/.installed-nnunet
-	SEBRE_REQUIRE_NNUNET=1 \
-	    $(BIN)/python -W error -m pytest tests/sebre/networks/rivals/test_nnunet.py
+test-torch: $(VENV)/.installed-nnunet $(PEER_BUILT)
+	SEBRE_REQUIRE_NNUNET=1 SEBRE_PEER_PYTHON=$(PEER) $(BIN)/python -W error -m pytest \
+	    tests/sebre/networks/rivals/test_nnunet.py tests/sebre/bench/test_peer.py
 
 notebooks: $(VENV)/.installed-dev
 	$(BIN)/python -W error notebooks/build.py
 
-bench: $(VENV)/.installed-dev
+bench: $(VENV)/.installed-dev $(PEER_BUILT)
 	$(BIN)/python -m sebre.bench --long --out results/bench/bench.json \
-	    --baseline results/bench/baseline.json $(BENCH)
+	    --baseline results/bench/baseline.json --peer-python $(PEER) $(BENCH)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -74,6 +79,11 @@ $(VENV)/.installed-nnunet: $(VENV)/.installed-dev requirements-nnunet.txt
 	$(BIN)/python -m pip install --quiet -r requirements-nnunet.txt -c requirements.txt
 	touch $@
 
+$(PEER_VENV)/.installed: requirements-peer.txt
+	$(PYTHON) -m venv $(PEER_VENV)
+	$(PEER_VENV)/bin/python -m pip install --quiet -r requirements-peer.txt
+	touch $@
+
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache results/demo
+	rm -rf $(VENV) $(PEER_VENV) build *.egg-info .pytest_cache .ruff_cache results/demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
