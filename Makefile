@@ -1,7 +1,8 @@
 # make demo        segment the test sections with the shipped model
 # make test        style checks and the whole test suite
 # make unit        style checks and the tests of single modules
-# make test-torch  the tests of nnU-Net and torchvision alone, with PyTorch, which they install
+# make test-nnunet the tests of nnU-Net alone, with PyTorch, which they install
+# make test-peer   the tests of the bench beside torchvision, which they install (6 GB)
 # make notebooks   run the notebooks again, with their figures
 # make bench       time detection, training and input beside torchvision (hours); PEER names a
 #                  Python that has it, or it is installed in .venv-peer
@@ -22,7 +23,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit test-torch notebooks bench lint format venv clean
+.PHONY: help demo test unit test-nnunet test-peer notebooks bench lint format venv clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -38,9 +39,12 @@ test: lint
 unit:
 	$(MAKE) test PYTEST="-m 'not integration'"
 
-test-torch: $(VENV)/.installed-nnunet $(PEER_BUILT)
-	SEBRE_REQUIRE_NNUNET=1 SEBRE_PEER_PYTHON=$(PEER) $(BIN)/python -W error -m pytest \
-	    tests/sebre/networks/rivals/test_nnunet.py tests/sebre/bench/test_peer.py
+test-nnunet: $(VENV)/.installed-nnunet
+	SEBRE_REQUIRE_NNUNET=1 \
+	    $(BIN)/python -W error -m pytest tests/sebre/networks/rivals/test_nnunet.py
+
+test-peer: $(VENV)/.installed-dev $(PEER_BUILT)
+	SEBRE_PEER_PYTHON=$(PEER) $(BIN)/python -W error -m pytest tests/sebre/bench/test_peer.py
 
 notebooks: $(VENV)/.installed-dev
 	$(BIN)/python -W error notebooks/build.py

@@ -1,6 +1,6 @@
 """torchvision beside ours: the same work, in turn, in a process of its own.
 
-What needs torchvision runs under `make test-torch`, which names an interpreter that has it
+What needs torchvision runs under `make test-peer`, which names an interpreter that has it
 in SEBRE_PEER_PYTHON.
 """
 
@@ -25,7 +25,7 @@ from sebre.bench.ways import configuration
 PYTHON = os.environ.get("SEBRE_PEER_PYTHON", sys.executable)
 needs_torchvision = pytest.mark.skipif(
     PYTHON == sys.executable and importlib.util.find_spec("torchvision") is None,
-    reason="torchvision is not installed; `make test-torch` installs it and runs this",
+    reason="torchvision is not installed; `make test-peer` installs it and runs this",
 )
 SMALL = {"BACKBONE": "resnet18", "IMAGE_MIN_DIM": 64, "IMAGE_MAX_DIM": 64, "NUM_CLASSES": 3}
 # A server in the place of torchvision: it writes down what it does.

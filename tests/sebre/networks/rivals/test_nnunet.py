@@ -1,4 +1,4 @@
-"""nnU-Net by its own package: what needs the package runs under `make test-torch`."""
+"""nnU-Net by its own package: what needs the package runs under `make test-nnunet`."""
 
 import importlib.util
 import json
@@ -25,10 +25,10 @@ from sebre.networks.weights_store import find_weights, network_of
 DATASET = ROOT / "datasets/slicemap"
 PICTURE = DATASET / "mrcnn_val_dataset_images/section_img_0.png"
 INSTALLED = importlib.util.find_spec("nnunetv2") is not None
-# `make test-torch` says that it must be there.
+# `make test-nnunet` says that it must be there.
 needs_package = pytest.mark.skipif(
     not INSTALLED and not os.environ.get("SEBRE_REQUIRE_NNUNET"),
-    reason="nnunetv2 is not installed; `make test-torch` installs it and runs this",
+    reason="nnunetv2 is not installed; `make test-nnunet` installs it and runs this",
 )
 
 
