@@ -70,7 +70,12 @@ def _parser() -> argparse.ArgumentParser:
     page = parser.add_argument_group("a page instead of a measurement")
     page.add_argument("--page", type=Path, metavar="FILE.md", help="write this page")
     page.add_argument(
-        "--from", dest="source", type=Path, metavar="FILE.json", help="of this record"
+        "--from",
+        dest="source",
+        type=Path,
+        nargs="+",
+        metavar="FILE.json",
+        help="of these records; cases of later ones take the place of those of the same name",
     )
     parser.add_argument("--debug", action="store_true", help="show where an error was raised")
     parser.add_argument("--worker", nargs=2, type=Path, help=argparse.SUPPRESS)
@@ -174,7 +179,7 @@ def _page(args: argparse.Namespace) -> int:
         raise UserError("--page FILE.md and --from FILE.json go together.")
     from sebre.bench.performance_page import write_page
 
-    write_page(record.read_record(args.source), args.source, args.page)
+    write_page({path: record.read_record(path) for path in args.source}, args.page)
     return DONE
 
 

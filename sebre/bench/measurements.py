@@ -1,7 +1,8 @@
 """Records of `python -m sebre.bench`: their form on disk, and one held against an earlier one."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,12 @@ class Record(Stored):
     def measured(self) -> dict[str, Entry]:
         """Entries with a result, by name."""
         return {entry.name: entry for entry in self.cases if entry.status == MEASURED}
+
+
+def joined(records: Sequence[Record]) -> Record:
+    """The first record, with the cases of later ones added, or in place of those of their names."""
+    cases = {entry.name: entry for record in records for entry in record.cases}
+    return replace(records[0], cases=list(cases.values()))
 
 
 def read_record(path: str | Path) -> Record:

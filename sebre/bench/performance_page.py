@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from mrcnn.io.own_files import demand_own, replace_own, replace_own_text
 from sebre.bench.entry_tables import GROUPS, group_table, targets_table
-from sebre.bench.measurements import MEASURED, Entry, Record
+from sebre.bench.measurements import MEASURED, Entry, Record, joined
 from sebre.bench.targets import findings, sides
 from sebre.bench.timing import RATES
 from sebre.report.markdown import number
@@ -21,18 +22,21 @@ FIGURE = "scaling.png"
 
 
 def page(
-    record: Record, path: str, figure: str = "", volumes: Sequence[Mapping[str, Any]] = ()
+    records: Mapping[str, Record], figure: str = "", volumes: Sequence[Mapping[str, Any]] = ()
 ) -> str:
     """The page in Markdown.
 
     Args:
-        record: of `sebre.bench.run`.
-        path: of the record, as the page names it.
+        records: of `sebre.bench.run`, by the paths that the page names; cases of later ones take
+            the place of those of the same name.
         figure: path of the figure; empty without.
         volumes: rows of `sebre.neurites.scoring.measure_speed`.
     """
-    prose = _prose()
-    parts = [prose["introduction"], _machine(record, prose)]
+    prose, record = _prose(), joined(list(records.values()))
+    parts = [prose["introduction"]]
+    for path, one in records.items():
+        parts += [f"`{path}`, {_cases(one)}:\n"] if len(records) > 1 else []
+        parts.append(_machine(one, prose))
     parts.append(targets_table(findings(record)).markdown())
     if any(name.startswith("accuracy/") for name in record.measured):
         parts.append(prose["stand_ins"])
@@ -52,7 +56,14 @@ def page(
             parts.append(f"![Cost over the side of the input]({figure})\n")
     if volumes:
         parts += [prose["volumes"], speed_table(volumes).markdown(titled=False)]
-    return "\n".join([*parts, prose["repeat"].format(path=path)])
+    asked = {"path": next(iter(records)), "paths": " ".join(records)}
+    return "\n".join([*parts, prose["repeat"].format(**asked)])
+
+
+def _cases(record: Record) -> str:
+    """Which cases a record has, in words."""
+    groups = Counter(entry.name.partition("/")[0] for entry in record.cases)
+    return ", ".join(f"{count} of {name}" for name, count in groups.items())
 
 
 def measured_volumes(source: Path) -> list[dict[str, Any]]:
@@ -65,23 +76,24 @@ def measured_volumes(source: Path) -> list[dict[str, Any]]:
     return json.loads(path.read_text(encoding="utf-8"))["speed"] if path.is_file() else []
 
 
-def write_page(record: Record, source: str | Path, out: str | Path) -> None:
-    """Write the page, whose paths are relative to its folder, and its figure beside the record.
+def write_page(records: Mapping[Path, Record], out: str | Path) -> None:
+    """Write the page, whose paths are relative to its folder, and its figure beside the first
+    record.
 
     Args:
-        record: what `source` holds.
-        source: the record's file.
+        records: what the files of records hold, as for `page`.
         out: the page's file.
     """
-    source, out = Path(source), Path(out)
-    drawn = scaling_figure(record)
+    source, out = next(iter(records)), Path(out)
+    drawn = scaling_figure(joined(list(records.values())))
     place = source.with_name(FIGURE)
     known = _of_page(out)
-    demand_own([out, *([place] if drawn else [])], [source], known)
+    demand_own([out, *([place] if drawn else [])], list(records), known)
     if drawn is not None:
         replace_own(place, lambda part: part.write_bytes(drawn.png()), known=known)
     shown = _below(place, out) if drawn else ""
-    text = page(record, _below(source, out), shown, measured_volumes(source))
+    named = {_below(path, out): record for path, record in records.items()}
+    text = page(named, shown, measured_volumes(source))
     replace_own_text(out, text, known)
 
 

@@ -29,6 +29,7 @@ from sebre.bench.performance_page import scaling_figure
 from sebre.bench.timing import matrix_product, reference_network
 from sebre.bench.ways import configuration
 
+BESIDE = ROOT / "results" / "bench" / "beside_torchvision.json"
 STORED = ROOT / "results" / "bench" / "baseline.json"
 TINY = {
     "BACKBONE": "resnet18",
@@ -315,7 +316,7 @@ def test_the_page_says_what_the_record_says(made_up, tmp_path):
     assert program.main(["--page", str(out), "--from", str(source)]) == 0
     text = out.read_text()
     assert "**Detection**" not in text  # a heading says it
-    assert text == page.page(made_up, "bench/record.json", "bench/scaling.png")
+    assert text == page.page({"bench/record.json": made_up}, "bench/scaling.png")
     # A page and its figure that came without a record are known, and so is what was changed.
     for record_of_written in tmp_path.rglob(".written.jsonl"):
         record_of_written.unlink()
@@ -342,11 +343,11 @@ def test_the_page_says_what_the_record_says(made_up, tmp_path):
     changed = copy.deepcopy(made_up)
     changed.cases[3] = entry("detect/fit64", 1.2, **peer(0.85))
     row = "not | at most 0.95 x torchvision | 0.900 [0.890, 0.910] | detect/float32 | reached |"
-    assert row in page.page(changed, "x")
+    assert row in page.page({"x": changed})
     # Without a peer its columns stay, with dashes.
     for case in changed.cases:
         case.peer = None
-    alone = page.page(changed, "x")
+    alone = page.page({"x": changed})
     assert "- Peer: none was timed in this record" in alone
     assert "| 1.700 [1.680, 1.720] | - | 0.81 | 5 |" in alone
     assert (
@@ -356,16 +357,26 @@ def test_the_page_says_what_the_record_says(made_up, tmp_path):
     assert scaling_figure(dataclasses.replace(made_up, cases=made_up.cases[:3])) is None
 
 
+def test_cases_of_a_later_record_take_the_place_of_those_of_their_names(made_up):
+    later = dataclasses.replace(
+        made_up,
+        cases=[entry("detect/float32", 1.1), entry("detect/more", 1.3)],
+        machine={**made_up.machine, "processor": "Another"},
+    )
+    text = page.page({"a.json": made_up, "b.json": later})
+    assert "`b.json`, 2 of detect:" in text and "- Processor: Another," in text
+    assert text.count("| detect/float32 |") == 1 and "| detect/more |" in text
+    assert "| 1.100 [1.080, 1.120] |" in text and "--from a.json b.json" in text
+
+
 def test_the_page_of_the_project_is_what_the_stored_record_gives():
-    stored = record.read_record(STORED)
-    drawn = STORED.with_name(page.FIGURE)
-    assert drawn.is_file() == (scaling_figure(stored) is not None)
-    names = [p.relative_to(ROOT).as_posix() for p in (STORED, drawn)]
-    shown = names[1] if drawn.is_file() else ""
-    expected = page.page(stored, names[0], shown, page.measured_volumes(STORED))
+    paths = [path.relative_to(ROOT).as_posix() for path in (STORED, BESIDE)]
+    stored = {name: record.read_record(ROOT / name) for name in paths}
+    shown = STORED.with_name(page.FIGURE).relative_to(ROOT).as_posix()
+    expected = page.page(stored, shown, page.measured_volumes(STORED))
     assert "## Volumes of electron microscopy" in expected
     assert expected.count("\n") <= 130  # three screens
-    command = f"python -m sebre.bench --page PERFORMANCE.md --from {names[0]}"
+    command = f"python -m sebre.bench --page PERFORMANCE.md --from {' '.join(paths)}"
     assert (ROOT / "PERFORMANCE.md").read_text(encoding="utf-8") == expected, f"Run `{command}`."
 
 
