@@ -20,6 +20,7 @@ from mrcnn.errors import MissingFileError, UserError
 from mrcnn.io.files import replace_file
 
 CLASS_NAMES, SETTINGS = "class_names", "settings"  # attributes of a file
+OF_THE_MACHINE = ("CACHE_DIR", "CACHE_MEMORY_MB", "RUNTIME_CACHE_DIR", "WORKERS")
 _PIECE = 1000  # characters of the settings in one entry of their attribute
 _INT8, _SCALE = "int8_weights", "scale"  # group of a file; attribute of a weight in it
 # HDF5 keeps an attribute in the object header, which ends at 64 kB.
@@ -193,11 +194,13 @@ def write_facts(
     file: h5py.File, class_names: Sequence[str] = (), settings: Mapping[str, Any] | None = None
 ) -> None:
     """Add the names of the classes, without the background, and the settings of the network to an
-    open file, where there are any: attributes that old readers pass over."""
+    open file, where there are any: attributes that old readers pass over. Settings of the machine
+    that a network was trained on, such as its folders, are no part of it."""
     if class_names:
         _write_names(file, CLASS_NAMES, class_names)
     if settings:
-        text = json.dumps(settings)
+        own = {name: value for name, value in settings.items() if name not in OF_THE_MACHINE}
+        text = json.dumps(own)
         _write_names(file, SETTINGS, [text[k : k + _PIECE] for k in range(0, len(text), _PIECE)])
 
 

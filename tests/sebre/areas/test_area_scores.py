@@ -49,7 +49,7 @@ def test_splits(stack):
     split = split_of("every:4:2", stack)
     assert (split.tested, split.known) == ((2, 6), (0, 1, 3, 4, 5))
     assert split_of("block:61:63", stack).tested == (1, 2, 3)
-    assert split_of("names:60,6", stack).tested == (0, 6)
+    assert split_of("names:60,66", stack).tested == (0, 6)
     for wrong in ("every:4", "each:4:2", "block:60:66"):
         with pytest.raises(UserError, match="every|leaves"):
             split_of(wrong, stack)
