@@ -15,7 +15,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,14 @@ import numpy as np
 
 from mrcnn.io.own_files import replace_own_text
 from sebre.areas.alignment import Alignment
-from sebre.areas.area_measures import OTHER, Split, split_of
+from sebre.areas.area_measures import (
+    NEAREST,
+    OTHER,
+    Split,
+    measure,
+    score_tested,
+    split_of,
+)
 from sebre.areas.area_runs import PRECISIONS
 from sebre.areas.area_scores import AreaScore, score_areas, summary
 from sebre.areas.area_training import AreaSettings, train_areas
@@ -56,6 +63,7 @@ SPLIT = "every:4:2"
 RANDOM, SIAMESE = "random", "siamese"  # what a training starts from
 TRANSFER_STEPS, TRANSFER_SEEDS = 300, 3
 CLUSTERS = 18
+_COPIES = {"copy": NEAREST, "registered copy": f"registered {NEAREST}"}  # rows of `measure`
 _logger = logging.getLogger(__name__)
 
 
@@ -187,7 +195,12 @@ def measure_transfer(
     for count in counts:
         places = np.linspace(0, len(split.known) - 1, count + 2).round().astype(int)[1:-1]
         known = [split.known[n] for n in places]
-        runs += [{"count": count, **row} for row in _copies(stack, split, known, neighbors)]
+        part = Split(tuple(known), split.tested)
+        copies = measure(stack, part, neighbors)
+        runs += [
+            {"count": count, "start": start, "seed": None, **copies[name]}
+            for start, name in _COPIES.items()
+        ]
         for seed in range(TRANSFER_SEEDS):
             for start in (RANDOM, SIAMESE):
                 encoder = load_siamese(network) if start == SIAMESE else None
@@ -197,29 +210,11 @@ def measure_transfer(
                 folder = work / f"transfer_{count}_{start}_{seed}"
                 trained = train_areas(stack, known, folder, settings, None, encoder)
                 labels = {n: trained.predict(stack.images[n]).argmax(-1) for n in split.tested}
-                found = summary(_scored(stack, labels))
+                found = summary(score_tested(stack, part, labels))
                 runs.append({"count": count, "start": start, "seed": seed, **found})
                 _logger.info("%s", {k: runs[-1][k] for k in ("count", "start", "seed", "dice")})
     paired = [_paired(runs, count) for count in counts]
     return {"split": SPLIT, "steps": steps, "runs": runs, "paired": paired}
-
-
-def _copies(
-    stack: Stack, split: Split, known: Sequence[int], neighbors: Neighbors
-) -> Iterable[dict[str, Any]]:
-    nearest = {n: neighbors.nearest(n, known, both=False) for n in split.tested}
-    plain = {n: stack.labels[found[0]] for n, found in nearest.items()}
-    laid_on = {n: neighbors.carried(found[0], n) for n, found in nearest.items()}
-    for start, labels in (("copy", plain), ("registered copy", laid_on)):
-        yield {"start": start, "seed": None, **summary(_scored(stack, labels))}
-
-
-def _scored(stack: Stack, labels: Mapping[int, np.ndarray]) -> list[AreaScore]:
-    counted = set(stack.areas) - {OTHER}
-    return [
-        score_areas(found, stack.labels[n], stack.areas, stack.names[n], counted=counted)
-        for n, found in labels.items()
-    ]
 
 
 def _paired(runs: Sequence[dict[str, Any]], count: int) -> dict[str, Any]:

@@ -5,8 +5,9 @@ registered; the network without a prior, with priors from near and from further 
 wrong ones.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from sebre.areas.filling import combined
 from sebre.areas.stacks import Stack
 
 OTHER = "other"  # areas without a name of their own; they have no Dice
+NEAREST = "copy of the nearest"  # a row of `measure`; "registered ..." is another
 AWAY = 3  # sections
 FAR = 10  # sections from which a prior is wrong
 _SEED = 5  # of wrong priors
@@ -62,6 +64,17 @@ def split_of(text: str, stack: Stack) -> Split:
     return Split(tuple(known), tuple(tested))
 
 
+def score_tested(stack: Stack, split: Split, labels: Mapping[int, np.ndarray]) -> list[AreaScore]:
+    """Scores of labels [y, x] found on the tested sections, by number."""
+    counted, places = set(stack.areas) - {OTHER}, stack.z_mm
+    scores = []
+    for n in split.tested:
+        near = min(abs(places[n] - places[k]) for k in split.known)
+        args = (labels[n], stack.labels[n], stack.areas, stack.names[n], float(near), counted)
+        scores.append(score_areas(*args))
+    return scores
+
+
 def measure(
     stack: Stack, split: Split, neighbors: Neighbors, network: AreaNetwork | None = None
 ) -> dict[str, dict[str, Any]]:
@@ -70,24 +83,14 @@ def measure(
     Differences ("more_dice") of a copy are from the plain copy of the nearest section; of a network
     with a prior from the same network without; of wrong priors likewise.
     """
-    counted = set(stack.areas) - {OTHER}
-    places = stack.z_mm
-
-    def scored(labels: dict[int, np.ndarray]) -> list[AreaScore]:
-        scores = []
-        for n in split.tested:
-            near = min(abs(places[n] - places[k]) for k in split.known)
-            args = (labels[n], stack.labels[n], stack.areas, stack.names[n], float(near), counted)
-            scores.append(score_areas(*args))
-        return scores
-
+    scored = partial(score_tested, stack, split)
     nearest = {n: neighbors.nearest(n, split.known, both=False) for n in split.tested}
     both = {n: neighbors.nearest(n, split.known) for n in split.tested}
     away = {n: [_away(n, split.known)] for n in split.tested}
     copy = scored({n: stack.labels[found[0]] for n, found in nearest.items()})
     rows = {
-        "copy of the nearest": summary(copy),
-        "registered copy of the nearest": summary(scored(_carried(neighbors, nearest)), copy),
+        NEAREST: summary(copy),
+        f"registered {NEAREST}": summary(scored(_carried(neighbors, nearest)), copy),
         "registered copies of both sides": summary(scored(_carried(neighbors, both)), copy),
         f"copy of the one {AWAY} away": summary(
             scored({n: stack.labels[found[0]] for n, found in away.items()}), copy

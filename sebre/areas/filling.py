@@ -190,12 +190,12 @@ def expected_dice(neighbors: Neighbors, annotated: Sequence[int]) -> np.ndarray:
 
 def _agreement(first: np.ndarray, second: np.ndarray) -> float:
     """Mean Dice of two label pictures over the areas that either shows; 0 where none is shown."""
-    areas = [n for n in np.union1d(first, second) if n]
-    shares = [
-        2 * ((first == n) & (second == n)).sum() / ((first == n).sum() + (second == n).sum())
-        for n in areas
-        if max((first == n).sum(), (second == n).sum()) >= LEAST_PX
-    ]
+    shares = []
+    for n in np.union1d(first, second):
+        one, other = first == n, second == n
+        sizes = one.sum(), other.sum()
+        if n and max(sizes) >= LEAST_PX:
+            shares.append(2 * (one & other).sum() / sum(sizes))
     return float(np.mean(shares)) if shares else 0.0
 
 
