@@ -16,7 +16,7 @@ CLASS_LAYERS = ("mrcnn_class_logits", "mrcnn_bbox_fc", "mrcnn_bbox", "mrcnn_mask
 
 # Order of the groups in a file: a contract, whatever order the graph gives.
 _STEM = ("conv1", "bn_conv1")
-_BLOCK = re.compile(r"(res|bn)([2-5])([a-z]+)_branch(2a|2b|2c|1)")
+BLOCK = re.compile(r"(res|bn)([2-5])([a-z]+)_branch(2a|2b|2c|1)")
 _BRANCHES = ("res2a", "bn2a", "res2b", "bn2b", "res2c", "res1", "bn2c", "bn1")
 _TAIL = (
     *("fpn_c5p5", "fpn_c4p4", "fpn_c3p3", "fpn_c2p2", "fpn_p5", "fpn_p2", "fpn_p3", "fpn_p4"),
@@ -61,7 +61,7 @@ def _leaves(layer: keras.Layer) -> Iterator[keras.Layer]:
 def _order(name: str) -> tuple:
     if name in _STEM:
         return (1, _STEM.index(name))
-    if block := _BLOCK.fullmatch(name):
+    if block := BLOCK.fullmatch(name):
         kind, stage, letter, branch = block.groups()
         return (2, int(stage), len(letter), letter, _BRANCHES.index(kind + branch))
     if name in _TAIL:

@@ -16,6 +16,7 @@ from mrcnn.model import MaskRCNN
 from mrcnn.training import checkpoints
 from mrcnn.training.checkpoints import find_last
 from mrcnn.utils import download_trained_weights
+from mrcnn.weights.deeper import begin_as_identity
 from mrcnn.weights.layer_match import CLASS_LAYERS
 from mrcnn.weights.loading import reorder_classes
 from sebre.data.dataset import SectionDataset
@@ -253,17 +254,18 @@ def start_from(model: MaskRCNN, weights: str) -> None:
     """Load the weights that a new run starts from; see `TrainingOptions.weights`.
 
     Layers that depend on the regions are taken from a network for the same ones alone, which are
-    those of the setting CLASS_NAMES; what is not taken is logged.
+    those of the setting CLASS_NAMES; what is not taken is logged. Residual blocks that a shallower
+    network lacks begin as the identity.
     """
     if weights == "none":
         return
     if weights == "imagenet":
-        model.load_weights(model.get_imagenet_weights(), by_name=True)
+        report = model.load_weights(model.get_imagenet_weights(), by_name=True)
     elif weights == "coco":
         path = store_dir() / "mask_rcnn_coco.h5"
         if not path.is_file():
             download_trained_weights(path)
-        model.load_weights(path, by_name=True, exclude=CLASS_LAYERS)
+        report = model.load_weights(path, by_name=True, exclude=CLASS_LAYERS)
     else:
         found = find_weights(model.find_last() if weights == "last" else weights_of_run(weights))
         if network_of(found) not in ("mask_rcnn", BACKBONE):
@@ -288,7 +290,13 @@ def start_from(model: MaskRCNN, weights: str) -> None:
                 in_words(wanted),
                 ", ".join(exclude),
             )
-        model.load_weights(found.path, by_name=True, exclude=exclude)
+        report = model.load_weights(found.path, by_name=True, exclude=exclude)
         if order is not None and order != sorted(order):
             reorder_classes(model.keras_model, order)
         model.set_log_dir()  # a run of its own, even from a checkpoint of another
+    if added := begin_as_identity(model.keras_model, report.loaded):
+        logger.info(
+            "%s: has none of the residual blocks %s; they begin as the identity.",
+            report.path,
+            ", ".join(added),
+        )

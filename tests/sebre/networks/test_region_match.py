@@ -12,6 +12,7 @@ from paths import ROOT
 from mrcnn.export import formats
 from mrcnn.export.formats import export_model
 from mrcnn.model import MaskRCNN
+from mrcnn.modeling.backbone import _ARCHITECTURES
 from mrcnn.weights.loading import read_classes, save_weights
 from sebre.data.regions import ANY_SECTION, SLICEMAP
 from sebre.experiments import EXPERIMENTS
@@ -307,3 +308,14 @@ def test_a_training_may_start_from_old_files(weights, tmp_path, caplog):
     model = tiny_network(OTHERS["one more"], "training", tmp_path)
     start_from(model, str(path))
     assert "finds other classes, and this training is for 1 cortex" in caplog.text
+
+
+def test_a_deeper_network_says_which_blocks_begin_as_the_identity(
+    weights, tmp_path, caplog, monkeypatch
+):
+    caplog.set_level(logging.INFO, "sebre")
+    monkeypatch.setitem(_ARCHITECTURES, "resnet18", ((2, 2, 4, 2), False))
+    model = tiny_network(NAMES, "training", tmp_path)
+    start_from(model, str(weights))
+    assert f"{weights}: has none of the residual blocks 4c, 4d; they begin as" in caplog.text
+    assert not np.any(model.keras_model.get_layer("bn4d_branch2b").gamma)
