@@ -3,6 +3,7 @@
 labels.npz          the stack with its labels
 labels/NAME.png     label pictures, as they can be drawn on and given again
 labels.nii.gz       volume (of a scan: on its grid); images.nii.gz: the sections themselves
+labels.txt          the names of its areas, for ITK-SNAP and napari
 labels.zarr         volume as OME-Zarr, if the package zarr is there
 areas.obj           a closed surface of each area, in mm; of a scan, where it lies by its header
 sections.csv        confidence by section, and where to annotate next
@@ -20,11 +21,13 @@ import scipy.ndimage
 from PIL import Image
 from skimage.measure import block_reduce, marching_cubes
 
-from mrcnn.io.own_files import demand_own, replace_own
+from mrcnn.io.own_files import demand_own, replace_own, replace_own_text
 from sebre.areas.atlas_prior import signed_distances
 from sebre.areas.filling import Filled
 from sebre.areas.stacks import Stack, write_stack
 from sebre.data.csv_tables import write_table
+from sebre.data.regions import distinct_colors
+from sebre.drawing.label_descriptions import LabelDescription, label_descriptions
 from sebre.neurites.segment_files import Segments, write_segments
 
 Surface = tuple[np.ndarray, np.ndarray]
@@ -37,7 +40,8 @@ _log = logging.getLogger(__name__)
 
 def outputs(out: Path, names: Iterable[str]) -> list[Path]:
     """The files that `write_filled` writes."""
-    whole = ["labels.npz", "labels.nii.gz", "images.nii.gz", "areas.obj", "sections.csv"]
+    volumes = ["labels.nii.gz", "labels.txt", "images.nii.gz"]
+    whole = ["labels.npz", *volumes, "areas.obj", "sections.csv"]
     return [out / name for name in (*whole, *(f"labels/{n}.png" for n in names))]
 
 
@@ -57,6 +61,9 @@ def write_filled(filled: Filled, out: str | Path) -> None:
         image.header.set_xyzt_units("mm")
         path = out / f"{name}.nii.gz"
         replace_own(path, lambda part, i=image: nib.save(i, part), suffix=".nii.gz")
+    named = enumerate(zip(stack.areas, distinct_colors(len(stack.areas)), strict=True), start=1)
+    described = (LabelDescription(number, *pair) for number, pair in named)
+    replace_own_text(out / "labels.txt", label_descriptions(described))
     if importlib.util.find_spec("zarr"):
         voxel_nm = (spacing_mm * 1e6, stack.pixel_um * 1e3, stack.pixel_um * 1e3)
         read = labels.__getitem__

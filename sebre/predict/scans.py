@@ -23,6 +23,7 @@ from sebre.data.region_masks import count_labels
 from sebre.data.region_names import sides_of
 from sebre.data.regions import RegionSet
 from sebre.drawing.annotate import annotated
+from sebre.drawing.label_descriptions import LabelDescription, label_descriptions
 from sebre.drawing.overlay import overlay, save_png
 from sebre.experiments import EXPERIMENTS
 from sebre.networks.segmenter import Segmenter, best_labels, best_per_region
@@ -92,7 +93,8 @@ class ScanPrediction:
             whole.replace(part)
 
         replace_own(paths[0], save)
-        replace_own_text(paths[1], itk_snap_names(self.region_set))
+        described = (LabelDescription(r.id, r.name, r.color) for r in self.region_set)
+        replace_own_text(paths[1], label_descriptions(described))
         save_png(self.sheet, paths[2])
         return paths
 
@@ -379,12 +381,3 @@ def _sheet(drawn: Sequence[tuple[np.ndarray, np.ndarray]], regions: RegionSet) -
         return np.concatenate([np.concatenate(row, axis=1) for row in rows])
 
     return annotated(grid(tiles), grid(maps), regions)
-
-
-def itk_snap_names(regions: RegionSet) -> str:
-    """A label description file of ITK-SNAP: number, color, opacity, shown, meshed, name."""
-    lines = ['    0     0    0    0        0  0  0    "Clear Label"']
-    for region in regions:
-        r, g, b = region.color
-        lines.append(f'{region.id:5d} {r:5d} {g:4d} {b:4d}        1  1  1    "{region.name}"')
-    return "\n".join([*lines, ""])

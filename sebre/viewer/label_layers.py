@@ -12,7 +12,7 @@ import numpy as np
 
 from mrcnn.errors import UserError
 from sebre.data.region_masks import count_labels
-from sebre.data.regions import RegionSet
+from sebre.data.regions import Color, RegionSet
 
 LayerData = tuple[np.ndarray, dict[str, Any], str]
 
@@ -38,21 +38,28 @@ def labels_layer(
         pixel_um: (rows, columns) um from one pixel to the next; None if not known.
         **facts: of what it was made, kept beside the regions.
     """
-    import pandas  # heavy
-
-    colors = {region.id: np.array([*region.color, 255]) / 255 for region in regions}
-    clear = np.zeros(4)
     attributes = {
         "name": name,
-        "colormap": {None: clear, 0: clear, **colors},
-        # What the status line says of the pixel under the pointer.
-        "features": pandas.DataFrame(
-            {"index": range(regions.num_classes), "region": ["none", *regions.names]}
-        ),
+        **named_colors(*zip(*((r.id, r.name, r.color) for r in regions), strict=True)),
         "metadata": {KEY: {"regions": regions, **facts}},
         **scale_of(pixel_um),
     }
     return labels.astype(np.min_scalar_type(regions.num_classes - 1)), attributes, "labels"
+
+
+def named_colors(
+    numbers: Sequence[int], names: Sequence[str], colors: Sequence[Color]
+) -> dict[str, Any]:
+    """The attributes of a layer that give its numbers, other than 0, names and colors."""
+    import pandas  # heavy
+
+    clear = np.zeros(4)
+    shown = {n: np.array([*color, 255]) / 255 for n, color in zip(numbers, colors, strict=True)}
+    return {
+        "colormap": {None: clear, 0: clear, **shown},
+        # What the status line says of the pixel under the pointer.
+        "features": pandas.DataFrame({"index": [0, *numbers], "region": ["none", *names]}),
+    }
 
 
 def scale_of(pixel_um: tuple[float, float] | None) -> dict[str, Any]:

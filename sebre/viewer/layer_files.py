@@ -2,7 +2,7 @@
 
 Pictures come through the reader of the house (`mrcnn.imageio`), at full depth, with the size of a
 pixel where the file says it. Label maps that `sebre predict` wrote come with their names and
-colors, and are written in the same form.
+colors, and are written in the same form. Of volumes `sebre.viewer.volume_layers` takes care.
 """
 
 import json
@@ -35,6 +35,7 @@ from sebre.viewer.label_layers import (
     pixel_of,
     scale_of,
 )
+from sebre.viewer.volume_layers import is_volume, volume_layer
 
 logger = logging.getLogger(__name__)
 
@@ -49,18 +50,18 @@ _ENDINGS = (".png", ".tif")
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | None:
-    """What reads a path, or paths, as layers; None if one is no picture by its ending."""
-    paths = [path] if isinstance(path, str | Path) else path
-    if any(Path(one).suffix.lower() not in PICTURE_TYPES for one in paths):
-        return None
-    return read_layers
+    """What reads a path, or paths, as layers; None if one is neither a picture nor a volume by its
+    ending."""
+    paths = [Path(one) for one in ([path] if isinstance(path, str | Path) else path)]
+    known = (one.suffix.lower() in PICTURE_TYPES or is_volume(one) for one in paths)
+    return read_layers if all(known) else None
 
 
 def read_layers(path: str | Sequence[str]) -> list[LayerData]:
     """The layers of a file or of several.
 
-    A label map that says its regions is a layer of labels, anything else an image; of a file with
-    channels or pages each is a layer.
+    A label map that says its regions is a layer of labels, any other picture an image; of a picture
+    with channels or pages each is a layer.
 
     Raises:
         UserError: a damaged file, or one of too many pictures.
@@ -70,6 +71,8 @@ def read_layers(path: str | Sequence[str]) -> list[LayerData]:
 
 
 def _layers_of(path: Path) -> list[LayerData]:
+    if is_volume(path):
+        return [volume_layer(path)]
     count = count_pictures(path)
     if count == 1:
         header = read_header(path)

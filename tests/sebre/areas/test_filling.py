@@ -27,6 +27,7 @@ from sebre.areas.filled_files import (
 )
 from sebre.areas.filling import FillSettings, between, expected_dice, fill
 from sebre.areas.stacks import Stack, open_stack
+from sebre.viewer.layer_files import read_layers
 
 TINY = AreaSettings(
     steps=60,
@@ -145,6 +146,12 @@ def test_volumes_open_at_the_right_scale(filled, stack):
     scales = group.attrs["ome"]["multiscales"][0]["datasets"][0]["coordinateTransformations"]
     assert scales[0]["scale"] == pytest.approx([1e5, 5e4, 5e4])  # nm
     assert np.array_equal(group["0"][:], found.stack.labels)
+    (values, attributes, kind), (_, image, _) = read_layers(
+        [str(out / f"{name}.nii.gz") for name in ("labels", "images")]
+    )
+    assert kind == "labels" and np.array_equal(values, found.stack.labels)
+    assert attributes["scale"] == image["scale"] == pytest.approx((100, 50, 50))
+    assert attributes["features"]["region"].tolist() == ["none", "A", "B", "C"]
 
 
 _BY_ITK = """

@@ -14,7 +14,7 @@ from sebre.data.regions import HIPPOCAMPUS, SUBCORTICAL
 from sebre.predict.job import segment_section
 from sebre.predict.name_claims import stamp
 from sebre.predict.pictures import SectionFile
-from sebre.predict.scans import drop_small_parts, itk_snap_names, predict_scan
+from sebre.predict.scans import drop_small_parts, predict_scan
 from sebre.prepare.volume import section
 
 SHAPE, SIDES = (24, 30, 20), (0.5, 0.5, 1.0)
@@ -184,15 +184,6 @@ def test_what_is_no_scan_is_refused(tmp_path, scan):
     )
     with pytest.raises(UserError, match="no voxel is above 0"):
         predict_scan(ByGray(), tmp_path / "0.nii", plane="sagittal")
-
-
-def test_names_for_itk_snap():
-    lines = itk_snap_names(SUBCORTICAL).splitlines()
-    assert len(lines) == 1 + len(SUBCORTICAL)
-    for line, region in zip(lines[1:], SUBCORTICAL, strict=True):
-        number, *color = line.split()[:4]
-        assert int(number) == region.id and tuple(map(int, color)) == region.color
-        assert line.endswith(f'"{region.name}"')
 
 
 def test_a_scan_of_people_in_three_orientations(data_dir, tmp_path):

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 
+import nibabel
 import numpy as np
 import pytest
 import tifffile
@@ -12,9 +13,10 @@ from lacking import demand_package
 from paths import ROOT
 from PIL import Image
 
-from mrcnn.errors import UserError
+from mrcnn.errors import MissingFileError, UserError
 from mrcnn.imageio.header import PICTURE_TYPES
 from sebre.data.regions import SLICEMAP
+from sebre.drawing.label_descriptions import LabelDescription, label_descriptions
 from sebre.predict.exchange import found_section, tiff
 from sebre.predict.label_maps import save_labels
 from sebre.viewer.label_layers import facts_of, labels_layer, pixel_of
@@ -26,6 +28,7 @@ from sebre.viewer.layer_files import (
     sections_sample,
     write_labels,
 )
+from sebre.viewer.volume_layers import VOLUME_ENDINGS
 
 MANIFEST = ROOT / "sebre" / "viewer" / "napari.yaml"
 RNG = np.random.default_rng(0)
@@ -47,6 +50,28 @@ def test_a_picture_keeps_its_depth_and_size(tmp_path):
     ((values, attributes, _),) = read_layers(str(tmp_path / "colors.png"))
     assert attributes["rgb"] and "scale" not in attributes
     np.testing.assert_array_equal(values, colors)
+
+
+def test_volumes_keep_their_scale(tmp_path):
+    scan = RNG.integers(0, 1000, (5, 6, 7), np.int16)
+    path = tmp_path / "scan.nii"
+    nibabel.save(nibabel.Nifti1Image(scan, np.diag([0.1, 0.2, 0.5, 1])), path)
+    ((values, attributes, kind),) = get_reader(str(path))(str(path))
+    assert kind == "image" and attributes["name"] == "scan"
+    assert attributes["scale"] == pytest.approx((500, 200, 100))
+    np.testing.assert_array_equal(values, scan.transpose(2, 1, 0))
+    path.with_suffix(".txt").write_text(label_descriptions([LabelDescription(3, "a", (1, 2, 3))]))
+    ((_, attributes, kind),) = read_layers(str(path))
+    assert kind == "labels" and attributes["features"]["index"].tolist() == [0, 3]
+    nibabel.save(nibabel.Nifti1Image(scan[..., None, None].repeat(2, -1), np.eye(4)), path)
+    with pytest.raises(UserError, match="wanted one volume of three axes"):
+        read_layers(str(path))
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(UserError, match="cannot read this volume"):
+        read_layers(str(path))
+    with pytest.raises(MissingFileError, match="none.nii.gz: no such file"):
+        read_layers(str(tmp_path / "none.nii.gz"))
+    assert get_reader(str(tmp_path / "a.gz")) is None
 
 
 def test_channels_become_layers(tmp_path):
@@ -134,7 +159,8 @@ def test_the_manifest_reads_what_the_house_reads():
     done = subprocess.run(
         [sys.executable, "-c", code, MANIFEST], capture_output=True, text=True, check=True
     )
-    assert {pattern.removeprefix("*") for pattern in json.loads(done.stdout)} == set(PICTURE_TYPES)
+    known = {*PICTURE_TYPES, *VOLUME_ENDINGS}
+    assert {pattern.removeprefix("*") for pattern in json.loads(done.stdout)} == known
 
 
 def test_npe2_finds_the_manifest_valid():

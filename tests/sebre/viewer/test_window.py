@@ -34,4 +34,4 @@ def test_a_session_in_a_window(tmp_path):
             timeout=STUCK_SECONDS,
         )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    assert "2 passed" in done.stdout
+    assert "3 passed" in done.stdout

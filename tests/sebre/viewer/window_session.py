@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from fake_tasks import COMMAND
@@ -19,6 +20,7 @@ from qtpy.QtWidgets import QApplication
 
 from sebre.data.check import check
 from sebre.data.csv_tables import read_rows
+from sebre.drawing.label_descriptions import LabelDescription, label_descriptions
 from sebre.viewer.label_layers import KEY, facts_of
 from sebre.viewer.widget import SeBReWidget
 
@@ -27,6 +29,8 @@ MINUTES = 5 * 60 * 1000  # ms; a busy machine is slow
 EAGER = "import tensorflow as tf; tf.config.run_functions_eagerly(True); "
 SERVE = "from sebre.viewer.serving import serve; serve()"
 SMALL = {"IMAGE_MIN_DIM": 64, "IMAGE_MAX_DIM": 64, "IMAGES_PER_GPU": 2, "WORKERS": 0}
+
+RED, BLUE = (255, 0, 0), (0, 0, 255)
 
 
 @pytest.fixture
@@ -232,3 +236,26 @@ def test_mistakes_and_ends_are_said(panel_of, qtbot):
     qtbot.wait(50)
     viewer.add_image(np.zeros((20, 20), np.uint8))
     viewer.layers.clear()
+
+
+def test_a_filled_stack_opens_at_its_scale(make_napari_viewer, plugins, tmp_path):
+    labels = np.zeros((8, 20, 30), np.uint8)
+    labels[2:6, 5:15, 5:25], labels[2:6, 5:15, 15:25] = 1, 2
+    volume = nibabel.Nifti1Image(labels.transpose(2, 1, 0), np.diag([0.017, 0.017, 0.1, 1]))
+    volume.header.set_xyzt_units("mm")
+    nibabel.save(volume, tmp_path / "labels.nii.gz")
+    described = [LabelDescription(1, "SSp-bfd", RED), LabelDescription(2, "6b", BLUE)]
+    (tmp_path / "labels.txt").write_text(label_descriptions(described))
+    viewer = make_napari_viewer()
+    (layer,) = viewer.open(str(tmp_path / "labels.nii.gz"), plugin="sebre")
+    assert isinstance(layer, Labels) and layer.name == "labels"
+    assert tuple(map(str, layer.units)) == ("micrometer",) * 3
+    size_mm = np.ptp(layer.extent.world, axis=0) / 1000
+    assert size_mm == pytest.approx((0.7, 19 * 0.017, 29 * 0.017), rel=1e-5)
+    np.testing.assert_array_equal(layer.data, labels)
+    assert layer.get_status((300, 170, 340), world=True)["value"].endswith("region: 6b")
+    viewer.dims.set_point(0, 300)
+    seen = picture(viewer)[..., :3].astype(int)
+    red, blue = (np.abs(seen - color).max(axis=-1) < 90 for color in (RED, BLUE))
+    assert red.any() and blue.any(), "the areas are seen in their colors"
+    keep(viewer, "filled")
