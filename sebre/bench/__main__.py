@@ -50,6 +50,17 @@ def _parser() -> argparse.ArgumentParser:
         "--datasets", type=Path, metavar="DIR", help="prepared data sets; default: datasets"
     )
     what.add_argument(
+        "--network",
+        nargs=3,
+        action="append",
+        metavar=("NAME", "WEIGHTS", "DATASET"),
+        help="how ways to detect change the scores of this network on this prepared data set, and "
+        "no other case; can be repeated",
+    )
+    what.add_argument(
+        "--ways", metavar="NAME,...", default="", help="of --network; default: all (--list)"
+    )
+    what.add_argument(
         "--peer-python",
         type=Path,
         metavar="PATH",
@@ -89,7 +100,13 @@ def _run(args: argparse.Namespace, argv: Sequence[str]) -> int:
     if args.page or args.source:
         return _page(args)
     only = [name for name in args.only.split(",") if name]
-    chosen = cases.select(cases.all_cases(), only, args.quick, args.long)
+    if args.network and (only or args.quick or args.long) or args.ways and not args.network:
+        raise UserError("--network goes with --ways alone, not with --only, --quick or --long.")
+    if args.network:
+        ways = [name for name in args.ways.split(",") if name]
+        chosen = [cases.accuracy_of(*network, ways) for network in args.network]
+    else:
+        chosen = cases.select(cases.all_cases(), only, args.quick, args.long)
     if args.list:
         for case in chosen:
             say(f"{case.name:32} {case.title}")

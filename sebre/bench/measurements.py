@@ -61,6 +61,7 @@ class Entry(Stored):
     epoch: str | None = None  # what was read
     format: str | None = None
     sections: int | None = None  # whose scores were compared
+    network: str | None = stored(omit=True, default=None)  # the kind of the one that has them
     map: float | None = None
     map_before: float | None = None
     dice: float | None = None

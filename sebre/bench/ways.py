@@ -30,6 +30,12 @@ def configuration(way: Mapping[str, Any], seed: int = 0) -> Any:
         raise NotAvailable(str(error)) from error
 
 
+def kind_of(config: Any) -> str:
+    """In words, what a network costs and keeps by: its backbone, and the size of its input."""
+    side = config.IMAGE_MAX_DIM
+    return f"{config.BACKBONE} of width {config.BACKBONE_WIDTH:g} at {side} px"
+
+
 def of_keras(way: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of the Keras network, which is in float32 where it is exported."""
     exported = ("RUNTIME", "PRECISION") if "RUNTIME" in way else ()

@@ -8,7 +8,7 @@ import numpy as np
 
 from sebre.bench.enlarged_sections import DATASETS
 from sebre.bench.measurements import FAILED, NOT_AVAILABLE
-from sebre.bench.ways import computed, configuration, of_keras
+from sebre.bench.ways import computed, configuration, kind_of, of_keras
 from sebre.bench.worker import NotAvailable, Prepared
 
 # Of `sebre.evaluation.evaluate`: the mean over sections of the AP of a section, and the mean
@@ -24,7 +24,7 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
     """
     from sebre.data.dataset import SectionDataset
     from sebre.networks.exports import calibration_images
-    from sebre.networks.segmenter import find_network
+    from sebre.networks.segmenter import find_network, load_segmenter
 
     _, experiment, _ = find_network(settings["weights"])
     places = [Path(place) / settings["dataset"] for place in (settings["datasets"], DATASETS)]
@@ -41,10 +41,11 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
     dataset.prepare()
     typical = calibration_images(experiment, root)  # as `sebre export` takes them
 
+    network = load_segmenter(settings["weights"]).model
     before = _scores(settings["weights"], dataset, {}, typical)
     entries = []
     for name, changes in settings["ways"].items():
-        entry = {"name": name, "sections": len(numbers)}
+        entry = {"name": name, "sections": len(numbers), "network": kind_of(network.config)}
         try:
             configuration(changes)
             after = _scores(settings["weights"], dataset, changes, typical)

@@ -1,6 +1,6 @@
 """What is measured: cases, each in a process of its own, since TensorFlow keeps its memory."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -147,12 +147,29 @@ def _memory() -> Iterator[Case]:
 
 
 def _accuracy() -> Iterator[Case]:
-    # Processors emulate float16: that is for GPUs.
-    ways = {name: config for name, (_, config) in WAYS.items() if name != "float16"}
     for weights, dataset in STAND_INS.items():
-        settings = {"weights": weights, "dataset": dataset, "ways": ways}
-        title, unit = f"the network {weights} on {dataset}", "change of a score"
-        yield Case(f"accuracy/{weights}", "accuracy", settings, title, long=True, unit=unit)
+        yield accuracy_of(weights, weights, dataset)
+
+
+def accuracy_of(name: str, weights: str, dataset: str, ways: Sequence[str] = ()) -> Case:
+    """The case of a trained network: how ways to detect change its scores.
+
+    Args:
+        name: in the record.
+        weights: as `sebre.networks.segmenter.load_segmenter` takes it.
+        dataset: folder of its prepared data set, in the folder of all.
+        ways: keys of WAYS; all by default, but float16, which processors emulate.
+
+    Raises:
+        UserError: there is no such way.
+    """
+    if unknown := [way for way in ways if way not in WAYS]:
+        raise UserError(f"--ways {unknown[0]}: there is no such way. There are {', '.join(WAYS)}.")
+    chosen = ways or [way for way in WAYS if way != "float16"]
+    tried = {way: WAYS[way][1] for way in chosen}
+    settings = {"weights": weights, "dataset": dataset, "ways": tried}
+    title, unit = f"the network {name} on {dataset}", "change of a score"
+    return Case(f"accuracy/{name}", "accuracy", settings, title, long=True, unit=unit)
 
 
 def select(cases: Iterable[Case], only: Iterable[str], quick: bool, long: bool) -> list[Case]:

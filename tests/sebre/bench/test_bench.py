@@ -369,6 +369,15 @@ def test_cases_of_a_later_record_take_the_place_of_those_of_their_names(made_up)
     assert "| 1.100 [1.080, 1.120] |" in text and "--from a.json b.json" in text
 
 
+def test_the_page_says_whether_the_timed_kind_of_network_was_scored(made_up):
+    alone = page.page({"a.json": made_up})
+    assert "(resnet101 of width 1 at 384 px); changes of scores are of 2 smaller ones." in alone
+    timed = score("accuracy/mine/fit64", 0.001)
+    timed.network = "resnet101 of width 1 at 384 px"
+    text = page.page({"a.json": made_up, "b.json": dataclasses.replace(made_up, cases=[timed])})
+    assert "changes of scores are of 3 trained ones, of which `mine` are of the same kind" in text
+
+
 def test_the_page_of_the_project_is_what_the_stored_record_gives():
     paths = [path.relative_to(ROOT).as_posix() for path in (STORED, BESIDE)]
     stored = {name: record.read_record(ROOT / name) for name in paths}
@@ -496,8 +505,24 @@ def test_scores_of_each_way_are_held_against_those_of_the_network():
     settings = {"weights": "slicemap", "dataset": "slicemap", "datasets": "none", "limit": 2}
     same, blind, int8 = measure(order("accuracy", ways=ways, **settings))["entries"]
     assert same["ratio"] == 0.0 and same["map"] == same["map_before"] > 0.5
+    assert same["network"] == "resnet18 of width 0.5 at 128 px"
     assert blind["ratio"] > 0.5 and same["sections"] == 2
     assert 0.0 < int8["ratio"] < 0.2
+
+
+def test_a_network_of_ones_own_is_scored_in_each_way(tmp_path, monkeypatch, capsys):
+    seen = []
+    monkeypatch.setattr(run, "run_case", lambda case, *_: seen.append(case) or [])
+    network = ["--network", "mine", "logs/run", "slicemap"]
+    assert program.main([*network, "--ways", "fit64,bfloat16"]) == 0
+    (case,) = seen
+    assert case.name == "accuracy/mine" and list(case.settings["ways"]) == ["fit64", "bfloat16"]
+    assert case.settings["weights"] == "logs/run" and case.settings["dataset"] == "slicemap"
+    assert program.main([*network, "--ways", "faster"]) == 2
+    assert "--ways faster: there is no such way. There are bfloat16" in capsys.readouterr().err
+    assert program.main(["--ways", "fit64"]) == 2
+    assert program.main([*network, "--only", "detect/fit64"]) == 2
+    assert "--network goes with --ways alone" in capsys.readouterr().err
 
 
 def test_what_is_not_there_is_named_with_its_cure():
