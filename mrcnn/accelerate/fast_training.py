@@ -7,20 +7,13 @@ from typing import Any
 
 from keras import ops
 
-from mrcnn.accelerate.fused import square_sum
 from mrcnn.accelerate.rpn_sampling import rpn_at, sampled_anchors
 from mrcnn.config import Config
 from mrcnn.modeling import losses
 from mrcnn.modeling.network import TRAINING_OUTPUTS, Apply, TrainingModel
 
 
-class FastTrainingModel(TrainingModel):
-    """A training graph whose weight decay takes one pass over the weights."""
-
-    square_sum = staticmethod(square_sum)
-
-
-def fast_training(model: TrainingModel, config: Config) -> FastTrainingModel:
+def fast_training(model: TrainingModel, config: Config) -> TrainingModel:
     """A training graph that computes its RPN losses at the anchors that count alone.
 
     The result has the inputs and outputs of `model`, shares its layers and replaces it. At most
@@ -52,4 +45,4 @@ def fast_training(model: TrainingModel, config: Config) -> FastTrainingModel:
         ("rpn_bbox_loss", bbox_loss, [target, match, rows, sample]),
     ):
         outputs[name] = Apply(loss, (), name=name)(read)
-    return FastTrainingModel(model.inputs, list(outputs.values()), config, name=model.name)
+    return TrainingModel(model.inputs, list(outputs.values()), config, name=model.name)

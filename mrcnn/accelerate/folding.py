@@ -7,6 +7,7 @@ rounding. `mrcnn.accelerate.forward` compiles it; `mrcnn.export` folds by the sa
 
 import functools
 import inspect
+import math
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +17,6 @@ import numpy as np
 from keras import ops
 
 from mrcnn.accelerate import winograd
-from mrcnn.accelerate.fast_layers import as_product
 from mrcnn.accelerate.watching import watch_assignments
 from mrcnn.modeling.layers import graph_nodes
 
@@ -131,7 +131,7 @@ class FoldedModel:
         import tensorflow as tf
 
         images = ops.cast(images, layer.compute_dtype)
-        product = as_product(layer, images)
+        product = _as_product(layer, images)
         form = self._form(layer, images, product)
         kernel, bias = self._kernel(layer, form), self._bias(layer)
         relu = layer in self._rectified
@@ -171,6 +171,23 @@ class FoldedModel:
 
     def _folded(self, layer: keras.layers.Conv2D) -> tuple[np.ndarray, np.ndarray]:
         return folded_weights(layer, self._norms.get(layer))
+
+
+def _as_product(layer: keras.layers.Conv2D, images: Any) -> tuple[Any, tuple[int, int]] | None:
+    """The matrix product that a convolution of images [B, H, W, C] amounts to, if it looks at
+    single pixels or at its whole input at once: rows [n, C'] to be multiplied by the kernel
+    [C', K], and the size (h, w) of the result [B, h, w, K]. None if no product does it, a size is
+    unknown, or it is no faster, as in low precision.
+    """
+    if layer.compute_dtype != "float32" or None in images.shape[1:3]:
+        return None
+    # Leaving out pixels costs more than the product saves.
+    if layer.kernel_size == layer.strides == (1, 1):
+        return ops.reshape(images, (-1, images.shape[-1])), tuple(images.shape[1:3])
+    if layer.padding == "valid" and tuple(images.shape[1:3]) == layer.kernel_size:
+        # In the order of the kernel's weights.
+        return ops.reshape(images, (-1, math.prod(images.shape[1:]))), (1, 1)
+    return None
 
 
 def _constant(values: Callable[[], np.ndarray], dtype: str) -> Any:

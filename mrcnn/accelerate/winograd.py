@@ -21,7 +21,6 @@ _SIDE = _TILE + 2
 _LEAST_PX = 14 * 14
 # Of a direct convolution; below, transforms and compilation cost more than they save.
 _LEAST_PRODUCTS = 3e8
-_LEAST_PRODUCTS_LOW_PRECISION = 2e9  # direct convolutions are twice as fast there
 
 _INPUT = np.array(
     [
@@ -67,20 +66,6 @@ def convolve(images: Any, kernel: Any, bias: Any) -> Any:
     outputs = ops.transpose(outputs, (2, 3, 0, 4, 1, 5))
     outputs = ops.reshape(outputs, (-1, down * _TILE, across * _TILE, filters))
     return outputs[:, :height, :width] + bias
-
-
-def kernel_gradient(images: Any, upstream: Any) -> Any:
-    """Gradient [3, 3, C, K] of `convolve` and `transform_kernel` to the kernel, from images
-    [B, H, W, C] and the gradient `upstream` of the result [B, H, W, K]; float32, H and W static."""
-    height, width, filters = upstream.shape[1:]
-    down, across = _tile_counts(upstream)
-    spare = ((0, down * _TILE - height), (0, across * _TILE - width))
-    outputs = ops.pad(upstream, ((0, 0), *spare, (0, 0)))
-    outputs = ops.reshape(outputs, (-1, down, _TILE, across, _TILE, filters))
-    outputs = ops.transpose(outputs, (2, 4, 0, 1, 3, 5))
-    products = _both_sides(_OUTPUT.T, outputs, (_SIDE**2, -1, filters))
-    tiles = ops.transpose(_transform_tiles(images), (0, 2, 1))
-    return _both_sides(_KERNEL.T, ops.matmul(tiles, products), (3, 3, images.shape[-1], filters))
 
 
 def _tile_counts(images: Any) -> tuple[int, int]:
@@ -132,25 +117,24 @@ def available() -> bool:
 
 def pays(layer: Any, images: Any) -> bool:
     """Whether a `Conv2D` of images [B, H, W, C] is of the kind, and large enough; a batch of
-    unknown size counts as one image."""
+    unknown size counts as one image. In low precision direct convolutions are as fast."""
     batch, height, width, channels = images.shape
     if (
         (layer.kernel_size, layer.strides, layer.padding) != ((3, 3), (1, 1), "same")
         or layer.dilation_rate != (1, 1)
         or layer.groups != 1
+        or layer.compute_dtype != "float32"
         or not height
         or not width
         or height * width < _LEAST_PX
         or not available()
     ):
         return False
-    low = layer.compute_dtype != "float32"
-    least = _LEAST_PRODUCTS_LOW_PRECISION if low else _LEAST_PRODUCTS
-    return 9 * (batch or 1) * height * width * channels * layer.filters >= least
+    return 9 * (batch or 1) * height * width * channels * layer.filters >= _LEAST_PRODUCTS
 
 
 def convolve_folded(images: Any, kernel: Any, bias: Any, relu: bool) -> Any:
-    """`convolve` with a constant kernel and, if `relu`, a rectifier; the images' type stays."""
+    """`convolve` with a constant kernel and, if `relu`, a rectifier."""
     return _folded(tuple(images.shape), kernel.shape[-1], relu)(images, kernel, bias)
 
 
@@ -161,25 +145,30 @@ def _folded(shape: tuple, filters: int, relu: bool) -> Callable:
 
     @tf.function(autograph=False, jit_compile=True)
     def compiled(images: Any, kernel: Any, bias: Any) -> Any:
-        outputs = convolve(tf.cast(images, tf.float32), kernel, bias)
-        return tf.cast(tf.nn.relu(outputs) if relu else outputs, images.dtype)
+        outputs = convolve(images, kernel, bias)
+        return tf.nn.relu(outputs) if relu else outputs
 
     return compiled
 
 
 def convolve_in_training(images: Any, kernel: Any) -> Any:
-    """Convolution of [B, H, W, C] by [3, 3, C, K] of the same type, which can be differentiated."""
+    """Convolution of [B, H, W, C] by [3, 3, C, K], float32, which can be differentiated; only the
+    gradient to the kernel is that of a direct one."""
     import tensorflow as tf
-
-    filters = kernel.shape[3]
 
     @tf.custom_gradient
     def differentiable(images, kernel):
         def gradient(upstream):
             to_images = _trained(tuple(upstream.shape), kernel.shape[2], True)(upstream, kernel)
-            return to_images, _kernel_gradient(tuple(images.shape), filters)(images, upstream)
+            return to_images, tf.raw_ops.Conv2DBackpropFilter(
+                input=images,
+                filter_sizes=kernel.shape,
+                out_backprop=upstream,
+                strides=[1, 1, 1, 1],
+                padding="SAME",
+            )
 
-        return _trained(tuple(images.shape), filters, False)(images, kernel), gradient
+        return _trained(tuple(images.shape), kernel.shape[3], False)(images, kernel), gradient
 
     return differentiable(images, tf.identity(kernel))
 
@@ -193,19 +182,6 @@ def _trained(shape: tuple, filters: int, turned: bool) -> Callable:
     def compiled(images: Any, kernel: Any) -> Any:
         if turned:
             kernel = tf.transpose(tf.reverse(kernel, (0, 1)), (0, 1, 3, 2))
-        transformed = transform_kernel(tf.cast(kernel, tf.float32))
-        return tf.cast(convolve(tf.cast(images, tf.float32), transformed, 0.0), images.dtype)
-
-    return compiled
-
-
-@functools.cache
-def _kernel_gradient(shape: tuple, filters: int) -> Callable:
-    import tensorflow as tf
-
-    @tf.function(autograph=False, jit_compile=True)
-    def compiled(images: Any, upstream: Any) -> Any:
-        found = kernel_gradient(tf.cast(images, tf.float32), tf.cast(upstream, tf.float32))
-        return tf.cast(found, images.dtype)
+        return convolve(images, transform_kernel(kernel), 0.0)
 
     return compiled

@@ -125,12 +125,8 @@ class TrainingModel(Network):
         decayed = [w for w in self.trainable_weights if w.name not in ("gamma", "beta")]
         if not decayed or not self.weight_decay:
             return 0.0
-        return self.weight_decay * sum(self.square_sum(w) / math.prod(w.shape) for w in decayed)
-
-    @staticmethod
-    def square_sum(values: Any) -> Any:
-        """Sum of the squares of a float32 tensor or variable, a scalar."""
-        return ops.sum(ops.square(ops.convert_to_tensor(values, dtype="float32")))
+        squares = (ops.square(ops.convert_to_tensor(w, dtype="float32")) for w in decayed)
+        return self.weight_decay * sum(ops.sum(s) / math.prod(s.shape) for s in squares)
 
 
 def _features(image: Any, config: Config, style: LayerStyle) -> dict[str, Any]:

@@ -8,8 +8,7 @@ import re
 import keras
 from keras import ops
 
-from mrcnn.accelerate.fused import one_kernel, square_sum
-from mrcnn.backend import replica_count
+from mrcnn.backend import backend, replica_count
 from mrcnn.config import Config
 from mrcnn.errors import UserError
 
@@ -195,12 +194,14 @@ class MomentumSGD(keras.optimizers.SGD):
     `global_clipnorm` scales the rate of a step in the place of each gradient."""
 
     def _own(self) -> bool:
-        return bool(self.momentum) and not self.nesterov and one_kernel()
+        # Mirrored variables have no single handle.
+        one_kernel = backend() == "tensorflow" and replica_count() == 1
+        return bool(self.momentum) and not self.nesterov and one_kernel
 
     def _clip_gradients(self, grads):
         if not (self.global_clipnorm and self._own()):
             return super()._clip_gradients(grads)
-        norm = ops.sqrt(sum(square_sum(grad) for grad in grads))
+        norm = ops.sqrt(sum(ops.sum(ops.square(ops.cast(grad, "float32"))) for grad in grads))
         # As Keras: a norm that is not finite makes the weights NaN.
         self._share = ops.minimum(1.0, self.global_clipnorm / norm) + (norm - norm)
         return grads

@@ -137,15 +137,6 @@ def test_each_shape_is_compiled_once(monkeypatch):
         assert len(calls) == traces * 6
 
 
-def test_a_dense_layer_in_the_form_of_a_convolution():
-    layer = FastConv(6, 7, activation="relu")
-    images = values(3, 7, 7, 4)
-    wanted = keras.layers.Conv2D.call
-    found = layer(images)
-    np.testing.assert_allclose(found, wanted(layer, images), atol=1e-4)
-    assert found.shape == (3, 1, 1, 6)
-
-
 class Tiny(Config):
     NAME = "tiny"
     BACKBONE, BACKBONE_WIDTH = "resnet18", 0.25
@@ -218,41 +209,20 @@ def gradients(layer, images):
     return [tf.cast(f, tf.float32) for f in found]
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_winograd_in_training_has_the_gradients_of_the_convolution(monkeypatch, precision):
+def test_winograd_in_training_has_the_gradients_of_the_convolution(monkeypatch):
     tf = pytest.importorskip("tensorflow")
-    kernel, bias = values(3, 3, 4, 6, seed=1), values(6, seed=3)
-
-    def outcome(precision):
-        style = LayerStyle(precision=precision, convolution=FastConv)
-        layer = style.conv(6, 3, "c", padding="same", activation="relu")
-        images = tf.cast(values(2, 18, 15, 4), precision)
+    images = tf.constant(values(2, 18, 15, 4))
+    ours = FastConv(6, 3, padding="same", activation="relu")
+    direct = keras.layers.Conv2D(6, 3, padding="same", activation="relu")
+    for layer in (ours, direct):
         layer.build(images.shape)
-        layer.set_weights([kernel, bias])
-        return gradients(layer, images)
-
-    wanted, direct = outcome("float32"), outcome(precision)
+        layer.set_weights([values(3, 3, 4, 6, seed=1), values(6, seed=3)])
     used = []
     convolve = winograd.convolve_in_training
     monkeypatch.setattr(winograd, "convolve_in_training", lambda *a: used.append(1) or convolve(*a))
-    for name in ("_LEAST_PRODUCTS", "_LEAST_PRODUCTS_LOW_PRECISION"):
-        monkeypatch.setattr(winograd, name, 0)
-    found = outcome(precision)
+    monkeypatch.setattr(winograd, "_LEAST_PRODUCTS", 0)
+    assert gap(gradients(ours, images), gradients(direct, images)) < 5e-5
     assert used
-    assert gap(found, wanted) < max(5e-5, 1.5 * gap(direct, wanted)) < 0.2
-
-
-def test_a_convolution_of_single_pixels_has_the_gradients_of_the_convolution():
-    tf = pytest.importorskip("tensorflow")
-    images = tf.constant(values(2, 9, 7, 4))
-    for strides in (1, 2):
-        ours = FastConv(6, 1, strides=strides, activation="relu")
-        keras_layer = keras.layers.Conv2D(6, 1, strides=strides, activation="relu")
-        for layer in (ours, keras_layer):
-            layer.build(images.shape)
-        ours.bias.assign(values(6, seed=3))
-        keras_layer.set_weights(ours.get_weights())
-        assert gap(gradients(ours, images), gradients(keras_layer, images)) < 1e-5
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
