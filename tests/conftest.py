@@ -1,10 +1,12 @@
 """Fixtures of all tests: reference data, and a fixed seed. Says what was not run."""
 
+import functools
 import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from lacking import summary, without_data
@@ -109,6 +111,26 @@ def op_by_op() -> Iterator[None]:
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
+def trains_op_by_op(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`MaskRCNN.train` runs operation by operation; what follows it is compiled as ever."""
+    import tensorflow as tf
+
+    from mrcnn.model import MaskRCNN
+
+    compiled = MaskRCNN.train
+
+    @functools.wraps(compiled)
+    def train(*args: Any, **kwargs: Any) -> Any:
+        tf.config.run_functions_eagerly(True)
+        try:
+            return compiled(*args, **kwargs)
+        finally:
+            tf.config.run_functions_eagerly(False)
+
+    monkeypatch.setattr(MaskRCNN, "train", train)
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,8 @@ from mrcnn.structures.boxes import norm_boxes
 # Last layers only: the whole network runs forward, and its backward pass compiles fast.
 ENDS = "rpn_bbox_pred|rpn_class_raw|mrcnn_class_logits|mrcnn_bbox_fc|mrcnn_mask"
 
+pytestmark = pytest.mark.usefixtures("trains_op_by_op")  # a step or two
+
 
 class Section(Phantoms):
     """Phantoms of any number of channels and with or without regions."""

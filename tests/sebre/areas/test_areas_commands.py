@@ -37,6 +37,7 @@ def test_what_others_wrote_is_not_replaced(path, tmp_path, capsys):
     assert (tmp_path / "filled" / "areas.obj").read_text() == "mine"
 
 
+@pytest.mark.usefixtures("op_by_op")
 def test_pretrain_train_and_evaluate(path, tmp_path, capsys, monkeypatch):
     small = partial(SiameseSettings, batch=4, side=64, detail_widths=(4, 4, 4, 4))
     monkeypatch.setattr("sebre.areas.pretraining.siamese.SiameseSettings", small)

@@ -40,6 +40,7 @@ def run(*arguments: str | Path, experiment: str | None = None) -> int:
     return cli.main([str(a) for a in arguments], experiment=experiment)
 
 
+@pytest.mark.usefixtures("trains_op_by_op")
 def test_prepare_train_evaluate_detect_publish(tiny, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("sebre.evaluation.evaluate.TURN_DRAWS", 1)
     logs, out = tmp_path / "logs", tmp_path / "out"

@@ -14,6 +14,7 @@ from sebre.evaluation.leave_one_out import mean_scores, measure
 DATASET = ROOT / "datasets" / "slicemap"
 
 
+@pytest.mark.usefixtures("trains_op_by_op")
 def test_each_section_is_left_out_once_and_a_call_goes_on(tmp_path, monkeypatch):
     root = part_of_set(DATASET, [1, 4, 9], tmp_path / "three")
     monkeypatch.setattr(leave_one_out, "STARTS", {"none": Start("none", 1, 0.001)})

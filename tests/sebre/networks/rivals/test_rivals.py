@@ -42,6 +42,7 @@ def two(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("name", TINY)
+@pytest.mark.usefixtures("op_by_op")
 def test_from_training_to_scores(name, two, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = ["IMAGE_MIN_DIM=64", "IMAGE_MAX_DIM=64", "IMAGES_PER_GPU=2", "WORKERS=0"]
