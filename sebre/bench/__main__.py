@@ -61,6 +61,12 @@ def _parser() -> argparse.ArgumentParser:
         "--ways", metavar="NAME,...", default="", help="of --network; default: all (--list)"
     )
     what.add_argument(
+        "--sections",
+        type=int,
+        metavar="N",
+        help="of --network: at most so many, evenly spread over the test part; default: all",
+    )
+    what.add_argument(
         "--peer-python",
         type=Path,
         metavar="PATH",
@@ -100,11 +106,16 @@ def _run(args: argparse.Namespace, argv: Sequence[str]) -> int:
     if args.page or args.source:
         return _page(args)
     only = [name for name in args.only.split(",") if name]
-    if args.network and (only or args.quick or args.long) or args.ways and not args.network:
-        raise UserError("--network goes with --ways alone, not with --only, --quick or --long.")
+    alone = only or args.quick or args.long
+    if (args.network and alone) or ((args.ways or args.sections) and not args.network):
+        raise UserError(
+            "--network, --ways and --sections go together, without --only, --quick and --long."
+        )
+    if args.sections is not None and args.sections < 1:
+        raise UserError(f"--sections {args.sections}: give a whole number of at least 1.")
     if args.network:
         ways = [name for name in args.ways.split(",") if name]
-        chosen = [cases.accuracy_of(*network, ways) for network in args.network]
+        chosen = [cases.accuracy_of(*network, ways, args.sections) for network in args.network]
     else:
         chosen = cases.select(cases.all_cases(), only, args.quick, args.long)
     if args.list:

@@ -151,7 +151,9 @@ def _accuracy() -> Iterator[Case]:
         yield accuracy_of(weights, weights, dataset)
 
 
-def accuracy_of(name: str, weights: str, dataset: str, ways: Sequence[str] = ()) -> Case:
+def accuracy_of(
+    name: str, weights: str, dataset: str, ways: Sequence[str] = (), limit: int | None = None
+) -> Case:
     """The case of a trained network: how ways to detect change its scores.
 
     Args:
@@ -159,6 +161,7 @@ def accuracy_of(name: str, weights: str, dataset: str, ways: Sequence[str] = ())
         weights: as `sebre.networks.segmenter.load_segmenter` takes it.
         dataset: folder of its prepared data set, in the folder of all.
         ways: keys of WAYS; all by default, but float16, which processors emulate.
+        limit: of the sections of its test part; None for all.
 
     Raises:
         UserError: there is no such way.
@@ -168,6 +171,7 @@ def accuracy_of(name: str, weights: str, dataset: str, ways: Sequence[str] = ())
     chosen = ways or [way for way in WAYS if way != "float16"]
     tried = {way: WAYS[way][1] for way in chosen}
     settings = {"weights": weights, "dataset": dataset, "ways": tried}
+    settings |= {"limit": limit} if limit else {}
     title, unit = f"the network {name} on {dataset}", "change of a score"
     return Case(f"accuracy/{name}", "accuracy", settings, title, long=True, unit=unit)
 

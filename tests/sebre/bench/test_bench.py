@@ -514,15 +514,17 @@ def test_a_network_of_ones_own_is_scored_in_each_way(tmp_path, monkeypatch, caps
     seen = []
     monkeypatch.setattr(run, "run_case", lambda case, *_: seen.append(case) or [])
     network = ["--network", "mine", "logs/run", "slicemap"]
-    assert program.main([*network, "--ways", "fit64,bfloat16"]) == 0
+    assert program.main([*network, "--ways", "fit64,bfloat16", "--sections", "9"]) == 0
     (case,) = seen
     assert case.name == "accuracy/mine" and list(case.settings["ways"]) == ["fit64", "bfloat16"]
     assert case.settings["weights"] == "logs/run" and case.settings["dataset"] == "slicemap"
+    assert case.settings["limit"] == 9
+    assert program.main([*network, "--sections", "0"]) == 2
     assert program.main([*network, "--ways", "faster"]) == 2
     assert "--ways faster: there is no such way. There are bfloat16" in capsys.readouterr().err
     assert program.main(["--ways", "fit64"]) == 2
     assert program.main([*network, "--only", "detect/fit64"]) == 2
-    assert "--network goes with --ways alone" in capsys.readouterr().err
+    assert "--network, --ways and --sections go together" in capsys.readouterr().err
 
 
 def test_what_is_not_there_is_named_with_its_cure():
