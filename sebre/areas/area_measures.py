@@ -21,6 +21,7 @@ from sebre.areas.stacks import Stack
 
 OTHER = "other"  # areas without a name of their own; they have no Dice
 NEAREST = "copy of the nearest"  # a row of `measure`; "registered ..." is another
+GIVEN = "cortex given"  # end of rows that are told where the cortex is, and asked which area
 AWAY = 3  # sections
 FAR = 10  # sections from which a prior is wrong
 _SEED = 5  # of wrong priors
@@ -92,6 +93,7 @@ def measure(
         NEAREST: summary(copy),
         f"registered {NEAREST}": summary(scored(_carried(neighbors, nearest)), copy),
         "registered copies of both sides": summary(scored(_carried(neighbors, both)), copy),
+        f"registered {NEAREST}, {GIVEN}": summary(scored(_copied_within(neighbors, nearest)), copy),
         f"copy of the one {AWAY} away": summary(
             scored({n: stack.labels[found[0]] for n, found in away.items()}), copy
         ),
@@ -110,8 +112,12 @@ def measure(
         expected = {n: neighbors.expected(n, found) for n, found in sources.items()}
         seen = {n: network.predict(stack.images[n], prior) for n, prior in expected.items()}
         rows[name] = summary(scored({n: s.argmax(-1) for n, s in seen.items()}), alone)
-        joined = {n: combined(expected[n], s, 0.5).argmax(-1) for n, s in seen.items()}
-        rows[name.replace("network", "network and copy")] = summary(scored(joined), alone)
+        joined = {n: combined(expected[n], s, 0.5) for n, s in seen.items()}
+        both_found = scored({n: shares.argmax(-1) for n, shares in joined.items()})
+        rows[name.replace("network", "network and copy")] = summary(both_found, alone)
+        if sources is nearest:
+            given = {n: _within(shares, stack.labels[n]) for n, shares in joined.items()}
+            rows[f"network and copy, prior of the nearest, {GIVEN}"] = summary(scored(given), alone)
     for name, wrong in _wrong_priors(split, neighbors).items():
         seen = {n: network.predict(stack.images[n], prior) for n, prior in wrong.items()}
         labels = {n: s.argmax(-1) for n, s in seen.items()}
@@ -127,6 +133,24 @@ def measure(
 
 def _carried(neighbors: Neighbors, sources: dict[int, Sequence[int]]) -> dict[int, np.ndarray]:
     return {n: neighbors.expected(n, found).argmax(-1) for n, found in sources.items()}
+
+
+def _copied_within(
+    neighbors: Neighbors, sources: dict[int, Sequence[int]]
+) -> dict[int, np.ndarray]:
+    """Carried labels where the cortex is known."""
+    found = {}
+    for n, known in sources.items():
+        shares = neighbors.expected(n, known)
+        # Where nothing of the cortex was carried to, what lies near counts.
+        near = combined(shares, np.ones_like(shares), 0.0)
+        found[n] = _within(near, neighbors.stack.labels[n])
+    return found
+
+
+def _within(shares: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """The likeliest area of each pixel of the drawn cortex, and none elsewhere."""
+    return np.where(drawn > 0, shares[..., 1:].argmax(-1) + 1, 0)
 
 
 def _away(number: int, known: Sequence[int]) -> int:
