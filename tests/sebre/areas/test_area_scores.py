@@ -73,4 +73,8 @@ def test_a_network_that_copies_a_wrong_prior_is_found_out(stack, neighbors):
     assert rows["network, prior of the nearest"]["dice"] == pytest.approx(nearest["dice"])
     # Nothing was registered: the same as a plain copy.
     assert nearest["dice"] == pytest.approx(rows["copy of the nearest"]["dice"])
+    # Told where the cortex is, it is asked for the area alone.
+    for name in ("registered copy of the nearest", "network and copy, prior of the nearest"):
+        given = rows[f"{name}, cortex given"]
+        assert given["cortex_dice"] == 1 and given["accuracy"] >= rows[name]["accuracy"]
     assert rows["copy of the one 3 away"]["dice"] < rows["copy of the nearest"]["dice"]
