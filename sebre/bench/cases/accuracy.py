@@ -17,7 +17,7 @@ SCORES = {"map": "map_paper", "dice": "dice_mean"}
 
 
 def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
-    """Evaluate a network (weights) as it is, then in each way (settings by name in ways).
+    """Evaluate a network (weights) in float32, then in each way (settings by name in ways).
 
     The ratio of a way is the larger change of the two scores. Sections are those of a prepared
     data set (dataset, a folder in datasets), so many (limit) spread evenly, or all.
@@ -68,7 +68,8 @@ def _scores(
     from sebre.evaluation.summary import summarize
     from sebre.networks.segmenter import load_segmenter
 
-    segmenter = load_segmenter(weights, **of_keras(changes))
+    # A run keeps the precision that it was trained in.
+    segmenter = load_segmenter(weights, **{"PRECISION": "float32", **of_keras(changes)})
     segmenter.model = computed(segmenter.model, changes, typical)
     summary = summarize(iterate_sections(segmenter, dataset), segmenter.regions)
     return {key: getattr(summary, name) for key, name in SCORES.items()}
