@@ -36,9 +36,12 @@ def page(
     """
     prose, record = _prose(), joined(list(records.values()))
     parts = [prose["introduction"]]
+    said: list[str] = []  # of the machine; later records leave it out
     for path, one in records.items():
-        parts += [f"`{path}`, {_cases(one)}:\n"] if len(records) > 1 else []
-        parts.append(_machine(one, prose))
+        parts += [f"`{path}`, {_cases(one)}:"] if len(records) > 1 else []
+        lines = _machine(one, prose).splitlines(keepends=True)
+        parts.append("".join(line for line in lines if line not in said))
+        said += lines
     parts.append(targets_table(findings(record)).markdown())
     if scored := {e.name.split("/")[1]: e.network for e in record.cases if e.kind == "accuracy"}:
         timed = kind_of(SeBReConfig())
