@@ -14,8 +14,7 @@ from sebre.bench.entry_tables import GROUPS, group_table, targets_table
 from sebre.bench.measurements import MEASURED, Entry, Record, joined
 from sebre.bench.targets import findings, sides
 from sebre.bench.timing import RATES
-from sebre.bench.ways import kind_of
-from sebre.experiments.base import SeBReConfig
+from sebre.bench.ways import TIMED
 from sebre.report.markdown import number
 from sebre.report.style import BLUE, FONT, GRAY, ReportFigure
 from sebre.report.systems.neurite_scores import speed_table
@@ -44,10 +43,9 @@ def page(
         said += lines
     parts.append(targets_table(findings(record)).markdown())
     if scored := {e.name.split("/")[1]: e.network for e in record.cases if e.kind == "accuracy"}:
-        timed = kind_of(SeBReConfig())
-        same = [f"`{name}`" for name, network in scored.items() if network == timed]
+        same = [f"`{name}`" for name, network in scored.items() if network == TIMED]
         text = prose["same_kind" if same else "stand_ins"]
-        parts.append(text.format(timed=timed, same=" and ".join(same), count=len(scored)))
+        parts.append(text.format(timed=TIMED, same=" and ".join(same), count=len(scored)))
     groups: dict[str, list[Entry]] = {}
     for entry in record.cases:
         name = entry.name.partition("/")[0]

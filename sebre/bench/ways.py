@@ -14,6 +14,8 @@ import numpy as np
 
 from sebre.bench.worker import NotAvailable
 
+TIMED = "resnet101 of width 1 at 384 px"  # `kind_of` the network that all times are of
+
 
 def configuration(way: Mapping[str, Any], seed: int = 0) -> Any:
     """SeBRe's configuration with every detection kept, and the settings over it; NotAvailable

@@ -27,10 +27,11 @@ from sebre.bench import run, targets, timing, work_limit, worker
 from sebre.bench.cases import catalogue as cases
 from sebre.bench.performance_page import scaling_figure
 from sebre.bench.timing import matrix_product, reference_network
-from sebre.bench.ways import configuration
+from sebre.bench.ways import TIMED, configuration, kind_of
 
 BESIDE = ROOT / "results" / "bench" / "beside_torchvision.json"
 STORED = ROOT / "results" / "bench" / "baseline.json"
+SCORED = ROOT / "results" / "bench" / "accuracy_resnet101.json"
 TINY = {
     "BACKBONE": "resnet18",
     "BACKBONE_WIDTH": 0.25,
@@ -214,8 +215,18 @@ def test_targets_are_said_to_be_reached_or_missed(made_up):
     assert verdicts[f"{step}, float32"] == "reached in 1 of 2 cases"
     assert verdicts[f"{step}, bfloat16"] == "not measured"
     # int8 changes scores, bfloat16 stands beside a peer in bfloat16.
-    fastest = next(f for text, f in found.items() if "fastest" in text)
+    fastest, of_kind = (f for text, f in found.items() if "fastest" in text)
     assert (fastest.case, fastest.verdict) == ("detect/fit64", "missed by 116%")
+    assert of_kind.verdict == "not measured"
+    scored = [score(f"accuracy/{name}/fit64", 0.0) for name in "cd"]
+    for one in scored:
+        one.network = TIMED
+    for change, verdict in ((0.003, "missed: no way keeps the scores"), (0.001, "missed by 116%")):
+        scored[1].ratio = change
+        more = dataclasses.replace(made_up, cases=[*made_up.cases, *scored])
+        again = [f.verdict for f in targets.findings(more) if TIMED in f.target.text]
+        assert again == [verdict]
+    assert kind_of(configuration({})) == TIMED
     # 0.27 s at 400 GFLOP/s for 126.5 GFLOP, and 0.18 s for 96.4.
     limit = found["detect, bfloat16, against its products alone, padded to a square and not"]
     assert (limit.case, limit.value) == ("detect/bfloat16", pytest.approx(0.854, abs=0.001))
@@ -373,13 +384,13 @@ def test_the_page_says_whether_the_timed_kind_of_network_was_scored(made_up):
     alone = page.page({"a.json": made_up})
     assert "(resnet101 of width 1 at 384 px); changes of scores are of 2 smaller ones." in alone
     timed = score("accuracy/mine/fit64", 0.001)
-    timed.network = "resnet101 of width 1 at 384 px"
+    timed.network = TIMED
     text = page.page({"a.json": made_up, "b.json": dataclasses.replace(made_up, cases=[timed])})
     assert "changes of scores are of 3 trained ones, of which `mine` are of the same kind" in text
 
 
 def test_the_page_of_the_project_is_what_the_stored_record_gives():
-    paths = [path.relative_to(ROOT).as_posix() for path in (STORED, BESIDE)]
+    paths = [path.relative_to(ROOT).as_posix() for path in (STORED, BESIDE, SCORED)]
     stored = {name: record.read_record(ROOT / name) for name in paths}
     shown = STORED.with_name(page.FIGURE).relative_to(ROOT).as_posix()
     expected = page.page(stored, shown, page.measured_volumes(STORED))
