@@ -73,6 +73,13 @@ def _parser() -> argparse.ArgumentParser:
         help="an interpreter that has torchvision, whose Mask R-CNN is timed in turn with ours; "
         "default: this one, if it has it",
     )
+    _add_results(parser)
+    parser.add_argument("--debug", action="store_true", help="show where an error was raised")
+    parser.add_argument("--worker", nargs=2, type=Path, help=argparse.SUPPRESS)
+    return parser
+
+
+def _add_results(parser: argparse.ArgumentParser) -> None:
     out = parser.add_argument_group("where the results go")
     out.add_argument("--out", type=Path, metavar="FILE.json", help="write the record here")
     out.add_argument(
@@ -94,9 +101,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE.json",
         help="of these records; cases of later ones take the place of those of the same name",
     )
-    parser.add_argument("--debug", action="store_true", help="show where an error was raised")
-    parser.add_argument("--worker", nargs=2, type=Path, help=argparse.SUPPRESS)
-    return parser
 
 
 def _run(args: argparse.Namespace, argv: Sequence[str]) -> int:
