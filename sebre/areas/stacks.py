@@ -19,7 +19,7 @@ from mrcnn.imageio.label_files import read_labels
 from mrcnn.imageio.reading import read_picture
 from mrcnn.io.own_files import replace_own
 from sebre.data.listing import visible
-from sebre.prepare.volume_header import checked_sides, corners_apart, open_volume
+from sebre.prepare.volume_header import DAMAGED, checked_sides, corners_apart, open_single
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 MOST_AREAS = 254
@@ -315,14 +315,9 @@ def _open_scan(
 
 
 def _scan(path: Path, axis: int) -> tuple[np.ndarray, tuple[float, ...], np.ndarray]:
-    if not path.is_file():
-        raise MissingFileError(f"{path}: no such file.")
-    with reading(path, "this scan"):
-        file = open_volume(path)
-        volume = np.asarray(file.read(), np.float32)
-    volume = volume[..., 0] if volume.ndim == 4 and volume.shape[-1] == 1 else volume
-    if volume.ndim != 3:
-        raise UserError(f"{path}: has the shape {volume.shape}; wanted three axes.")
+    file = open_single(path)
+    with reading(path, *DAMAGED):
+        volume = np.asarray(file.read().reshape(file.shape), np.float32)
     sides = checked_sides(path, file, file.affine)
     sizes = [sides[axis], *(sides[n] for n in range(3) if n != axis)]
     affine = np.diag([*sides, 1.0]) if file.affine is None else file.affine

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from sebre.data.regions import Color
+from sebre.data.regions import Color, Region
 
 # Number, red, green, blue, opacity, shown, meshed, name; lines of # are remarks.
 _LINE = re.compile(r'\s*(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s+\S+\s+\S+\s+\S+\s+"(.*)"\s*')
@@ -18,6 +18,11 @@ class LabelDescription(NamedTuple):
     number: int  # from 1; 0 is no label
     name: str
     color: Color
+
+
+def of_regions(regions: Iterable[Region]) -> list[LabelDescription]:
+    """What the class ids of regions are."""
+    return [LabelDescription(region.id, region.name, region.color) for region in regions]
 
 
 def label_descriptions(described: Iterable[LabelDescription]) -> str:

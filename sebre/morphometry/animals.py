@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from mrcnn.errors import MissingFileError, UserError
 from sebre.data.csv_tables import read_rows, read_table
 from sebre.data.listing import is_picture, natural, one_form, some
-from sebre.predict.scans import is_volume, volume_stem
+from sebre.prepare.volume_header import is_volume, volume_stem
 
 TABLE = "regions.csv"
 _NEEDED = ("image", "region_id", "region", "area_px")  # others may be missing

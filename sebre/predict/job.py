@@ -40,8 +40,9 @@ from sebre.predict.outputs import OVERLAY_PX, output_paths
 from sebre.predict.overview import PAGE, SUMMARY, about
 from sebre.predict.pictures import SectionFile
 from sebre.predict.prediction import Prediction, predict_picture
-from sebre.predict.scans import VOLUME_TYPES, ScanPrediction, predict_scan, scan_paths
+from sebre.predict.scans import ScanPrediction, predict_scan, scan_paths
 from sebre.predict.section_records import TABLE, write_record
+from sebre.prepare.volume_header import VOLUME_TYPES
 from sebre.trust.trust_files import load_trust, trust_path
 from sebre.trust.trust_model import TrustModel
 

@@ -20,7 +20,7 @@ from sebre.data.listing import (
     visible,
 )
 from sebre.predict.name_claims import is_brain, is_free, numbered
-from sebre.predict.scans import VOLUME_TYPES, is_volume, volume_stem
+from sebre.prepare.volume_header import VOLUME_TYPES, is_volume, volume_stem
 
 _LABEL_MAP = re.compile(r"_labels\.(png|tif|nii\.gz)$")
 _NO_PICTURE = "no picture by the ending"

@@ -23,7 +23,7 @@ from sebre.data.region_masks import count_labels
 from sebre.data.region_names import sides_of
 from sebre.data.regions import RegionSet
 from sebre.drawing.annotate import annotated
-from sebre.drawing.label_descriptions import LabelDescription, label_descriptions
+from sebre.drawing.label_descriptions import label_descriptions, of_regions
 from sebre.drawing.overlay import overlay, save_png
 from sebre.experiments import EXPERIMENTS
 from sebre.networks.segmenter import Segmenter, best_labels, best_per_region
@@ -32,14 +32,13 @@ from sebre.predict.arguments import demand_name
 from sebre.predict.measures import ON_GLASS, TABLE_COLUMNS
 from sebre.predict.prediction import NOT_TOLD, clip
 from sebre.prepare.volume import PLANES, Volume, read_volume, section, to_8_bit
-from sebre.prepare.volume_header import open_volume
+from sebre.prepare.volume_header import open_volume, volume_stem
 from sebre.trust.remarks import of_most
 from sebre.trust.trust_files import trust_of
 from sebre.trust.trust_model import RegionTrust, SectionTrust
 
 logger = logging.getLogger(__name__)
 
-VOLUME_TYPES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mgz", ".mgh", ".hdr")
 _CANONICAL = "RAS"
 _AT_ONCE = 8  # slices that are handed to the network
 _SHEET = 12  # slices that the overlay shows
@@ -93,21 +92,9 @@ class ScanPrediction:
             whole.replace(part)
 
         replace_own(paths[0], save)
-        described = (LabelDescription(r.id, r.name, r.color) for r in self.region_set)
-        replace_own_text(paths[1], label_descriptions(described))
+        replace_own_text(paths[1], label_descriptions(of_regions(self.region_set)))
         save_png(self.sheet, paths[2])
         return paths
-
-
-def is_volume(path: Path) -> bool:
-    """Whether the ending is one of a volume."""
-    return path.name.lower().endswith(VOLUME_TYPES)
-
-
-def volume_stem(path: Path) -> str:
-    """The name of a volume without its ending."""
-    ending = next(e for e in sorted(VOLUME_TYPES, key=len)[::-1] if path.name.lower().endswith(e))
-    return path.name[: -len(ending)]
 
 
 def scan_paths(name: str, out: Path) -> list[Path]:

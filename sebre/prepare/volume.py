@@ -6,7 +6,6 @@ index grows: R(ight) or L(eft), A(nterior) or P(osterior), S(uperior) or I(nferi
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import prod
 from pathlib import Path
 
 import nibabel
@@ -14,19 +13,18 @@ import numpy as np
 import scipy.ndimage
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff
 
-from mrcnn.errors import MissingFileError, UserError, reading
+from mrcnn.errors import UserError, reading
 from sebre.prepare.volume_header import (
+    DAMAGED,
     checked_orientation,
     checked_sides,
     corners_apart,
-    open_volume,
+    open_single,
 )
 
 # Array axis of the canonical orientation (R, A, S) that a plane is cut along.
 PLANES = {"sagittal": 0, "coronal": 1, "horizontal": 2}
 WINDOW = (1.0, 99.5)  # percentiles of the voxels above 0
-
-_MOST_PACKED = 1100  # gzip packs at most 1032 bytes into one
 
 
 @dataclass(frozen=True)
@@ -56,24 +54,9 @@ def read_volume(path: str | Path, orientation: str | None = None) -> Volume:
             NIfTI files without orientation, whose header does not distinguish left from right.
     """
     path = Path(path)
-    if not path.is_file():
-        raise MissingFileError(f"{path}: no such file.")
+    file = open_single(path)
     if orientation is not None:
         orientation = checked_orientation(orientation)
-    damaged = "this volume", "Fetch or export the file again."
-    with reading(path, *damaged):
-        file = open_volume(path)
-    shape = file.shape
-    while len(shape) > 3 and shape[-1] == 1:
-        shape = shape[:-1]
-    if len(shape) != 3 or min(shape) < 1:
-        raise UserError(f"{path}: an array of shape {shape}; wanted one volume, [X, Y, Z].")
-    # A reader would first allocate what a broken header claims.
-    if prod(shape) > _MOST_PACKED * file.packed:
-        raise UserError(
-            f"{path}: the header claims {shape} voxels, more than the file can hold. "
-            "Fetch or export the file again."
-        )
     affine = None if orientation else file.affine
     voxel_mm = checked_sides(path, file, affine)
     if affine is not None:
@@ -85,8 +68,8 @@ def read_volume(path: str | Path, orientation: str | None = None) -> Volume:
             "directions in which the three indices grow (for example LAS: to the left, the "
             "front, upward). A viewer that shows the indices tells them."
         )
-    with reading(path, *damaged):
-        data = file.read().reshape(shape)
+    with reading(path, *DAMAGED):
+        data = file.read().reshape(file.shape)
     if data.dtype.kind not in "biuf":
         raise UserError(f"{path}: values of type {data.dtype}; wanted one real number per voxel.")
     return canonical(data, voxel_mm, orientation, affine)

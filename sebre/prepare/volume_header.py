@@ -8,7 +8,8 @@ refused; with an orientation given by the user, the field of the sides is taken 
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ from nibabel.affines import voxel_sizes
 from nibabel.freesurfer.mghformat import MGHHeader
 from nibabel.openers import ImageOpener
 
-from mrcnn.errors import UserError
+from mrcnn.errors import MissingFileError, UserError, reading
 
 NRRD = (".nrrd", ".nhdr")  # the second has its values in another file
+VOLUME_TYPES = (".nii", ".nii.gz", *NRRD, ".mgz", ".mgh", ".hdr")
+DAMAGED = "this volume", "Fetch or export the file again."  # for `mrcnn.errors.reading`
 NIBABEL, TIFFFILE = "nibabel.global", "tifffile"
 
 _log = logging.getLogger(__name__)
@@ -53,6 +56,7 @@ _MM = {
 _SMALLEST_MM, _LARGEST_MM, _LONGEST_MM = 0.002, 20.0, 1000.0
 _SAME = 1e-3  # relative difference of sides that rounding leaves
 _SQUARE = 1e-2  # cosine between axes that rounding leaves
+_MOST_PACKED = 1100  # gzip packs at most 1032 bytes into one
 
 
 @dataclass(frozen=True)
@@ -68,9 +72,47 @@ class VolumeFile:
     other: np.ndarray | None = None  # affine of another field, which is not used
 
 
+def is_volume(path: Path) -> bool:
+    """Whether the ending is one of a volume."""
+    return path.name.lower().endswith(VOLUME_TYPES)
+
+
+def volume_stem(path: Path) -> str:
+    """The name of a volume without its ending."""
+    ending = next(e for e in sorted(VOLUME_TYPES, key=len)[::-1] if path.name.lower().endswith(e))
+    return path.name[: -len(ending)]
+
+
 def open_volume(path: Path) -> VolumeFile:
     """Read the header of a NIfTI, Analyze, NRRD or MGH file."""
     return _open_nrrd(path) if path.suffix.lower() in NRRD else _open_nibabel(path)
+
+
+def open_single(path: Path) -> VolumeFile:
+    """Read the header of a file that holds one volume; trailing axes of length 1 are left out of
+    its shape.
+
+    Raises:
+        UserError: no such file, a damaged one, other axes, or more voxels than it can hold.
+    """
+    if not path.is_file():
+        raise MissingFileError(f"{path}: no such file.")
+    with reading(path, *DAMAGED):
+        file = open_volume(path)
+    shape = file.shape
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) != 3 or min(shape) < 1:
+        raise UserError(
+            f"{path}: an array of shape {shape}; wanted one volume of three axes, [X, Y, Z]."
+        )
+    # A reader would first allocate what a broken header claims.
+    if prod(shape) > _MOST_PACKED * file.packed:
+        raise UserError(
+            f"{path}: the header claims {shape} voxels, more than the file can hold. "
+            "Fetch or export the file again."
+        )
+    return replace(file, shape=shape)
 
 
 def checked_orientation(codes: str) -> str:

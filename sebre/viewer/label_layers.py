@@ -12,7 +12,8 @@ import numpy as np
 
 from mrcnn.errors import UserError
 from sebre.data.region_masks import count_labels
-from sebre.data.regions import Color, RegionSet
+from sebre.data.regions import RegionSet
+from sebre.drawing.label_descriptions import LabelDescription, of_regions
 
 LayerData = tuple[np.ndarray, dict[str, Any], str]
 
@@ -40,25 +41,24 @@ def labels_layer(
     """
     attributes = {
         "name": name,
-        **named_colors(*zip(*((r.id, r.name, r.color) for r in regions), strict=True)),
+        **named_colors(of_regions(regions)),
         "metadata": {KEY: {"regions": regions, **facts}},
         **scale_of(pixel_um),
     }
     return labels.astype(np.min_scalar_type(regions.num_classes - 1)), attributes, "labels"
 
 
-def named_colors(
-    numbers: Sequence[int], names: Sequence[str], colors: Sequence[Color]
-) -> dict[str, Any]:
-    """The attributes of a layer that give its numbers, other than 0, names and colors."""
+def named_colors(described: Sequence[LabelDescription]) -> dict[str, Any]:
+    """The attributes of a layer that give its numbers names and colors."""
     import pandas  # heavy
 
     clear = np.zeros(4)
-    shown = {n: np.array([*color, 255]) / 255 for n, color in zip(numbers, colors, strict=True)}
+    colors = {number: np.array([*color, 255]) / 255 for number, _, color in described}
+    names = {0: "none"} | {number: name for number, name, _ in described}
     return {
-        "colormap": {None: clear, 0: clear, **shown},
+        "colormap": {None: clear, 0: clear, **colors},
         # What the status line says of the pixel under the pointer.
-        "features": pandas.DataFrame({"index": [0, *numbers], "region": ["none", *names]}),
+        "features": pandas.DataFrame({"index": list(names), "region": list(names.values())}),
     }
 
 

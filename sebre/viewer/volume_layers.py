@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mrcnn.errors import MissingFileError, UserError, reading
+from mrcnn.errors import reading
 from sebre.drawing.label_descriptions import read_label_descriptions
-from sebre.prepare.volume_header import checked_sides, open_volume
+from sebre.prepare.volume_header import DAMAGED, checked_sides, open_single, volume_stem
 from sebre.viewer.label_layers import LayerData, named_colors
 
 VOLUME_ENDINGS = (".nii", ".nii.gz")
@@ -29,18 +29,13 @@ def volume_layer(path: Path) -> LayerData:
     Raises:
         UserError: a damaged file, one of other axes, or sides of voxels that are no lengths.
     """
-    if not path.is_file():
-        raise MissingFileError(f"{path}: no such file.")
-    with reading(path, "this volume", "Fetch or export the file again."):
-        file = open_volume(path)
-        if len(file.shape) != 3:
-            raise UserError(f"{path}: an array of {file.shape}; wanted one volume of three axes.")
-        values = np.ascontiguousarray(file.read().transpose(2, 1, 0))
+    file = open_single(path)
+    with reading(path, *DAMAGED):
+        values = np.ascontiguousarray(file.read().reshape(file.shape).transpose(2, 1, 0))
     sides_um = tuple(1000 * mm for mm in checked_sides(path, file, file.affine)[::-1])
-    stem = path.name[: path.name.lower().rindex(".nii")]
+    stem = volume_stem(path)
     attributes = {"name": stem, "scale": sides_um, "units": ("micrometer",) * 3}
     described = read_label_descriptions(path.with_name(f"{stem}.txt"))
     if not described or not np.issubdtype(values.dtype, np.integer):
         return values, attributes, "image"
-    numbers, names, colors = zip(*described, strict=True)
-    return values, {**attributes, **named_colors(numbers, names, colors)}, "labels"
+    return values, {**attributes, **named_colors(described)}, "labels"

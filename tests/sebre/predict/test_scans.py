@@ -11,6 +11,7 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from mrcnn.errors import UserError
 from sebre.cli import main
 from sebre.data.regions import HIPPOCAMPUS, SUBCORTICAL
+from sebre.drawing.label_descriptions import label_descriptions, of_regions
 from sebre.predict.job import segment_section
 from sebre.predict.name_claims import stamp
 from sebre.predict.pictures import SectionFile
@@ -184,6 +185,15 @@ def test_what_is_no_scan_is_refused(tmp_path, scan):
     )
     with pytest.raises(UserError, match="no voxel is above 0"):
         predict_scan(ByGray(), tmp_path / "0.nii", plane="sagittal")
+
+
+def test_names_for_itk_snap():
+    lines = label_descriptions(of_regions(SUBCORTICAL)).splitlines()
+    assert len(lines) == 1 + len(SUBCORTICAL)
+    for line, region in zip(lines[1:], SUBCORTICAL, strict=True):
+        number, *color = line.split()[:4]
+        assert int(number) == region.id and tuple(map(int, color)) == region.color
+        assert line.endswith(f'"{region.name}"')
 
 
 def test_a_scan_of_people_in_three_orientations(data_dir, tmp_path):
