@@ -24,7 +24,7 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
     """
     from sebre.data.dataset import SectionDataset
     from sebre.networks.exports import calibration_images
-    from sebre.networks.segmenter import find_network, load_segmenter
+    from sebre.networks.segmenter import find_network
 
     _, experiment, _ = find_network(settings["weights"])
     places = [Path(place) / settings["dataset"] for place in (settings["datasets"], DATASETS)]
@@ -41,14 +41,13 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
     dataset.prepare()
     typical = calibration_images(experiment, root)  # as `sebre export` takes them
 
-    network = load_segmenter(settings["weights"]).model
-    before = _scores(settings["weights"], dataset, {}, typical)
+    before, kind = _scores(settings["weights"], dataset, {}, typical)
     entries = []
     for name, changes in settings["ways"].items():
-        entry = {"name": name, "sections": len(numbers), "network": kind_of(network.config)}
+        entry = {"name": name, "sections": len(numbers), "network": kind}
         try:
             configuration(changes)
-            after = _scores(settings["weights"], dataset, changes, typical)
+            after, _ = _scores(settings["weights"], dataset, changes, typical)
         except NotAvailable as error:
             entry |= {"status": NOT_AVAILABLE, "reason": str(error)}
         except Exception as error:
@@ -63,13 +62,15 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Prepared:
 
 def _scores(
     weights: str, dataset: Any, changes: Mapping[str, Any], typical: Sequence[np.ndarray]
-) -> dict[str, float]:
+) -> tuple[dict[str, float], str]:
+    """The scores of a network, computed in a way, and its kind."""
     from sebre.evaluation.evaluate import iterate_sections
     from sebre.evaluation.summary import summarize
     from sebre.networks.segmenter import load_segmenter
 
     # A run keeps the precision that it was trained in.
     segmenter = load_segmenter(weights, **{"PRECISION": "float32", **of_keras(changes)})
+    kind = kind_of(segmenter.model.config)
     segmenter.model = computed(segmenter.model, changes, typical)
     summary = summarize(iterate_sections(segmenter, dataset), segmenter.regions)
-    return {key: getattr(summary, name) for key, name in SCORES.items()}
+    return {key: getattr(summary, name) for key, name in SCORES.items()}, kind
