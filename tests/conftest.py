@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from lacking import summary, without_data
+from op_by_op import run_op_by_op
 from paths import DATA, INTEGRATION, ROOT
 
 from sebre.report.published import PublishedScore, read_published
@@ -106,29 +107,21 @@ def op_by_op() -> Iterator[None]:
     For a step or two of a large network that takes half as long as to compile them. What is
     compiled is tested where networks take many steps.
     """
-    import tensorflow as tf
-
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+    with run_op_by_op():
+        yield
 
 
 @pytest.fixture
 def trains_op_by_op(monkeypatch: pytest.MonkeyPatch) -> None:
     """`MaskRCNN.train` runs operation by operation; what follows it is compiled as ever."""
-    import tensorflow as tf
-
     from mrcnn.model import MaskRCNN
 
     compiled = MaskRCNN.train
 
     @functools.wraps(compiled)
     def train(*args: Any, **kwargs: Any) -> Any:
-        tf.config.run_functions_eagerly(True)
-        try:
+        with run_op_by_op():
             return compiled(*args, **kwargs)
-        finally:
-            tf.config.run_functions_eagerly(False)
 
     monkeypatch.setattr(MaskRCNN, "train", train)
 

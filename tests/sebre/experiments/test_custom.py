@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from op_by_op import run_op_by_op
 from paths import ROOT
 
 import sebre
@@ -74,18 +75,13 @@ def three(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module", params=SETTINGS)
 def trained(request, three, tmp_path_factory) -> tuple[str, Path]:
     """Network, and the folder of its run of two steps."""
-    import tensorflow as tf
-
     logs = tmp_path_factory.mktemp("logs")
     words = [f"--set={name}={value}" for name, value in SETTINGS[request.param].items()]
-    tf.config.run_functions_eagerly(True)
-    try:
+    with run_op_by_op():
         code = run(
             *("train", "custom", "--dataset", three, "--logs", logs, "--steps", 2),
             *("--network", request.param, "--inner-validation", 0.25, *words),
         )
-    finally:
-        tf.config.run_functions_eagerly(False)
     assert code == cli.DONE
     (folder,) = logs.iterdir()
     return request.param, folder
