@@ -11,7 +11,6 @@ network says of either side counts for both, as in the authors' code.
 """
 
 import argparse
-import hashlib
 import logging
 import shlex
 import sys
@@ -36,6 +35,8 @@ from sebre.networks.weights_store import WeightsFile
 from sebre.predict.scans import LEAST_SHARE, on_slice
 from sebre.prepare.volume import PLANES, Volume, read_volume, section, to_8_bit
 from sebre.program import DONE, run_module, say
+from sebre.trials.known_sections import names_by_pixels, pixel_digest
+from sebre.trials.trial_files import joined_weights
 
 _ONE_SIDED = "sagittal"
 SHARES = {"horizontal": 0.4, "coronal": 0.4, _ONE_SIDED: 0.2}
@@ -65,7 +66,7 @@ class ViewsSegmenter:
     ):
         self.views, self.scans = views, scans
         first = next(iter(views.values()))
-        self.config, self.weights, self.regions = first.config, _together(views), dataset.regions
+        self.config, self.weights, self.regions = first.config, _weights_of(views), dataset.regions
         self.network = f"{first.network}, {len(views)} planes"
         self.plane = read_facts(root).record["plane"]
         rows = {
@@ -76,10 +77,7 @@ class ViewsSegmenter:
                 "Prepare the data set again, of volumes.",
             )
         }
-        self._places = {
-            _digest(dataset.load_image(i)): rows[dataset.image_reference(i)]
-            for i in dataset.image_ids
-        }
+        self._places = {pixels: rows[name] for pixels, name in names_by_pixels(dataset).items()}
         self._last: tuple[str, np.ndarray, Volume] | None = None
 
     def detect(self, images: Sequence[Any], masks: str = "full") -> list[dict[str, Any]]:
@@ -91,7 +89,7 @@ class ViewsSegmenter:
         return [self._detect(np.asarray(image), masks) for image in images]
 
     def _detect(self, image: np.ndarray, form: str) -> dict[str, Any]:
-        place = self._places.get(_digest(image))
+        place = self._places.get(pixel_digest(image))
         if place is None:
             raise UserError(
                 "A picture that is no section of the data set, as it was prepared; several planes "
@@ -167,20 +165,10 @@ def _of_both_sides(seen: np.ndarray, segmenter: UNetSegmenter) -> np.ndarray:
     return seen
 
 
-def _together(views: Mapping[str, UNetSegmenter]) -> WeightsFile | None:
+def _weights_of(views: Mapping[str, UNetSegmenter]) -> WeightsFile | None:
     """The weights of all planes as one entry of a record."""
-    files = [segmenter.weights for segmenter in views.values()]
-    if None in files:
-        return None
-    name = ", ".join(
-        f"{plane}: {file.name or file.path.name}" for plane, file in zip(views, files, strict=True)
-    )
-    digest = hashlib.sha256("".join(file.sha256 for file in files).encode()).hexdigest()
-    return replace(files[0], name=name, sha256=digest)
-
-
-def _digest(image: np.ndarray) -> bytes:
-    return hashlib.sha256(np.ascontiguousarray(image).tobytes()).digest()
+    files = {plane: segmenter.weights for plane, segmenter in views.items()}
+    return None if None in files.values() else joined_weights(files)
 
 
 def score_views(

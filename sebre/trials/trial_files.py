@@ -1,11 +1,15 @@
-"""Files of trials: JSON objects that say what trial they are of, and never replace other files."""
+"""Files of trials: JSON objects that say what trial they are of, and never replace other files; and
+what records say of weights of several networks."""
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mrcnn.io.own_files import demand_own, replace_own_text
+from sebre.networks.weights_store import WeightsFile
 
 TRIAL = "trial"  # the key that tells these files from others
 
@@ -26,3 +30,13 @@ def _is_trial(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(record, dict) and TRIAL in record
+
+
+def joined_weights(files: Mapping[str, WeightsFile] | Sequence[WeightsFile]) -> WeightsFile:
+    """The weights of several networks as one entry of a record, with what each is for where the
+    files have keys; its checksum is that of their checksums."""
+    keys = [f"{key}: " for key in files] if isinstance(files, Mapping) else [""] * len(files)
+    every = list(files.values()) if isinstance(files, Mapping) else list(files)
+    named = (f"{key}{one.name or one.path.name}" for key, one in zip(keys, every, strict=True))
+    digest = hashlib.sha256("".join(one.sha256 for one in every).encode()).hexdigest()
+    return replace(every[0], name=", ".join(named), sha256=digest)

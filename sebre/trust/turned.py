@@ -1,6 +1,7 @@
-"""What a network finds on a picture that is turned, turned back."""
+"""What a network finds on a picture that is turned or mirrored, brought back."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -12,6 +13,44 @@ from sebre.data.rotation import border_median, turn_matrix
 from sebre.networks.segmenter import Segmenter, best_per_region
 
 ANGLES = (-10.0, 10.0)  # degrees; every network was trained on sections turned this far
+
+
+@dataclass(frozen=True)
+class View:
+    """How a picture is looked at, and how masks come back from there.
+
+    Attributes:
+        angle: degrees, positive turns counter-clockwise as seen.
+        mirrored: left for right, before it is turned.
+        enlarged: the canvas grows so that nothing is cut off; otherwise it keeps its size.
+    """
+
+    angle: float = 0.0
+    mirrored: bool = False
+    enlarged: bool = False
+
+    def of(self, picture: np.ndarray) -> np.ndarray:
+        """The picture uint8 [H, W, 3] as it is seen, [H', W', 3]; what the canvas has more has the
+        median color of its border."""
+        if self.mirrored:
+            picture = np.ascontiguousarray(picture[:, ::-1])
+        if not self.angle:
+            return picture
+        fill = tuple(int(value) for value in border_median(picture))
+        matrix, size = turn_matrix(picture.shape[:2], self.angle, self.enlarged)
+        return cv2.warpAffine(picture, matrix, size, borderValue=fill)
+
+    def back(
+        self, values: np.ndarray, shape: Sequence[int], interpolation: int = cv2.INTER_LINEAR
+    ) -> np.ndarray:
+        """Values [H', W'] of a picture that is seen so, at the pixels (H, W) of the picture itself;
+        0 where the view does not reach."""
+        height, width = (int(side) for side in shape[:2])
+        if self.angle:
+            matrix, _ = turn_matrix((height, width), self.angle, self.enlarged)
+            flags = interpolation | cv2.WARP_INVERSE_MAP
+            values = cv2.warpAffine(values, matrix, (width, height), flags=flags)
+        return values[:, ::-1] if self.mirrored else values
 
 
 def detect_turned(
@@ -32,14 +71,15 @@ def detect_turned(
     """
     found = []
     height, width = picture.shape[:2]
-    fill = tuple(int(v) for v in border_median(picture))
     for angle in angles:
-        matrix, size = turn_matrix((height, width), angle)
-        turned = cv2.warpAffine(picture, matrix, size, borderValue=fill)
-        result = segmenter.detect([turned])[0]
+        view = View(angle, enlarged=True)
+        result = segmenter.detect([view.of(picture)])[0]
         rows = list(best_per_region(result).values())
-        masks = select_masks(result["masks"], rows)
-        back = [_turned_back(masks[..., i], matrix, (width, height)) for i in range(len(rows))]
+        masks = select_masks(result["masks"], rows).astype(np.uint8)
+        back = [
+            view.back(masks[..., i], picture.shape, cv2.INTER_NEAREST).astype(bool)
+            for i in range(len(rows))
+        ]
         shown = [i for i, mask in enumerate(back) if mask.any()]
         stack = np.zeros((height, width, 0), bool)
         if shown:
@@ -54,8 +94,3 @@ def detect_turned(
             }
         )
     return found
-
-
-def _turned_back(mask: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(mask.astype(np.uint8), matrix, size, flags=flags).astype(bool)
