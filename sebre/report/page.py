@@ -50,14 +50,14 @@ from sebre.report.published import PublishedScore, read_published
 from sebre.report.records import (
     CONFIDENT_FOLDER,
     CURVES_FOLDER,
+    FURTHER_FOLDER,
     METHODS_FOLDER,
     PAPER_NETWORK_FOLDER,
     SPLITS_FOLDER,
     Result,
     of_network,
-    read_confident,
     read_methods,
-    read_paper_network,
+    read_others,
     read_results,
     read_splits,
 )
@@ -128,6 +128,7 @@ class Records:
         splits: of networks trained on the paper's kind of split.
         confident: of the same networks, with the paper's cut-off on scores.
         paper_network: of the paper's network, schedule and split, with both cut-offs.
+        further: of what else was tried to meet targets.
         problems: what is wrong with which file.
         published: the paper's numbers.
         trust: of `sebre models calibrate`, by name of the network.
@@ -150,6 +151,7 @@ class Records:
     problems: tuple[str, ...]
     published: tuple[PublishedScore, ...]
     trust: Mapping[str, Any]
+    further: tuple[Result, ...] = ()
     curves: Mapping[str, Any] = field(default_factory=dict)
     left_out: Mapping[str, Any] = field(default_factory=dict)
     neurites: Mapping[str, Any] = field(default_factory=dict)
@@ -200,8 +202,9 @@ def read_records(folder: str | Path) -> Records:
         results=results,
         methods=methods,
         splits=splits,
-        confident=kept(read_confident(folder / CONFIDENT_FOLDER)),
-        paper_network=kept(read_paper_network(folder / PAPER_NETWORK_FOLDER)),
+        confident=kept(read_others(folder / CONFIDENT_FOLDER)),
+        paper_network=kept(read_others(folder / PAPER_NETWORK_FOLDER)),
+        further=kept(read_others(folder / FURTHER_FOLDER)),
         published=read_published(),
         trust=kept(read_trust(folder)),
         curves=kept(read_curves(folder)),
@@ -295,6 +298,7 @@ def _targets(records: Records) -> Chapter:
         METHODS_FOLDER: records.methods,
         SPLITS_FOLDER: records.splits,
         PAPER_NETWORK_FOLDER: records.paper_network,
+        FURTHER_FOLDER: records.further,
         ALL_MASKS_FOLDER: trials.all_masks,
         UNSEEN_FOLDER: trials.unseen,
         RIVALS_FOLDER: [run for one in records.live for runs in one.runs.values() for run in runs],
@@ -339,7 +343,7 @@ def _claims(claims: Sequence[Claim]) -> Chapter:
 
 def _provenance(records: Records) -> Chapter:
     made = (records.results, records.methods, records.splits, records.paper_network)
-    tables = [provenance_table(*made, records.confident)]
+    tables = [provenance_table(*made, records.confident, records.further)]
     if records.trials.copied:
         tables.append(sources_table(records.trials))
     return Chapter("Provenance", tuple(tables), in_terminal=False)

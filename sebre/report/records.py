@@ -1,8 +1,9 @@
 """The files that `sebre evaluate` and `sebre register` wrote, read back and checked.
 
-Five folders: results of networks; below it `registration`, methods on the same sections; `splits`,
+Six folders: results of networks; below it `registration`, methods on the same sections; `splits`,
 networks trained on the paper's kind of split; `confidence_0.9`, the same networks with the paper's
-cut-off on scores; and `paper_network`, the paper's network, schedule and split, with both cut-offs.
+cut-off on scores; `paper_network`, the paper's network, schedule and split, with both cut-offs; and
+`further`, what else was tried to meet targets: other networks, several together, and folds.
 `sebre.report.page` reads them, every other module here takes them.
 """
 
@@ -32,7 +33,7 @@ from sebre.networks.weights_store import NO_REGIONS, read_manifest
 
 TRUST_FILE = "trust.json"  # of `sebre models calibrate --results`; see `sebre.report.doubt`
 METHODS_FOLDER, SPLITS_FOLDER, CONFIDENT_FOLDER = "registration", "splits", "confidence_0.9"
-PAPER_NETWORK_FOLDER = "paper_network"
+PAPER_NETWORK_FOLDER, FURTHER_FOLDER = "paper_network", "further"
 CUT_OFF = 0.9  # the paper's, of detections
 CURVES_FOLDER = "curves"  # of `sebre.evaluation.learning_curve`
 LEFT_OUT_FOLDER = "leave_one_out"  # of `sebre.evaluation.leave_one_out`
@@ -233,13 +234,8 @@ def read_splits(
     return read_results(folder, _SPLITS if expected is None else expected)
 
 
-def read_confident(folder: str | Path) -> tuple[tuple[Result, ...], tuple[str, ...]]:
-    """Results at the paper's cut-off on scores, as `read_results`; none of them has to be there."""
-    return read_results(folder, {}) if Path(folder).is_dir() else ((), ())
-
-
-def read_paper_network(folder: str | Path) -> tuple[tuple[Result, ...], tuple[str, ...]]:
-    """Results of the paper's network and schedule, as `read_results`; none has to be there."""
+def read_others(folder: str | Path) -> tuple[tuple[Result, ...], tuple[str, ...]]:
+    """Results of a folder of which none has to be there, as `read_results`."""
     return read_results(folder, {}) if Path(folder).is_dir() else ((), ())
 
 

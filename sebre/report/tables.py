@@ -12,6 +12,7 @@ from sebre.report.markdown import NONE, Table, count, notes, number
 from sebre.report.published import PAPER_NAMES, PublishedScore, find_scores
 from sebre.report.records import (
     CONFIDENT_FOLDER,
+    FURTHER_FOLDER,
     METHODS_FOLDER,
     PAPER_DATA_KIND,
     PAPER_NETWORK_FOLDER,
@@ -198,6 +199,7 @@ def provenance_table(
     splits: Sequence[Result] = (),
     paper_network: Sequence[Result] = (),
     confident: Sequence[Result] = (),
+    further: Sequence[Result] = (),
 ) -> Table:
     """Where our numbers come from: data, split, network and command of every result."""
     rows = []
@@ -207,6 +209,7 @@ def provenance_table(
         (SPLITS_FOLDER, splits),
         (PAPER_NETWORK_FOLDER, paper_network),
         (CONFIDENT_FOLDER, confident),
+        (FURTHER_FOLDER, further),
     ):
         for result in same:
             record = result.record

@@ -25,7 +25,7 @@ from sebre.report.page import claims_of as claims_of_records
 from sebre.report.page import read_records
 from sebre.report.records import (
     read_methods,
-    read_paper_network,
+    read_others,
     read_results,
     read_splits,
 )
@@ -306,7 +306,7 @@ def test_the_papers_network_is_held_against_the_papers_scores(tmp_path, publishe
     write(tmp_path, ours=made_up("ibsr", "scans", 0.5, SUBCORTICAL.names))
     results, (paper, problems) = (
         read_results(tmp_path, {})[0],
-        read_paper_network(tmp_path / "paper_network"),
+        read_others(tmp_path / "paper_network"),
     )
     assert not problems
     before, after = (
