@@ -169,13 +169,17 @@ def test_every_aim_is_measured_and_misses_say_by_how_much():
         "missed: hard by 10 a second",
     )
     assert rows["fine-tuned on 5 sections above random weights on 20"][2] == "not measured"
-    assert "5.5 on 2 processors; by the clock a section took 1.00 s" in table.notes[-1]
+    assert rows["a section, seconds by the clock"][1:] == (
+        "1.00 s (regions 0.50, place 0.50)",
+        "missed by 0.50 s",
+    )
+    assert "medians of 3 rounds" in table.notes[-1] and "5.5 on 2 processors" in table.notes[-1]
 
 
 def test_what_was_not_measured_is_said():
     rows = targets_table({"any_section": FOUND["any_section"]}, {}).rows
     missing = [row[0] for row in rows if row[2:] == ("-", "not measured")]
-    assert len(missing) == 15 and missing[0] == "Dice above copied labels, each source"
+    assert len(missing) == 16 and missing[0] == "Dice above copied labels, each source"
     table = targets_table({}, {"mine": curve([0.9], [0.1])})
     assert table.rows == () and table.notes == ()
 
