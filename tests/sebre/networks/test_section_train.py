@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from op_by_op import run_op_by_op
 from paths import ROOT
 from PIL import Image
 
@@ -38,7 +39,7 @@ def few(tmp_path_factory) -> Path:
 def weights(few, tmp_path_factory) -> Path:
     """What the command says that it wrote, after two steps."""
     text, logs = io.StringIO(), tmp_path_factory.mktemp("logs")
-    with contextlib.redirect_stdout(text):
+    with contextlib.redirect_stdout(text), run_op_by_op():
         command = ["train", "custom", "--weights", "any_section", "--dataset", few]
         assert run(*command, "--logs", logs, "--steps", 2, *SMALL) == cli.DONE
     return Path(text.getvalue().splitlines()[-1].removeprefix("Weights: "))
@@ -58,7 +59,7 @@ def test_a_run_of_its_own_regions_is_predicted_with(weights, tmp_path):
     assert labels.shape == (84, 84) and set(np.unique(labels)) > {0, 1}
 
 
-def test_regions_begin_as_those_they_overlap(few, tmp_path, caplog):
+def test_regions_begin_as_those_they_overlap(op_by_op, few, tmp_path, caplog):
     command = ["train", "custom", "--weights", "any_section", "--dataset", few, "--logs", tmp_path]
     caplog.set_level("INFO")
     assert run(*command, "--steps", 1, "--set=IMAGES_PER_GPU=2", "--set=WORKERS=0") == cli.DONE
@@ -94,7 +95,9 @@ def test_what_it_learns_from_is_what_it_sees(few):
     assert set(np.unique(labels)) == set(range(7))
 
 
-def test_an_interrupted_run_goes_on_and_a_finished_one_starts_another(few, weights, tmp_path):
+def test_an_interrupted_run_goes_on_and_a_finished_one_starts_another(
+    op_by_op, few, weights, tmp_path
+):
     command = ["train", "custom", "--weights", weights.parent, "--dataset", few]
     command += ["--logs", tmp_path, "--steps", 2, *SMALL]
     assert run(*command) == cli.DONE
