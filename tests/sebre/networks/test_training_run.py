@@ -217,7 +217,7 @@ def test_weights_last_without_resume_begin_a_run_of_their_own(begun, data, tmp_p
 
 @pytest.mark.parametrize(("network", "epoch"), [("mask_rcnn", 0), ("unet", 1)])
 def test_ctrl_c_saves_and_prints_the_command_that_goes_on(
-    network, epoch, begun, data, tmp_path, monkeypatch, capsys
+    op_by_op, network, epoch, begun, data, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr("sys.argv", ["/usr/bin/sebre"])
     batches = []

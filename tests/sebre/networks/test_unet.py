@@ -222,7 +222,9 @@ def test_weights_that_do_not_fit(trained, tmp_path):
 TINY = {**SMALL, "UNET_LEVELS": 2, "IMAGES_PER_GPU": 1, "STEPS_PER_EPOCH": 1}
 
 
-def test_a_resumed_run_ends_as_if_nothing_had_happened(two_sections, tmp_path, monkeypatch):
+def test_a_resumed_run_ends_as_if_nothing_had_happened(
+    op_by_op, two_sections, tmp_path, monkeypatch
+):
     options = {"inner_validation": 0.5, "settings": TINY, "verbose": 0}
     whole = train_unet(EXPERIMENT, two_sections, tmp_path / "whole", 3, **options)
 
