@@ -49,10 +49,6 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "proposals_100": ("float32, 100 proposals", {"POST_NMS_ROIS_INFERENCE": 100}),
     "fit64": ("float32, no padding to a square", _FIT64),
     "bfloat16_fit64": ("bfloat16, no padding to a square", {**_BFLOAT16, **_FIT64}),
-    "openvino_int8_fit64": (
-        "OpenVINO, int8, no padding to a square",
-        {"RUNTIME": "openvino", "PRECISION": "int8", **_FIT64},
-    ),
     "bfloat16_300": ("bfloat16, 300 proposals", {**_BFLOAT16, **_300_PROPOSALS}),
     "openvino_int8_300": ("OpenVINO, int8, 300 proposals of 2,000 anchors", _FEWEST),
     "openvino_int8_300_fit64": (

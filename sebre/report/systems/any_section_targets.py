@@ -30,7 +30,7 @@ _NOTES = (
     "prepared data sets were not turned. The real sections are not blind: an earlier network was "
     "scored on them, and its faults were mended. One network, one seed.",
     "Held-out brains: synthetic sections of brains that neither the network of the place nor its "
-    "error bars know, half easy, half hard. Fine-tuned: means over seeds, one or two; in every "
+    "error bars know, half easy, half hard. Fine-tuned: means over seeds, one to three; in every "
     "seed means that the lowest of any_section is above the highest of random weights. From the "
     "volumes of demba and of other animals of mouse_mri, and from the atlas that labels ccf, "
     "any_section had learned before; slicemap and the plates of ara_nissl are new to it.",
