@@ -25,15 +25,15 @@ from mrcnn.errors import UserError
 from sebre.data.dataset import SectionDataset
 from sebre.data.listing import some
 from sebre.data.metadata import read_facts
-from sebre.evaluation.evaluate import demand_result_path, evaluate, save_json
+from sebre.evaluation.evaluate import demand_result_path, evaluate
 from sebre.experiments import EXPERIMENTS
 from sebre.experiments.base import Experiment
 from sebre.networks.segmenter import Segmenter, count_parameters, load_segmenter
 from sebre.networks.training_run import dataset_facts, read_run
-from sebre.program import DONE, run_module, say
+from sebre.program import run_module
 from sebre.trials.known_sections import names_by_pixels, pixel_digest
 from sebre.trials.several_networks import Agreement, views_of
-from sebre.trials.trial_files import joined_weights
+from sebre.trials.trial_files import joined_weights, save_scores
 
 _MODULE = "sebre.trials.cross_validation"
 _TESTED = "val"
@@ -151,10 +151,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     of_a_fold = read_facts(next(iter(dict(args.folds)))).record.get("split") or {}
     rule = f"each section left out once, in {len(args.folds)} folds"
     record = replace(record, split={**of_a_fold, "rule": rule})
-    save_json(record, args.out)
-    scores = record.scores
-    say(f"Dice {scores.dice_mean:.3f}, mAP {scores.map_paper:.3f}: {args.out}")
-    return DONE
+    return save_scores(record, args.out)
 
 
 if __name__ == "__main__":

@@ -27,16 +27,16 @@ from sebre.data.csv_tables import read_table
 from sebre.data.dataset import SectionDataset
 from sebre.data.listing import some
 from sebre.data.metadata import read_facts
-from sebre.evaluation.evaluate import demand_result_path, evaluate, save_json
+from sebre.evaluation.evaluate import demand_result_path, evaluate
 from sebre.experiments import EXPERIMENTS
 from sebre.networks.segmenter import load_segmenter
 from sebre.networks.unet import UNetSegmenter, result_of_labels
 from sebre.networks.weights_store import WeightsFile
 from sebre.predict.scans import LEAST_SHARE, on_slice
 from sebre.prepare.volume import PLANES, Volume, read_volume, section, to_8_bit
-from sebre.program import DONE, run_module, say
+from sebre.program import run_module
 from sebre.trials.known_sections import names_by_pixels, pixel_digest
-from sebre.trials.trial_files import joined_weights
+from sebre.trials.trial_files import joined_weights, save_scores
 
 _ONE_SIDED = "sagittal"
 SHARES = {"horizontal": 0.4, "coronal": 0.4, _ONE_SIDED: 0.2}
@@ -208,9 +208,7 @@ def score_views(
     segmenter = ViewsSegmenter(segmenters, dataset, root, _scans(root, Path(raw), pattern))
     facts = {"command": command} if command else {}
     record = evaluate(segmenter, dataset, experiment, root, facts=facts, draws=0)
-    save_json(record, out)
-    say(f"Dice {record.scores.dice_mean:.3f}, mAP {record.scores.map_paper:.3f}: {out}")
-    return DONE
+    return save_scores(record, out)
 
 
 def _demand_other_people(root: Path) -> None:

@@ -23,11 +23,11 @@ from mrcnn.errors import UserError
 from mrcnn.structures.mask_formats import demand_format, mask_to_contours, mask_to_rle
 from mrcnn.structures.masks import extract_bboxes
 from sebre.evaluation.angles import default_angles
-from sebre.evaluation.evaluate import demand_result_path, evaluate, save_json
+from sebre.evaluation.evaluate import demand_result_path, evaluate
 from sebre.experiments import EXPERIMENTS
 from sebre.networks.segmenter import Segmenter, best_per_region, count_parameters, load_segmenter
-from sebre.program import DONE, run_module, say
-from sebre.trials.trial_files import joined_weights
+from sebre.program import run_module
+from sebre.trials.trial_files import joined_weights, save_scores
 from sebre.trust.turned import View
 
 _MODULE = "sebre.trials.several_networks"
@@ -153,10 +153,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         angles=default_angles(experiment.turn) if args.angles else None,
         angle_sections=args.angle_sections,
     )
-    save_json(record, args.out)
-    scores = record.scores
-    say(f"Dice {scores.dice_mean:.3f}, mAP {scores.map_paper:.3f}: {args.out}")
-    return DONE
+    return save_scores(record, args.out)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 """Files of trials: JSON objects that say what trial they are of, and never replace other files; and
-what records say of weights of several networks."""
+records as of `sebre evaluate`, of several networks."""
 
 import hashlib
 import json
@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from mrcnn.io.own_files import demand_own, replace_own_text
+from sebre.evaluation.evaluate import save_json
+from sebre.evaluation.scores import Evaluation
 from sebre.networks.weights_store import WeightsFile
+from sebre.program import DONE, say
 
 TRIAL = "trial"  # the key that tells these files from others
 
@@ -40,3 +43,10 @@ def joined_weights(files: Mapping[str, WeightsFile] | Sequence[WeightsFile]) -> 
     named = (f"{key}{one.name or one.path.name}" for key, one in zip(keys, every, strict=True))
     digest = hashlib.sha256("".join(one.sha256 for one in every).encode()).hexdigest()
     return replace(every[0], name=", ".join(named), sha256=digest)
+
+
+def save_scores(record: Evaluation, path: Path) -> int:
+    """Write a record as of `sebre evaluate`, and say its means; returns the exit code."""
+    save_json(record, path)
+    say(f"Dice {record.scores.dice_mean:.3f}, mAP {record.scores.map_paper:.3f}: {path}")
+    return DONE
