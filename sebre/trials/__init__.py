@@ -1,5 +1,6 @@
-"""Trials of shipped networks beyond their test parts: changed sections, other scans, copied labels.
+"""Trials of networks beyond their test parts: changed sections, other scans, copied labels; and of
+several networks as one.
 
 Nothing is trained here. Each module is a program that writes a file of results;
-`sebre.report.trials` reads them.
+`sebre.report` reads them.
 """
