@@ -167,8 +167,8 @@ def _of_both_sides(seen: np.ndarray, segmenter: UNetSegmenter) -> np.ndarray:
 
 def _weights_of(views: Mapping[str, UNetSegmenter]) -> WeightsFile | None:
     """The weights of all planes as one entry of a record."""
-    files = {plane: segmenter.weights for plane, segmenter in views.items()}
-    return None if None in files.values() else joined_weights(files)
+    files = [segmenter.weights for segmenter in views.values()]
+    return None if None in files else joined_weights(files, list(views))
 
 
 def score_views(

@@ -9,7 +9,6 @@ are records as of `sebre evaluate`.
 """
 
 import argparse
-import logging
 import shlex
 import sys
 from collections.abc import Sequence
@@ -32,8 +31,6 @@ from sebre.trust.turned import View
 
 _MODULE = "sebre.trials.several_networks"
 _LEAST_SCORE = 0.3  # of a region that counts; that of the small networks
-
-logger = logging.getLogger(__name__)
 
 
 class Agreement:

@@ -35,14 +35,14 @@ def _is_trial(path: Path) -> bool:
     return isinstance(record, dict) and TRIAL in record
 
 
-def joined_weights(files: Mapping[str, WeightsFile] | Sequence[WeightsFile]) -> WeightsFile:
-    """The weights of several networks as one entry of a record, with what each is for where the
-    files have keys; its checksum is that of their checksums."""
-    keys = [f"{key}: " for key in files] if isinstance(files, Mapping) else [""] * len(files)
-    every = list(files.values()) if isinstance(files, Mapping) else list(files)
-    named = (f"{key}{one.name or one.path.name}" for key, one in zip(keys, every, strict=True))
-    digest = hashlib.sha256("".join(one.sha256 for one in every).encode()).hexdigest()
-    return replace(every[0], name=", ".join(named), sha256=digest)
+def joined_weights(files: Sequence[WeightsFile], labels: Sequence[str] = ()) -> WeightsFile:
+    """The weights of several networks as one entry of a record, with what each is for where there
+    are labels; its checksum is that of their checksums."""
+    names = [one.name or one.path.name for one in files]
+    if labels:
+        names = [f"{label}: {name}" for label, name in zip(labels, names, strict=True)]
+    digest = hashlib.sha256("".join(one.sha256 for one in files).encode()).hexdigest()
+    return replace(files[0], name=", ".join(names), sha256=digest)
 
 
 def save_scores(record: Evaluation, path: Path) -> int:
